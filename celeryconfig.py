@@ -1,0 +1,105 @@
+"""Deployment settings only: what the environment says, checked, each with its reason."""
+
+from __future__ import annotations
+
+from celery.app.backends import BACKEND_ALIASES as _BACKEND_ALIASES
+
+from proj import environment as _environment
+from proj import queues as _queues
+
+# --- How tasks are dispatched: the one place that turns PROJ_DISPATCH into settings -------------
+
+_MODES = {
+    # RabbitMQ's default: each message goes to the next worker in turn, whatever it weighs, and is
+    # forgotten as soon as its work starts.
+    "round-robin": {"late": False, "multiplier": 0},
+    # basic.qos(prefetch_count=1): a worker gets its next message when it has a free slot.
+    "fair": {"late": True, "multiplier": 1},
+}
+#: Kept as a setting so that `inspect conf` shows which mode a worker runs in.
+proj_dispatch = _environment.choice("PROJ_DISPATCH", _MODES, default="fair")
+#: Late: a task is acknowledged when its work is done, so that a dead worker's task is given to another.
+task_acks_late = _MODES[proj_dispatch]["late"]
+#: A task whose pool process died goes back to its queue instead of being acknowledged as failed.
+task_reject_on_worker_lost = _MODES[proj_dispatch]["late"]
+#: Messages a worker may hold for each of its slots; 0 is without limit.
+worker_prefetch_multiplier = _MODES[proj_dispatch]["multiplier"]
+
+# --- The broker ---------------------------------------------------------------------------------
+
+#: The standard name; Celery reads the variable itself too, here it is checked.
+broker_url = _environment.url(
+    "CELERY_BROKER_URL",
+    ("amqp", "amqps", "pyamqp"),
+    default="amqp://guest:guest@localhost:5672//",
+    allowed="the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//",
+)
+broker_transport_options = {
+    # A publish returns when the broker has the message on disk, not when it left our socket.
+    "confirm_publish": True,
+    # Without these a half-open connection blocks a worker inside a read for ever: it stays alive
+    # and idle. Two heartbeats of four seconds were measured to recover in one.
+    "read_timeout": 8,
+    "write_timeout": 8,
+}
+#: A dead connection is noticed in 20 s instead of 4 minutes. Mind `--pool solo`: it cannot beat while a
+#: task runs, so the broker takes tasks of more than 20 s away from it.
+broker_heartbeat = 10
+#: A worker may be started before its broker.
+broker_connection_retry_on_startup = True
+#: The broker closes a channel for reasons that pass (a delivery that took too long, a control queue that
+#: a dead connection still holds): connect again instead of ending the worker.
+broker_channel_error_retry = True
+
+# --- Queues: durable, and every message persistent ----------------------------------------------
+
+#: Quorum queues are replicated and count deliveries; classic is for sharing with older clients.
+_queue_type = _environment.choice("PROJ_QUEUE_TYPE", _queues.QUEUE_TYPES, default=_queues.QUORUM)
+task_queues = (_queues.work_queue(_queue_type),)
+task_default_queue = _queues.WORK_QUEUE
+task_default_routing_key = _queues.WORK_QUEUE
+task_default_exchange = _queues.TASKS.name
+task_default_exchange_type = _queues.TASKS.type
+#: A queue named by `-Q` or `queue=` alone is made like ours.
+task_create_missing_queue_type = _queue_type
+task_create_missing_queue_exchange_type = _queues.TASKS.type
+#: Written to disk by the broker, so that they outlive it.
+task_default_delivery_mode = "persistent"
+
+# --- Results ------------------------------------------------------------------------------------
+
+#: Over the broker itself, so that nothing else has to run.
+result_backend = _environment.url(
+    "CELERY_RESULT_BACKEND",
+    _BACKEND_ALIASES,
+    default="rpc://",
+    allowed="the URL of a Celery result backend, such as rpc:// or redis://localhost",
+)
+#: A result waits on disk too: a broker that restarts between work and get() forgets none.
+result_persistent = True
+#: Seconds; each client has a reply queue of its own, and an hour after it left nobody asks any more.
+result_expires = 3600
+
+# --- Messages -----------------------------------------------------------------------------------
+
+#: JSON and nothing else: a message can be read by any client and never executes code.
+task_serializer = "json"
+result_serializer = "json"
+accept_content = ["json"]
+#: One clock for every machine.
+enable_utc = True
+timezone = "UTC"
+
+# --- What monitors see --------------------------------------------------------------------------
+
+#: Flower and the demo live on these.
+worker_send_task_events = True
+#: Without it nobody knows how long a task waited in the broker.
+task_send_sent_event = True
+#: A result says STARTED while its task runs.
+task_track_started = True
+
+# --- The work -----------------------------------------------------------------------------------
+
+#: Seconds that one dot takes.
+proj_dot_seconds = _environment.seconds("PROJ_DOT_SECONDS", default=1.0)

@@ -1,0 +1,67 @@
+"""Settings as they stand in the environment: read, checked, and refused in one sentence."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from proj.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+def choice(name: str, allowed: Collection[str], default: str) -> str:
+    """The variable's value, one of `allowed`.
+
+    Raises:
+        InvalidSetting: it has another value.
+    """
+    value = os.environ.get(name) or default
+    if value not in allowed:
+        raise InvalidSetting(name, value, "one of " + ", ".join(allowed))
+    return value
+
+
+def seconds(name: str, default: float) -> float:
+    """The variable's value as a number of seconds, zero or more.
+
+    Raises:
+        InvalidSetting: it is not a number, negative, infinite or not-a-number.
+    """
+    text = os.environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise InvalidSetting(name, text, "a number of seconds, 0 or more, such as 0.5")
+    return value
+
+
+def url(name: str, schemes: Collection[str], default: str, allowed: str) -> str:
+    """The variable's value as a URL, or several joined by `;`, each with one of `schemes`.
+
+    Raises:
+        InvalidSetting: a scheme is not among them or a port is not a number; a password in the
+            value is not repeated.
+    """
+    value = os.environ.get(name) or default
+    for part in value.split(";"):
+        scheme, _, rest = part.partition("://")
+        try:
+            known = scheme in schemes and urlsplit(f"//{rest}").port != 0
+        except ValueError:
+            known = False
+        if not known:
+            raise InvalidSetting(name, _without_password(value), allowed)
+    return value
+
+
+def _without_password(value: str) -> str:
+    """The URL with everything between the user's name and the host hidden."""
+    head, at, tail = value.rpartition("@")
+    user = head.rpartition(":")[0] if at else ""
+    return f"{user}:**@{tail}" if at else value

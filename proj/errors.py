@@ -1,0 +1,83 @@
+"""Every error that proj raises on purpose.
+
+ProjError                 exit 1  (a click error, see below)
+├── InvalidSetting        exit 2  an environment variable or option has a value we refuse
+├── InvalidMessage        exit 1  a message that cannot be weighed
+├── NoBroker              exit 3  nothing answers AMQP at the address
+├── NoManagement          exit 3  the broker's management API does not answer
+├── MissingProgram        exit 1  a program of the system is not installed
+├── ProcessEnded          exit 1  a process of ours ended before it was ready
+└── DeadlinePassed        exit 1  a condition did not come true in time
+
+The base is click's, because every command of ours and of Celery runs under click: an error that
+reaches it becomes one sentence and the exit code of its class, wherever it was raised.
+"""
+
+from __future__ import annotations
+
+import click
+
+EXIT_OK = 0
+#: The answer is no: something was lost, unhealthy or did not work.
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NO_BROKER = 3
+
+
+class ProjError(click.ClickException):
+    """Something that proj refuses or cannot do; its text is one sentence with the remedy."""
+
+    exit_code = EXIT_FAILED
+
+
+class InvalidSetting(ProjError):
+    """A setting has a value that is not allowed."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, name: str, value: object, allowed: str) -> None:
+        """Name the variable, the value it has and what it may be."""
+        super().__init__(f"{name} is {value!r}, but must be {allowed}.")
+        self.name = name
+        self.value = value
+        self.allowed = allowed
+
+
+class InvalidMessage(ProjError):
+    """A message that is not a text whose dots can be counted."""
+
+
+class NoBroker(ProjError):
+    """No broker answers AMQP at the address."""
+
+    exit_code = EXIT_NO_BROKER
+
+
+class NoManagement(ProjError):
+    """The management API of the broker does not answer, or refuses."""
+
+    exit_code = EXIT_NO_BROKER
+
+
+class MissingProgram(ProjError):
+    """A program that the lab starts is not installed."""
+
+
+class ProcessEnded(ProjError):
+    """A process ended before it was ready; `log_tail` has its last words."""
+
+    def __init__(self, name: str, returncode: int | None, log_tail: str) -> None:
+        """Say which process ended, how, and show the end of its log."""
+        super().__init__(f"{name} ended with status {returncode} before it was ready:\n{log_tail}")
+        self.returncode = returncode
+        self.log_tail = log_tail
+
+
+class DeadlinePassed(ProjError):
+    """A condition that was awaited did not come true in time."""
+
+    def __init__(self, what: str, timeout_s: float) -> None:
+        """Say what was awaited and for how long."""
+        super().__init__(f"Waited {timeout_s:g} s in vain for {what}.")
+        self.what = what
+        self.timeout_s = timeout_s

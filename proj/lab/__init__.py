@@ -1,0 +1,1 @@
+"""Repeatable experiments: everything that starts processes of its own."""

@@ -1,0 +1,245 @@
+"""A private RabbitMQ node: in its own folder, on loopback, and gone without a trace."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from kombu import Connection
+
+from proj.errors import MissingProgram, NoManagement
+from proj.lab.ports import LOOPBACK, free_port, is_free
+from proj.lab.process import Process
+from proj.management import Management
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from proj.lab.guard import Guard
+
+#: Seconds until a node must answer; four to eight were measured on two cores.
+START_TIMEOUT_S = 90.0
+#: Seconds until a node must have stopped; one to six were measured.
+STOP_TIMEOUT_S = 30.0
+USER = "proj"
+
+#: Places of the server's own script. The one that Debian puts on the PATH first becomes the user
+#: `rabbitmq` and refuses to run for anyone but that user and root; these run as whoever starts them.
+SERVER_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server")
+HOW_TO_INSTALL = (
+    "No rabbitmq-server is installed. On Debian or Ubuntu: sudo apt-get install rabbitmq-server; "
+    "on macOS: brew install rabbitmq; with Docker instead: docker compose up rabbitmq."
+)
+
+
+class Broker:
+    """One RabbitMQ node with the management plug-in and our policies.
+
+    It may be stopped or killed and started again with its data. Both ports and the password stay
+    the same for its whole life.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        folder: Path | None = None,
+        port: int | None = None,
+        management_port: int | None = None,
+    ) -> None:
+        """Choose ports and a password; data in a `folder` stay there, else they go with the guard.
+
+        Raises:
+            MissingProgram: there is no `rabbitmq-server`, or no `epmd`.
+        """
+        server = _program("rabbitmq-server", SERVER_SCRIPTS)
+        epmd = _program("epmd")
+        self.port = port or free_port()
+        self.management_port = management_port or free_port()
+        self._keeps_data = folder is not None
+        self.folder = folder or guard.folder / f"broker-{secrets.token_hex(4)}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.password = self._kept_password()
+        self._epmd_port = free_port()
+        environment = self._configure()
+        self._epmd = Process(
+            "epmd",
+            [epmd, "-port", str(self._epmd_port), "-address", LOOPBACK],
+            guard=guard,
+            environment=environment,
+            log=self.folder / "epmd.log",
+        )
+        self._server = Process(
+            "rabbitmq-server",
+            [server],
+            guard=guard,
+            environment=environment,
+            log=self.folder / "rabbitmq.log",
+        )
+        self.management = Management(self.management_url)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the node."""
+        return self._server.pid
+
+    @property
+    def management_url(self) -> str:
+        """The management API in the form that Flower and `queues` take."""
+        return f"http://{USER}:{self.password}@{LOOPBACK}:{self.management_port}/api/"
+
+    def url(self, vhost: str = "/") -> str:
+        """The AMQP address of one of its virtual hosts."""
+        return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.port}/{quote(vhost, safe='/')}"
+
+    def start(self) -> None:
+        """Start the node, and return when it answers AMQP and HTTP."""
+        # The node would start an epmd that outlives it if none were there first.
+        self._epmd.start()
+        self._epmd.wait_until_ready(lambda: not is_free(self._epmd_port), timeout_s=START_TIMEOUT_S)
+        self._server.start()
+        self._server.wait_until_ready(self._answers, timeout_s=START_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """Stop the node in order; its data stay in the folder."""
+        self._server.stop(STOP_TIMEOUT_S)
+        self._epmd.stop()
+
+    def kill(self) -> None:
+        """Kill the node as a power cut would; its data stay in the folder."""
+        self._server.kill()
+
+    def restart(self) -> None:
+        """Stop it in order and start it again, on the same ports and data."""
+        self.stop()
+        self.start()
+
+    def add_vhost(self, name: str) -> str:
+        """Make a virtual host with our policies, and return its AMQP address."""
+        there = quote(name, safe="")
+        self.management.request("PUT", f"vhosts/{there}", {})
+        self.management.request(
+            "PUT", f"permissions/{there}/{USER}", {"configure": ".*", "write": ".*", "read": ".*"}
+        )
+        local = {
+            kind: [{key: value for key, value in row.items() if key != "vhost"} for row in rows]
+            for kind, rows in packaged_definitions().items()
+            if kind in {"exchanges", "queues", "bindings", "policies"}
+        }
+        self.management.request("POST", f"definitions/{there}", local)
+        return self.url(name)
+
+    def remove_vhost(self, name: str) -> None:
+        """Remove a virtual host with all that is in it."""
+        self.management.request("DELETE", f"vhosts/{quote(name, safe='')}")
+
+    def __enter__(self) -> Broker:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it in order when its data are kept; else a kill is as good, and takes no six seconds."""
+        if self._keeps_data:
+            self.stop()
+        else:
+            self.kill()
+            self._epmd.stop()
+
+    def _kept_password(self) -> str:
+        """The password of an earlier node in this folder, or a new random one."""
+        kept = self.folder / "password"
+        if not kept.exists():
+            _write_private(kept, secrets.token_urlsafe(16))
+        return kept.read_text()
+
+    def _configure(self) -> dict[str, str]:
+        """Write the node's files; return its whole environment, with nothing of the caller's in it."""
+        folder = self.folder
+        definitions = packaged_definitions()
+        definitions["users"][0].update(name=USER, password_hash=hash_password(self.password))
+        _write_private(folder / "definitions.json", json.dumps(definitions))
+        _write_private(
+            folder / "rabbitmq.conf",
+            f"listeners.tcp.default = {LOOPBACK}:{self.port}\n"
+            f"management.tcp.ip = {LOOPBACK}\n"
+            f"management.tcp.port = {self.management_port}\n"
+            f"load_definitions = {folder / 'definitions.json'}\n",
+        )
+        _write_private(folder / "advanced.config", "[].\n")
+        _write_private(folder / "enabled_plugins", "[rabbitmq_management].\n")
+        (folder / "home").mkdir(exist_ok=True)
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(folder / "home"),
+            "LANG": "C.UTF-8",
+            # The script then becomes the node, so that the child's id is the node's.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            "RABBITMQ_ERLANG_COOKIE": secrets.token_hex(16),
+            # Its epmd is its own, so the name need not be unique on the machine.
+            "RABBITMQ_NODENAME": "lab@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_CONF_ENV_FILE": os.devnull,
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+        }
+
+    def _answers(self) -> bool:
+        connection = Connection(self.url(), connect_timeout=2)
+        try:
+            connection.connect()
+            self.management.request("GET", "overview")
+        except (NoManagement, *connection.connection_errors):
+            return False
+        finally:
+            connection.release()
+        return True
+
+
+def packaged_definitions() -> dict[str, Any]:
+    """The policies, dead-letter queue and user that docker-compose.yml mounts and the lab loads."""
+    text = resources.files("proj.lab").joinpath("definitions.json").read_text()
+    definitions: dict[str, Any] = json.loads(text)
+    return definitions
+
+
+def hash_password(password: str) -> str:
+    """The password as RabbitMQ stores it: base64(salt + sha256(salt + password)).
+
+    Source: https://www.rabbitmq.com/docs/passwords#computing-password-hash
+    """
+    salt = secrets.token_bytes(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def _program(name: str, places: Sequence[str] = ()) -> str:
+    """The path of an installed program: the first of `places` that exists, else the one on the PATH."""
+    found = next((place for place in places if os.access(place, os.X_OK)), None) or shutil.which(name)
+    if found is None:
+        raise MissingProgram(HOW_TO_INSTALL if name == "rabbitmq-server" else f"{HOW_TO_INSTALL} ({name} is missing.)")
+    return found
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read: it may hold a password."""
+    path.touch(mode=0o600)
+    path.write_text(text)

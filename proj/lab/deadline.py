@@ -1,0 +1,32 @@
+"""Waiting for a condition, with a deadline."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from proj.errors import DeadlinePassed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+#: Seconds between two looks: short beside anything that is awaited, and no load.
+POLL_INTERVAL_S = 0.05
+
+
+def wait_until(condition: Callable[[], T], *, what: str, timeout_s: float) -> T:
+    """The first true value that `condition` returns.
+
+    Raises:
+        DeadlinePassed: none came within `timeout_s`; it says `what` was awaited.
+    """
+    end = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= end:
+            raise DeadlinePassed(what, timeout_s)
+        time.sleep(POLL_INTERVAL_S)

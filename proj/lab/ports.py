@@ -1,0 +1,49 @@
+"""Free TCP ports on loopback."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+from proj.errors import InvalidSetting
+
+LOOPBACK = "127.0.0.1"
+#: Below the range from which Linux takes the ports of outgoing connections (32768 up), so that no
+#: client of ours can sit on a port while the server that owns it restarts.
+FIRST_PORT, LAST_PORT = 20000, 32000
+
+_ATTEMPTS = 200
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port now."""
+    with socket.socket() as probe:
+        # As servers do; without it a port whose last connections linger looks taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(preferred: int | None = None) -> int:
+    """The preferred port when it is free, else a random free one."""
+    if preferred is not None and is_free(preferred):
+        return preferred
+    for _ in range(_ATTEMPTS):
+        port = random.randint(FIRST_PORT, LAST_PORT)  # noqa: S311 a port is no secret
+        if is_free(port):
+            return port
+    raise InvalidSetting("the range of ports", f"{FIRST_PORT}-{LAST_PORT}", "free somewhere")
+
+
+def demanded_port(name: str, port: int) -> int:
+    """The port that a user asked for.
+
+    Raises:
+        InvalidSetting: something listens there already.
+    """
+    if not is_free(port):
+        raise InvalidSetting(name, port, f"a free port; something listens on {LOOPBACK}:{port} already")
+    return port

@@ -1,0 +1,137 @@
+"""One process of the operating system: started, awaited, stopped, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from proj.errors import DeadlinePassed, ProcessEnded
+from proj.lab.deadline import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from proj.lab.guard import Guard
+
+#: Lines of a log that are shown when a process ends too soon.
+LOG_TAIL_LINES = 15
+#: Seconds between SIGTERM and SIGKILL.
+STOP_TIMEOUT_S = 15.0
+
+
+class Process:
+    """A command in a session of its own, with a log, under a guard.
+
+    Safe to stop twice and before it was started; may be started again after it ended, and then
+    adds to the same log.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        guard: Guard,
+        environment: Mapping[str, str],
+        log: Path,
+    ) -> None:
+        """Keep what `start` needs; `environment` is the whole of it, the guard's mark aside."""
+        self.name = name
+        self.command = list(command)
+        self.log = log
+        self._environment = {**environment, **guard.environment}
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is the id of its group too."""
+        if self._popen is None:
+            raise RuntimeError(f"{self.name} is not started.")
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended, as `subprocess` says it; None while it runs."""
+        return None if self._popen is None else self._popen.poll()
+
+    def start(self) -> None:
+        """Start the command, unless it runs."""
+        if self.running:
+            return
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self, ready: Callable[[], bool], *, timeout_s: float) -> None:
+        """Return when `ready` says so.
+
+        Raises:
+            ProcessEnded: it ended first.
+            DeadlinePassed: it was not ready in time.
+        """
+
+        def ready_or_ended() -> bool:
+            if not self.running:
+                raise ProcessEnded(self.name, self.returncode, self.log_tail())
+            return ready()
+
+        wait_until(ready_or_ended, what=f"{self.name} to be ready (its log: {self.log})", timeout_s=timeout_s)
+
+    def log_text(self) -> str:
+        """All that it has printed."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def log_tail(self) -> str:
+        """The last lines that it has printed."""
+        return "\n".join(self.log_text().splitlines()[-LOG_TAIL_LINES:])
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process itself, if it runs."""
+        if self._popen is not None:
+            self._popen.send_signal(number)
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """End it by SIGTERM, and by SIGKILL when that takes longer than `timeout_s`."""
+        if self._popen is None:
+            return
+        self.signal(signal.SIGTERM)
+        with contextlib.suppress(DeadlinePassed):
+            wait_until(lambda: not self.running, what=f"the end of {self.name}", timeout_s=timeout_s)
+            return
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and its group by SIGKILL, as a power cut would."""
+        if self._popen is None or self._popen.returncode is not None:
+            return
+        # Before the process is reaped, so that its id cannot belong to anyone else yet.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+
+    def __enter__(self) -> Process:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self.stop()
