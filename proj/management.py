@@ -1,4 +1,4 @@
-"""The management API of RabbitMQ, and the few questions that we ask it."""
+"""The management API of RabbitMQ: requests, and their failures in one sentence."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import base64
 import json
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from proj.errors import NoManagement
+from proj.errors import InvalidSetting, NoManagement
 
 #: Where the plug-in listens unless it was told otherwise.
 DEFAULT_PORT = 15672
@@ -18,29 +17,28 @@ DEFAULT_PORT = 15672
 TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Depth:
-    """How full a queue is, as the broker says it."""
-
-    name: str
-    #: quorum, classic or stream.
-    type: str
-    #: Messages that wait for a consumer.
-    ready: int
-    #: Messages that a consumer has and did not acknowledge; None when the broker cannot be asked.
-    unacknowledged: int | None
-    consumers: int
-
-
 class Management:
     """A client of one broker's management API."""
 
     def __init__(self, api_url: str) -> None:
-        """Take the URL in Flower's form, `http://user:password@host:15672/api/`."""
+        """Take the URL in Flower's form, `http://user:password@host:15672/api/`.
+
+        Raises:
+            InvalidSetting: it is not such a URL.
+        """
         parts = urlsplit(api_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise InvalidSetting(
+                "The broker API", api_url.rpartition("@")[2], "a URL such as http://user:password@localhost:15672/api/"
+            )
         self._base = f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORT}"
         credentials = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
         self._authorization = "Basic " + base64.b64encode(credentials.encode()).decode()
+
+    @classmethod
+    def beside(cls, *, hostname: str, userid: str, password: str) -> Management:
+        """The API of the broker at `hostname`, on its usual port, with the credentials that AMQP has."""
+        return cls(f"http://{quote(userid, safe='')}:{quote(password, safe='')}@{hostname}:{DEFAULT_PORT}/api/")
 
     @property
     def page(self) -> str:
@@ -69,26 +67,3 @@ class Management:
         except (OSError, ValueError) as error:
             raise NoManagement(f"No management API answers at {self._base}: {error}.") from error
         return json.loads(text) if text else None
-
-    def depths(self, vhost: str = "/") -> list[Depth]:
-        """Every queue of the virtual host, by name, counted now.
-
-        The listing with `enable_queue_totals` is live, where the one with statistics is seconds
-        old; it has no consumers, so these are counted from their own list.
-        """
-        there = quote(vhost, safe="")
-        queues = self.request("GET", f"queues/{there}?disable_stats=true&enable_queue_totals=true")
-        consumers: dict[str, int] = {}
-        for consumer in self.request("GET", f"consumers/{there}"):
-            name = consumer["queue"]["name"]
-            consumers[name] = consumers.get(name, 0) + 1
-        return [
-            Depth(
-                name=queue["name"],
-                type=queue.get("type") or queue.get("arguments", {}).get("x-queue-type", "classic"),
-                ready=queue.get("messages_ready", 0),
-                unacknowledged=queue.get("messages_unacknowledged", 0),
-                consumers=consumers.get(queue["name"], 0),
-            )
-            for queue in sorted(queues, key=lambda queue: str(queue["name"]))
-        ]

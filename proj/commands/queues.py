@@ -1,0 +1,60 @@
+"""`celery -A anyapp queues`: ready, unacknowledged and consumers of every queue."""
+
+from __future__ import annotations
+
+import click
+from celery.bin.base import CeleryCommand, handle_preload_options
+
+
+@click.command(cls=CeleryCommand)
+@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@click.option("--all", "show_all", is_flag=True, help="Also the empty queues that Celery makes for itself.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a look.")
+@click.option("--open", "open_page", is_flag=True, help="Open the management page in a browser, and end.")
+@click.option(
+    "--broker-api",
+    envvar="FLOWER_BROKER_API",
+    show_envvar=True,
+    help="The management API, such as http://user:password@localhost:15672/api/.  "
+    "[default: the broker's host and credentials, port 15672]",
+)
+@click.pass_context
+@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+def queues(
+    ctx: click.Context,
+    *,
+    watch: bool,
+    interval: float,
+    show_all: bool,
+    as_json: bool,
+    open_page: bool,
+    broker_api: str | None,
+) -> None:
+    r"""Show how full the queues are, as the broker counts them now.
+
+    \b
+    ready           messages that wait for a worker
+    unacknowledged  messages that a worker has and has not acknowledged yet
+    consumers       workers that take messages from the queue
+
+    They come from RabbitMQ's management API, as `rabbitmqctl list_queues name messages_ready
+    messages_unacknowledged` prints them. Where it does not answer, the app's own queues are asked over
+    AMQP, which does not tell what is unacknowledged.
+
+    Exit codes: 0 shown; 2 wrong use; 3 no broker answers.
+    """
+    from proj.commands.depth_table import open_management, show_depths
+    from proj.depth import Gauge
+
+    gauge = Gauge(ctx.obj.app, broker_api=broker_api)
+    if open_page:
+        open_management(gauge)
+    else:
+        show_depths(gauge, interval_s=interval if watch else None, show_all=show_all, as_json=as_json)

@@ -1,0 +1,38 @@
+"""A connection to the broker, made at once or refused in one sentence."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from proj.errors import NoBroker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kombu import Connection
+
+
+@contextmanager
+def connected(connection: Connection) -> Iterator[Connection]:
+    """The connection, made now and released after the block. It is tried once more and no oftener: a person waits.
+
+    Raises:
+        NoBroker: no broker answers, or it does not let us in.
+    """
+    address = connection.as_uri()
+    with connection:
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0.2, reraise_as_library_errors=False)
+        except connection.connection_errors as error:
+            raise NoBroker(
+                f"No broker answers at {address} ({error}). Is CELERY_BROKER_URL right? "
+                "A broker of your own starts with: celery -A proj lab broker"
+            ) from error
+        # A login that is refused is one of these, for the broker closes a channel with it.
+        except connection.channel_errors as error:
+            raise NoBroker(
+                f"The broker at {address} does not let us in ({error}). "
+                "Are the user, the password and the virtual host in CELERY_BROKER_URL right?"
+            ) from error
+        yield connection

@@ -1,0 +1,146 @@
+"""How full a queue is: asked of the management API where there is one, else of AMQP."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from proj.connection import connected
+from proj.errors import NoManagement
+from proj.management import Management
+from proj.queues import QUORUM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from celery import Celery
+    from kombu import Connection
+
+#: Queues that Celery makes for itself: delays, remote control, events, and the replies of `rpc://`.
+_PLUMBING = re.compile(r"celery_delayed_\d+|.*\.pidbox|celeryev\..*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth:
+    """What the broker says of one queue."""
+
+    name: str
+    #: quorum, classic or stream; None when the broker cannot be asked.
+    type: str | None
+    #: Messages that wait for a consumer.
+    ready: int
+    #: Messages that a consumer has and did not acknowledge yet; None when the broker cannot be asked.
+    unacknowledged: int | None
+    consumers: int
+
+    @property
+    def is_plumbing(self) -> bool:
+        """Whether Celery made the queue for itself and nothing waits in it."""
+        return self.ready == 0 and _PLUMBING.fullmatch(self.name) is not None
+
+
+class Gauge:
+    """Reads the depths of the queues that an app uses, from the best source there is."""
+
+    def __init__(self, app: Celery, *, broker_api: str | None = None) -> None:
+        """Look at the broker of `app`; its management API is at `broker_api`, or on its host's usual port.
+
+        Raises:
+            InvalidSetting: `broker_api` is not a URL.
+        """
+        self._app = app
+        self._address = app.connection_for_read()
+        self.management = (
+            Management(broker_api)
+            if broker_api
+            else Management.beside(
+                hostname=self._address.hostname or "localhost",
+                userid=self._address.userid or "guest",
+                password=self._address.password or "guest",
+            )
+        )
+        #: Why the last reading is not complete, for people; None when it is.
+        self.doubt: str | None = None
+
+    def read(self) -> list[Depth]:
+        """The queues now, by name.
+
+        Raises:
+            NoBroker: neither the management API nor AMQP answers.
+        """
+        try:
+            depths = depths_by_management(self.management, self._address.virtual_host or "/")
+        except NoManagement as error:
+            self.doubt = (
+                f"{error.message} So these are the app's own queues as AMQP counts them, "
+                "without what is unacknowledged; --broker-api says where the API is."
+            )
+            return self._by_declare(self._app.amqp.queues)
+        self.doubt = None
+        # A quorum queue tells the API its counts at a tick of five seconds; a declaration asks it now.
+        quorum = [depth.name for depth in depths if depth.type == QUORUM and not depth.is_plumbing]
+        now = {depth.name: depth for depth in self._by_declare(quorum)}
+        return [
+            replace(depth, ready=now[depth.name].ready, consumers=now[depth.name].consumers)
+            if depth.name in now
+            else depth
+            for depth in depths
+        ]
+
+    def _by_declare(self, names: Iterable[str]) -> list[Depth]:
+        with connected(self._app.connection_for_read()) as connection:
+            return depths_by_declare(connection, names)
+
+
+def depths_by_management(management: Management, vhost: str = "/") -> list[Depth]:
+    """Every queue of the virtual host, by name.
+
+    The listing with `enable_queue_totals` is live for classic queues, where the one with statistics is up
+    to nine seconds old; for quorum queues it is as old as their last tick (`quorum_tick_interval`, five
+    seconds). It has no consumers, so these are counted from their own list.
+
+    Raises:
+        NoManagement: the API does not answer, or refuses.
+    """
+    there = quote(vhost, safe="")
+    queues = management.request("GET", f"queues/{there}?disable_stats=true&enable_queue_totals=true")
+    consumers: dict[str, int] = {}
+    for consumer in management.request("GET", f"consumers/{there}"):
+        name = consumer["queue"]["name"]
+        consumers[name] = consumers.get(name, 0) + 1
+    return [_from_listing(queue, consumers) for queue in sorted(queues, key=lambda queue: str(queue["name"]))]
+
+
+def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Depth]:
+    """The named queues that exist, counted now by a passive declaration, which knows no more than this."""
+    depths = []
+    for name in sorted(names):
+        # A queue that is not there closes the channel, so each is asked on one of its own.
+        channel = connection.channel()
+        try:
+            answer = channel.queue_declare(queue=name, passive=True)
+        except connection.channel_errors:
+            continue
+        depths.append(
+            Depth(
+                name=name,
+                type=None,
+                ready=answer.message_count,
+                unacknowledged=None,
+                consumers=answer.consumer_count,
+            )
+        )
+        channel.close()
+    return depths
+
+
+def _from_listing(queue: dict[str, Any], consumers: dict[str, int]) -> Depth:
+    return Depth(
+        name=queue["name"],
+        type=queue.get("type") or queue.get("arguments", {}).get("x-queue-type", "classic"),
+        ready=queue.get("messages_ready", 0),
+        unacknowledged=queue.get("messages_unacknowledged", 0),
+        consumers=consumers.get(queue["name"], 0),
+    )
