@@ -18,11 +18,11 @@ from proj.errors import MissingProgram, NoManagement
 from proj.lab.ports import LOOPBACK, free_port, is_free
 from proj.lab.process import Process
 from proj.management import Management
+from proj.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from proj.lab.guard import Guard
 
@@ -41,7 +41,7 @@ HOW_TO_INSTALL = (
 )
 
 
-class Broker:
+class Broker(Service):
     """One RabbitMQ node with the management plug-in and our policies.
 
     It may be stopped or killed and started again with its data. Both ports and the password stay
@@ -93,6 +93,15 @@ class Broker:
         return self._server.pid
 
     @property
+    def running(self) -> bool:
+        """Whether the node's process lives."""
+        return self._server.running
+
+    def log_tail(self) -> str:
+        """The last lines of the node's log."""
+        return self._server.log_tail()
+
+    @property
     def management_url(self) -> str:
         """The management API in the form that Flower and `queues` take."""
         return f"http://{USER}:{self.password}@{LOOPBACK}:{self.management_port}/api/"
@@ -110,8 +119,11 @@ class Broker:
         self._server.wait_until_ready(self._answers, timeout_s=START_TIMEOUT_S)
 
     def stop(self) -> None:
-        """Stop the node in order; its data stay in the folder."""
-        self._server.stop(STOP_TIMEOUT_S)
+        """End the node: in order when its data are kept; else by a kill, which takes no six seconds."""
+        if self._keeps_data:
+            self._server.stop(STOP_TIMEOUT_S)
+        else:
+            self._server.kill()
         self._epmd.stop()
 
     def kill(self) -> None:
@@ -120,16 +132,14 @@ class Broker:
 
     def restart(self) -> None:
         """Stop it in order and start it again, on the same ports and data."""
-        self.stop()
+        self._server.stop(STOP_TIMEOUT_S)
         self.start()
 
     def add_vhost(self, name: str) -> str:
         """Make a virtual host with our policies, and return its AMQP address."""
         there = quote(name, safe="")
         self.management.request("PUT", f"vhosts/{there}", {})
-        self.management.request(
-            "PUT", f"permissions/{there}/{USER}", {"configure": ".*", "write": ".*", "read": ".*"}
-        )
+        self.management.request("PUT", f"permissions/{there}/{USER}", {"configure": ".*", "write": ".*", "read": ".*"})
         local = {
             kind: [{key: value for key, value in row.items() if key != "vhost"} for row in rows]
             for kind, rows in packaged_definitions().items()
@@ -141,21 +151,6 @@ class Broker:
     def remove_vhost(self, name: str) -> None:
         """Remove a virtual host with all that is in it."""
         self.management.request("DELETE", f"vhosts/{quote(name, safe='')}")
-
-    def __enter__(self) -> Broker:
-        """Start it."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop it in order when its data are kept; else a kill is as good, and takes no six seconds."""
-        if self._keeps_data:
-            self.stop()
-        else:
-            self.kill()
-            self._epmd.stop()
 
     def _kept_password(self) -> str:
         """The password of an earlier node in this folder, or a new random one."""
@@ -177,7 +172,8 @@ class Broker:
             f"management.tcp.port = {self.management_port}\n"
             f"load_definitions = {folder / 'definitions.json'}\n",
         )
-        _write_private(folder / "advanced.config", "[].\n")
+        # Quorum queues report their counts at this tick; the usual five seconds is long for someone who watches.
+        _write_private(folder / "advanced.config", "[{rabbit, [{quorum_tick_interval, 500}]}].\n")
         _write_private(folder / "enabled_plugins", "[rabbitmq_management].\n")
         (folder / "home").mkdir(exist_ok=True)
         return {

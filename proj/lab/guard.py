@@ -10,25 +10,19 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import psutil
+from proj.lab import sweep
+from proj.service import Service
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-MARK_VARIABLE = "PROJ_LAB_MARK"
 #: Seconds that the sweep may take; it needs a few milliseconds.
 SWEEP_TIMEOUT_S = 10.0
 
 
-class Guard:
+class Guard(Service):
     """A folder and a mark for the processes of one lab; on exit both are gone, and so are they."""
 
     def __init__(self) -> None:
@@ -47,14 +41,14 @@ class Guard:
     @property
     def environment(self) -> dict[str, str]:
         """What a process must have in its environment to be guarded."""
-        return {MARK_VARIABLE: self.mark}
+        return {sweep.MARK_VARIABLE: self.mark}
 
     def start(self) -> None:
         """Make the folder and start the guarding process."""
         self._folder = Path(tempfile.mkdtemp(prefix="proj-lab-"))
-        environment = {k: v for k, v in os.environ.items() if k != MARK_VARIABLE}
+        environment = {k: v for k, v in os.environ.items() if k != sweep.MARK_VARIABLE}
         self._process = subprocess.Popen(
-            [sys.executable, __file__, self.mark, str(self._folder)],
+            [sys.executable, sweep.__file__, self.mark, str(self._folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             env=environment,
@@ -70,48 +64,3 @@ class Guard:
         # Closes the pipe and waits; an interrupt here loses nothing, for the guard goes on by itself.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=SWEEP_TIMEOUT_S)
-
-    def __enter__(self) -> Guard:
-        """Start it."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop it."""
-        self.stop()
-
-
-def marked(mark: str) -> list[psutil.Process]:
-    """The living processes that carry the mark in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        # Other people's processes and those that just ended cannot be read, and are not ours.
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK_VARIABLE) == mark:
-                found.append(process)
-    return found
-
-
-def sweep(mark: str) -> None:
-    """Kill all processes with the mark, until none is left: one that forks meanwhile is met again."""
-    while remaining := marked(mark):
-        for process in remaining:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(remaining, timeout=1)
-
-
-def main() -> None:
-    """Wait for the end of the parent, then sweep."""
-    mark, folder = sys.argv[1:]
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    sys.stdin.buffer.read()
-    sweep(mark)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    main()

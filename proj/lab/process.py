@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from proj.errors import DeadlinePassed, ProcessEnded
 from proj.lab.deadline import wait_until
+from proj.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from proj.lab.guard import Guard
 
@@ -24,7 +24,7 @@ LOG_TAIL_LINES = 15
 STOP_TIMEOUT_S = 15.0
 
 
-class Process:
+class Process(Service):
     """A command in a session of its own, with a log, under a guard.
 
     Safe to stop twice and before it was started; may be started again after it ended, and then
@@ -45,6 +45,7 @@ class Process:
         self.command = list(command)
         self.log = log
         self._environment = {**environment, **guard.environment}
+        self._folder = guard.folder
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
@@ -75,6 +76,8 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
+                # Not where the user stands: a module or a flowerconfig.py that lies there is not ours.
+                cwd=self._folder,
                 start_new_session=True,
             )
 
@@ -101,16 +104,16 @@ class Process:
         """The last lines that it has printed."""
         return "\n".join(self.log_text().splitlines()[-LOG_TAIL_LINES:])
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process itself, if it runs."""
+    def terminate(self) -> None:
+        """Ask it to end, by SIGTERM to the process itself; does nothing unless it runs."""
         if self._popen is not None:
-            self._popen.send_signal(number)
+            self._popen.terminate()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End it by SIGTERM, and by SIGKILL when that takes longer than `timeout_s`."""
         if self._popen is None:
             return
-        self.signal(signal.SIGTERM)
+        self.terminate()
         with contextlib.suppress(DeadlinePassed):
             wait_until(lambda: not self.running, what=f"the end of {self.name}", timeout_s=timeout_s)
             return
@@ -124,14 +127,3 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
-
-    def __enter__(self) -> Process:
-        """Start it."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop it."""
-        self.stop()

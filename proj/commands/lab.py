@@ -1,0 +1,41 @@
+"""`celery -A proj lab`: everything that starts processes of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from celery.bin.base import CeleryCommand, handle_preload_options
+
+
+@click.group()
+def lab() -> None:
+    """Private brokers and repeatable experiments."""
+
+
+@lab.command(cls=CeleryCommand)
+@click.option("--port", type=click.IntRange(1, 65535), help="AMQP port.  [default: 5672 when free, else another]")
+@click.option(
+    "--management-port",
+    type=click.IntRange(1, 65535),
+    help="Port of the management page.  [default: 15672 when free, else another]",
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the data here, for the next start.  [default: nothing is kept]",
+)
+@click.pass_context
+@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+def broker(ctx: click.Context, *, port: int | None, management_port: int | None, folder: Path | None) -> None:
+    """Run a private RabbitMQ until Ctrl-C, for people who have none.
+
+    It listens on loopback only, with a random password, the management plug-in and our policies, and
+    prints on stdout what to export so that workers, `send`, `queues` and Flower find it.
+
+    Exit codes: 0 ended by Ctrl-C; 1 it did not start, or died; 2 wrong use.
+    """
+    del ctx
+    from proj.commands.lab_broker import run_broker
+
+    run_broker(port=port, management_port=management_port, folder=folder)

@@ -1,0 +1,53 @@
+"""A private broker in the foreground."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from proj.commands.interrupt import Interrupted, interruptible
+from proj.errors import ProjError
+from proj.lab.broker import Broker
+from proj.lab.deadline import wait_until
+from proj.lab.guard import Guard
+from proj.lab.ports import demanded_port, free_port
+from proj.management import DEFAULT_PORT as MANAGEMENT_PORT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AMQP_PORT = 5672
+
+
+def run_broker(*, port: int | None, management_port: int | None, folder: Path | None) -> None:
+    """Run a broker until it is interrupted, and say how to reach it.
+
+    Raises:
+        InvalidSetting: a port that was asked for is taken.
+        ProjError: it did not start, or died.
+    """
+    with Guard() as guard:
+        broker = Broker(
+            guard,
+            port=demanded_port("--port", port) if port else free_port(AMQP_PORT),
+            management_port=(
+                demanded_port("--management-port", management_port) if management_port else free_port(MANAGEMENT_PORT)
+            ),
+            folder=folder.absolute() if folder else None,
+        )
+        try:
+            with interruptible("The broker has ended."):
+                click.echo("Starting RabbitMQ …", err=True)
+                with broker:
+                    click.echo(f"export CELERY_BROKER_URL={broker.url()}")
+                    click.echo(f"export FLOWER_BROKER_API={broker.management_url}")
+                    click.echo(
+                        f"RabbitMQ answers on port {broker.port}; its page is {broker.management.page} "
+                        f"(user proj, password {broker.password}). Ctrl-C ends it.",
+                        err=True,
+                    )
+                    wait_until(lambda: not broker.running, what="the end of the broker", timeout_s=float("inf"))
+                    raise ProjError(f"RabbitMQ ended by itself:\n{broker.log_tail()}")
+        except Interrupted as interruption:
+            click.echo(interruption.message, err=True)

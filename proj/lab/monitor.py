@@ -1,0 +1,59 @@
+"""Flower, as a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+from proj.errors import MissingProgram
+from proj.lab.environment import child_environment
+from proj.lab.ports import LOOPBACK, free_port
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from proj.lab.guard import Guard
+
+#: Where Flower listens when it is not told otherwise.
+PREFERRED_PORT = 5555
+#: Seconds until Flower must answer; two were measured.
+START_TIMEOUT_S = 60.0
+
+
+class Monitor(Process):
+    """Stock Flower on loopback, watching one broker."""
+
+    def __init__(self, guard: Guard, *, broker_url: str, management_url: str) -> None:
+        """Choose a port; nothing is started before `start`.
+
+        Raises:
+            MissingProgram: Flower is not installed.
+        """
+        if importlib.util.find_spec("flower") is None:
+            raise MissingProgram("Flower is not installed; get it with: pip install 'proj[dashboard]'")
+        self.port = free_port(PREFERRED_PORT)
+        super().__init__(
+            "Flower",
+            [
+                *(sys.executable, "-m", "celery", "-A", "proj", "flower"),
+                *(f"--address={LOOPBACK}", f"--port={self.port}"),
+            ],
+            guard=guard,
+            # The API's password is in the environment, not in the command line that `ps` shows.
+            environment=child_environment(CELERY_BROKER_URL=broker_url, FLOWER_BROKER_API=management_url),
+            log=guard.folder / "flower.log",
+        )
+
+    @property
+    def url(self) -> str:
+        """The address for a browser."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def answers(self) -> bool:
+        """Whether its pages are served."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthcheck", timeout=2) as answer:  # noqa: S310 our own http URL
+                return bool(answer.read())
+        except OSError:
+            return False
