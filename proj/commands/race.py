@@ -1,0 +1,82 @@
+"""The demo's race: broker, Flower and workers started, the work shown while it runs, then the figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from proj.commands.interrupt import interruptible
+from proj.commands.scoreboard import board, results
+from proj.lab.broker import Broker
+from proj.lab.deadline import wait_until
+from proj.lab.experiment import Experiment
+from proj.lab.guard import Guard
+from proj.lab.monitor import START_TIMEOUT_S, Monitor
+
+if TYPE_CHECKING:
+    from proj.lab.experiment import Plan
+
+#: Frames a second of the live view.
+FRAMES_PER_SECOND = 8
+#: Seconds that all work may take beyond what one worker alone would need: more, and it is lost.
+PATIENCE_S = 60.0
+
+
+def run_race(plan: Plan, *, keep: bool, as_json: bool) -> None:
+    """Run the plan on a private broker with Flower beside it, and print what its workers did.
+
+    Raises:
+        ProjError: something did not start, or work is missing.
+        Interrupted: by Ctrl-C, SIGTERM or a hang-up; nothing is left running.
+    """
+    with interruptible("Interrupted; nothing is left running."), Guard() as guard:
+        _say("Starting a private RabbitMQ …")
+        with Broker(guard) as broker:
+            _say(f"Starting Flower, and {plan.workers} workers for each of {' and '.join(plan.modes)} …")
+            monitor = Monitor(guard, broker_url=broker.url(), management_url=broker.management_url)
+            with monitor, Experiment(plan, broker=broker, guard=guard) as experiment:
+                monitor.wait_until_ready(monitor.answers, timeout_s=START_TIMEOUT_S)
+                _say(f"Flower: {monitor.url}")
+                _run(experiment)
+                _report(experiment, as_json=as_json)
+                if keep:
+                    _say(f"Flower stays at {monitor.url} until Ctrl-C, and so do the broker and the workers.")
+                    _say(f"RabbitMQ's own page: {broker.management.page}  user: proj  password: {broker.password}")
+                    wait_until(lambda: False, what="Ctrl-C", timeout_s=float("inf"))
+
+
+def _run(experiment: Experiment) -> None:
+    """Send the workload and show what becomes of it, until all of it is done."""
+    plan = experiment.plan
+    timeout_s = PATIENCE_S + sum(message.count(".") for message in plan.messages) * plan.dot_seconds
+    talk = Console(stderr=True)
+    experiment.publish()
+    if not talk.is_terminal:
+        _say(f"{len(plan.messages)} messages sent in each mode; waiting for the workers …")
+        wait_until(experiment.finished, what="the end of all work", timeout_s=timeout_s)
+        return
+    with Live(
+        console=talk,
+        get_renderable=lambda: board(experiment),
+        refresh_per_second=FRAMES_PER_SECOND,
+        transient=True,
+    ):
+        wait_until(experiment.finished, what="the end of all work", timeout_s=timeout_s)
+
+
+def _report(experiment: Experiment, *, as_json: bool) -> None:
+    outcomes = [experiment.outcome(mode) for mode in experiment.plan.modes]
+    if as_json:
+        click.echo(json.dumps([{**asdict(outcome), "ratio": outcome.ratio} for outcome in outcomes], indent=2))
+    else:
+        Console().print(results(experiment.plan, outcomes))
+
+
+def _say(text: str) -> None:
+    """Talk goes to stderr; stdout is for the figures."""
+    click.echo(text, err=True)

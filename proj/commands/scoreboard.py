@@ -1,0 +1,93 @@
+"""What the demo shows: a board while the work runs, and the table at its end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from proj.dots import DOT, weigh
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proj.journal.attempt import Attempt
+    from proj.lab.experiment import Experiment, Outcome, Plan
+
+
+def board(experiment: Experiment) -> Group:
+    """Every worker of every mode now: what it works on, what it holds, what it has done."""
+    return Group(*(_mode_board(experiment, mode) for mode in experiment.plan.modes))
+
+
+def results(plan: Plan, outcomes: Sequence[Outcome]) -> Group:
+    """One row a mode, and what each worker did in it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("\ndispatch")
+    for heading in (
+        "tasks\na worker",
+        "busy s\na worker",
+        "\nmakespan",
+        "\nideal",
+        "\nratio",
+        "longest\nlight wait",
+        "longest\nwait",
+    ):
+        table.add_column(heading, justify="right")
+    for outcome in outcomes:
+        table.add_row(
+            outcome.mode,
+            " / ".join(str(count) for count in outcome.tasks.values()),
+            " / ".join(f"{busy:.1f}" for busy in outcome.busy_s.values()),
+            f"{outcome.makespan_s:.2f} s",
+            f"{outcome.ideal_s:.2f} s",
+            f"{outcome.ratio:.2f}",
+            f"{outcome.longest_light_wait_s:.2f} s",
+            f"{outcome.longest_wait_s:.2f} s",
+        )
+    weights = sorted({weigh(message) for message in plan.messages}, reverse=True)
+    note = (
+        f"{len(plan.messages)} messages a mode, odd ones of {weights[0]} dots, even ones of {weights[-1]}; "
+        f"{plan.dot_seconds:g} s a dot; {plan.workers} workers of one slot a mode. "
+        "Makespan: first publish to last finish. Ideal: all work / slots, or the longest task."
+    )
+    return Group(table, Text(note, style="dim"))
+
+
+def _mode_board(experiment: Experiment, mode: str) -> Table:
+    attempts = experiment.attempts(mode)
+    outcome = experiment.outcome(mode)
+    table = Table(title=mode, title_justify="left", box=box.SIMPLE_HEAD, width=78, pad_edge=False)
+    table.add_column("worker", width=20)
+    table.add_column("works on", width=30, no_wrap=True)
+    table.add_column("holds", justify="right")
+    table.add_column("done", justify="right", width=7)
+    table.add_column("busy", justify="right")
+    for node in experiment.nodes(mode):
+        own = [attempt for attempt in attempts if attempt.worker == node]
+        running = [attempt for attempt in own if attempt.running]
+        table.add_row(
+            node.partition("@")[0],
+            ", ".join(_progress(experiment, attempt) for attempt in running) or "[dim]idle[/dim]",
+            str(sum(attempt.held for attempt in own)),
+            str(outcome.tasks[node]),
+            f"{outcome.busy_s[node]:.1f} s",
+        )
+    table.add_section()
+    bar = ProgressBar(total=outcome.sent, completed=outcome.done, width=30)
+    table.add_row("", bar, "", f"{outcome.done}/{outcome.sent}", "")
+    return table
+
+
+def _progress(experiment: Experiment, attempt: Attempt) -> str:
+    """The name of the message, and a dot for each that is worked off."""
+    message = experiment.message(attempt)
+    weight = weigh(message)
+    elapsed_s = time.time() - (attempt.started or 0.0)
+    worked_off = max(0, min(weight, int(elapsed_s / experiment.plan.dot_seconds)))
+    return message.rstrip(DOT) + DOT * worked_off

@@ -1,0 +1,1 @@
+"""What happened: the attempts of tasks, as events and the broker tell of them."""

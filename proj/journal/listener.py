@@ -1,0 +1,75 @@
+"""A thread that hears Celery's events and keeps the attempts they tell of."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from celery.events.receiver import EventReceiver
+
+from proj.journal.attempt import Attempts
+from proj.service import Service
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu import Connection
+
+#: Seconds until the event queue must be there, and until the thread must have ended.
+TIMEOUT_S = 15.0
+
+
+class _Receiver(EventReceiver):  # type: ignore[misc] # Celery has no types
+    """Celery's receiver, but with the timestamps as their senders wrote them."""
+
+    def __init__(self, channel: Any, *, listening: threading.Event, **options: Any) -> None:  # noqa: ANN401 Celery's own
+        super().__init__(channel, **options)
+        self._listening = listening
+
+    def on_consume_ready(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 Celery's own
+        super().on_consume_ready(*args, **options)
+        self._listening.set()
+
+    def event_from_message(self, body: dict[str, Any], **_: Any) -> Any:  # noqa: ANN401 Celery's own
+        # Celery would shift them by the difference of the time zones, though they are seconds since
+        # the epoch, the same everywhere (celery#2482).
+        return super().event_from_message(body, localize=False)
+
+
+class Listener(Service):
+    """Attempts as they happen, between `start` and `stop`."""
+
+    def __init__(self, app: Celery, connection: Connection) -> None:
+        """Hear the events of `app` over `connection`, which becomes the listener's own."""
+        self.attempts = Attempts()
+        self._app = app
+        self._connection = connection
+        self._listening = threading.Event()
+        self._receiver: _Receiver | None = None
+        self._thread = threading.Thread(target=self._listen, name="event listener", daemon=True)
+
+    def start(self) -> None:
+        """Begin, and return when no event can be missed any more.
+
+        Raises:
+            TimeoutError: the broker did not let us listen.
+        """
+        self._thread.start()
+        if not self._listening.wait(TIMEOUT_S):
+            raise TimeoutError(f"The broker did not give us an event queue within {TIMEOUT_S:g} s.")
+
+    def stop(self) -> None:
+        """End; safe to call twice and before `start`."""
+        if self._receiver is not None:
+            self._receiver.should_stop = True
+        if self._thread.is_alive():
+            self._thread.join(TIMEOUT_S)
+
+    def _listen(self) -> None:
+        with self._connection:
+            self._receiver = _Receiver(
+                self._connection,
+                listening=self._listening,
+                app=self._app,
+                handlers={"*": self.attempts.take},
+            )
+            self._receiver.capture(limit=None, timeout=None, wakeup=False)
