@@ -13,8 +13,8 @@ from proj.dots import duration_s, weigh
 logger = get_task_logger(__name__)
 
 
-@app.task(bind=True)
-def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401 Celery's tasks are untyped, and a message is whatever was sent
+@app.task(bind=True)  # type: ignore[untyped-decorator] # Celery has no types
+def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self is Celery's, a message whatever was sent
     """Wait one unit a dot, and say who did what.
 
     Args:
