@@ -10,7 +10,6 @@ from urllib.parse import quote
 from proj.connection import connected
 from proj.errors import NoManagement
 from proj.management import Management
-from proj.queues import QUORUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,9 +78,8 @@ class Gauge:
             )
             return self._by_declare(self._app.amqp.queues)
         self.doubt = None
-        # A quorum queue tells the API its counts at a tick of five seconds; a declaration asks it now.
-        quorum = [depth.name for depth in depths if depth.type == QUORUM and not depth.is_plumbing]
-        now = {depth.name: depth for depth in self._by_declare(quorum)}
+        # The API learns of consumers, and of what is ready in a quorum queue, seconds late; a declaration asks now.
+        now = {depth.name: depth for depth in self._by_declare(depth.name for depth in depths if not depth.is_plumbing)}
         return [
             replace(depth, ready=now[depth.name].ready, consumers=now[depth.name].consumers)
             if depth.name in now
@@ -99,7 +97,7 @@ def depths_by_management(management: Management, vhost: str = "/") -> list[Depth
 
     The listing with `enable_queue_totals` is live for classic queues, where the one with statistics is up
     to nine seconds old; for quorum queues it is as old as their last tick (`quorum_tick_interval`, five
-    seconds). It has no consumers, so these are counted from their own list.
+    seconds). It has no consumers; these come from a list of their own, up to five seconds old.
 
     Raises:
         NoManagement: the API does not answer, or refuses.

@@ -20,9 +20,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.pass_context
 @handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
-def demo(
-    ctx: click.Context, *, messages: int, workers: int, dot_seconds: float, keep: bool, as_json: bool
-) -> None:
+def demo(ctx: click.Context, *, messages: int, workers: int, dot_seconds: float, keep: bool, as_json: bool) -> None:
     """See round-robin beside fair dispatch, on a RabbitMQ of its own.
 
     Starts a private broker, Flower, and for each mode its own workers of one slot; sends the

@@ -28,9 +28,10 @@ TASK = "proj.tasks.work"
     type=click.IntRange(min=1),
     help="Send this many numbered, time-stamped messages: '0 2014-04-22 00:10:16.946810 - Basic - Hello World'.",
 )
+@click.option("--queue", help="Send to this queue instead.  [default: task_queue]")
 @click.pass_context
 @handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
-def send(ctx: click.Context, *, messages: tuple[str, ...], count: int | None) -> None:
+def send(ctx: click.Context, *, messages: tuple[str, ...], count: int | None, queue: str | None) -> None:
     r"""Send MESSAGES to the work queue; every dot in one is a second of work.
 
     Without MESSAGES it reads them from standard input, one a line, or sends 'Hello World!' when that is
@@ -50,7 +51,7 @@ def send(ctx: click.Context, *, messages: tuple[str, ...], count: int | None) ->
     app.loader.import_default_modules()
     if TASK not in app.tasks:
         raise click.UsageError(f"The app {app.main!r} has no task {TASK}; call it as: celery -A proj send …")
-    _send(app, numbered(count) if count is not None else messages or _from_stdin())
+    _send(app, numbered(count) if count is not None else messages or _from_stdin(), queue=queue)
 
 
 def numbered(count: int) -> list[str]:
@@ -65,7 +66,7 @@ def _from_stdin() -> Iterable[str]:
     return (line.rstrip("\r\n") for line in sys.stdin if line.strip())
 
 
-def _send(app: Celery, messages: Iterable[str]) -> None:
+def _send(app: Celery, messages: Iterable[str], *, queue: str | None) -> None:
     from proj.connection import connected
 
     sent = 0
@@ -74,7 +75,9 @@ def _send(app: Celery, messages: Iterable[str]) -> None:
             with app.amqp.Producer(connection) as producer:
                 for message in messages:
                     _check(message)
-                    app.tasks[TASK].apply_async((message,), producer=producer, ignore_result=True, retry=False)
+                    app.tasks[TASK].apply_async(
+                        (message,), producer=producer, queue=queue, ignore_result=True, retry=False
+                    )
                     sent += 1
                     click.echo(f" [x] Sent {message!r}")
         except (*connection.connection_errors, *connection.channel_errors) as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SENT = "sent"
 RECEIVED = "received"
@@ -60,8 +60,8 @@ class Attempts:
         #: Where the latest attempt of each task stands in the list.
         self._latest: dict[str, int] = {}
 
-    def __iter__(self) -> Any:  # noqa: ANN401 an iterator of Attempt; a snapshot, since a thread may add
-        """The attempts as they stand."""
+    def __iter__(self) -> Iterator[Attempt]:
+        """The attempts as they stand: a snapshot, since a thread may add to them."""
         return iter(tuple(self._attempts))
 
     def take(self, event: Mapping[str, Any]) -> None:

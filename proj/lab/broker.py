@@ -97,8 +97,17 @@ class Broker(Service):
         """Whether the node's process lives."""
         return self._server.running
 
+    @property
+    def returncode(self) -> int | None:
+        """How the node ended, as `subprocess` says it; None while it runs."""
+        return self._server.returncode
+
+    def log_text(self) -> str:
+        """All that the node has printed."""
+        return self._server.log_text()
+
     def log_tail(self) -> str:
-        """The last lines of the node's log."""
+        """The last lines that the node has printed."""
         return self._server.log_tail()
 
     @property
@@ -107,8 +116,8 @@ class Broker(Service):
         return f"http://{USER}:{self.password}@{LOOPBACK}:{self.management_port}/api/"
 
     def url(self, vhost: str = "/") -> str:
-        """The AMQP address of one of its virtual hosts."""
-        return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.port}/{quote(vhost, safe='/')}"
+        """The AMQP address of one of its virtual hosts, in the form that every client reads alike (`/` is %2F)."""
+        return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.port}/{quote(vhost, safe='')}"
 
     def start(self) -> None:
         """Start the node, and return when it answers AMQP and HTTP."""
@@ -118,10 +127,10 @@ class Broker(Service):
         self._server.start()
         self._server.wait_until_ready(self._answers, timeout_s=START_TIMEOUT_S)
 
-    def stop(self) -> None:
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End the node: in order when its data are kept; else by a kill, which takes no six seconds."""
         if self._keeps_data:
-            self._server.stop(STOP_TIMEOUT_S)
+            self._server.stop(timeout_s)
         else:
             self._server.kill()
         self._epmd.stop()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from proj import metrics
 from proj.celery import app
-from proj.depth import depths_by_management
+from proj.connection import connected
+from proj.depth import depths_by_declare
 from proj.errors import ProcessEnded
 from proj.journal.listener import Listener
 from proj.lab.deadline import wait_until
@@ -20,6 +21,8 @@ from proj.tasks import work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from kombu import Connection
 
     from proj.journal.attempt import Attempt
     from proj.lab.broker import Broker
@@ -93,14 +96,22 @@ class Experiment(Service):
             for worker in workers:
                 self._running.enter_context(worker)
         self._running.enter_context(self._listener)
-        wait_until(self._all_consume, what="all workers to consume", timeout_s=WORKERS_TIMEOUT_S)
+        with connected(app.connection_for_read(self._broker.url())) as connection:
+            wait_until(
+                lambda: self._all_consume(connection), what="all workers to consume", timeout_s=WORKERS_TIMEOUT_S
+            )
 
     def stop(self) -> None:
         """Stop everything; safe to call twice and before `start`."""
-        # All are told first, so that they leave at the same time and not one after the other.
+        done = self._all_done()
         for workers in self._workers.values():
             for worker in workers:
-                worker.terminate()
+                # Idle workers leave in order, all at the same time. One in the middle of its work would finish
+                # that first, and nobody waits for it any more.
+                if done:
+                    worker.terminate()
+                else:
+                    worker.kill()
         self._running.close()
 
     def publish(self) -> None:
@@ -131,8 +142,7 @@ class Experiment(Service):
             ProcessEnded: a worker ended before that.
         """
         self._check_workers()
-        done = sum(attempt.succeeded for mode in self.plan.modes for attempt in self.attempts(mode))
-        return done == len(self.plan.messages) * len(self.plan.modes)
+        return self._all_done()
 
     def outcome(self, mode: str) -> Outcome:
         """The figures of one mode so far."""
@@ -163,10 +173,14 @@ class Experiment(Service):
             dot_seconds=self.plan.dot_seconds,
         )
 
-    def _all_consume(self) -> bool:
+    def _all_done(self) -> bool:
+        done = sum(attempt.succeeded for mode in self.plan.modes for attempt in self.attempts(mode))
+        return done == len(self.plan.messages) * len(self.plan.modes)
+
+    def _all_consume(self, connection: Connection) -> bool:
         self._check_workers()
-        consumers = {depth.name: depth.consumers for depth in depths_by_management(self._broker.management)}
-        return all(consumers.get(queue_of(mode), 0) == self.plan.workers for mode in self.plan.modes)
+        depths = depths_by_declare(connection, [queue_of(mode) for mode in self.plan.modes])
+        return [depth.consumers for depth in depths] == [self.plan.workers] * len(self.plan.modes)
 
     def _check_workers(self) -> None:
         for workers in self._workers.values():
