@@ -1,0 +1,42 @@
+"""The sub-commands cost the other users of `celery` nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+OURS = ("demo", "lab", "queues", "send")
+
+
+def test_every_command_is_registered_with_celery() -> None:
+    """They are reached through the command that users already type."""
+    registered = {entry.name for entry in entry_points(group="celery.commands") if entry.value.startswith("proj.")}
+
+    assert registered == set(OURS)
+
+
+def test_loading_the_commands_imports_none_of_their_weight() -> None:
+    """Every worker start of every app in the environment loads them."""
+    modules = ", ".join(f"proj.commands.{name}" for name in OURS)
+    program = f"import celery.bin.celery, {modules}, sys; print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+
+    assert "proj.commands.demo" in loaded
+    # Flower's own entry point loads tornado and more where it is installed; these two only we would load.
+    assert not {"rich", "psutil"} & set(loaded)
+    assert not [name for name in loaded if name.startswith(("proj.lab", "proj.celery", "proj.journal"))]
+
+
+@pytest.mark.parametrize("command", [("demo",), ("send",), ("queues",), ("lab",), ("lab", "broker")])
+def test_command_explains_itself(command: tuple[str, ...]) -> None:
+    """`--help` works without a broker, and says what the command does."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "proj", *command, "--help"], check=True, capture_output=True, text=True
+    ).stdout
+
+    assert shown.startswith("Usage:")
+    assert "--help" in shown

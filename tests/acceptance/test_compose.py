@@ -1,0 +1,95 @@
+"""The command line of each service of docker-compose.yml, as it stands there, on a real broker."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from proj.lab.environment import child_environment
+from proj.lab.ports import free_port
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from proj.lab.guard import Guard
+
+    from .conftest import Celery
+
+FILE = Path(__file__).parents[2] / "docker-compose.yml"
+SERVICES: dict[str, Any] = yaml.safe_load(FILE.read_text())["services"]
+
+
+def start(service: str, *, guard: Guard, variables: dict[str, str], folder: Path) -> Process:
+    """The service's command with its environment, but for the addresses of its network."""
+    # Here all containers have one host name.
+    command = shlex.split(SERVICES[service]["command"].replace("%h", folder.name))
+    assert command[0] == "celery"
+    environment = {**SERVICES[service]["environment"], **variables}
+    process = Process(
+        service,
+        [sys.executable, "-m", *command],
+        guard=guard,
+        environment=child_environment(**environment),
+        log=folder / f"{service}.log",
+    )
+    process.start()
+    return process
+
+
+def shown(celery: Celery, variables: dict[str, str]) -> Any:
+    return json.loads(celery("-A", "proj", "queues", "--json", **variables).stdout)
+
+
+@pytest.mark.parametrize(
+    ("service", "queue"), [("worker-fair", "task_queue"), ("worker-round-robin", "task_queue.round-robin")]
+)
+def test_worker_of_compose_does_the_work_of_its_queue(
+    guard: Guard,
+    variables: dict[str, str],
+    celery: Celery,
+    tmp_path: Path,
+    service: str,
+    queue: str,
+) -> None:
+    """Started twice, as `--scale` does, both take part."""
+    folders = [tmp_path / "1", tmp_path / "2"]
+    for folder in folders:
+        folder.mkdir()
+    workers = [start(service, guard=guard, variables=variables, folder=folder) for folder in folders]
+    try:
+        for worker in workers:
+            worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=60)
+        (depth,) = [depth for depth in shown(celery, variables) if depth["name"] == queue]
+        celery("-A", "proj", "send", "--queue", queue, "one.", "two.", **variables)
+        for worker in workers:
+            worker.wait_until_ready(lambda worker=worker: "[x] Done" in worker.log_text(), timeout_s=20)
+    finally:
+        for worker in workers:
+            worker.kill()
+
+    assert (depth["consumers"], depth["type"]) == (2, "quorum")
+
+
+def test_flower_of_compose_serves_its_pages(guard: Guard, variables: dict[str, str], tmp_path: Path) -> None:
+    """Its command line and environment are accepted; only port and address are those of a test, not of a container."""
+    port = free_port()
+    SERVICES["flower"]["command"] = SERVICES["flower"]["command"].replace("--port=5555", f"--port={port}")
+    flower = start("flower", guard=guard, variables={**variables, "FLOWER_ADDRESS": "127.0.0.1"}, folder=tmp_path)
+    try:
+        flower.wait_until_ready(lambda: answers(port), timeout_s=60)
+    finally:
+        flower.kill()
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=2) as answer:
+            return bool(answer.read() == b"OK")
+    except OSError:
+        return False

@@ -1,0 +1,140 @@
+"""`celery -A proj demo`."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from proj.lab.deadline import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .conftest import Celery
+
+DEMO = (sys.executable, "-m", "celery", "-A", "proj", "demo")
+#: Enough work to be interrupted in, and never done by itself within a test.
+LONG = ("--messages", "100", "--dot-seconds", "1")
+
+
+class Demo:
+    """A demo that is running, what it has said so far, and every process that it started."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
+        self.talk_file = folder / "stderr"
+        self.talk_file.touch()
+        with self.talk_file.open("w") as talk:
+            self.popen = subprocess.Popen(
+                [*DEMO, *arguments], env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=talk, text=True
+            )
+        self.family: set[psutil.Process] = set()
+
+    def wait_until_it_says(self, text: str) -> None:
+        """Await a part of its talk, and remember its processes on the way."""
+        wait_until(lambda: self.observe() or text in self.talk_file.read_text(), what=text, timeout_s=60)
+        self.observe()
+
+    def observe(self) -> None:
+        self.family.update(psutil.Process(self.popen.pid).children(recursive=True))
+
+    def end(self, number: signal.Signals) -> int:
+        self.popen.send_signal(number)
+        self.popen.communicate(timeout=60)
+        return self.popen.returncode
+
+    def remaining(self) -> list[str]:
+        return [process.name() for process in self.family if alive(process)]
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it does anything: a zombie only waits for its parent to take note."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def demo(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[Demo]:
+    """A demo with more work than it will ever get done."""
+    demo = Demo((*LONG, "--keep"), terminal_environment, tmp_path)
+    yield demo
+    if demo.popen.poll() is None:
+        demo.end(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("moment", ["Starting a private RabbitMQ", "Starting Flower", "messages sent in each mode"])
+def test_demo_leaves_nothing_behind_whenever_it_is_ended(demo: Demo, moment: str, number: signal.Signals) -> None:
+    """No node, epmd, worker or Flower remains, whatever it was doing and however it was told to end."""
+    demo.wait_until_it_says(moment)
+
+    status = demo.end(number)
+
+    assert status == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    wait_until(lambda: not demo.remaining(), what=f"the end of {demo.remaining()}", timeout_s=15)
+
+
+def test_demo_starts_what_it_promises(demo: Demo) -> None:
+    """A RabbitMQ, its epmd, Flower and two workers a mode: so that the test above has something to miss."""
+    demo.wait_until_it_says("messages sent in each mode")
+
+    commands = [" ".join(process.cmdline()) for process in demo.family if process.is_running()]
+
+    assert sum("beam.smp" in command for command in commands) >= 1
+    assert sum("epmd -port" in command for command in commands) == 1
+    assert sum(" flower " in command for command in commands) == 1
+    nodes = {found[1] for command in commands if (found := re.search(r"--hostname (\S+)", command))}
+    assert nodes == {"round-robin-1@demo", "round-robin-2@demo", "fair-1@demo", "fair-2@demo"}
+    assert re.search(r"Flower: http://127\.0\.0\.1:\d+", demo.talk_file.read_text())
+
+
+def test_demo_figures_are_what_the_workers_did(celery: Celery) -> None:
+    """Round-robin: all heavy messages at one worker. Fair: near the ideal. Every message is done in both."""
+    begun = time.monotonic()
+
+    done = celery("-A", "proj", "demo", "--messages", "12", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begun < 60
+    round_robin, fair = json.loads(done.stdout)
+    for outcome in (round_robin, fair):
+        assert (outcome["sent"], outcome["done"], sum(outcome["tasks"].values())) == (12, 12, 12)
+        # Six heavy messages of 20 dots and six light ones of one, at 0.1 s a dot, on two slots.
+        assert outcome["ideal_s"] == pytest.approx(6.3, rel=0.05)
+        assert outcome["ratio"] == pytest.approx(outcome["makespan_s"] / outcome["ideal_s"])
+    assert sorted(round_robin["tasks"].values()) == [6, 6]
+    assert sorted(round_robin["busy_s"].values()) == pytest.approx([0.6, 12.0], rel=0.2)
+    assert round_robin["ratio"] == pytest.approx(1.9, rel=0.1)
+    assert sorted(fair["busy_s"].values()) == pytest.approx([6.3, 6.3], rel=0.1)
+    assert fair["ratio"] == pytest.approx(1.0, abs=0.15)
+
+
+def test_demo_prints_one_row_a_mode_and_talks_on_stderr(celery: Celery) -> None:
+    """The table alone is on stdout, so that it can be kept."""
+    done = celery("-A", "proj", "demo", "--messages", "4", "--workers", "1", "--dot-seconds", "0.01")
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ ?round-robin +4 +\d+\.\d +\d\.\d\d s +\d\.\d\d s +\d\.\d\d ", done.stdout, flags=re.MULTILINE)
+    assert re.search(r"^ ?fair +4 ", done.stdout, flags=re.MULTILINE)
+    assert "Flower: http://127.0.0.1:" in done.stderr
+    assert "Flower" not in done.stdout
+
+
+@pytest.mark.parametrize("option", [("--messages", "0"), ("--workers", "many"), ("--dot-seconds", "-1")])
+def test_demo_refuses_a_wrong_option_before_it_starts_anything(celery: Celery, option: tuple[str, str]) -> None:
+    """Exit code 2, and the sentence names the option."""
+    refused = celery("-A", "proj", "demo", *option)
+
+    assert refused.returncode == 2
+    assert option[0] in refused.stderr
+    assert "Starting" not in refused.stderr

@@ -1,0 +1,57 @@
+"""`celery -A proj flower`: stock Flower, but not open to the network."""
+
+from __future__ import annotations
+
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+import psutil
+
+from proj.lab.environment import child_environment
+from proj.lab.monitor import Monitor
+from proj.lab.ports import free_port
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+    from .conftest import Celery
+
+
+def addresses(pid: int) -> set[str]:
+    return {
+        connection.laddr.ip
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_flower_listens_on_loopback_only(guard: Guard, variables: dict[str, str], tmp_path: Path) -> None:
+    """Its own default is every address, without a password."""
+    port = free_port()
+    flower = Process(
+        "Flower",
+        [sys.executable, "-m", "celery", "-A", "proj", "flower", f"--port={port}"],
+        guard=guard,
+        environment=child_environment(**variables),
+        log=tmp_path / "flower.log",
+    )
+    with flower:
+        flower.wait_until_ready(lambda: bool(addresses(flower.pid)), timeout_s=60)
+
+        assert addresses(flower.pid) == {"127.0.0.1"}
+
+
+def test_flower_of_the_demo_knows_the_queues_of_its_broker(guard: Guard, broker: Broker, celery: Celery) -> None:
+    """The management API of a private broker is on no usual port, so Flower is told where it is."""
+    celery("-A", "proj", "send", "hello.", CELERY_BROKER_URL=broker.url())
+    with Monitor(guard, broker_url=broker.url(), management_url=broker.management_url) as monitor:
+        monitor.wait_until_ready(monitor.answers, timeout_s=60)
+
+        with urllib.request.urlopen(f"{monitor.url}/broker", timeout=10) as page:
+            assert "task_queue" in page.read().decode()
+        assert broker.password not in " ".join(psutil.Process(monitor.pid).cmdline())

@@ -1,0 +1,82 @@
+"""`celery -A proj lab broker`."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pika
+import pytest
+
+from proj.lab.deadline import wait_until
+from proj.lab.ports import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Celery
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_lab_broker_prints_what_to_export_and_ends_when_told(
+    terminal_environment: dict[str, str], tmp_path: Path, celery: Celery, number: signal.Signals
+) -> None:
+    """What it prints on stdout is all that a shell needs; ending it is no failure."""
+    port, exports = free_port(), tmp_path / "exports"
+    with exports.open("w") as stdout:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "proj", "lab", "broker", "--port", str(port)],
+            env=terminal_environment,
+            cwd=tmp_path,
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+        )
+    wait_until(lambda: exports.read_text().count("\n") == 2, what="the broker", timeout_s=60)
+    variables = dict(re.findall(r"^export (\w+)=(\S+)$", exports.read_text(), flags=re.MULTILINE))
+
+    sent = celery("-A", "proj", "send", "hello.", **variables)
+    shown = celery("-A", "proj", "queues", **variables)
+    with pika.BlockingConnection(pika.URLParameters(variables["CELERY_BROKER_URL"])) as connection:
+        assert connection.is_open
+    running.send_signal(number)
+
+    assert running.wait(30) == 0
+    assert f":{port}/" in variables["CELERY_BROKER_URL"]
+    assert sent.returncode == 0, sent.stderr
+    assert ["task_queue", "quorum", "1", "0", "0"] in [line.split() for line in shown.stdout.splitlines()]
+
+
+def test_lab_broker_refuses_a_port_that_is_taken(celery: Celery) -> None:
+    """Who asks for a port wants that one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        refused = celery("-A", "proj", "lab", "broker", "--port", str(port))
+
+    assert refused.returncode == 2
+    assert f"--port is {port}, but must be a free port" in refused.stderr
+
+
+def test_lab_broker_says_how_to_get_rabbitmq_where_there_is_none(tmp_path: Path) -> None:
+    """Debian and Ubuntu, macOS, and Docker, in one sentence."""
+    program = (
+        "from proj.lab import broker; broker.SERVER_SCRIPTS = (); "
+        "import sys; sys.argv = ['celery', '-A', 'proj', 'lab', 'broker']; "
+        "from celery.__main__ import main; main()"
+    )
+
+    failed = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert failed.returncode == 1
+    assert re.search(r"^Error: No rabbitmq-server is installed\..*apt-get.*brew.*docker", failed.stderr)

@@ -1,0 +1,113 @@
+"""`celery -A proj send`."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pika
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import Celery
+
+NUMBERED = re.compile(r" \[x\] Sent '(\d+) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} - Basic - Hello World'")
+
+
+def waiting(url: str, queue: str = "task_queue") -> int:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+
+
+def test_send_prints_each_message_as_the_tutorials_do(celery: Celery, variables: dict[str, str]) -> None:
+    """And the broker has them."""
+    sent = celery("-A", "proj", "send", "First message.", "Second message..", **variables)
+
+    assert (sent.returncode, sent.stderr) == (0, "")
+    assert sent.stdout == " [x] Sent 'First message.'\n [x] Sent 'Second message..'\n"
+    assert waiting(variables["CELERY_BROKER_URL"]) == 2
+
+
+def test_send_reads_one_message_a_line_from_standard_input(celery: Celery, variables: dict[str, str]) -> None:
+    """Empty lines are no messages."""
+    sent = celery("-A", "proj", "send", stdin="one.\n\ntwo..", **variables)
+
+    assert sent.stdout == " [x] Sent 'one.'\n [x] Sent 'two..'\n"
+
+
+def test_send_count_sends_the_numbered_messages_of_the_oldest_tutorial(
+    celery: Celery, variables: dict[str, str]
+) -> None:
+    """Fifteen, numbered from 0, each with the same time stamp."""
+    sent = celery("-A", "proj", "send", "--count", "15", **variables)
+
+    numbers = [NUMBERED.fullmatch(line) for line in sent.stdout.splitlines()]
+    assert [number and number[1] for number in numbers] == [str(number) for number in range(15)]
+    assert waiting(variables["CELERY_BROKER_URL"]) == 15
+
+
+def test_send_takes_another_queue(celery: Celery, variables: dict[str, str]) -> None:
+    """As the round-robin workers of docker-compose.yml need it."""
+    sent = celery("-A", "proj", "send", "--queue", "task_queue.round-robin", "hello.", **variables)
+
+    assert sent.returncode == 0, sent.stderr
+    assert waiting(variables["CELERY_BROKER_URL"], "task_queue.round-robin") == 1
+
+
+def test_send_says_that_no_broker_answers_and_does_not_hang(celery: Celery) -> None:
+    """One sentence with the address and the remedy, and exit code 3."""
+    begun = time.monotonic()
+
+    failed = celery("-A", "proj", "send", "hello", CELERY_BROKER_URL="amqp://me:secret@127.0.0.1:1//")
+
+    assert failed.returncode == 3
+    assert re.fullmatch(r"Error: No broker answers at amqp://me:\*\*@127\.0\.0\.1:1// .*lab broker\n", failed.stderr)
+    assert failed.stdout == ""
+    assert time.monotonic() - begun < 10
+
+
+def test_send_does_not_hang_on_a_server_that_never_answers(celery: Celery) -> None:
+    """A port that accepts connections and says nothing is no broker either."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        failed = celery("-A", "proj", "send", "hello", CELERY_BROKER_URL=f"amqp://127.0.0.1:{mute.getsockname()[1]}//")
+
+    assert failed.returncode == 3
+    assert failed.stderr.startswith("Error: No broker answers at ")
+
+
+def test_send_says_that_the_broker_does_not_let_it_in(celery: Celery, variables: dict[str, str]) -> None:
+    """A wrong password is another matter than a broker that is not there."""
+    url = re.sub(r":[^:@]+@", ":wrong@", variables["CELERY_BROKER_URL"])
+
+    failed = celery("-A", "proj", "send", "hello", CELERY_BROKER_URL=url)
+
+    assert failed.returncode == 3
+    assert "does not let us in" in failed.stderr
+    assert "wrong" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("-A", "proj", "send", "hello", "--count", "3"), "MESSAGES or --count"),
+        (("-A", "proj", "send", "--count", "0"), "--count"),
+        (("send", "hello"), "celery -A proj send"),
+    ],
+)
+def test_send_refuses_wrong_use(celery: Celery, words: tuple[str, ...], complaint: str) -> None:
+    """Exit code 2, and what to do."""
+    refused = celery(*words)
+
+    assert refused.returncode == 2
+    assert complaint in refused.stderr
+
+
+def test_send_refuses_bytes_that_are_no_text(celery: Celery, variables: dict[str, str]) -> None:
+    """Before it is sent, since no client could read it."""
+    refused = celery("-A", "proj", "send", "fine.", "\udcff.", **variables)
+
+    assert refused.returncode == 1
+    assert refused.stdout == " [x] Sent 'fine.'\n"
+    assert "is not UTF-8 text" in refused.stderr

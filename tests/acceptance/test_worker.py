@@ -1,0 +1,109 @@
+"""`celery -A proj worker`, beside Celery's own commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from proj.lab.guard import Guard
+
+    from .conftest import Celery
+
+
+@pytest.fixture
+def worker(guard: Guard, variables: dict[str, str], tmp_path: Path) -> Iterator[Process]:
+    """The worker of the README's walk, with short dots."""
+    worker = Process(
+        "worker",
+        [sys.executable, "-m", "celery", "-A", "proj", "worker", "--loglevel", "INFO", "--concurrency", "1"],
+        guard=guard,
+        environment=child_environment(PROJ_DOT_SECONDS="0.05", **variables),
+        log=tmp_path / "worker.log",
+    )
+    with worker:
+        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        yield worker
+
+
+def test_worker_prints_received_and_done_as_the_tutorials_do(
+    celery: Celery, variables: dict[str, str], worker: Process
+) -> None:
+    """Beside Celery's own lines."""
+    celery("-A", "proj", "send", "First message.", **variables)
+    worker.wait_until_ready(lambda: "succeeded in" in worker.log_text(), timeout_s=20)
+
+    log = worker.log_text()
+    assert re.search(r": {2}\[x\] Received 'First message\.'$", log, flags=re.MULTILINE)
+    assert re.search(r": {2}\[x\] Done$", log, flags=re.MULTILINE)
+    assert re.search(r"Task proj\.tasks\.work\[.+\] received$", log, flags=re.MULTILINE)
+
+
+def test_worker_shows_its_durable_and_late_acknowledged_settings(
+    celery: Celery, variables: dict[str, str], worker: Process
+) -> None:
+    """`inspect conf` is where an operator looks."""
+    assert worker.running
+
+    inspected = celery("-A", "proj", "inspect", "conf", "--json", **variables)
+
+    ((conf,),) = [list(json.loads(inspected.stdout).values())]
+    assert (conf["task_acks_late"], conf["task_reject_on_worker_lost"]) == (True, True)
+    assert (conf["worker_prefetch_multiplier"], conf["task_default_delivery_mode"]) == (1, "persistent")
+    assert conf["proj_dispatch"] == "fair"
+    (queue,) = conf["task_queues"]
+    assert (queue["name"], queue["durable"], queue["queue_arguments"]) == (
+        "task_queue",
+        True,
+        {"x-queue-type": "quorum"},
+    )
+
+
+def test_second_worker_of_a_host_works_beside_the_first(
+    guard: Guard, variables: dict[str, str], worker: Process, celery: Celery, tmp_path: Path
+) -> None:
+    """Two terminals, the same command in both: each worker has a name of its own and gets its share."""
+    second = Process(
+        "second worker",
+        worker.command,
+        guard=guard,
+        environment=child_environment(PROJ_DOT_SECONDS="0.05", **variables),
+        log=tmp_path / "second.log",
+    )
+    with second:
+        second.wait_until_ready(lambda: " ready." in second.log_text(), timeout_s=60)
+
+        celery("-A", "proj", "send", *["message.........."] * 4, **variables)
+
+        for each in (worker, second):
+            each.wait_until_ready(lambda each=each: "[x] Done" in each.log_text(), timeout_s=20)
+        answers = celery("-A", "proj", "status", **variables)
+        assert "2 nodes online" in answers.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PROJ_DISPATCH", "fare"),
+        ("PROJ_QUEUE_TYPE", "stream"),
+        ("PROJ_DOT_SECONDS", "soon"),
+        ("CELERY_BROKER_URL", "redis://localhost"),
+        ("CELERY_RESULT_BACKEND", "nowhere://"),
+    ],
+)
+def test_worker_refuses_a_wrong_setting_in_one_sentence(celery: Celery, variable: str, value: str) -> None:
+    """At start, with exit code 2, and without a stack trace."""
+    refused = celery("-A", "proj", "worker", **{variable: value})
+
+    assert refused.returncode == 2
+    assert re.fullmatch(rf"Error: {variable} is '{value}', but must be .*\.\n", refused.stderr)

@@ -1,0 +1,180 @@
+"""The private RabbitMQ: its own folder, loopback, and no trace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import amqp
+import click
+import kombu
+import packaging
+import pika
+import psutil
+import pytest
+import vine
+
+import proj
+from proj.errors import MissingProgram
+from proj.lab import broker as broker_module
+from proj.lab.broker import Broker
+from proj.lab.deadline import wait_until
+from proj.lab.guard import Guard
+from proj.lab.ports import is_free
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOBODY = 65534
+
+#: Starts a node, prints what can be looked for afterwards, and waits to be ended.
+PROGRAM = """
+import os, sys, psutil
+from proj.lab.broker import Broker
+from proj.lab.guard import Guard
+
+with Guard() as guard, Broker(guard) as broker:
+    pids = [process.pid for process in psutil.Process().children(recursive=True)]
+    print(os.getuid(), broker.port, guard.folder, *pids, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def own_guard() -> Iterator[Guard]:
+    """A guard of its own for each test, since its brokers are stopped here."""
+    with Guard() as guard:
+        yield guard
+
+
+def publish(broker: Broker, queue: str, count: int) -> None:
+    with pika.BlockingConnection(pika.URLParameters(broker.url())) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.queue_declare(queue, durable=True)
+        for number in range(count):
+            channel.basic_publish("", queue, str(number).encode(), pika.BasicProperties(delivery_mode=2))
+
+
+def waiting(broker: Broker, queue: str) -> int:
+    with pika.BlockingConnection(pika.URLParameters(broker.url())) as connection:
+        return int(connection.channel().queue_declare(queue, durable=True, passive=True).method.message_count)
+
+
+def test_broker_keeps_its_data_when_it_is_killed_and_when_it_is_stopped(own_guard: Guard, tmp_path: Path) -> None:
+    """Killed, it comes back with all persistent messages; so does another node in the folder of a stopped one."""
+    folder = tmp_path / "kept"
+    with Broker(own_guard, folder=folder) as broker:
+        publish(broker, "kept", 10)
+        address = broker.url()
+
+        broker.kill()
+        broker.start()
+
+        assert (broker.url(), waiting(broker, "kept")) == (address, 10)
+
+    with Broker(own_guard, folder=folder) as successor:
+        assert (successor.password, waiting(successor, "kept")) == (broker.password, 10)
+
+
+def test_broker_listens_on_loopback_only(broker: Broker) -> None:
+    """No server of ours can be reached from another machine unless its user asks for it."""
+    processes = [psutil.Process(broker.pid), *psutil.Process().children(recursive=True)]
+    listening = {
+        connection.laddr.ip
+        for process in processes
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+    assert listening
+    assert listening <= {"127.0.0.1", "::1"}
+
+
+def test_broker_shows_its_password_to_nobody_else(broker: Broker) -> None:
+    """Not in a command line, and not in a file that others can read."""
+    readable = [
+        path
+        for path in broker.folder.iterdir()
+        if path.is_file() and path.stat().st_mode & 0o077 and broker.password in path.read_text(errors="replace")
+    ]
+    commands = " ".join(psutil.Process(broker.pid).cmdline())
+
+    assert readable == []
+    assert broker.password not in commands
+
+
+def test_broker_leaves_nothing_when_its_parent_is_killed() -> None:
+    """No node, no epmd, no listening port, no folder."""
+    parent = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    _, port, folder, *pids = parent.stdout.readline().split()
+    names = {psutil.Process(int(pid)).name() for pid in pids}
+
+    parent.kill()
+    parent.communicate()
+
+    assert {"beam.smp", "epmd"} <= names
+    wait_until(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids), what="the end of all", timeout_s=10)
+    assert is_free(int(port))
+    assert not Path(folder).exists()
+
+
+@pytest.fixture
+def world_readable_python(own_guard: Guard) -> tuple[str, dict[str, str]]:
+    """An interpreter, and the environment in which it finds proj, that every user of the machine can run."""
+    python = next(path for path in (sys.executable, "/usr/bin/python3") if runs_as_nobody(path))
+    library = own_guard.folder / "library"
+    for package in (proj, kombu, amqp, vine, click, psutil, packaging):
+        source = Path(package.__file__).parent
+        shutil.copytree(source, library / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    own_guard.folder.chmod(0o755)
+    temporary = own_guard.folder / "tmp"
+    temporary.mkdir(mode=0o700)
+    os.chown(temporary, NOBODY, NOBODY)
+    return python, {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(library), "TMPDIR": str(temporary)}
+
+
+def runs_as_nobody(python: str) -> bool:
+    try:
+        subprocess.run([python, "-c", "pass"], user=NOBODY, env={}, cwd="/", check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user; anyone else is an ordinary user")
+def test_broker_runs_as_an_ordinary_user(world_readable_python: tuple[str, dict[str, str]]) -> None:
+    """Root is not needed, and neither is the user `rabbitmq`."""
+    python, environment = world_readable_python
+
+    ended = subprocess.run(
+        [python, "-c", PROGRAM],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        env=environment,
+        cwd="/",
+        input="",
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.stdout.split()[0] == str(NOBODY)
+
+
+def test_missing_server_is_reported_with_the_ways_to_get_one(own_guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian and Ubuntu, macOS, and Docker."""
+    monkeypatch.setattr(broker_module, "SERVER_SCRIPTS", ())
+    monkeypatch.setenv("PATH", str(own_guard.folder))
+
+    with pytest.raises(MissingProgram) as caught:
+        Broker(own_guard)
+
+    for remedy in ("sudo apt-get install rabbitmq-server", "brew install rabbitmq", "docker compose up rabbitmq"):
+        assert remedy in str(caught.value)

@@ -1,0 +1,165 @@
+"""Owning a process of the operating system, and leaving none behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from proj.errors import DeadlinePassed, ProcessEnded
+from proj.lab.deadline import wait_until
+from proj.lab.guard import Guard
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def python(program: str, guard: Guard, name: str = "program") -> Process:
+    return Process(
+        name,
+        [sys.executable, "-u", "-c", program],
+        guard=guard,
+        environment={"PATH": os.environ["PATH"]},
+        log=guard.folder / f"{name}.log",
+    )
+
+
+@pytest.fixture
+def own_guard() -> Iterator[Guard]:
+    """A guard of its own for each test, since here it is what is tested."""
+    with Guard() as guard:
+        yield guard
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_process_is_ready_when_the_condition_says_so(own_guard: Guard) -> None:
+    """Not before, and not by a guess."""
+    with python("print('serving'); import time; time.sleep(600)", own_guard) as process:
+        process.wait_until_ready(lambda: "serving" in process.log_text(), timeout_s=20)
+
+        assert process.running
+
+
+def test_process_that_ends_before_it_is_ready_says_its_last_words(own_guard: Guard) -> None:
+    """At once, and not after the whole deadline."""
+    with (
+        python("raise SystemExit('no such port')", own_guard, "server") as process,
+        pytest.raises(ProcessEnded, match="server ended with status 1 before it was ready:\nno such port"),
+    ):
+        process.wait_until_ready(lambda: False, timeout_s=20)
+
+
+def test_process_that_is_never_ready_is_reported_after_the_deadline(own_guard: Guard) -> None:
+    """The sentence says what was awaited, how long, and where the log is."""
+    with (
+        python("import time; time.sleep(600)", own_guard, "server") as process,
+        pytest.raises(DeadlinePassed, match=r"Waited 0.1 s in vain for server to be ready \(its log: .*"),
+    ):
+        process.wait_until_ready(lambda: False, timeout_s=0.1)
+
+
+def test_process_can_be_stopped_twice_and_before_it_was_started(own_guard: Guard) -> None:
+    """Whoever cleans up need not know how far things had come."""
+    process = python("import time; time.sleep(600)", own_guard)
+    process.stop()
+    process.start()
+    process.stop()
+    process.stop()
+
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_process_that_ignores_sigterm_is_killed(own_guard: Guard) -> None:
+    """The patience is bounded."""
+    program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(600)"
+    process = python(program, own_guard)
+    process.start()
+    process.wait_until_ready(lambda: "deaf" in process.log_text(), timeout_s=20)
+
+    process.stop(timeout_s=0.2)
+
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_killed_process_takes_its_group_with_it(own_guard: Guard) -> None:
+    """As a machine that loses its power does: the pool of a worker goes with the worker."""
+    program = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid); import time; time.sleep(600)"
+    process = python(program, own_guard)
+    process.start()
+    process.wait_until_ready(lambda: process.log_text().endswith("\n"), timeout_s=20)
+    child = int(process.log_text())
+
+    process.kill()
+
+    wait_until(lambda: gone(child), what="the end of the child", timeout_s=10)
+
+
+def test_process_that_is_started_again_adds_to_its_log(own_guard: Guard) -> None:
+    """What the first life said is still there."""
+    process = python("print('a life')", own_guard)
+    for _ in range(2):
+        process.start()
+        wait_until(lambda: not process.running, what="its end", timeout_s=20)
+
+    assert process.log_text() == "a life\na life\n"
+
+
+def test_process_does_not_stand_where_the_user_does(
+    own_guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flowerconfig.py or a module that lies in the user's folder is not run."""
+    monkeypatch.chdir(tmp_path)
+    process = python("import os; print(os.getcwd())", own_guard)
+    process.start()
+    wait_until(lambda: not process.running, what="its end", timeout_s=20)
+
+    assert Path(process.log_text().strip()) == own_guard.folder.resolve()
+
+
+def test_guard_ends_even_what_left_its_group_and_removes_its_folder() -> None:
+    """The mark is in the environment, which a daemon inherits."""
+    with Guard() as guard:
+        program = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
+        process = python(program, guard)
+        process.start()
+        process.wait_until_ready(lambda: True, timeout_s=20)
+        wait_until(lambda: not process.running, what="the parent's end", timeout_s=20)
+        daemon = int(process.log_text())
+        assert not gone(daemon)
+
+    assert gone(daemon)
+    assert not guard.folder.exists()
+
+
+def test_guard_ends_everything_when_its_parent_is_killed() -> None:
+    """SIGKILL lets nobody clean up, and still nothing stays."""
+    program = (
+        "import subprocess, sys, time\n"
+        "from proj.lab.guard import Guard\n"
+        "guard = Guard()\n"
+        "guard.start()\n"
+        "child = subprocess.Popen(['sleep', '600'], env={**guard.environment, 'PATH': '/usr/bin:/bin'},"
+        " start_new_session=True)\n"
+        "print(child.pid, guard.folder, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid, folder = parent.stdout.readline().split()
+    parent.stdout.close()
+
+    parent.kill()
+    parent.wait()
+
+    wait_until(lambda: gone(int(pid)), what="the end of the child", timeout_s=10)
+    wait_until(lambda: not Path(folder).exists(), what="the end of the folder", timeout_s=10)

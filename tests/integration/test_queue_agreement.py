@@ -1,0 +1,91 @@
+"""Our queue as a stranger sees it: a client of the tutorials, and the broker itself."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pika
+import pytest
+
+from proj.celery import app
+from proj.lab.deadline import wait_until
+from proj.queues import work_queue
+from proj.tasks import work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pika.adapters.blocking_connection import BlockingChannel
+
+    from proj.lab.broker import Broker
+
+
+@pytest.fixture
+def channel(broker: Broker, vhost: str) -> Iterator[BlockingChannel]:
+    """A channel of pika, the client that the tutorials use."""
+    with pika.BlockingConnection(pika.URLParameters(broker.url(vhost))) as connection:
+        yield connection.channel()
+
+
+def declare_ours(url: str, queue_type: str) -> None:
+    with app.connection_for_write(url) as connection:
+        work_queue(queue_type)(connection.default_channel).declare()
+
+
+def test_client_of_todays_tutorial_shares_the_quorum_queue(
+    broker: Broker, vhost: str, channel: BlockingChannel
+) -> None:
+    """`queue_declare(queue="task_queue", durable=True, arguments={"x-queue-type": "quorum"})` agrees with us."""
+    declare_ours(broker.url(vhost), "quorum")
+
+    channel.queue_declare(queue="task_queue", durable=True, arguments={"x-queue-type": "quorum"})
+
+
+def test_client_of_the_old_tutorials_shares_the_classic_queue(
+    broker: Broker, vhost: str, channel: BlockingChannel
+) -> None:
+    """`queue_declare(queue="task_queue", durable=True)` agrees with us."""
+    declare_ours(broker.url(vhost), "classic")
+
+    channel.queue_declare(queue="task_queue", durable=True)
+
+
+def test_client_with_another_type_is_refused_by_the_broker(
+    broker: Broker, vhost: str, channel: BlockingChannel
+) -> None:
+    """So the two tests above can fail."""
+    declare_ours(broker.url(vhost), "quorum")
+
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="PRECONDITION_FAILED"):
+        channel.queue_declare(queue="task_queue", durable=True)
+
+
+def test_message_is_persistent_json_in_the_durable_queue(broker: Broker, vhost: str, channel: BlockingChannel) -> None:
+    """What the broker keeps outlives it, and anyone can read it."""
+    with app.connection_for_write(broker.url(vhost)) as connection, app.amqp.Producer(connection) as producer:
+        work.apply_async(("hello...",), producer=producer, ignore_result=True)
+
+    frame, properties, body = channel.basic_get("task_queue", auto_ack=True)
+
+    assert frame is not None
+    assert (properties.delivery_mode, properties.content_type) == (2, "application/json")
+    assert json.loads(body)[0] == ["hello..."]
+
+
+def test_task_queue_is_under_the_policy_with_dead_letters(broker: Broker, vhost: str) -> None:
+    """A message over its delivery limit is kept with the reason, on RabbitMQ 3.10 as on 4."""
+    declare_ours(broker.url(vhost), "quorum")
+
+    policy = wait_until(
+        lambda: broker.management.request("GET", f"queues/{vhost}/task_queue").get("effective_policy_definition"),
+        what="the statistics of the queue",
+        timeout_s=20,
+    )
+
+    assert policy == {
+        "dead-letter-exchange": "dead_letters",
+        "dead-letter-strategy": "at-least-once",
+        "delivery-limit": 20,
+        "overflow": "reject-publish",
+    }

@@ -1,0 +1,23 @@
+"""How a worker that cannot start is reported."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from pytest_docker_tools.exceptions import ContainerFailed
+
+#: Seconds until the failure must be known; upstream alone takes a hundred and twenty.
+FAST_S = 20.0
+
+
+@pytest.mark.usefixtures("dot_seconds")
+@pytest.mark.parametrize("dot_seconds", ["nonsense"])
+def test_a_worker_that_dies_at_its_start_fails_the_test_at_once(request: pytest.FixtureRequest) -> None:
+    """A wrong setting is an error within seconds, not a timeout after two minutes."""
+    begun = time.monotonic()
+
+    with pytest.raises(ContainerFailed, match="has already exited"):
+        request.getfixturevalue("default_worker_container")
+
+    assert time.monotonic() - begun < FAST_S

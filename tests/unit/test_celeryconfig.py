@@ -1,0 +1,127 @@
+"""Deployment settings: what the environment may say, and what it becomes."""
+
+from __future__ import annotations
+
+import itertools
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proj.errors import EXIT_USAGE, InvalidSetting
+
+FILE = Path(__file__).parents[2] / "celeryconfig.py"
+VARIABLES = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "PROJ_DISPATCH", "PROJ_DOT_SECONDS", "PROJ_QUEUE_TYPE")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+
+
+def settings() -> dict[str, Any]:
+    return runpy.run_path(str(FILE))
+
+
+def test_defaults_are_fair_durable_and_lossless() -> None:
+    """Who sets nothing gets late acknowledgement, one message a slot, a quorum queue, confirms and JSON."""
+    conf = settings()
+
+    assert conf["proj_dispatch"] == "fair"
+    assert (conf["task_acks_late"], conf["task_reject_on_worker_lost"]) == (True, True)
+    assert conf["worker_prefetch_multiplier"] == 1
+    assert conf["task_default_delivery_mode"] == "persistent"
+    assert conf["broker_transport_options"] == {"confirm_publish": True, "read_timeout": 8, "write_timeout": 8}
+    assert conf["accept_content"] == ["json"]
+    assert (conf["enable_utc"], conf["timezone"]) == (True, "UTC")
+    assert (conf["worker_send_task_events"], conf["task_send_sent_event"], conf["task_track_started"]) == (True,) * 3
+    assert conf["result_backend"] == "rpc://"
+    assert conf["proj_dot_seconds"] == 1.0
+
+
+def test_round_robin_is_early_acknowledgement_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PROJ_DISPATCH alone turns into the settings of a mode."""
+    monkeypatch.setenv("PROJ_DISPATCH", "round-robin")
+
+    conf = settings()
+
+    assert (conf["task_acks_late"], conf["task_reject_on_worker_lost"]) == (False, False)
+    assert conf["worker_prefetch_multiplier"] == 0
+
+
+@pytest.mark.parametrize(("queue_type", "arguments"), [("quorum", {"x-queue-type": "quorum"}), ("classic", None)])
+def test_work_queue_is_durable_and_has_no_argument_but_its_type(
+    monkeypatch: pytest.MonkeyPatch, queue_type: str, arguments: dict[str, str] | None
+) -> None:
+    """Any client that declares the tutorials' queue agrees with us; a classic queue is declared as the old ones do."""
+    monkeypatch.setenv("PROJ_QUEUE_TYPE", queue_type)
+
+    (queue,) = settings()["task_queues"]
+
+    assert (queue.name, queue.durable, queue.auto_delete) == ("task_queue", True, False)
+    assert queue.queue_arguments == arguments
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("PROJ_DISPATCH", "fare", "round-robin, fair"),
+        ("PROJ_QUEUE_TYPE", "stream", "quorum, classic"),
+        ("PROJ_DOT_SECONDS", "-1", "0 or more"),
+        ("PROJ_DOT_SECONDS", "nan", "0 or more"),
+        ("PROJ_DOT_SECONDS", "inf", "0 or more"),
+        ("PROJ_DOT_SECONDS", "fast", "0 or more"),
+        ("CELERY_BROKER_URL", "redis://localhost", "RabbitMQ"),
+        ("CELERY_BROKER_URL", "localhost", "RabbitMQ"),
+        ("CELERY_BROKER_URL", "amqp://localhost:port//", "RabbitMQ"),
+        ("CELERY_BROKER_URL", "amqp://localhost;memory://", "RabbitMQ"),
+        ("CELERY_RESULT_BACKEND", "nowhere://", "result backend"),
+    ],
+)
+def test_wrong_value_is_refused_with_the_variable_the_value_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, allowed: str
+) -> None:
+    """One sentence and the exit code of wrong use, whichever variable it is."""
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(InvalidSetting) as caught:
+        settings()
+
+    message = str(caught.value)
+    assert message.startswith(f"{variable} is {value!r}, but must be ")
+    assert allowed in message
+    assert "\n" not in message
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+def test_refusal_does_not_repeat_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence may end up in a log."""
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://me:se@cret@localhost")
+
+    with pytest.raises(InvalidSetting) as caught:
+        settings()
+
+    assert "cret" not in str(caught.value)
+    assert "me:**@localhost" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["amqp://a:b@h:5672//", "amqps://h", "pyamqp://h/v", "amqp://a;amqp://b"])
+def test_address_of_a_rabbitmq_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """With TLS, with a virtual host, or several to fail over to."""
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
+
+    assert settings()["broker_url"] == url
+
+
+def test_every_setting_says_why() -> None:
+    """Each key has a comment of its own or stands under one; none is left to guess."""
+    lines = FILE.read_text().splitlines()
+    unexplained = [
+        line
+        for before, line in itertools.pairwise(lines)
+        if " = " in line and line[0].isalpha() and not before.startswith("#") and " = " not in before
+    ]
+
+    assert unexplained == ["broker_transport_options = {"]  # whose entries say it each

@@ -1,0 +1,57 @@
+"""What docker-compose.yml promises, and what it shares with the lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from proj import queues
+from proj.lab.broker import packaged_definitions
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    composition = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    services: dict[str, Any] = composition["services"]
+    return services
+
+
+def test_compose_publishes_on_loopback_only(services: dict[str, Any]) -> None:
+    """Nobody else on the network reaches a broker whose password stands in a file."""
+    published = [port for service in services.values() for port in service.get("ports", [])]
+
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_compose_broker_loads_the_policies_of_the_lab(services: dict[str, Any]) -> None:
+    """One file, so that they cannot come apart."""
+    volumes = services["rabbitmq"]["volumes"]
+    configuration = (ROOT / "deploy" / "rabbitmq.conf").read_text()
+
+    assert "./proj/lab/definitions.json:/etc/rabbitmq/definitions.json:ro" in volumes
+    assert "./deploy/rabbitmq.conf:/etc/rabbitmq/conf.d/20-proj.conf:ro" in volumes
+    assert "load_definitions = /etc/rabbitmq/definitions.json" in configuration
+
+
+def test_compose_workers_can_be_scaled(services: dict[str, Any]) -> None:
+    """No fixed container name or published port stands in the way, and node names differ by container."""
+    for name in ("worker-fair", "worker-round-robin"):
+        assert not {"container_name", "ports"} & services[name].keys()
+        assert "@%h" in services[name]["command"]
+
+
+def test_policy_covers_the_work_queue_and_leads_to_the_dead_letters() -> None:
+    """What is over its delivery limit is kept, not dropped."""
+    definitions = packaged_definitions()
+    (policy,) = definitions["policies"]
+
+    assert queues.WORK_QUEUE.startswith(policy["pattern"].removeprefix("^"))
+    assert policy["definition"]["dead-letter-exchange"] == queues.DEAD_LETTERS
+    assert [queue["name"] for queue in definitions["queues"]] == [queues.DEAD_LETTERS]
+    assert [binding["source"] for binding in definitions["bindings"]] == [queues.DEAD_LETTERS]
