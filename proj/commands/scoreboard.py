@@ -62,12 +62,12 @@ def results(plan: Plan, outcomes: Sequence[Outcome]) -> Group:
 def _mode_board(experiment: Experiment, mode: str) -> Table:
     attempts = experiment.attempts(mode)
     outcome = experiment.outcome(mode)
-    table = Table(title=mode, title_justify="left", box=box.SIMPLE_HEAD, width=78, pad_edge=False)
-    table.add_column("worker", width=20)
-    table.add_column("works on", width=30, no_wrap=True)
-    table.add_column("holds", justify="right")
+    table = Table(title=mode, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("worker", width=16)
+    table.add_column("works on", width=32, no_wrap=True)
+    table.add_column("holds", justify="right", width=7)
     table.add_column("done", justify="right", width=7)
-    table.add_column("busy", justify="right")
+    table.add_column("busy", justify="right", width=8)
     for node in experiment.nodes(mode):
         own = [attempt for attempt in attempts if attempt.worker == node]
         running = [attempt for attempt in own if attempt.running]
@@ -79,7 +79,7 @@ def _mode_board(experiment: Experiment, mode: str) -> Table:
             f"{outcome.busy_s[node]:.1f} s",
         )
     table.add_section()
-    bar = ProgressBar(total=outcome.sent, completed=outcome.done, width=30)
+    bar = ProgressBar(total=outcome.sent, completed=outcome.done, width=32)
     table.add_row("", bar, "", f"{outcome.done}/{outcome.sent}", "")
     return table
 
