@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from rich.live import Live
 
 from proj.commands.interrupt import interruptible
 from proj.commands.scoreboard import board, results
-from proj.lab.broker import Broker
+from proj.lab.broker import USER, Broker
 from proj.lab.deadline import wait_until
 from proj.lab.experiment import Experiment
 from proj.lab.guard import Guard
@@ -45,9 +46,7 @@ def run_race(plan: Plan, *, keep: bool, as_json: bool) -> None:
                 _run(experiment)
                 _report(experiment, as_json=as_json)
                 if keep:
-                    _say(f"Flower stays at {monitor.url} until Ctrl-C, and so do the broker and the workers.")
-                    _say(f"RabbitMQ's own page: {broker.management.page}  user: proj  password: {broker.password}")
-                    wait_until(lambda: False, what="Ctrl-C", timeout_s=float("inf"))
+                    _keep(broker, monitor)
 
 
 def _run(experiment: Experiment) -> None:
@@ -67,6 +66,15 @@ def _run(experiment: Experiment) -> None:
         transient=True,
     ):
         wait_until(experiment.finished, what="the end of all work", timeout_s=timeout_s)
+
+
+def _keep(broker: Broker, monitor: Monitor) -> None:
+    """Leave everything up until Ctrl-C, which is then no failure."""
+    _say(f"Flower stays at {monitor.url} until Ctrl-C, and so do the broker and the workers.")
+    _say(f"RabbitMQ's own page: {broker.management.page}  user: {USER}  password: {broker.password}")
+    with contextlib.suppress(KeyboardInterrupt):
+        wait_until(lambda: False, what="Ctrl-C", timeout_s=float("inf"))
+    _say("Ending …")
 
 
 def _report(experiment: Experiment, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from typing import TYPE_CHECKING
 
 import psutil
@@ -128,6 +129,20 @@ def test_demo_prints_one_row_a_mode_and_talks_on_stderr(celery: Celery) -> None:
     assert re.search(r"^ ?fair +4 ", done.stdout, flags=re.MULTILINE)
     assert "Flower: http://127.0.0.1:" in done.stderr
     assert "Flower" not in done.stdout
+
+
+def test_demo_that_is_kept_serves_until_ctrl_c_and_then_ends_well(
+    terminal_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Its work is done and shown; Flower and the broker can be looked at in peace."""
+    demo = Demo(("--messages", "2", "--dot-seconds", "0.01", "--keep"), terminal_environment, tmp_path)
+    demo.wait_until_it_says("until Ctrl-C")
+    (flower,) = re.findall(r"Flower stays at (\S+)", demo.talk_file.read_text())
+
+    with urllib.request.urlopen(f"{flower}/workers", timeout=10) as page:
+        assert page.status == 200
+    assert demo.end(signal.SIGINT) == 0
+    wait_until(lambda: not demo.remaining(), what=f"the end of {demo.remaining()}", timeout_s=15)
 
 
 @pytest.mark.parametrize("option", [("--messages", "0"), ("--workers", "many"), ("--dot-seconds", "-1")])

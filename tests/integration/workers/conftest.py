@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import os
 from contextlib import ExitStack
+from functools import partialmethod
 from secrets import token_hex, token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker.models.containers import Container
 from kombu import Connection
 from pytest_celery import CeleryBrokerCluster, CeleryTestWorker, CeleryWorkerCluster, RabbitMQTestBroker
 from pytest_docker_tools import container, fxtr, network
@@ -90,7 +92,10 @@ def docker_client(request: pytest.FixtureRequest, worker_image: str, rabbitmq_im
     """Docker itself, or bare processes that answer like it."""
     if request.config.getoption("runtime") == "docker":
         client = request.getfixturevalue("docker_client")
-        yield client
+        with pytest.MonkeyPatch.context() as patch:
+            # pytest-docker-tools removes a container without its unnamed volumes, and the broker's data is in one.
+            patch.setattr(Container, "remove", partialmethod(Container.remove, v=True))
+            yield client
         client.close()
         return
     with Guard() as guard:
