@@ -1,0 +1,28 @@
+"""A worker, as it reported itself and as its events tell of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """One worker of a journal."""
+
+    #: Its node name, such as "fair-1@host".
+    name: str
+    #: Tasks it can do at a time; None when nobody asked it.
+    slots: int | None = None
+    queues: tuple[str, ...] = ()
+    #: round-robin, fair, adaptive or other, as its settings say; None when nobody asked it.
+    dispatch: str | None = None
+    #: Seconds its clock and the way to us are ahead (negative: behind), at the least that was seen; None unknown.
+    skew_s: float | None = None
+    #: Task starts it counted itself (the heartbeat's `processed`), and those whose events reached us.
+    processed: int | None = None
+    started_seen: int = 0
+
+    @property
+    def missing_events(self) -> int:
+        """Starts that are known to have happened and of which no event reached us."""
+        return max(0, (self.processed or 0) - self.started_seen)
