@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-OURS = ("demo", "lab", "queues", "send")
+OURS = ("demo", "journal", "lab", "queues", "send")
 
 
 def test_every_command_is_registered_with_celery() -> None:
