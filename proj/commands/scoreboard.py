@@ -27,7 +27,8 @@ def board(experiment: Experiment) -> Group:
 
 def results(plan: Plan, outcomes: Sequence[Outcome]) -> Group:
     """One row a mode, and what each worker did in it."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    # Eighty columns are enough for two workers a mode.
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("\ndispatch")
     for heading in (
         "tasks\na worker",
@@ -42,8 +43,8 @@ def results(plan: Plan, outcomes: Sequence[Outcome]) -> Group:
     for outcome in outcomes:
         table.add_row(
             outcome.mode,
-            " / ".join(str(count) for count in outcome.tasks.values()),
-            " / ".join(f"{busy:.1f}" for busy in outcome.busy_s.values()),
+            "/".join(str(count) for count in outcome.tasks.values()),
+            "/".join(f"{busy:.1f}" for busy in outcome.busy_s.values()),
             f"{outcome.makespan_s:.2f} s",
             f"{outcome.ideal_s:.2f} s",
             f"{outcome.ratio:.2f}",
@@ -56,7 +57,7 @@ def results(plan: Plan, outcomes: Sequence[Outcome]) -> Group:
         f"{plan.dot_seconds:g} s a dot; {plan.workers} workers of one slot a mode. "
         "Makespan: first publish to last finish. Ideal: all work / slots, or the longest task."
     )
-    return Group(table, Text(note, style="dim"))
+    return Group(Text(), table, Text(), Text(note, style="dim"))
 
 
 def _mode_board(experiment: Experiment, mode: str) -> Table:
