@@ -5,6 +5,8 @@ ProjError                 exit 1  (a click error, see below)
 ├── InvalidMessage        exit 1  a message that cannot be weighed
 ├── NoBroker              exit 3  nothing answers AMQP at the address
 ├── NoManagement          exit 3  the broker's management API does not answer
+├── NoJournal             exit 1  there is no journal file at the path
+├── UnreadableJournal     exit 1  a file is not a journal, or one of a newer version
 ├── MissingProgram        exit 1  a program of the system is not installed
 ├── ProcessEnded          exit 1  a process of ours ended before it was ready
 └── DeadlinePassed        exit 1  a condition did not come true in time
@@ -15,7 +17,12 @@ reaches it becomes one sentence and the exit code of its class, wherever it was 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXIT_OK = 0
 #: The answer is no: something was lost, unhealthy or did not work.
@@ -57,6 +64,25 @@ class NoManagement(ProjError):
     """The management API of the broker does not answer, or refuses."""
 
     exit_code = EXIT_NO_BROKER
+
+
+class NoJournal(ProjError):
+    """There is no journal file at the path."""
+
+    def __init__(self, path: Path) -> None:
+        """Say where it was looked for."""
+        super().__init__(f"There is no journal at {path}. One is made with: celery -A proj journal record -o {path}")
+        self.path = path
+
+
+class UnreadableJournal(ProjError):
+    """A file is not a journal, cannot be read, or was written by a newer proj."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        """Say which file, and why."""
+        super().__init__(f"{path} cannot be used as a journal: {reason}.")
+        self.path = path
+        self.reason = reason
 
 
 class MissingProgram(ProjError):

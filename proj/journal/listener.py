@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.events.receiver import EventReceiver
 
-from proj.journal.attempt import Attempts
+from proj.journal.attempts import Attempts
 from proj.service import Service
 
 if TYPE_CHECKING:

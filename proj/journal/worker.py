@@ -16,7 +16,8 @@ class Worker:
     queues: tuple[str, ...] = ()
     #: round-robin, fair, adaptive or other, as its settings say; None when nobody asked it.
     dispatch: str | None = None
-    #: Seconds its clock and the way to us are ahead (negative: behind), at the least that was seen; None unknown.
+    #: Seconds that its clock is ahead of the recorder's (negative: behind), less the shortest way that an event took:
+    #: the greatest `timestamp - heard` of its heartbeats; None when none came.
     skew_s: float | None = None
     #: Task starts it counted itself (the heartbeat's `processed`), and those whose events reached us.
     processed: int | None = None

@@ -1,0 +1,106 @@
+"""The scribe: writes what events tell into a journal, and knows nothing that is not in it or in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from proj.journal.attempts import extends, retold
+from proj.journal.event import TaskEvent, WorkerEvent, parsed
+from proj.journal.pulse import Pulses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from proj.journal.attempt import Attempt
+    from proj.journal.store import Writer
+    from proj.journal.worker import Worker
+
+
+class Scribe:
+    """Adds events to a journal: told again or in another order, they leave the same journal.
+
+    It keeps no attempt in memory. Those that events touch are read from the file, told again, and written;
+    so a recording can be endless, and a new scribe goes on where a killed one ended.
+    """
+
+    def __init__(self, writer: Writer, *, run: str | None = None) -> None:
+        """Write with `writer`; new attempts belong to `run`."""
+        self._writer = writer
+        self._run = run
+        self._pulses = Pulses(writer.journal.pulses())
+        #: The queue of each worker that has only one: then it is known where its tasks came from.
+        self._queue_of = {
+            worker.name: worker.queues[0] for worker in writer.journal.workers() if len(worker.queues) == 1
+        }
+        #: Workers that were not heard of before, or have begun anew.
+        self.strangers: set[str] = set()
+        #: Events that were taken, and those that were malformed or of no interest.
+        self.taken = 0
+        self.ignored = 0
+
+    def introduce(self, workers: Iterable[Worker]) -> None:
+        """Write what workers said of themselves."""
+        workers = list(workers)
+        self._queue_of.update({worker.name: worker.queues[0] for worker in workers if len(worker.queues) == 1})
+        self._writer.put_workers(workers)
+
+    def write(self, heard: Iterable[tuple[float, object]]) -> None:
+        """Put into the journal what events tell, each with the time at which it was heard; it is for you to commit."""
+        tasks: dict[str, list[TaskEvent]] = {}
+        beats: list[tuple[float, WorkerEvent]] = []
+        for time, told in heard:
+            event = parsed(told)
+            if isinstance(event, TaskEvent):
+                tasks.setdefault(event.task_id, []).append(event)
+            elif event is not None:
+                beats.append((time, event))
+            else:
+                self.ignored += 1
+                continue
+            self.taken += 1
+        self._write_attempts(tasks)
+        for time, beat in beats:
+            self._write_beat(beat, time)
+        pulses = list(self._pulses.taken())
+        self._writer.put_workers(pulse.record for pulse in pulses)
+        self._writer.put_pulses(pulses)
+
+    def _write_attempts(self, tasks: dict[str, list[TaskEvent]]) -> None:
+        known = self._writer.journal.attempts_of(tasks)
+        filled: list[Attempt] = []
+        replaced: list[Attempt] = []
+        for task_id, events in tasks.items():
+            before = known.get(task_id, [])
+            after = [self._placed(attempt) for attempt in retold(before, events)]
+            if after != before:
+                (filled if extends(after, before) else replaced).extend(after)
+                self._count_starts(before, after)
+        self._writer.put_attempts(filled)
+        if replaced:
+            self._writer.replace_attempts(replaced)
+
+    def _placed(self, attempt: Attempt) -> Attempt:
+        run = attempt.run or self._run
+        queue = attempt.queue or self._queue_of.get(attempt.worker or "")
+        return attempt if (run, queue) == (attempt.run, attempt.queue) else replace(attempt, run=run, queue=queue)
+
+    def _count_starts(self, before: Sequence[Attempt], after: Sequence[Attempt]) -> None:
+        counted = {(attempt.worker, attempt.started) for attempt in before}
+        for attempt in after:
+            if attempt.worker is None or attempt.started is None or (attempt.worker, attempt.started) in counted:
+                continue
+            if attempt.worker not in self._pulses:
+                self.strangers.add(attempt.worker)
+            pulse = self._pulses.of(attempt.worker)
+            if pulse is not None:
+                pulse.started(attempt.started)
+
+    def _write_beat(self, beat: WorkerEvent, heard: float) -> None:
+        if beat.kind == "online" or beat.worker not in self._pulses:
+            self.strangers.add(beat.worker)
+        pulse = self._pulses.of(beat.worker)
+        if pulse is not None and beat.kind != "offline":
+            gap = pulse.beat(beat, heard)
+            if gap is not None:
+                self._writer.put_gaps([gap])

@@ -1,0 +1,195 @@
+"""`celery -A anyapp journal record`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from kombu import Connection
+
+from proj.errors import NoJournal
+from proj.journal.store import open_journal
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from proj.journal.attempt import Attempt
+    from proj.lab.guard import Guard
+
+    from .conftest import Celery
+
+#: An app that has never heard of us, but for its broker, which every test has its own.
+THEIRS = """
+from celery import Celery
+
+app = Celery("theirs")
+app.conf.task_send_sent_event = True
+
+
+@app.task
+def add(x, y):
+    return x + y
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def their_environment(tmp_path: Path, variables: dict[str, str]) -> dict[str, str]:
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    return child_environment(PYTHONPATH=str(tmp_path), **variables)
+
+
+@pytest.fixture
+def process(guard: Guard, tmp_path: Path, their_environment: dict[str, str]) -> Iterator[Callable[..., Process]]:
+    """Starts `celery …`, and ends it with the test."""
+    started: list[Process] = []
+
+    def start(name: str, *words: str) -> Process:
+        process = Process(
+            name,
+            [sys.executable, "-m", "celery", *words],
+            guard=guard,
+            environment=their_environment,
+            log=tmp_path / f"{name}.log",
+        )
+        process.start()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def record(process: Callable[..., Process], path: Path) -> Callable[[str], Process]:
+    """Starts a recorder, and returns when it records."""
+
+    def start(name: str) -> Process:
+        recorder = process(name, "-A", "theirs", "journal", "record", "-o", str(path), "--run", "r")
+        recorder.wait_until_ready(lambda: "Recording into" in recorder.log_text(), timeout_s=30)
+        return recorder
+
+    return start
+
+
+def attempts(path: Path) -> list[Attempt]:
+    try:
+        with open_journal(path) as journal:
+            return journal.attempts()
+    except NoJournal:
+        return []
+
+
+def test_record_keeps_everything_of_an_app_that_is_not_ours_over_its_own_death(
+    celery: Celery,
+    process: Callable[..., Process],
+    record: Callable[[str], Process],
+    variables: dict[str, str],
+    path: Path,
+) -> None:
+    """The recorder is killed, misses what happens meanwhile, and has all of it when it is back."""
+    # Without -E, so that only the recorder can have had its events sent.
+    worker = process("worker", "-A", "theirs", "worker", "--hostname", "w@h", "--concurrency", "2")
+
+    def call(times: int) -> None:
+        for number in range(times):
+            called = celery("-A", "theirs", "call", "theirs.add", f"--args=[{number}, 1]", **variables)
+            assert called.returncode == 0, called.stderr
+
+    def succeeded(count: int) -> bool:
+        return sum(attempt.succeeded for attempt in attempts(path)) == count
+
+    def known_slots() -> bool:
+        with open_journal(path) as journal:
+            return [worker.slots for worker in journal.workers()] == [2]
+
+    recorder = record("first")
+    wait_until(known_slots, what="the worker's answer", timeout_s=30)
+    call(1)
+    wait_until(lambda: succeeded(1), what="the first task", timeout_s=30)
+    recorder.kill()
+    call(1)
+    recorder = record("second")
+    call(1)
+    wait_until(lambda: succeeded(3), what="all three tasks", timeout_s=30)
+    worker.stop()
+    recorder.terminate()
+    wait_until(lambda: not recorder.running, what="the recorder's end", timeout_s=30)
+
+    assert recorder.returncode == 0, recorder.log_text()
+    with open_journal(path) as journal:
+        (worker_record,) = journal.workers()
+        run, *others = journal.runs()
+        assert (worker_record.name, worker_record.queues, worker_record.dispatch) == ("w@h", ("celery",), "other")
+        assert (worker_record.started_seen, worker_record.missing_events) == (3, 0)
+        assert abs(worker_record.skew_s or 9) < 1
+        assert journal.gaps() == []
+        assert {sample.queue for sample in journal.samples()} >= {"celery"}
+        assert (run.name, run.ended is not None, others) == ("r", True, [])
+    for attempt in attempts(path):
+        assert (attempt.name, attempt.queue, attempt.worker, attempt.run) == ("theirs.add", "celery", "w@h", "r")
+        assert None not in (attempt.received, attempt.started, attempt.finished, attempt.runtime_s)
+
+
+def test_record_ends_in_order_at_ctrl_c(record: Callable[[str], Process], path: Path) -> None:
+    """It says what it has, and leaves one file."""
+    recorder = record("recorder")
+
+    os.kill(recorder.pid, signal.SIGINT)
+    wait_until(lambda: not recorder.running, what="the recorder's end", timeout_s=30)
+
+    assert recorder.returncode == 0, recorder.log_text()
+    assert f"are in {path}" in recorder.log_text()
+    assert sorted(file.name for file in path.parent.glob(f"{path.name}*")) == [path.name]
+
+
+def test_record_deletes_its_queue_when_asked(
+    celery: Celery, record: Callable[[str], Process], variables: dict[str, str], path: Path
+) -> None:
+    """The broker then keeps nothing for a recording that will not go on."""
+    record("recorder").stop()
+    with open_journal(path) as journal:
+        queue = journal.note("queue")
+    assert queue is not None
+
+    deleted = celery("-A", "theirs", "journal", "record", "-o", str(path), "--delete-queue", **variables)
+
+    assert (deleted.returncode, deleted.stdout) == (0, "")
+    assert f"Deleted the queue {queue}" in deleted.stderr
+    with Connection(variables["CELERY_BROKER_URL"]) as connection, pytest.raises(connection.channel_errors):
+        connection.default_channel.queue_declare(queue=queue, passive=True)
+
+
+def test_record_without_a_broker_says_so_at_once(celery: Celery, tmp_path: Path) -> None:
+    """In one sentence, with the code for it."""
+    (tmp_path / "theirs.py").write_text(THEIRS)
+
+    refused = celery("-A", "theirs", "journal", "record", "-o", "x.sqlite", CELERY_BROKER_URL="amqp://127.0.0.1:1//")
+
+    assert refused.returncode == 3
+    assert "No broker answers" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_record_refuses_a_file_that_is_not_a_journal(celery: Celery, variables: dict[str, str], tmp_path: Path) -> None:
+    """And leaves it as it is."""
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    (tmp_path / "notes").write_text("mine" * 1000)
+
+    refused = celery("-A", "theirs", "journal", "record", "-o", "notes", **variables)
+
+    assert refused.returncode == 1
+    assert "cannot be used as a journal" in refused.stderr
+    assert (tmp_path / "notes").read_text() == "mine" * 1000

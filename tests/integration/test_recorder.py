@@ -1,0 +1,181 @@
+"""The recorder, on a real broker."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery
+from celery.events.event import get_exchange
+from kombu import Connection
+
+from proj.errors import InvalidSetting, UnreadableJournal
+from proj.journal import event_queue
+from proj.journal.event_queue import MOST_BYTES, MOST_MESSAGES
+from proj.journal.recorder import Recorder
+from proj.journal.store import Writer, open_journal
+from proj.lab.broker import Broker
+from proj.lab.deadline import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proj.journal.attempt import Attempt
+    from proj.lab.guard import Guard
+
+
+def publish(url: str, body: Any, **options: Any) -> None:
+    """Send an event as workers do."""
+    with Connection(url) as connection:
+        producer = connection.Producer(exchange=get_exchange(connection))
+        producer.publish(body, routing_key="task.multi", delivery_mode=1, **options)
+
+
+def event(task_id: str, kind: str = "received", **more: object) -> dict[str, Any]:
+    return {"type": f"task-{kind}", "uuid": task_id, "timestamp": time.time(), "hostname": "w@h", **more}
+
+
+def attempts(path: Path) -> list[Attempt]:
+    with open_journal(path) as journal:
+        return journal.attempts()
+
+
+def task_ids(path: Path) -> set[str]:
+    return {attempt.task_id for attempt in attempts(path)}
+
+
+def messages(app: Celery, queue: str) -> int:
+    with app.connection_for_read() as connection:
+        return connection.default_channel.queue_declare(queue, passive=True).message_count
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def app(broker: Broker, vhost: str) -> Celery:
+    return Celery("theirs", broker=broker.url(vhost), set_as_current=False)
+
+
+def test_recorder_takes_what_was_sent_while_it_was_away(app: Celery, broker: Broker, vhost: str, path: Path) -> None:
+    """Its queue is durable, belongs to no connection, and is bounded in length, bytes and time."""
+    with Recorder(app, path, broker_api=broker.management_url) as recorder:
+        publish(broker.url(vhost), [event("a")])
+    assert task_ids(path) == {"a"}
+    publish(broker.url(vhost), [event("b")])
+    queue = broker.management.request("GET", f"queues/{vhost}/{recorder.queue_name}")
+    with Recorder(app, path, broker_api=broker.management_url):
+        pass
+
+    assert task_ids(path) == {"a", "b"}
+    assert messages(app, recorder.queue_name) == 0
+    assert (queue["durable"], queue["exclusive"], queue["auto_delete"]) == (True, False, False)
+    assert queue["arguments"]["x-max-length"] == MOST_MESSAGES
+    assert queue["arguments"]["x-max-length-bytes"] == MOST_BYTES
+    assert queue["arguments"]["x-overflow"] == "drop-head"
+    assert queue["arguments"]["x-message-ttl"] == queue["arguments"]["x-expires"] == 86_400_000
+
+
+def test_recorder_goes_on_after_whatever_anyone_publishes(app: Celery, broker: Broker, vhost: str, path: Path) -> None:
+    """Forged, in another coding, or no event at all."""
+    url = broker.url(vhost)
+    with Recorder(app, path, broker_api=broker.management_url):
+        publish(url, b"\x80\x04", content_type="application/x-python-serialize", content_encoding="binary")
+        publish(url, b"{not json", content_type="application/json", content_encoding="utf-8")
+        publish(url, b"\xff", content_type="application/json", content_encoding="no-such-coding")
+        for body in (7, None, [[], "x", {"type": "task-sent"}], {"type": {}}, [event("forged\ud800", args="\ud800")]):
+            publish(url, body, serializer="json")
+        publish(url, event("last"), serializer="json")
+        wait_until(lambda: path.exists() and "last" in task_ids(path), what="the good event", timeout_s=15)
+
+
+def test_recorder_takes_timestamps_as_they_were_written(app: Celery, broker: Broker, vhost: str, path: Path) -> None:
+    """Whatever time zone a worker says it is in: seconds since the epoch are the same everywhere."""
+    with Recorder(app, path, broker_api=broker.management_url):
+        publish(broker.url(vhost), event("t", timestamp=1000.0, utcoffset=5), serializer="json")
+
+    assert [attempt.received for attempt in attempts(path)] == [1000.0]
+
+
+def test_recorder_says_when_its_queue_was_deleted_meanwhile(app: Celery, broker: Broker, path: Path) -> None:
+    """Nobody knows what was in it, but that it is missing is known."""
+    with Recorder(app, path, broker_api=broker.management_url) as recorder:
+        pass
+    with app.connection_for_write() as connection:
+        connection.default_channel.queue_delete(recorder.queue_name)
+    with Recorder(app, path, broker_api=broker.management_url):
+        pass
+
+    with open_journal(path) as journal:
+        assert [(gap.events, gap.reason) for gap in journal.gaps()] == [(None, "The event queue was gone.")]
+
+
+def test_recorder_says_when_its_queue_overflowed(
+    app: Celery, broker: Broker, vhost: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest events went; that they did is known, and the newest are there."""
+    monkeypatch.setattr(event_queue, "MOST_MESSAGES", 3)
+    with Recorder(app, path, broker_api=broker.management_url):
+        pass
+    for task_id in "abcde":
+        publish(broker.url(vhost), event(task_id), serializer="json")
+    with Recorder(app, path, broker_api=broker.management_url):
+        pass
+
+    assert task_ids(path) == {"c", "d", "e"}
+    assert ["overflowed" in reason for reason in _gaps(path)] == [True]
+
+
+def test_event_that_could_not_be_written_is_given_again(
+    app: Celery, broker: Broker, vhost: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is acknowledged when it is on the disk, and not before."""
+    with Recorder(app, path, broker_api=broker.management_url):
+        pass
+    publish(broker.url(vhost), event("t"), serializer="json")
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(Writer, "put_attempts", _no_space)
+        with Recorder(app, path, broker_api=broker.management_url) as recorder, pytest.raises(UnreadableJournal):
+            recorder.wait()
+    with Recorder(app, path, broker_api=broker.management_url):
+        pass
+
+    assert task_ids(path) == {"t"}
+
+
+def test_recorder_refuses_a_queue_that_is_someone_else_s(app: Celery, path: Path) -> None:
+    """It would take what is not meant for it."""
+    with app.connection_for_write() as connection:
+        connection.default_channel.queue_declare("theirs", durable=True, auto_delete=False)
+
+    with pytest.raises(InvalidSetting, match="theirs"):
+        Recorder(app, path, queue="theirs").start()
+
+
+def test_recorder_goes_on_when_the_broker_is_back(guard: Guard, path: Path) -> None:
+    """And says from when to when events may be missing, for a broker that ends takes those in its queues with it."""
+    with Broker(guard) as broker:
+        app = Celery("theirs", broker=broker.url(), set_as_current=False)
+        with Recorder(app, path, broker_api=broker.management_url):
+            publish(broker.url(), event("before"), serializer="json")
+            wait_until(lambda: "before" in task_ids(path), what="the first event", timeout_s=15)
+            broker.kill()
+            broker.start()
+            wait_until(lambda: _gaps(path), what="the gap", timeout_s=30)
+            publish(broker.url(), event("after"), serializer="json")
+            wait_until(lambda: "after" in task_ids(path), what="the event after the restart", timeout_s=30)
+
+    assert ["The broker was away" in reason for reason in _gaps(path)] == [True]
+
+
+def _no_space(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def _gaps(path: Path) -> list[str]:
+    with open_journal(path) as journal:
+        return [gap.reason for gap in journal.gaps()]

@@ -1,0 +1,25 @@
+"""What workers say of themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from proj.journal.census import dispatch
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode"),
+    [
+        ({"proj_dispatch": "adaptive", "worker_prefetch_multiplier": 4, "task_acks_late": True}, "adaptive"),
+        ({"worker_prefetch_multiplier": 0, "task_acks_late": False}, "round-robin"),
+        ({"worker_prefetch_multiplier": 1, "task_acks_late": True}, "fair"),
+        ({"worker_prefetch_multiplier": 1, "task_acks_late": False}, "other"),
+        ({"worker_prefetch_multiplier": 4, "task_acks_late": True}, "other"),
+        ({}, None),
+        (None, None),
+        ("forged", None),
+    ],
+)
+def test_dispatch_is_what_the_settings_make_of_it(settings: object, mode: str | None) -> None:
+    """The worker's own word where it has one, else what multiplier and acknowledgement amount to."""
+    assert dispatch(settings) == mode
