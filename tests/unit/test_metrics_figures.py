@@ -1,0 +1,316 @@
+"""All figures together, on records small enough to be checked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from proj import metrics
+from proj.journal.attempt import Attempt
+from proj.journal.worker import Worker
+
+W1 = Worker(name="w1", slots=1, queues=("q",))
+W2 = Worker(name="w2", slots=1, queues=("q",))
+
+
+def ran(task_id: str, worker: str, received: float, started: float, finished: float, **more: object) -> Attempt:
+    """One that succeeded, of the queue q, sent at 0 unless it is said otherwise."""
+    known = {"state": "succeeded", "queue": "q", "sent": 0.0, **more}
+    return Attempt(task_id=task_id, worker=worker, received=received, started=started, finished=finished, **known)  # type: ignore[arg-type] # the fields of an attempt
+
+
+def odd_heavy(*, fair: bool) -> list[Attempt]:
+    """Heavy and light in turn, ten of each, to the worker that is free first if `fair`, else to each in turn."""
+    free = [0.0, 0.0]
+    attempts = []
+    for number in range(20):
+        place = free.index(min(free)) if fair else number % 2
+        work_s = (2.0, 0.1)[number % 2]
+        received = free[place] if fair else 0.0
+        attempts.append(ran(f"t{number}", f"w{place + 1}", received, free[place], free[place] + work_s))
+        free[place] += work_s
+    return attempts
+
+
+def test_round_robin_on_odd_heavy_is_fair_by_counts_and_unfair_by_busy_time() -> None:
+    """Ten tasks each; but 20 s of work on one worker and 1 s on the other: 21² / (2 · (20² + 1²)) = 0.55."""
+    found = metrics.figures(odd_heavy(fair=False), [W1, W2])
+
+    assert [(one.tasks, pytest.approx(one.busy_s)) for one in found.workers] == [(10, 20.0), (10, 1.0)]
+    assert found.jain_counts == 1.0
+    assert found.jain_busy == pytest.approx(441 / 802)
+    assert (found.makespan_s, found.ideal_s, found.ratio) == pytest.approx((20.0, 10.5, 20 / 10.5))
+
+
+def test_round_robin_on_odd_heavy_could_have_avoided_most_waits() -> None:
+    """Held: 0 + 2 + … + 18 and 0 + 0.1 + … + 0.9; from second 1 the light worker is free, and nine heavy ones wait."""
+    found = metrics.figures(odd_heavy(fair=False), [W1, W2], offenders=2)
+
+    assert found.held_wait_total_s == pytest.approx(90 + 4.5)
+    assert found.avoidable_wait_total_s == pytest.approx(sum(2 * heavy - 1 for heavy in range(1, 10)))
+    assert [(one.attempt.task_id, pytest.approx(one.avoidable_wait_s)) for one in found.offenders] == [
+        ("t18", 17.0),
+        ("t16", 15.0),
+    ]
+    # The last heavy one starts at 18, so from then on nobody waits for the idle worker.
+    assert [pytest.approx(one.idle_while_backlog_s) for one in found.workers] == [0.0, 17.0]
+    assert [pytest.approx(one.utilisation) for one in found.workers] == [1.0, 0.05]
+
+
+def test_fair_on_odd_heavy_is_fair_by_busy_time_and_avoids_all_waits() -> None:
+    """Whoever is free takes the next one, so nothing is held and both are busy all the time."""
+    found = metrics.figures(odd_heavy(fair=True), [W1, W2])
+
+    assert found.jain_busy > 0.98
+    assert found.avoidable_wait_total_s == found.held_wait_total_s == 0.0
+    assert found.offenders == ()
+    assert found.ratio < 1.2
+
+
+def test_jain_is_over_slots_when_workers_have_more_than_one() -> None:
+    """Three slots that ran one task each are served alike, though two of them are of one worker."""
+    attempts = [ran("t1", "w1", 0, 0, 4), ran("t2", "w1", 0, 0, 4), ran("t3", "w2", 0, 0, 4)]
+
+    found = metrics.figures(attempts, [Worker(name="w1", slots=2, queues=("q",)), W2])
+
+    assert (found.jain_busy, found.jain_counts) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "index"), [([], 1.0), ([0, 0], 1.0), ([3, 3, 3], 1.0), ([5, 0, 0, 0], 0.25), ([1, 2], 0.9)]
+)
+def test_jain_is_one_of_n_when_one_has_all_and_one_when_all_have_the_same(shares: list[float], index: float) -> None:
+    """(1 + 2)² / (2 · (1 + 4)) = 0.9."""
+    assert metrics.jain(shares) == index
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    """Of 1 to 200, half do not exceed 100, and 99 in a hundred do not exceed 198."""
+    found = metrics.distribution(range(200, 0, -1))
+
+    assert found == metrics.Distribution(count=200, mean=100.5, p50=100, p95=190, p99=198, max=200)
+
+
+def test_waits_are_in_the_broker_then_held_then_none() -> None:
+    """Sent at 0, received at 3, started at 7, finished at 9, whatever the pool's clock says of the run."""
+    found = metrics.figures([ran("t", "w1", 3, 7, 9, runtime_s=1.9)], [W1])
+
+    assert (found.broker_wait.max, found.held_wait.max, found.run_time.max) == (3, 4, 1.9)
+    assert (found.makespan_s, found.throughput_per_s) == (9, 1 / 9)
+
+
+def test_wait_until_the_eta_is_nobodys_fault() -> None:
+    """Held from 1 to 12 with an eta of 10: two seconds of it were due, and avoidable, with w2 free all the time."""
+    attempts = [
+        ran("busy", "w1", 0, 0, 12),
+        ran("due", "w1", 1, 12, 13, eta=10.0),
+        ran("before", "w2", 0, 0, 1),
+    ]
+
+    found = metrics.figures(attempts, [W1, W2])
+
+    assert (found.eta_wait.count, found.eta_wait.max) == (1, 10)
+    assert found.held_wait_total_s == 2
+    assert metrics.avoidable_waits(attempts, [W1, W2]) == [0, 2, 0]
+    assert [one.idle_while_backlog_s for one in found.workers] == [0, 2]
+
+
+def test_message_that_the_broker_delays_waits_there_only_from_its_eta() -> None:
+    """Sent at 0 and due at 10, it was in the queue then, and received at 13."""
+    found = metrics.figures([ran("t", "w1", 13, 13, 14, eta=10.0)], [W1])
+
+    assert (found.broker_wait.max, found.held_wait.max, found.eta_wait.max) == (3, 0, 10)
+
+
+def test_worker_of_another_queue_could_not_have_helped() -> None:
+    """It is free all the time, but not for this."""
+    attempts = [
+        ran("t1", "w1", 0, 0, 5),
+        ran("t2", "w1", 0, 5, 6),
+        ran("t3", "w2", 0, 0, 1, queue="other"),
+    ]
+
+    found = metrics.figures(attempts, [W1, Worker(name="w2", slots=1, queues=("other",))])
+
+    assert found.avoidable_wait_total_s == 0
+    assert [one.idle_while_backlog_s for one in found.workers] == [0, 0]
+
+
+def test_workers_that_nobody_asked_are_inferred_from_their_attempts() -> None:
+    """Without records and without queues, as Celery's defaults leave it: w1 ran two at once, w2 one."""
+    attempts = [
+        ran("t1", "w1", 0, 0, 5, queue=None),
+        ran("t2", "w1", 0, 1, 5, queue=None),
+        ran("t3", "w1", 0, 5, 6, queue=None),
+        ran("t4", "w2", 0, 0, 2, queue=None),
+    ]
+
+    assert [one.slots for one in metrics.figures(attempts, []).workers] == [2, 1]
+    # t2: w2 was busy until 2. t3 waited from 0 to 5, and w2 was free from 2 on.
+    assert metrics.avoidable_waits(attempts, []) == [0, 0, 3, 0]
+
+
+def test_attempt_of_an_unknown_queue_needs_who_serves_all_queues_of_its_worker() -> None:
+    """w1 serves two, so w2, which serves one of them, may not have been able to take it; w3 was."""
+    attempts = [
+        ran("t1", "w1", 0, 0, 9, queue=None),
+        ran("t2", "w1", 0, 9, 10, queue=None),
+        ran("t3", "w2", 0, 0, 1),
+    ]
+    both = Worker(name="w1", slots=1, queues=("q", "r"))
+    third = Worker(name="w3", slots=1, queues=("r", "q", "s"))
+
+    assert metrics.avoidable_waits(attempts, [both, W2]) == [0, 0, 0]
+    assert metrics.avoidable_waits([*attempts, ran("t4", "w3", 4, 4, 5, queue="s")], [both, W2, third])[1] == 4
+
+
+def test_worker_is_not_free_before_its_first_sign_of_life() -> None:
+    """w2 came at 6: only the wait from 7, when it was done with its first task, could have been avoided."""
+    attempts = [ran("t1", "w1", 0, 0, 9), ran("t2", "w1", 0, 9, 10), ran("t3", "w2", 6, 6, 7)]
+
+    assert metrics.avoidable_waits(attempts, [W1, W2]) == [0, 2, 0]
+
+
+def test_worker_that_died_is_not_free_until_it_is_heard_of_again() -> None:
+    """w2, of two slots, was last heard of at 1 when its attempt was lost, and again at 7."""
+    lost = ran("t3", "w2", 0, 1, 0, state="lost")
+    attempts = [
+        ran("t1", "w1", 0, 0, 9),
+        ran("t2", "w1", 0, 9, 10),
+        Attempt(**{**vars(lost), "finished": None}),
+        ran("t3", "w3", 4, 4, 10, number=1, redelivered=True),
+        ran("t4", "w2", 7, 7, 8),
+    ]
+    workers = [W1, Worker(name="w2", slots=2, queues=("q",)), Worker(name="w3", slots=1, queues=("q",))]
+
+    found = metrics.figures(attempts, workers)
+
+    # Free: w2 from 0 to 1, nobody until 7, then w2 (one of its slots runs t4) to the end.
+    assert metrics.avoidable_waits(attempts, workers)[1] == 1 + (9 - 7)
+    assert found.redelivered == 1
+    # It ran from 1 until it was delivered again at 4, and t4.
+    assert [one.busy_s for one in found.workers] == [10, 3 + 1, 6]
+    # It was there from 0 to 1, at t3 until 4, and from 7 to 10.
+    assert found.workers[1].utilisation == 4 / (2 * 7)
+
+
+def test_returned_attempt_was_held_until_it_was_delivered_again() -> None:
+    """w1 had it from 1 to 6 and gave it back; the second delivery did not wait in the broker for what the first did."""
+    attempts = [
+        Attempt(task_id="t", state="returned", queue="q", worker="w1", sent=0.0, received=1.0),
+        ran("t", "w2", 6, 6, 8, number=1, redelivered=True),
+    ]
+
+    found = metrics.figures(attempts, [W1, W2])
+
+    assert (found.tasks, found.attempts, found.succeeded, found.redelivered) == (1, 2, 1, 1)
+    assert found.held_wait_total_s == 5
+    assert (found.broker_wait.count, found.broker_wait.max, found.broker_wait.mean) == (2, 1, 0.5)
+
+
+def test_lost_work_is_no_work_that_had_to_be_done() -> None:
+    """A worker was at it from 1 until it was delivered again at 6: it was busy, but nothing of that was needed."""
+    attempts = [ran("t", "w1", 0, 1, 6, state="lost"), ran("t", "w2", 6, 6, 8, number=1, redelivered=True)]
+
+    found = metrics.figures(attempts, [W1, W2])
+
+    assert [one.busy_s for one in found.workers] == [5, 2]
+    assert (found.run_time.count, found.ideal_s, found.makespan_s) == (1, 2, 8)
+
+
+def test_retry_waits_from_its_own_publish() -> None:
+    """The first try failed at 2 and asked for another at 2, which was received at 5."""
+    attempts = [ran("t", "w1", 0, 0, 2, state="retried"), ran("t", "w1", 5, 5, 6, number=1, retries=1, sent=2.0)]
+
+    found = metrics.figures(attempts, [W1])
+
+    assert (found.tasks, found.succeeded, found.broker_wait.max) == (1, 1, 3)
+    assert found.ideal_s == 3
+
+
+def test_what_is_not_over_counts_so_far() -> None:
+    """At 9, where the record ends: one runs, one is held by its worker, one is in the broker; w2 has nothing to do."""
+    running = Attempt(task_id="t1", state="started", queue="q", worker="w1", sent=0.0, received=0.0, started=1.0)
+    held = Attempt(task_id="t2", state="received", queue="q", worker="w1", sent=0.0, received=2.0)
+    waiting = Attempt(task_id="t3", state="sent", queue="q", sent=5.0)
+    attempts = [running, held, waiting, ran("t4", "w2", 0, 0, 4), ran("t5", "w2", 8, 8, 9)]
+
+    found = metrics.figures(attempts, [W1, W2])
+
+    # w2 was free from 4 to 8.
+    assert metrics.avoidable_waits(attempts, [W1, W2]) == [0, 4, 0, 0, 0]
+    assert found.held_wait.max == 7
+    assert found.broker_wait.max == 8
+    assert [one.busy_s for one in found.workers] == [8, 5]
+    assert found.run_time.count == 2
+
+
+def test_failure_without_a_run_time_took_from_its_start_to_its_end() -> None:
+    """Celery tells the run time of a success alone."""
+    found = metrics.figures([ran("t", "w1", 0, 1, 4, state="failed")], [W1])
+
+    assert (found.failed, found.succeeded, found.run_time.max, found.ideal_s) == (1, 0, 3, 3)
+
+
+def test_times_that_skew_has_turned_round_are_no_wait() -> None:
+    """Received before it was sent, by the other's clock, and started before it was received."""
+    found = metrics.figures([ran("t", "w1", 4, 3, 6, sent=5.0)], [W1])
+
+    assert (found.broker_wait.max, found.held_wait.max, found.makespan_s) == (0, 0, 1)
+
+
+def test_worker_that_got_nothing_counts_if_it_serves_the_queue() -> None:
+    """All work on one of two is half as fair as can be; a worker of another run's queue is none of these."""
+    stranger = Worker(name="w3", slots=8, queues=("another run's",))
+
+    found = metrics.figures([ran("t", "w1", 0, 0, 4)], [W1, W2, stranger])
+
+    assert [(one.name, one.tasks, one.utilisation) for one in found.workers] == [("w1", 1, 1), ("w2", 0, 0)]
+    assert (found.jain_busy, found.jain_counts) == (0.5, 0.5)
+    assert found.ideal_s == 4
+
+
+def test_makespan_begins_with_the_first_receipt_when_no_publish_was_heard_of() -> None:
+    """Celery sends `task-sent` only when it is told to."""
+    found = metrics.figures([ran("t", "w1", 2, 3, 6, sent=None)], [W1])
+
+    assert (found.makespan_s, found.broker_wait.count, found.held_wait.max) == (4, 0, 1)
+
+
+def test_figures_of_nothing_are_zero_and_fair() -> None:
+    """A journal may have been opened before anything happened."""
+    found = metrics.figures([], [W1])
+
+    assert (found.tasks, found.makespan_s, found.ratio, found.throughput_per_s, found.workers) == (0, 0, 0, 0, ())
+    assert found.held_wait == metrics.Distribution(count=0, mean=0, p50=0, p95=0, p99=0, max=0)
+    assert (found.jain_busy, found.offenders) == (1, ())
+    assert metrics.lanes([], [W1]) == []
+
+
+def test_lane_is_the_first_slot_that_is_free() -> None:
+    """t3 follows t2, which ended first; what never started stands in the lane that was free next."""
+    two = Worker(name="w1", slots=2, queues=("q",))
+    t1, t2, t3 = ran("t1", "w1", 0, 0, 9), ran("t2", "w1", 0, 1, 4), ran("t3", "w1", 0, 4, 6)
+    revoked = Attempt(task_id="t4", state="revoked", queue="q", worker="w1", sent=0.0, received=2.0, finished=8.0)
+
+    assert metrics.lanes([t3, revoked, t1, t2], [two, W2]) == [
+        metrics.Lane(worker="w1", slot=0, attempts=(t1,)),
+        metrics.Lane(worker="w1", slot=1, attempts=(t2, t3, revoked)),
+        metrics.Lane(worker="w2", slot=0, attempts=()),
+    ]
+
+
+def test_lane_of_one_task_after_another_is_the_first() -> None:
+    """A slot is free again at the moment in which its task ends."""
+    t1, t2 = ran("t1", "w1", 0, 0, 4), ran("t2", "w1", 4, 4, 5)
+
+    found = metrics.lanes([t1, t2], [Worker(name="w1", slots=2, queues=("q",))])
+
+    assert [lane.attempts for lane in found] == [(t1, t2), ()]
+
+
+@pytest.mark.timeout(20)
+def test_figures_of_many_attempts_do_not_take_the_square_of_their_number() -> None:
+    """Less than a second for 20,000 that are held at once; looking at each pair of them would take minutes."""
+    attempts = [ran(str(number), f"w{number % 2 + 1}", 0, number, number + 1) for number in range(20_000)]
+
+    assert metrics.figures(attempts, [W1, W2]).attempts == 20_000
