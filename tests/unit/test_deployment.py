@@ -49,7 +49,7 @@ def test_compose_workers_can_be_scaled(services: dict[str, Any]) -> None:
 def test_policy_covers_the_work_queue_and_leads_to_the_dead_letters() -> None:
     """What is over its delivery limit is kept, not dropped."""
     definitions = packaged_definitions()
-    (policy,) = definitions["policies"]
+    (policy,) = [policy for policy in definitions["policies"] if policy["name"] == "work"]
 
     assert queues.WORK_QUEUE.startswith(policy["pattern"].removeprefix("^"))
     assert policy["definition"]["dead-letter-exchange"] == queues.DEAD_LETTERS

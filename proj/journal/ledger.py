@@ -1,0 +1,122 @@
+"""The ledger: what became of every task that was sent, by the journal and by what is held now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from proj.journal.attempt import Attempt
+
+FINISHED = "finished"
+FAILED = "failed"
+REVOKED = "revoked"
+EXPIRED = "expired"
+DEAD_LETTERED = "dead-lettered"
+RUNNING = "running"
+#: In a worker's hands, and not started.
+HELD = "held"
+WAITING = "waiting in the broker"
+MISSING = "missing"
+#: Nobody was asked who might hold it.
+OPEN = "open"
+FATES = (FINISHED, FAILED, REVOKED, EXPIRED, DEAD_LETTERED, RUNNING, HELD, WAITING, MISSING, OPEN)
+
+#: How an attempt ended, and what that means for its task unless another attempt did better.
+_FATE_OF_STATE = {
+    "succeeded": FINISHED,
+    "failed": FAILED,
+    "revoked": REVOKED,
+    "expired": EXPIRED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdings:
+    """What workers and broker hold at one time, by their own account."""
+
+    #: Ids of tasks that workers work on, and of those that they have and did not start.
+    running: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+    #: Ids of the messages in the dead-letter queue.
+    dead: frozenset[str] = frozenset()
+    #: Messages that wait in the queues concerned, delays included.
+    ready: int = 0
+    #: Messages of these queues that a consumer has not acknowledged; None when the broker did not tell.
+    unacknowledged: int | None = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """The fate of every task, and what is suspicious about them."""
+
+    #: By task id; a task that is in `suspects` stands as waiting or missing.
+    fates: Mapping[str, str]
+    #: Ids of tasks whose work was done more than once, and how often.
+    duplicates: Mapping[str, int]
+    #: How many tasks are nowhere. Those are some of the `suspects`; all of them, when the broker holds nothing.
+    missing: int
+    #: Ids of tasks of which neither their events nor a worker know an end.
+    suspects: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def ledger(attempts: Iterable[Attempt], holdings: Holdings | None = None) -> Ledger:
+    """What became of every task of the attempts.
+
+    A task that nobody knows to have ended is missing only when the broker does not hold it either. The broker
+    counts messages and does not name them: when it holds fewer than there are suspects, the difference is missing.
+    Messages that the journal never heard of may stand in for some, so it is the least number.
+
+    Args:
+        attempts: of any number of tasks, in any order.
+        holdings: what is held now; without it an unfinished task is `open`, and nothing is called missing.
+    """
+    by_task: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        by_task.setdefault(attempt.task_id, []).append(attempt)
+    fates = {task_id: _fate(own, holdings) for task_id, own in by_task.items()}
+    suspects = tuple(task_id for task_id, fate in fates.items() if fate is None)
+    waiting = len(suspects) if holdings is None else min(len(suspects), _in_the_broker(holdings))
+    missing = len(suspects) - waiting
+    unresolved = OPEN if holdings is None else MISSING if waiting == 0 else WAITING
+    resolved = {task_id: fate or unresolved for task_id, fate in fates.items()}
+    counts = Counter(resolved.values())
+    if missing and waiting:
+        counts[WAITING], counts[MISSING] = waiting, missing
+    return Ledger(
+        fates=resolved,
+        duplicates={
+            task_id: times
+            for task_id, own in by_task.items()
+            if (times := sum(attempt.succeeded for attempt in own)) > 1
+        },
+        missing=missing,
+        suspects=suspects,
+        counts={fate: counts[fate] for fate in FATES if counts[fate]},
+    )
+
+
+def _fate(attempts: list[Attempt], holdings: Holdings | None) -> str | None:
+    """The fate of one task, None when neither its attempts nor who might hold it tell."""
+    task_id = attempts[0].task_id
+    if any(attempt.succeeded for attempt in attempts):
+        return FINISHED
+    if holdings is not None:
+        if task_id in holdings.running:
+            return RUNNING
+        if task_id in holdings.held:
+            return HELD
+        if task_id in holdings.dead:
+            return DEAD_LETTERED
+    latest = max(attempts, key=lambda attempt: attempt.number)
+    return _FATE_OF_STATE.get(latest.state)
+
+
+def _in_the_broker(holdings: Holdings) -> int:
+    """Messages that the broker holds and that no worker has named as its own."""
+    named = len(holdings.running) + len(holdings.held)
+    return holdings.ready + max(0, (holdings.unacknowledged or 0) - named)

@@ -1,0 +1,110 @@
+"""`celery -A anyapp journal audit`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proj.celery import app
+from proj.journal.attempt import Attempt
+from proj.journal.store import Writer
+from proj.queues import WORK_QUEUE
+from proj.tasks import work
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+
+    from .conftest import Celery
+
+TASKS = ("one", "two", "three")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """A journal that heard of three sent tasks, and of nothing more."""
+    path = tmp_path / "run.sqlite"
+    with Writer(path) as writer:
+        writer.put_attempts(
+            Attempt(task_id=task_id, state="sent", queue=WORK_QUEUE, sent=time.time()) for task_id in TASKS
+        )
+        writer.commit()
+    return path
+
+
+@pytest.fixture
+def _three_wait(broker: Broker, vhost: str) -> None:
+    with app.connection_for_write(broker.url(vhost)) as connection, app.amqp.Producer(connection) as producer:
+        for task_id in TASKS:
+            work.apply_async(("hello.",), task_id=task_id, producer=producer, ignore_result=True)
+
+
+def audit(celery: Celery, journal: Path, variables: dict[str, str]) -> tuple[int, dict[str, object]]:
+    done = celery("-A", "proj", "journal", "audit", str(journal), "--json", "--settle", "0.2", **variables)
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.usefixtures("_three_wait")
+def test_task_that_waits_in_the_broker_is_not_missing(celery: Celery, journal: Path, variables: dict[str, str]) -> None:
+    """No worker runs, and the queue holds a message for each."""
+    status, ledger = audit(celery, journal, variables)
+
+    assert (status, ledger["counts"], ledger["missing"]) == (0, {"waiting in the broker": 3}, 0)
+
+
+@pytest.mark.usefixtures("_three_wait")
+def test_task_that_was_purged_is_missing(
+    celery: Celery, journal: Path, broker: Broker, vhost: str, variables: dict[str, str]
+) -> None:
+    """Somebody emptied the queue: the ledger names the ids, and the exit code says no."""
+    broker.management.request("DELETE", f"queues/{vhost}/{WORK_QUEUE}/contents")
+
+    status, ledger = audit(celery, journal, variables)
+
+    assert (status, ledger["counts"], ledger["missing"]) == (1, {"missing": 3}, 3)
+    assert sorted(ledger["suspects"]) == sorted(TASKS)
+
+
+@pytest.mark.usefixtures("_three_wait")
+def test_dead_letter_is_found_by_its_id_and_stays_where_it_is(
+    celery: Celery, journal: Path, broker: Broker, vhost: str, variables: dict[str, str]
+) -> None:
+    """Looking twice finds it twice."""
+    with app.connection_for_write(broker.url(vhost)) as connection:
+        channel = connection.default_channel
+        channel.basic_reject(channel.basic_get(WORK_QUEUE).delivery_tag, requeue=False)
+
+    first, second = (audit(celery, journal, variables) for _ in range(2))
+
+    assert first == second
+    status, ledger = second
+    assert (status, ledger["counts"]) == (0, {"dead-lettered": 1, "waiting in the broker": 2})
+    assert ledger["fates"]["one"] == "dead-lettered"
+
+
+def test_journal_alone_calls_nothing_missing(celery: Celery, journal: Path) -> None:
+    """Without a broker an unfinished task is open, and the answer is not no."""
+    done = celery("-A", "proj", "journal", "audit", str(journal), "--offline")
+
+    assert done.returncode == 0, done.stderr
+    assert ["open", "3"] in [line.split() for line in done.stdout.splitlines()]
+
+
+def test_audit_says_that_no_broker_answers(celery: Celery, journal: Path) -> None:
+    """Exit code 3, and not a ledger that calls everything missing."""
+    failed = celery("-A", "proj", "journal", "audit", str(journal), CELERY_BROKER_URL="amqp://127.0.0.1:1//")
+
+    assert (failed.returncode, failed.stdout) == (3, "")
+    assert "No broker answers" in failed.stderr
+
+
+def test_audit_says_that_there_is_no_journal(celery: Celery, tmp_path: Path) -> None:
+    """One sentence, with the way to make one."""
+    failed = celery("-A", "proj", "journal", "audit", str(tmp_path / "none.sqlite"), "--offline")
+
+    assert failed.returncode == 1
+    assert "There is no journal at" in failed.stderr
