@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.lab_run import run
+
 
 @click.group()
 def lab() -> None:
@@ -39,3 +41,6 @@ def broker(ctx: click.Context, *, port: int | None, management_port: int | None,
     from proj.commands.lab_broker import run_broker
 
     run_broker(port=port, management_port=management_port, folder=folder)
+
+
+lab.add_command(run)

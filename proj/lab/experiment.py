@@ -10,10 +10,9 @@ from proj import metrics
 from proj.celery import app
 from proj.connection import connected
 from proj.depth import depths_by_declare
-from proj.errors import ProcessEnded
 from proj.journal.listener import Listener
 from proj.lab.deadline import wait_until
-from proj.lab.worker import Worker
+from proj.lab.worker import Worker, refuse_ended
 from proj.lab.workload import is_light
 from proj.queues import WORK_QUEUE
 from proj.service import Service
@@ -184,9 +183,7 @@ class Experiment(Service):
 
     def _check_workers(self) -> None:
         for workers in self._workers.values():
-            for worker in workers:
-                if not worker.running:
-                    raise ProcessEnded(worker.name, worker.returncode, worker.log_tail())
+            refuse_ended(workers)
 
 
 def queue_of(mode: str) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from proj.errors import ProcessEnded
 from proj.lab.environment import child_environment
 from proj.lab.process import Process
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from proj.lab.guard import Guard
 
 
@@ -25,8 +28,9 @@ class Worker(Process):
         dispatch: str,
         slots: int,
         dot_seconds: float,
+        queue_type: str | None = None,
     ) -> None:
-        """Name it; nothing is started before `start`."""
+        """Name it; nothing is started before `start`. Without a `queue_type` it makes queues of the usual one."""
         super().__init__(
             f"worker {node}",
             [
@@ -39,7 +43,19 @@ class Worker(Process):
                 CELERY_BROKER_URL=broker_url,
                 PROJ_DISPATCH=dispatch,
                 PROJ_DOT_SECONDS=str(dot_seconds),
+                **({"PROJ_QUEUE_TYPE": queue_type} if queue_type else {}),
             ),
             log=guard.folder / f"{node}.log",
         )
         self.node = node
+
+
+def refuse_ended(workers: Iterable[Worker]) -> None:
+    """Do nothing while all of them run.
+
+    Raises:
+        ProcessEnded: one does not; the error has the end of its log.
+    """
+    for worker in workers:
+        if not worker.running:
+            raise ProcessEnded(worker.name, worker.returncode, worker.log_tail())

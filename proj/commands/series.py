@@ -1,0 +1,92 @@
+"""A series of trials: run one after the other on a private broker, watched on stderr, kept in one journal."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from proj import metrics
+from proj.commands.interrupt import interruptible
+from proj.journal.store import Writer
+from proj.lab.broker import Broker
+from proj.lab.guard import Guard
+from proj.lab.machine import machine
+from proj.lab.trial import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+    from pathlib import Path
+
+    from proj.lab.trial import Setup
+    from proj.lab.workload import Message
+
+
+def run_series(setups: Sequence[Setup], messages: Sequence[Message], *, output: Path) -> None:
+    """Try every setup with the messages, and add a run for each to the journal at `output`.
+
+    Raises:
+        UnreadableJournal: there is something else at `output`.
+        ProjError: something did not start, or work is missing.
+        Interrupted: by Ctrl-C, SIGTERM or a hang-up; what was measured until then is in the file.
+    """
+    interruption = f"Interrupted; nothing is left running, and {output} has what was measured until then."
+    with interruptible(interruption), Writer(output) as writer, Guard() as guard:
+        taken = {run.name for run in writer.journal.runs()}
+        writer.commit()
+        _say("Starting a private RabbitMQ …")
+        with Broker(guard) as broker:
+            here = machine(broker.management)
+            for number, setup in enumerate(setups, start=1):
+                name = free_name(f"{setup.dispatch}-{_plain(setup.workload)}", taken)
+                taken.add(name)
+                _say(f"{name} ({number} of {len(setups)}): starting the workers …")
+                with Trial(name, setup, messages, broker=broker, guard=guard, writer=writer) as trial:
+                    _watch(trial, here)
+                    _say(_outcome(trial))
+    _say(f"Kept in {output}; next: celery -A proj journal compare {output}")
+
+
+def free_name(stem: str, taken: Container[str]) -> str:
+    """The stem with the first number from 1 that is free."""
+    return next(name for number in itertools.count(1) if (name := f"{stem}-{number}") not in taken)
+
+
+def _watch(trial: Trial, here: dict[str, object]) -> None:
+    """Run it, with a bar where someone looks."""
+    talk = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as progress:
+        bar = progress.add_task(trial.name, total=trial.setup.messages)
+        trial.run(here, on_progress=lambda: progress.update(bar, completed=trial.ended))
+
+
+def _outcome(trial: Trial) -> str:
+    attempts = trial.attempts()
+    makespan_s = metrics.makespan_s(attempts)
+    ideal_s = metrics.ideal_s(attempts, slots=trial.setup.workers * trial.setup.slots)
+    notes = [
+        f"{trial.ended} of {trial.setup.messages} messages done in {makespan_s:.2f} s",
+        f"{makespan_s / ideal_s if ideal_s else 0.0:.2f} times the ideal",
+    ]
+    if again := sum(attempt.redelivered for attempt in attempts):
+        notes.append(f"{again} delivered again")
+    if trial.lost:
+        notes.append(f"{trial.lost} lost with the killed worker, which had acknowledged before its work")
+    if trial.setup.kill_worker_at_s is not None and not trial.killed:
+        notes.append("done before a worker was to be killed")
+    return "  " + ", ".join(notes)
+
+
+def _plain(workload: str) -> str:
+    """The workload's name in letters that a virtual host, a queue and a node may have."""
+    return re.sub(r"[^a-z0-9]+", "-", workload.rpartition("/")[2].lower()).strip("-") or "file"
+
+
+def _say(text: str) -> None:
+    """Talk goes to stderr."""
+    click.echo(text, err=True)

@@ -1,0 +1,91 @@
+"""A thread that samples how full a queue of the lab's broker is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from proj.connection import connected
+from proj.depth import depths_by_declare, depths_by_management
+from proj.errors import ProjError
+from proj.journal.sample import Sample
+from proj.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kombu import Connection
+
+    from proj.management import Management
+
+#: Seconds between two samples: the tick at which the lab's broker counts what is unacknowledged.
+INTERVAL_S = 0.5
+#: Seconds until the thread must have ended.
+STOP_TIMEOUT_S = 10.0
+
+
+class Sampler(Service):
+    """The depth of one queue over time, between `start` and `stop`."""
+
+    def __init__(self, queue: str, *, connection: Connection, management: Management, vhost: str) -> None:
+        """Ask over `connection`, which becomes the sampler's own, and the management API."""
+        self._queue = queue
+        self._connection = connection
+        self._management = management
+        self._vhost = vhost
+        self._samples: list[Sample] = []
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="queue sampler", daemon=True)
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Those so far, the oldest first."""
+        return tuple(self._samples)
+
+    def start(self) -> None:
+        """Begin; the first sample comes at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; safe to call twice and before `start`."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_TIMEOUT_S)
+
+    def _run(self) -> None:
+        with connected(self._connection) as connection:
+            while True:
+                self._samples.extend(self._look(connection))
+                if self._stopping.wait(INTERVAL_S):
+                    return
+
+    def _look(self, connection: Connection) -> list[Sample]:
+        """One sample: ready and consumers as of now, unacknowledged as of the broker's last tick."""
+        try:
+            known = {depth.name: depth for depth in depths_by_management(self._management, self._vhost)}
+        except ProjError:
+            known = {}
+        return [
+            Sample(
+                time=time.time(),
+                queue=depth.name,
+                ready=depth.ready,
+                unacknowledged=known[depth.name].unacknowledged if depth.name in known else None,
+                consumers=depth.consumers,
+            )
+            for depth in depths_by_declare(connection, [self._queue])
+        ]
+
+
+def empty_for_s(samples: Sequence[Sample]) -> float:
+    """For how many seconds every sample has said that the broker holds nothing; 0 when the last did not.
+
+    A sample that could not say what is unacknowledged says nothing.
+    """
+    began = None
+    for sample in reversed(samples):
+        if sample.ready or sample.unacknowledged != 0:
+            break
+        began = sample.time
+    return 0.0 if began is None else samples[-1].time - began

@@ -1,0 +1,186 @@
+"""`celery -A proj lab run`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+import celeryconfig
+from proj import metrics
+from proj.commands.lab_run import run
+from proj.journal.store import open_journal
+from proj.lab.deadline import wait_until
+from proj.report.data import workers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .conftest import Celery
+
+#: A broker that is not there: the lab must use its own, whatever the user has set.
+ELSEWHERE = "amqp://nobody:nothing@127.0.0.1:1//"
+
+
+def test_run_keeps_what_both_modes_did_with_the_workload(celery: Celery, tmp_path: Path) -> None:
+    """Counts are as even in round-robin as in fair dispatch, busy time is not; and all of it can be read later."""
+    file = tmp_path / "run.sqlite"
+
+    done = celery(
+        *("-A", "proj", "lab", "run", "--dispatch", "round-robin", "--dispatch", "fair", "--messages", "12"),
+        *("--dot-seconds", "0.02", "--seed", "7", "-o", str(file)),
+        CELERY_BROKER_URL=ELSEWHERE,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "12 of 12 messages done" in done.stderr
+    with open_journal(file) as journal:
+        runs, workers = journal.runs(), journal.workers()
+        round_robin, fair = (
+            metrics.figures(attempts, workers_of(run, attempts, workers))
+            for run in runs
+            for attempts in [journal.attempts(run.name)]
+        )
+        assert all(journal.samples(run.name) for run in runs)
+    assert (round_robin.jain_counts, round_robin.succeeded) == (1.0, 12)
+    assert round_robin.jain_busy < 0.65
+    assert round_robin.avoidable_wait_total_s > 0.5 * round_robin.held_wait_total_s
+    assert (fair.jain_busy > 0.95, fair.succeeded) == (True, 12)
+    assert fair.avoidable_wait_total_s < 0.1 * round_robin.avoidable_wait_total_s
+    assert [run.dispatch for run in runs] == ["round-robin", "fair"]
+    assert all(run.ended is not None for run in runs)
+    settings = {"workload": "odd-heavy", "messages": 12, "seed": 7, "workers": 2, "slots": 1, "dot_seconds": 0.02}
+    assert settings.items() <= runs[0].settings.items()
+    assert {"host", "platform", "processors", "memory_bytes", "python", "celery", "kombu", "rabbitmq"} <= set(
+        runs[0].machine
+    )
+    assert {(worker.slots, worker.dispatch, worker.missing_events) for worker in workers} == {
+        (1, "round-robin", 0),
+        (1, "fair", 0),
+    }
+
+
+def test_run_with_a_killed_worker_keeps_what_became_of_its_task(celery: Celery, tmp_path: Path) -> None:
+    """Fair dispatch loses nothing: the second attempt stands beside the first. Round-robin loses the task at work."""
+    file = tmp_path / "run.sqlite"
+
+    # One message at one worker: nothing but the broker's own count says whether the rest is still to come.
+    done = celery(
+        *("-A", "proj", "lab", "run", "--dispatch", "fair", "--dispatch", "round-robin", "--messages", "1"),
+        *("--workers", "1", "--dot-seconds", "0.05", "--kill-worker-at", "0.4", "-o", str(file)),
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 messages done" in done.stderr
+    assert "1 delivered again" in done.stderr
+    assert "0 of 1 messages done" in done.stderr
+    assert "1 lost with the killed worker" in done.stderr
+    with open_journal(file) as journal:
+        fair, round_robin = (journal.attempts(run.name) for run in journal.runs())
+    assert [(attempt.number, attempt.state, attempt.redelivered) for attempt in fair] == [
+        (0, "lost", False),
+        (1, "succeeded", True),
+    ]
+    assert fair[0].worker != fair[1].worker
+    assert [(attempt.number, attempt.state) for attempt in round_robin] == [(0, "started")]
+
+
+class LabRun:
+    """A run that goes on for longer than any test, and every process that it started."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.talk_file, self.journal_file = folder / "stderr", folder / "run.sqlite"
+        with self.talk_file.open("w") as talk:
+            self.popen = subprocess.Popen(
+                [*(sys.executable, "-m", "celery", "-A", "proj", "lab", "run"), "-o", str(self.journal_file)],
+                env=environment,
+                cwd=folder,
+                stderr=talk,
+            )
+        self.family: set[psutil.Process] = set()
+
+    def has_attempts(self) -> bool:
+        self.family.update(psutil.Process(self.popen.pid).children(recursive=True))
+        if not self.journal_file.exists():
+            return False
+        with open_journal(self.journal_file) as journal:
+            return any(attempt.succeeded for attempt in journal.attempts())
+
+    def remaining(self) -> list[str]:
+        return [
+            process.name()
+            for process in self.family
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        ]
+
+
+@pytest.fixture
+def lab_run(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[LabRun]:
+    """A run in its middle."""
+    lab_run = LabRun(terminal_environment, tmp_path)
+    wait_until(lab_run.has_attempts, what="the first attempts in the file", timeout_s=60)
+    yield lab_run
+    if lab_run.popen.poll() is None:
+        lab_run.popen.kill()
+        lab_run.popen.wait()
+
+
+def test_run_that_is_interrupted_leaves_a_file_to_read_and_nothing_else(lab_run: LabRun) -> None:
+    """No process remains; what had happened until Ctrl-C is kept, and the run has no end."""
+    lab_run.popen.send_signal(signal.SIGINT)
+    status = lab_run.popen.wait(30)
+
+    assert status == 130
+    wait_until(lambda: not lab_run.remaining(), what=f"the end of {lab_run.remaining()}", timeout_s=15)
+    with open_journal(lab_run.journal_file) as journal:
+        (run,) = journal.runs()
+        assert run.ended is None
+        assert any(attempt.succeeded for attempt in journal.attempts(run.name))
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        (("--workload", "even-heavy"), "--workload"),
+        (("--workload", "file:/nowhere.txt"), "/nowhere.txt"),
+        (("--dispatch", "unfair"), "--dispatch"),
+        (("--slots", "0"), "--slots"),
+        (("--kill-worker-at", "-1"), "--kill-worker-at"),
+    ],
+)
+def test_run_refuses_a_wrong_option_before_it_starts_anything(
+    celery: Celery, tmp_path: Path, option: tuple[str, str], name: str
+) -> None:
+    """Exit code 2, the sentence names it, and no file is made."""
+    refused = celery("-A", "proj", "lab", "run", "-o", str(tmp_path / "run.sqlite"), *option)
+
+    assert refused.returncode == 2
+    assert name in refused.stderr
+    assert "Starting" not in refused.stderr
+    assert not (tmp_path / "run.sqlite").exists()
+
+
+def test_run_offers_the_modes_that_there_are() -> None:
+    """Those that PROJ_DISPATCH takes; the command names them itself, since every worker start loads it."""
+    (dispatch,) = (option for option in run.params if option.name == "modes")
+
+    assert tuple(dispatch.type.choices) == tuple(vars(celeryconfig)["_MODES"])
+
+
+def test_run_does_not_touch_a_file_that_is_no_journal(celery: Celery, tmp_path: Path) -> None:
+    """Someone's file stays as it is."""
+    file = tmp_path / "letter.txt"
+    file.write_text("Dear Sir or Madam, this is no database, however long it may be." * 20)
+    before = file.read_text()
+
+    refused = celery("-A", "proj", "lab", "run", "-o", str(file))
+
+    assert refused.returncode == 1
+    assert "letter.txt" in refused.stderr
+    assert file.read_text() == before

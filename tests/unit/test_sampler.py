@@ -1,0 +1,36 @@
+"""What the samples of a queue tell of its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from proj.journal.sample import Sample
+from proj.lab.sampler import empty_for_s
+
+
+def samples(*counts: tuple[int, int | None]) -> list[Sample]:
+    """One sample a second of what is ready and what is unacknowledged."""
+    return [
+        Sample(time=100.0 + second, queue="q", ready=ready, unacknowledged=unacknowledged, consumers=1)
+        for second, (ready, unacknowledged) in enumerate(counts)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "seconds"),
+    [
+        ([], 0.0),
+        ([(0, 0)], 0.0),
+        ([(0, 0), (0, 0), (0, 0)], 2.0),
+        ([(1, 0), (0, 0), (0, 0)], 1.0),
+        ([(0, 1), (0, 0), (0, 0)], 1.0),
+        ([(0, 0), (0, 0), (1, 0)], 0.0),
+        ([(0, 0), (0, 0), (0, 1)], 0.0),
+        ([(0, 0), (0, None), (0, 0)], 0.0),
+    ],
+)
+def test_queue_is_empty_since_the_last_sample_that_held_something(
+    counts: list[tuple[int, int | None]], seconds: float
+) -> None:
+    """A message that a worker has not acknowledged may come back; and what was not counted may be there."""
+    assert empty_for_s(samples(*counts)) == seconds
