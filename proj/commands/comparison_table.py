@@ -1,0 +1,117 @@
+"""A comparison of runs as tables and sentences for people, or JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from proj.errors import ProjError
+from proj.journal.store import open_journal
+from proj.report.comparison import FIGURES, compare, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from proj.journal.run import Run
+    from proj.report.comparison import Comparison, Measured, Summary
+
+#: Columns where no terminal says how many there are: enough for three groups.
+FILE_WIDTH = 160
+
+
+def show_comparison(paths: Sequence[Path], *, as_json: bool) -> None:
+    """Print the comparison of all runs that have ended in the journals.
+
+    Raises:
+        NoJournal: a file is not there.
+        UnreadableJournal: a file is not a journal.
+        ProjError: no run has ended.
+        MissingProgram: SciPy is not installed.
+    """
+    comparisons = compare(_measured(paths))
+    if as_json:
+        click.echo(json.dumps([_as_json(comparison) for comparison in comparisons], indent=2))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    for comparison in comparisons:
+        if comparison.condition:
+            console.print(escape(comparison.condition), style="bold", highlight=False, soft_wrap=True)
+        console.print(_table(comparison))
+        for verdict in comparison.verdicts:
+            click.echo(verdict)
+
+
+def _measured(paths: Sequence[Path]) -> list[Measured]:
+    ended: list[tuple[Path, Run]] = []
+    for path in dict.fromkeys(paths):
+        with open_journal(path) as journal:
+            runs = journal.runs()
+        ended += [(path, run) for run in runs if run.ended is not None]
+        for run in runs:
+            if run.ended is None:
+                click.echo(f"{run.name} in {path} has not ended, and is left out.", err=True)
+    if not ended:
+        raise ProjError(
+            f"No run has ended in {', '.join(map(str, paths))}; runs are made with: celery -A proj lab run -o FILE"
+        )
+    files_with_mode = Counter(dispatch for _, dispatch in {(path, run.dispatch) for path, run in ended})
+    measured = []
+    for path, run in ended:
+        group = run.dispatch or "not known"
+        if files_with_mode[run.dispatch] > 1:
+            group = f"{group} ({path})"
+        with open_journal(path) as journal:
+            measured.append(measure(run, journal.attempts(run.name), journal.workers(), group=group))
+    return measured
+
+
+def _table(comparison: Comparison) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("median [95% interval]")
+    for group, summaries in comparison.groups.items():
+        table.add_column(f"{escape(group)}\n{_runs(next(iter(summaries.values())).count)}", justify="right")
+    pairs = list(dict.fromkeys((one.first, one.second) for one in comparison.differences))
+    for first, second in pairs:
+        table.add_column("p\n* real" if len(pairs) == 1 else escape(f"p\n{first}\n/ {second}"), justify="right")
+    p_values = {(one.first, one.second, one.figure): one for one in comparison.differences}
+    for figure in FIGURES:
+        tests = [p_values.get((*pair, figure.key)) for pair in pairs]
+        table.add_row(
+            f"{figure.title}, {figure.unit}" if figure.unit else figure.title,
+            *(_cell(summaries[figure.key]) for summaries in comparison.groups.values()),
+            *("" if test is None else f"{test.p_holm:.2g}{' *' if test.real else '  '}" for test in tests),
+        )
+    return table
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' if count > 1 else ''}"
+
+
+def _cell(summary: Summary) -> str:
+    if summary.low is None or summary.high is None:
+        return f"{summary.median:.3f}"
+    return f"{summary.median:.3f} [{summary.low:.3f}, {summary.high:.3f}]"
+
+
+def _as_json(comparison: Comparison) -> dict[str, object]:
+    return {
+        "condition": comparison.condition,
+        "groups": {
+            group: {key: asdict(summary) for key, summary in summaries.items()}
+            for group, summaries in comparison.groups.items()
+        },
+        "differences": [{**asdict(one), "real": one.real} for one in comparison.differences],
+        "verdicts": list(comparison.verdicts),
+    }

@@ -1,0 +1,33 @@
+"""`celery -A anyapp journal compare`: runs side by side, and which differences are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from celery.bin.base import CeleryCommand, handle_preload_options
+
+
+@click.command(cls=CeleryCommand)
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+def compare(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> None:
+    """Compare the runs in FILES, by dispatch mode; a mode that is in several files is one group a file.
+
+    Shows the median of each figure over the repeats with its 95% confidence interval, and says which
+    differences are real: by a rank test, corrected for the number of figures. Only runs of the same workload
+    on as many workers are compared. It needs no broker, but SciPy: pip install 'proj[stats]'.
+
+    \b
+    Examples:
+      celery -A proj journal compare run.sqlite
+      celery -A proj journal compare before.sqlite after.sqlite
+
+    Exit codes: 0 compared; 1 a file cannot be read, or no run in it has ended; 2 wrong use.
+    """
+    del ctx
+    from proj.commands.comparison_table import show_comparison
+
+    show_comparison(files, as_json=as_json)

@@ -1,0 +1,112 @@
+"""`celery -A anyapp journal compare`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proj.journal.attempt import Attempt
+from proj.journal.run import Run
+from proj.journal.store import Writer
+from proj.journal.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from .conftest import Celery
+
+
+def write(path: Path, dispatch: str, task_seconds: Sequence[float], *, ended: bool = True) -> None:
+    """A run of two tasks one after the other for each of `task_seconds`."""
+    with Writer(path) as writer:
+        for number, seconds in enumerate(task_seconds, start=1):
+            name = f"{dispatch}-{number}"
+            settings = {"workload": "odd-heavy", "workers": 1, "seed": 7, "repeat": number}
+            writer.add_run(Run(name=name, dispatch=dispatch, began=100.0 * number, settings=settings))
+            writer.put_workers([Worker(name=f"w@{name}", slots=1, queues=(f"q.{name}",), dispatch=dispatch)])
+            writer.put_attempts(
+                Attempt(
+                    task_id=f"{name}-{task}",
+                    state="succeeded",
+                    queue=f"q.{name}",
+                    worker=f"w@{name}",
+                    sent=0.0,
+                    received=0.0,
+                    started=task * seconds,
+                    finished=(task + 1) * seconds,
+                    runtime_s=seconds,
+                    run=name,
+                )
+                for task in range(2)
+            )
+            if ended:
+                writer.end_run(name, 100.0 * number + 50)
+        writer.commit()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Five runs of each mode, those of one mode twice as long."""
+    path = tmp_path / "run.sqlite"
+    write(path, "round-robin", [2.0, 2.01, 2.02, 2.03, 2.04])
+    write(path, "fair", [1.0, 1.01, 1.02, 1.03, 1.04])
+    return path
+
+
+def test_compare_says_in_words_which_differences_are_real(celery: Celery, journal: Path) -> None:
+    """A table on stdout, and a sentence a figure; no broker is needed, and none of ours in the app."""
+    done = celery("journal", "compare", str(journal))
+
+    assert done.returncode == 0, done.stderr
+    assert "makespan, s" in done.stdout
+    assert "4.040 [4.000, 4.080]" in done.stdout
+    assert "round-robin against fair: makespan is really higher, 2.04 → 4.04 s (p = 0.04)." in done.stdout
+    assert "makespan / ideal, 1 → 1, may be chance (p = 1)." in done.stdout
+
+
+def test_compare_prints_the_same_as_json(celery: Celery, journal: Path) -> None:
+    """For programs: every number of the table, unrounded."""
+    done = celery("journal", "compare", "--json", str(journal))
+
+    (comparison,) = json.loads(done.stdout)
+    assert comparison["condition"] == "workload odd-heavy, workers 1"
+    assert comparison["groups"]["fair"]["makespan_s"]["median"] == pytest.approx(2.04)
+    real = {one["figure"] for one in comparison["differences"] if one["real"]}
+    assert real == {"makespan_s", "wait_p95_s"}
+
+
+def test_compare_takes_the_same_mode_of_two_files_for_two_groups(celery: Celery, journal: Path, tmp_path: Path) -> None:
+    """Before and after a change of the code; and two runs are said to be too few."""
+    other = tmp_path / "after.sqlite"
+    write(other, "fair", [0.5, 0.51])
+
+    done = celery("journal", "compare", "--json", str(journal), str(other))
+
+    (comparison,) = json.loads(done.stdout)
+    assert set(comparison["groups"]) == {f"fair ({journal})", "round-robin", f"fair ({other})"}
+    assert any("too few runs" in verdict for verdict in comparison["verdicts"])
+
+
+def test_compare_leaves_out_what_has_not_ended(celery: Celery, tmp_path: Path) -> None:
+    """It says so; with nothing left, the answer is no."""
+    path = tmp_path / "run.sqlite"
+    write(path, "fair", [1.0], ended=False)
+
+    done = celery("journal", "compare", str(path))
+
+    assert done.returncode == 1
+    assert "fair-1" in done.stderr
+    assert "No run has ended" in done.stderr
+
+
+def test_compare_of_a_file_that_is_not_there_is_one_sentence(celery: Celery, tmp_path: Path) -> None:
+    """With the path, and no traceback; nothing is made there."""
+    done = celery("journal", "compare", str(tmp_path / "none.sqlite"))
+
+    assert done.returncode == 1
+    assert "none.sqlite" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "none.sqlite").exists()

@@ -1,0 +1,170 @@
+"""Comparisons: which differences between runs are real."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proj.errors import MissingProgram
+from proj.journal.attempt import Attempt
+from proj.journal.run import Run
+from proj.journal.worker import Worker
+from proj.report import comparison
+from proj.report.comparison import FIGURES, TESTED, Measured, compare, enough_repeats, holm, measure, smallest_p
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def runs(group: str, values: Sequence[float], *, condition: str = "") -> list[Measured]:
+    """Runs of which every figure has the value."""
+    return [
+        Measured(run=f"{group}-{place}", group=group, condition=condition, values={f.key: value for f in FIGURES})
+        for place, value in enumerate(values)
+    ]
+
+
+def test_groups_that_lie_apart_differ_really_with_five_runs_each() -> None:
+    """Five repeats a side are just enough: every figure is tested at 2 / C(10, 5), times five."""
+    (answer,) = compare([*runs("slow", [5.1, 5.2, 5.3, 5.4, 5.5]), *runs("fast", [1.1, 1.2, 1.3, 1.4, 1.5])])
+
+    assert [one.figure for one in answer.differences] == [figure.key for figure in TESTED]
+    assert [one.p for one in answer.differences] == pytest.approx([2 / math.comb(10, 5)] * 5)
+    assert [one.p_holm for one in answer.differences] == pytest.approx([10 / math.comb(10, 5)] * 5)
+    assert all(one.real for one in answer.differences)
+    assert "fast against slow: makespan is really lower, 5.3 → 1.3 s (p = 0.04)." in answer.verdicts
+
+
+def test_groups_that_lie_apart_differ_really_although_all_runs_of_one_are_alike() -> None:
+    """Ties do not make the test surer than the number of runs allows, nor blind."""
+    (answer,) = compare([*runs("even", [1.0] * 5), *runs("odd", [0.61, 0.62, 0.62, 0.63, 0.64])])
+
+    assert [one.p for one in answer.differences] == pytest.approx([2 / math.comb(10, 5)] * 5)
+
+
+def test_groups_that_overlap_may_differ_by_chance() -> None:
+    """And the sentence says so."""
+    (answer,) = compare([*runs("a", [1.0, 2.0, 3.0, 4.0, 5.0]), *runs("b", [1.5, 2.5, 2.9, 4.5, 5.5])])
+
+    assert not any(one.real for one in answer.differences)
+    assert any("makespan" in verdict and "may be chance" in verdict for verdict in answer.verdicts)
+
+
+def test_groups_that_are_alike_do_not_differ() -> None:
+    """No test is made of nothing, and no warning."""
+    (answer,) = compare([*runs("a", [1.0] * 5), *runs("b", [1.0] * 5)])
+
+    assert {one.p_holm for one in answer.differences} == {1.0}
+
+
+def test_too_few_runs_tell_nothing_and_it_is_said_how_many_would() -> None:
+    """However far apart they lie: the smallest possible p is stated."""
+    (answer,) = compare([*runs("slow", [5.1, 5.2, 5.3]), *runs("fast", [1.1, 1.2, 1.3])])
+
+    assert not any(one.real for one in answer.differences)
+    (verdict,) = answer.verdicts
+    assert "too few runs" in verdict
+    assert "With 3 and 3 the smallest possible p is 0.1" in verdict
+    assert "5 runs of each can tell" in verdict
+
+
+def test_one_run_has_a_median_and_no_interval() -> None:
+    """Nothing is made up."""
+    (answer,) = compare(runs("only", [2.0]))
+
+    summary = answer.groups["only"]["makespan_s"]
+    assert (summary.count, summary.median, summary.low, summary.high) == (1, 2.0, None, None)
+    assert answer.verdicts == ("There is only only here, and so nothing to compare it with.",)
+
+
+def test_interval_holds_the_median_and_is_the_same_every_time() -> None:
+    """Within the values that were seen."""
+    first, second = (compare(runs("a", [1.0, 2.0, 3.0, 4.0, 9.0]))[0].groups["a"]["makespan_s"] for _ in range(2))
+
+    assert first == second
+    assert first.low is not None
+    assert first.high is not None
+    assert 1.0 <= first.low < first.median == 3.0 < first.high <= 9.0
+
+
+def test_runs_under_other_conditions_are_not_mixed() -> None:
+    """A workload is compared with itself."""
+    measured = [*runs("fair", [1.0], condition="odd-heavy"), *runs("fair", [9.0], condition="bursts")]
+
+    answers = compare(measured)
+
+    assert [(answer.condition, answer.groups["fair"]["ratio"].median) for answer in answers] == [
+        ("odd-heavy", 1.0),
+        ("bursts", 9.0),
+    ]
+
+
+def test_three_groups_are_compared_each_with_each() -> None:
+    """And corrected for fifteen tests, for which five runs are too few."""
+    (answer,) = compare(
+        [measured for group, at in (("a", 1.0), ("b", 2.0), ("c", 3.0)) for measured in runs(group, [at] * 5)]
+    )
+
+    assert len(answer.differences) == 3 * len(TESTED)
+    assert all("6 runs of each can tell" in verdict for verdict in answer.verdicts)
+
+
+def test_holm_multiplies_the_smallest_most_and_never_falls() -> None:
+    """Holm's own procedure, worked by hand."""
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_smallest_p_is_two_of_all_orders() -> None:
+    """The two in which the groups lie wholly apart; one run a side tells nothing."""
+    assert smallest_p(3, 3) == pytest.approx(0.1)
+    assert smallest_p(1, 1) == 1.0
+    assert enough_repeats(1) == 4
+    assert enough_repeats(len(TESTED)) == 5
+
+
+def test_run_is_measured_over_its_own_workers() -> None:
+    """A worker that got nothing counts, one of another run does not."""
+    attempts = [
+        Attempt(
+            task_id=str(number),
+            state="succeeded",
+            queue="q.fair-1",
+            worker="worker-1@fair-1",
+            sent=0.0,
+            received=0.0,
+            started=float(number),
+            finished=number + 1.0,
+            runtime_s=1.0,
+            run="fair-1",
+        )
+        for number in range(20)
+    ]
+    workers = [
+        Worker(name=f"worker-{number}@{run}", slots=1, queues=(f"q.{run}",), dispatch="fair")
+        for run in ("fair-1", "fair-2")
+        for number in (1, 2)
+    ]
+    run = Run(name="fair-1", dispatch="fair", began=0.0, settings={"workload": "odd-heavy", "seed": 7, "workers": 2})
+
+    measured = measure(run, attempts, workers, group="fair")
+
+    assert measured.condition == "workload odd-heavy, workers 2"
+    assert measured.values["jain_busy"] == pytest.approx(0.5)
+    assert measured.values["makespan_s"] == 20.0
+    assert measured.values["wait_p95_s"] == 18.0
+
+
+def test_missing_scipy_is_one_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra, which the journal itself does not need."""
+
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(comparison.importlib, "import_module", missing)
+
+    with pytest.raises(MissingProgram, match=r"pip install 'proj\[stats\]'"):
+        compare(runs("a", [1.0, 2.0]))
