@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import click
 
+from proj.commands.journal_audit import audit
+from proj.commands.journal_compare import compare
+from proj.commands.journal_record import record
+from proj.commands.journal_report import report
+
 
 @click.group()
 def journal() -> None:
     """Record what happens to tasks, and read the record later, without a broker."""
+
+
+journal.add_command(audit)
+journal.add_command(compare)
+journal.add_command(record)
+journal.add_command(report)

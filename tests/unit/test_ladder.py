@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ LADDER = (
 ALONE = {"subprocess": "lab", "psutil": "lab", "rich": "commands", "flower": "dashboard", "tornado": "dashboard"}
 
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+#: What a browser is given: it has no docstring and imports nothing.
+ASSETS = sorted(path for path in ROOT.rglob("*") if path.suffix in {".css", ".js"})
 
 
 def room(path: Path) -> str:
@@ -89,3 +92,12 @@ def test_module_opens_with_one_sentence_and_stays_small(path: Path) -> None:
 
     assert docstring.split("\n\n")[0].endswith((".", ":"))
     assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", ASSETS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_script_or_style_opens_with_one_sentence_and_stays_small(path: Path) -> None:
+    """What holds for a module holds for what a browser is given."""
+    first, *others = path.read_text().splitlines()
+
+    assert re.fullmatch(r"// .*\.|/\* .*\. \*/", first)
+    assert len(others) < 400

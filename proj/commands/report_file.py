@@ -1,0 +1,69 @@
+"""A report in the form that was asked for, to stdout or, all at once, to a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from proj.errors import ProjError
+from proj.journal.store import open_journal
+from proj.report.data import document
+from proj.report.markdown import as_markdown
+from proj.report.page import as_page
+from proj.report.text import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+
+def _as_json(made: Mapping[str, Any]) -> str:
+    return json.dumps(made) + "\n"
+
+
+#: What makes each form of a document.
+FORMS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "text": as_text,
+    "markdown": as_markdown,
+    "html": as_page,
+    "json": _as_json,
+}
+
+
+def write_report(file: Path, *, output: Path | None, form: str, runs: Collection[str], arguments: bool) -> None:
+    """Report the journal in `file`.
+
+    Raises:
+        ProjError: it is no journal, has nothing in it or not such a run, or the output cannot be written.
+    """
+    with open_journal(file) as journal:
+        made = document(journal, title=file.name, names=runs, arguments=arguments)
+    content = FORMS[form](made)
+    if output is None:
+        click.echo(content, nl=False)
+        return
+    _replace(output, content)
+    click.echo(f"{output}: {len(made['runs'])} runs, {len(content.encode()) / 1000:,.0f} kB.", err=True)
+
+
+def _replace(path: Path, content: str) -> None:
+    """Write beside the file and put it in its place, so that nobody ever reads half of it."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(handle, "w", encoding="utf-8") as beside:  # noqa: PTH123 of a descriptor
+                beside.write(content)
+            # As any new file, not for its owner alone as a temporary one.
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(name).chmod(0o666 & ~mask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ProjError(f"The report cannot be written to {path}: {error.strerror}.") from error

@@ -1,0 +1,180 @@
+"""What is drawn of one run: lanes of slots, held messages, depths of queues, waits; all thinned."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from proj import metrics
+from proj.metrics.span import end_of_record, spans
+from proj.report.tables import LABEL_LENGTH, depths_table, label
+from proj.report.thinning import Bar, quantiles, steps, thin_bars, thin_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proj.journal.attempt import Attempt
+    from proj.journal.run import Run
+    from proj.journal.sample import Sample
+    from proj.journal.worker import Worker
+    from proj.metrics.span import Span
+
+#: About how many bars a document may have in all, and how few a lane is cut down to at most.
+BARS = 8000
+LEAST_BARS = 60
+MOST_BARS = 1200
+#: How many workers and queues of a run are drawn; the figures are of all.
+MAX_WORKERS = 32
+MAX_LANES = 64
+MAX_QUEUES = 8
+
+
+def bars_a_lane(workers: int) -> int:
+    """How many places a lane may have when a document draws this many workers."""
+    return max(LEAST_BARS, min(MOST_BARS, BARS // max(1, workers)))
+
+
+def pictures(
+    run: Run,
+    attempts: Sequence[Attempt],
+    workers: Sequence[Worker],
+    samples: Sequence[Sample],
+    *,
+    bars: int,
+    arguments: bool,
+) -> tuple[dict[str, Any], list[str]]:
+    """The run's part of the document that is drawn, and what was left out of it, in sentences."""
+    found = spans(attempts)
+    begins = (
+        time
+        for attempt in attempts
+        for time in (attempt.sent, attempt.received, attempt.started, attempt.finished)
+        if time is not None
+    )
+    origin = min(begins, default=run.began)
+    span_s = max(0.0, end_of_record(attempts) - origin)
+    groups, notes = _groups(found, metrics.lanes(attempts, workers), origin, span_s, bars=bars, arguments=arguments)
+    depths, of_broker = _depths(found, samples, origin, span_s)
+    if len(depths) > MAX_QUEUES:
+        notes.append(f"{MAX_QUEUES} of {len(depths)} queues are drawn, the fullest.")
+        depths = sorted(depths, key=lambda depth: -max(depth["ready"]["values"], default=0))[:MAX_QUEUES]
+    drawn = {
+        "name": run.name,
+        "dispatch": run.dispatch,
+        "origin": round(origin, 3),
+        "span_s": round(span_s, 3),
+        "groups": groups,
+        "depths": depths,
+        "depth": asdict(depths_table(depths)),
+        "depths_source": "broker" if of_broker else "attempts",
+        "waits": _waits(found, metrics.avoidable_waits(attempts, workers)),
+    }
+    return drawn, notes
+
+
+def _groups(
+    found: Sequence[Span], lanes: Sequence[metrics.Lane], origin: float, span_s: float, *, bars: int, arguments: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    notes = []
+    by_task = {(span.attempt.task_id, span.attempt.number): span for span in found}
+    by_worker: dict[str, list[list[Bar]]] = defaultdict(list)
+    for lane in lanes:
+        own = (by_task[one.task_id, one.number] for one in lane.attempts)
+        by_worker[lane.worker].append([bar for span in own for bar in _bars(span, origin, arguments=arguments)])
+    held: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for span in found:
+        if span.held is not None and span.attempt.worker is not None:
+            held[span.attempt.worker] += _stay(span.held, origin)
+    groups: list[dict[str, Any]] = []
+    drawn = joined = 0
+    for name, own_lanes in by_worker.items():
+        if len(groups) == MAX_WORKERS or (drawn and drawn + len(own_lanes) > MAX_LANES):
+            notes.append(f"{len(groups)} of {len(by_worker)} workers are drawn; the figures are of all.")
+            break
+        thin = [thin_bars(lane, span_s=span_s, limit=max(1, bars // len(own_lanes))) for lane in own_lanes]
+        drawn += len(thin)
+        joined += sum(bar.attempts for lane in thin for bar in lane if bar.attempts > 1)
+        groups.append(
+            {
+                "worker": name,
+                "lanes": [[_cells(bar) for bar in lane] for lane in thin],
+                "held": _series(*steps(held[name]), span_s),
+            }
+        )
+    if joined:
+        notes.append(
+            f"{joined:,} of {len(found):,} attempts are too short to be drawn alone: "
+            "bars that stand for several are as high as the share of the time they fill."
+        )
+    return groups, notes
+
+
+def _bars(span: Span, origin: float, *, arguments: bool) -> list[Bar]:
+    """The bar of an attempt's work; none when it was not begun."""
+    attempt = span.attempt
+    if span.running is None:
+        return []
+    kind = "running"
+    if attempt.state in ("lost", "failed"):
+        kind = attempt.state
+    elif attempt.running:
+        kind = "unfinished"
+    elif attempt.redelivered:
+        kind = "redelivered"
+    name = (label(attempt.arguments) if arguments else "") or (attempt.name or attempt.task_id[:8])[:LABEL_LENGTH]
+    return [Bar(span.running[0] - origin, span.running[1] - origin, kind, name)]
+
+
+def _stay(interval: tuple[float, float], origin: float) -> list[tuple[float, int]]:
+    """One more from its begin, one fewer from its end."""
+    begin, end = interval
+    return [(begin - origin, 1), (end - origin, -1)] if end > begin else []
+
+
+def _cells(bar: Bar) -> list[float | str]:
+    """What the document says of a bar: of one alone, no count and no share."""
+    cells: list[float | str] = [round(bar.start, 3), round(bar.end, 3), bar.kind, bar.label]
+    return cells if bar.attempts == 1 else [*cells, bar.attempts, bar.share]
+
+
+def _depths(
+    found: Sequence[Span], samples: Sequence[Sample], origin: float, span_s: float
+) -> tuple[list[dict[str, Any]], bool]:
+    """The depths as the broker told them, or counted from the attempts; and whether it was the broker."""
+    depths = []
+    by_queue: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        if 0 <= sample.time - origin <= span_s:
+            by_queue[sample.queue].append(sample)
+    if by_queue:
+        for queue, of_queue in sorted(by_queue.items()):
+            if len(by_queue) > 1 and not any(sample.ready or sample.unacknowledged for sample in of_queue):
+                continue
+            asked = [sample.time - origin for sample in of_queue]
+            ready = _series(asked, [sample.ready for sample in of_queue], span_s)
+            held = [sample.unacknowledged for sample in of_queue if sample.unacknowledged is not None]
+            unacknowledged = _series(asked, held, span_s) if len(held) == len(asked) else None
+            depths.append({"queue": queue, "ready": ready, "unacknowledged": unacknowledged})
+        return depths, True
+    waiting: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for span in found:
+        if span.waiting is not None:
+            waiting[span.attempt.queue or "queue not known"] += _stay(span.waiting, origin)
+    for queue, changes in sorted(waiting.items()):
+        depths.append({"queue": queue, "ready": _series(*steps(changes), span_s), "unacknowledged": None})
+    return depths, False
+
+
+def _series(times: Sequence[float], values: Sequence[int], span_s: float) -> dict[str, list[Any]]:
+    thin_times, thin_values = thin_steps(times, values, span_s=span_s)
+    return {"times": thin_times, "values": thin_values}
+
+
+def _waits(found: Sequence[Span], avoidable: Sequence[float]) -> dict[str, list[float]]:
+    """The same attempts as in the figures of these names."""
+    return {
+        "broker": quantiles([span.waiting[1] - span.waiting[0] for span in found if span.waiting is not None]),
+        "held": quantiles([span.held[1] - span.held[0] for span in found if span.held is not None]),
+        "avoidable": quantiles([wait for wait, span in zip(avoidable, found, strict=True) if span.held is not None]),
+    }

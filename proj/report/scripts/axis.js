@@ -1,0 +1,44 @@
+// Axes: round ticks, and the grid and the words at them.
+
+function ticks(most, room) {
+  if (!(most > 0)) return [0];
+  const wanted = Math.max(2, Math.floor(room));
+  const power = 10 ** Math.floor(Math.log10(most / wanted));
+  const times = most > 180 ? [15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400] : [];
+  const step = [...times, ...[1, 2, 5, 10].map((one) => one * power)].find((one) => most / one <= wanted);
+  return Array.from({ length: Math.floor(most / step + 1e-9) + 1 }, (_, place) => place * step);
+}
+
+function countTicks(most, room) {
+  return ticks(most, room).filter((one) => Number.isInteger(Math.round(one * 1e6) / 1e6));
+}
+
+// Upright lines at times from 0 to `most`; gives the scale.
+function timeAxis(context, colour, left, right, top, bottom, most) {
+  const scale = (value) => left + (right - left) * (most > 0 ? value / most : 0);
+  context.textAlign = "center";
+  context.lineWidth = 1;
+  for (const tick of ticks(most, (right - left) / 64)) {
+    const x = Math.round(scale(tick)) + 0.5;
+    context.strokeStyle = colour.grid;
+    line(context, [x, top], [x, bottom]);
+    context.fillStyle = colour.muted;
+    const text = clock(tick, most);
+    const half = context.measureText(text).width / 2;
+    context.fillText(text, Math.min(x, right + 8 - half), bottom + 11);
+  }
+  return scale;
+}
+
+// Level lines at the marks, with their words to the left of them.
+function levelAxis(context, colour, left, right, scale, marks, words) {
+  context.textAlign = "right";
+  context.lineWidth = 1;
+  for (const mark of marks) {
+    const y = Math.round(scale(mark)) + 0.5;
+    context.strokeStyle = colour.grid;
+    line(context, [left, y], [right, y]);
+    context.fillStyle = colour.muted;
+    context.fillText(words(mark), left - 6, scale(mark));
+  }
+}

@@ -1,0 +1,67 @@
+// The looks of bars and of lines, told apart by fill, pattern, dash and sign, not by colour alone.
+
+const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+
+function hatch(context, colour, scale, kind) {
+  const tile = make("canvas");
+  const size = Math.round(6 * scale);
+  tile.width = tile.height = size;
+  const pen = tile.getContext("2d");
+  pen.strokeStyle = pen.fillStyle = colour;
+  pen.lineWidth = 1.5 * scale;
+  pen.beginPath();
+  if (kind === "diagonal") {
+    for (const shift of [-size, 0, size]) { pen.moveTo(shift, size); pen.lineTo(shift + size, 0); }
+  } else if (kind === "upright") {
+    pen.moveTo(size / 2, 0); pen.lineTo(size / 2, size);
+  } else {
+    pen.arc(size / 2, size / 2, 1.2 * scale, 0, 7); pen.fill(); pen.beginPath();
+  }
+  pen.stroke();
+  const pattern = context.createPattern(tile, "repeat");
+  pattern.setTransform(new DOMMatrix().scale(1 / scale));
+  return pattern;
+}
+
+// What puts a bar of a kind into a rectangle.
+function brush(context, colour, scale) {
+  const patterns = {
+    held: hatch(context, colour.held, scale, "diagonal"),
+    redelivered: hatch(context, colour.surface, scale, "upright"),
+    failed: hatch(context, colour.failed, scale, "dots"),
+  };
+  const cross = (x, y, arm) => {
+    context.beginPath();
+    context.moveTo(x - arm, y - arm); context.lineTo(x + arm, y + arm);
+    context.moveTo(x - arm, y + arm); context.lineTo(x + arm, y - arm);
+    context.stroke();
+  };
+  return (kind, x, y, width, height) => {
+    const fill = (look) => {
+      context.fillStyle = look;
+      context.fillRect(x, y, width, height);
+    };
+    if (kind === "running" || kind === "redelivered") fill(colour[kind]);
+    if (patterns[kind]) fill(patterns[kind]);
+    if (!["unfinished", "failed", "lost"].includes(kind)) return;
+    context.lineWidth = 1.5;
+    context.strokeStyle = colour[kind === "unfinished" ? "running" : kind];
+    context.setLineDash(kind === "unfinished" ? [5, 3] : []);
+    context.strokeRect(x + 0.75, y + 0.75, Math.max(0.5, width - 1.5), height - 1.5);
+    context.setLineDash([]);
+    if (kind === "lost") {
+      const arm = Math.max(2, Math.min(4, height / 2 - 3));
+      cross(Math.max(x + width - arm - 4, x + width / 2), y + height / 2, arm);
+      if (width > 24) cross(x + arm + 4, y + height / 2, arm);
+    }
+  };
+}
+
+// Draws lines in the colour and the dashes of the one at that place.
+function dashed(context, colour, place, draw) {
+  context.strokeStyle = colour[`line${place % 4}`];
+  context.lineWidth = 2;
+  context.setLineDash(DASHES[place % DASHES.length]);
+  draw();
+  context.setLineDash([]);
+}

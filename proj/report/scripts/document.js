@@ -1,0 +1,101 @@
+// The document: its sections from top to bottom, and the scales that all its runs are drawn to.
+
+function contents(state, data) {
+  const scales = scalesOf(data.runs);
+  const { offenders, facts, figures } = data.tables;
+  return [
+    data.notes.length ? make("ul", { class: "notes" }, ...data.notes.map((note) => make("li", {}, note))) : null,
+    glance(data.runs, scales),
+    timelines(state, data.runs, scales),
+    depths(state, data.runs, scales),
+    waits(state, data, scales),
+    offenders.rows.length ? section("Longest avoidable waits", table(offenders)) : null,
+    section("All figures", table(figures)),
+    facts.rows.length ? section("How it was made", table(facts)) : null,
+  ].filter((part) => part !== null);
+}
+
+function scalesOf(runs) {
+  const most = (values) => values.reduce((one, other) => Math.max(one, other), 0);
+  return {
+    span: most(runs.map((run) => run.span_s)) || 1,
+    longest: most(runs.flatMap((run) => [run.figures.makespan_s, run.figures.ideal_s])),
+    held: most(runs.flatMap((run) => run.groups.flatMap((group) => group.held.values))),
+    depth: most(runs.flatMap((run) => depthLines(run).flatMap((one) => one.series.values))),
+    wait: most(runs.flatMap((run) => Object.values(run.waits).map((times) => times.at(-1) || 0))) || 1,
+  };
+}
+
+function glance(runs, scales) {
+  return section("At a glance",
+    lead("Bars: the makespan, from the first publish to the last finish. Line in the bar: the ideal, " +
+      "the least that any dispatcher could reach. Avoidable wait: time that messages were held by a busy worker " +
+      "while another had a free slot."),
+    make("div", { class: "cards" }, ...runs.map((run) => card(run, scales.longest))));
+}
+
+function card(run, longest) {
+  const figures = run.figures;
+  const bar = make("div", { class: "filled" });
+  bar.style.width = `${longest ? 100 * figures.makespan_s / longest : 0}%`;
+  const mark = make("div", { class: "mark" });
+  mark.style.left = `${longest ? 100 * figures.ideal_s / longest : 0}%`;
+  const fact = (name, value) => make("div", {}, make("dt", {}, name), make("dd", {}, value));
+  const ideal = seconds(figures.ideal_s);
+  return make("article", { class: "card" },
+    make("h3", {}, run.name),
+    run.dispatch && run.dispatch !== run.name ? make("p", { class: "mode" }, run.dispatch) : null,
+    make("p", { class: "big" }, seconds(figures.makespan_s)),
+    make("p", { class: "under" }, `makespan, ${figures.ratio.toFixed(2)} times the ideal of ${ideal}`),
+    make("div", { class: "meter", "aria-hidden": "true" }, bar, mark),
+    make("dl", {},
+      fact("avoidable wait", seconds(figures.avoidable_wait_s)),
+      fact("utilisation", `${(figures.utilisation * 100).toFixed(1)} %`),
+      fact("Jain, busy time", figures.jain_busy.toFixed(3)),
+      fact("Jain, counts", figures.jain_counts.toFixed(3))));
+}
+
+function timelines(state, runs, scales) {
+  const bars = runs.flatMap((run) => run.groups.flatMap((group) => group.lanes.flat()));
+  const kinds = new Set(["running", "held", ...bars.map((bar) => bar[2])]);
+  return section("Who did what, when",
+    lead("A lane a slot; all runs on one scale of time. Below the lanes of a worker: what it held. " +
+      "Point at a bar to read it, or go from bar to bar with the arrow keys."),
+    legend(state, KINDS.filter(([kind]) => kinds.has(kind))),
+    ...runs.map((run, place) => figure(run.name, [` ${subtitle(run.figures)}`],
+      ...timeline(state, run, scales.span, scales.held),
+      folded(run.workers, `workers ${place}`, state))));
+}
+
+function subtitle(figures) {
+  const odd = [[figures.redelivered, "redelivered"], [figures.lost, "lost"]].filter(([count]) => count);
+  return [`${amount(figures.tasks, "task")} on ${amount(figures.slots, "slot")}`,
+    ...odd.map(([count, word]) => `${count.toLocaleString("en")} ${word}`)].join(", ");
+}
+
+function depths(state, runs, scales) {
+  return section("Depth of the queues",
+    lead(runs.every((run) => run.depths_source === "broker")
+      ? "As the broker counted them. Ready: waiting in the broker. Unacknowledged: with a worker."
+      : "Counted from the attempts where nobody asked the broker: sent, and not yet received by a worker."),
+    make("div", { class: "panels two" }, ...runs.map((run, place) => figure(run.name, [],
+      depthChart(state, run, scales.span, scales.depth),
+      legend(state, depthLines(run).map((one, look) => [look, one.words])),
+      folded(run.depth, `depth ${place}`, state)))));
+}
+
+function waits(state, { runs, tables }, scales) {
+  const modeOf = (run) => run.dispatch || run.name;
+  const modes = [...new Set(runs.map(modeOf))];
+  // Repeats of several modes: one look a mode; otherwise one look a run.
+  const nameOf = modes.length > 1 && modes.length < runs.length ? modeOf : (run) => run.name;
+  const names = nameOf === modeOf ? modes : runs.map(nameOf);
+  const charts = [["broker", "In the broker"], ["held", "Held by a worker"], ["avoidable", "Held beside a free slot"]];
+  return section("How long messages waited",
+    lead("The share of attempts that waited no longer than so many seconds: the further to the left a line rises, " +
+      "the better."),
+    legend(state, names.map((name, look) => [look, name])),
+    make("div", { class: "panels three" }, ...charts.map(([kind, title]) => figure(title, [],
+      waitChart(state, kind, title, runs, scales.wait, (run) => names.indexOf(nameOf(run)))))),
+    folded(tables.waits, "waits", state));
+}

@@ -1,0 +1,20 @@
+// Elements of the page: text from the data becomes text only, and no markup is ever made from it.
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+function section(title, ...children) {
+  return make("section", {}, make("h2", {}, title), ...children);
+}
+
+function lead(text) {
+  return make("p", { class: "lead" }, text);
+}
+
+function figure(name, words, ...children) {
+  return make("figure", {}, make("figcaption", {}, make("strong", {}, name), ...words), ...children);
+}

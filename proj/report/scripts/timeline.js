@@ -1,0 +1,106 @@
+// The timeline of a run: a lane a slot with its bars, and below the lanes of a worker what it held.
+
+function timeline(state, run, span, heldMost) {
+  const lanes = run.groups.reduce((sum, group) => sum + group.lanes.length, 0);
+  const tall = lanes > 24 ? 10 : lanes > 8 ? 16 : 24;
+  const strip = lanes > 24 ? 16 : 30;
+  const between = lanes > 24 ? 6 : 12;
+  const height = run.groups.reduce((sum, group) => sum + group.lanes.length * (tall + 3) + strip + between, 0) + 24;
+  const view = { rows: [], chosen: null };
+
+  const draw = (context, width, _, colour, scale) => {
+    const left = Math.min(150, Math.max(72, Math.round(width * 0.16)));
+    const right = width - 10;
+    const bottom = height - 22;
+    const x = timeAxis(context, colour, left, right, 0, bottom, span);
+    const put = brush(context, colour, scale);
+    const sheet = { context, colour, put, x, left, right, bottom, tall, strip, heldMost };
+    const until = Math.min(span, run.span_s);
+    view.rows = [];
+    let y = 2;
+    context.textAlign = "left";
+    for (const group of run.groups) {
+      group.lanes.forEach((bars, slot) => {
+        drawLane(sheet, bars, slot === 0 ? shortName(group.worker) : "", until, y);
+        view.rows.push({ y, tall, bars, worker: group.worker, slot, x });
+        y += tall + 3;
+      });
+      drawHeld(sheet, group.held, until, y);
+      y += strip + between;
+    }
+    if (run.figures.makespan_s > 0 && run.figures.makespan_s < span * 0.97) drawEnd(sheet, run.figures.makespan_s);
+    const row = view.chosen && view.rows[view.chosen.row];
+    if (row && row.bars[view.chosen.bar]) drawChosen(sheet, row, row.bars[view.chosen.bar]);
+  };
+
+  const description = `Timeline of ${run.name}: ${lanes} slots of ${run.groups.length} workers over ` +
+    `${seconds(run.span_s)}. The table below has the figures of each worker.`;
+  const canvas = picture(state, description, height, 690, draw);
+  return [canvas, reader(canvas, view, span)];
+}
+
+function drawLane(sheet, bars, name, until, y) {
+  const { context, colour, put, x, left, tall } = sheet;
+  context.fillStyle = colour.lane;
+  context.fillRect(left, y, x(until) - left, tall);
+  context.fillStyle = colour.ink;
+  context.fillText(clipped(context, name, left - 8), 0, y + tall / 2);
+  for (const bar of bars) {
+    const [start, end, kind, label, , share = 1] = bar;
+    const from = x(start);
+    // A hair of a gap, so that neighbours stay two.
+    const wide = Math.max(1, x(end) - from - (x(end) - from > 4 ? 1 : 0));
+    const high = Math.max(2, tall * share);
+    put(kind, from, y + tall - high, wide, high);
+    if (tall >= 14 && wide > 26) drawLabel(sheet, kind, label, from, wide, y);
+  }
+}
+
+function drawLabel({ context, colour, tall }, kind, label, from, wide, y) {
+  if ((kind === "running" || kind === "unfinished") && label) {
+    context.fillStyle = kind === "running" ? colour.onrunning : colour.ink;
+    context.fillText(clipped(context, label, wide - 8), from + 4, y + tall / 2 + 0.5);
+  }
+  if (kind === "redelivered") {
+    const text = clipped(context, `↻ ${label}`, wide - 10);
+    context.fillStyle = colour.surface;
+    context.fillRect(from + 2, y + 3, context.measureText(text).width + 6, tall - 6);
+    context.fillStyle = colour.ink;
+    context.fillText(text, from + 5, y + tall / 2 + 0.5);
+  }
+}
+
+function drawHeld({ context, colour, put, x, left, strip, heldMost }, { times, values }, until, y) {
+  const floor = y + strip - 1;
+  const high = (value) => (heldMost ? (strip - 4) * value / heldMost : 0);
+  times.forEach((time, place) => {
+    const next = place + 1 < times.length ? times[place + 1] : Math.max(time, until);
+    const tall = high(values[place]);
+    if (values[place] > 0) put("held", x(time), floor - tall, Math.max(0.5, x(next) - x(time)), tall);
+  });
+  context.strokeStyle = colour.held;
+  context.lineWidth = 1.25;
+  steps(context, [left, floor], times.map((time, place) => [x(time), floor - high(values[place])]), x(until));
+  const most = Math.max(0, ...values);
+  const full = most ? `held, most ${most}` : "held: none";
+  const words = context.measureText(full).width > left - 8 ? `held ≤ ${most}` : full;
+  context.fillStyle = colour.muted;
+  context.fillText(clipped(context, words, left - 8), 0, y + strip - 9);
+}
+
+function drawEnd({ context, colour, x, right, bottom }, makespan) {
+  const end = Math.round(x(makespan)) + 0.5;
+  context.strokeStyle = colour.ink;
+  context.setLineDash([3, 3]);
+  line(context, [end, 0], [end, bottom]);
+  context.setLineDash([]);
+  context.fillStyle = colour.ink;
+  const text = `all done, ${seconds(makespan)}`;
+  if (end + context.measureText(text).width + 8 < right) context.fillText(text, end + 5, 10);
+}
+
+function drawChosen({ context, colour, x }, row, [start, end]) {
+  context.strokeStyle = colour.ink;
+  context.lineWidth = 2;
+  context.strokeRect(x(start) - 1, row.y - 1, Math.max(3, x(end) - x(start) + 1), row.tall + 2);
+}

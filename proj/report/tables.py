@@ -1,0 +1,185 @@
+"""Tables of a report, already in words, so that every form of it says the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from proj.journal.run import Run
+    from proj.metrics import Distribution, Figures, Offender
+
+#: How many characters of a task's arguments may appear.
+LABEL_LENGTH = 40
+#: How many of the longest avoidable waits are listed, and how long one must be: a shorter one is the way to a worker.
+MOST_OFFENDERS = 20
+LEAST_OFFENCE_S = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of text under a heading."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    #: How many columns from the left are words; the others are figures.
+    words: int = 1
+
+
+def seconds(value: float) -> str:
+    """A duration with three digits that count: '20.0 s', '86 ms', '0 s'."""
+    if abs(value) < 0.0005:  # noqa: PLR2004 less than would be shown
+        return "0 s"
+    if abs(value) < 0.0995:  # noqa: PLR2004 what would become 100 ms
+        return f"{value * 1000:.0f} ms"
+    digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0  # noqa: PLR2004 three digits
+    return f"{value:,.{digits}f} s"
+
+
+def percent(share: float) -> str:
+    """A share of one: '98.7 %'."""
+    return f"{share * 100:.1f} %"
+
+
+def label(arguments: str) -> str:
+    """The one short text among printed arguments, or the arguments themselves, cut to 40 characters."""
+    text = arguments.strip()
+    inner = text[1:-1].rstrip(",") if text.startswith(("(", "[")) and text.endswith((")", "]")) else text
+    if len(inner) > 1 and inner[0] in "'\"" and inner[0] == inner[-1] and inner.count(inner[0]) == 2:  # noqa: PLR2004 its two quotes
+        inner = inner[1:-1]
+    return inner if len(inner) <= LABEL_LENGTH else inner[: LABEL_LENGTH - 1] + "…"
+
+
+def utilisation(figures: Figures) -> float:
+    """The share of all slots' time, over the makespan, that was work; 0 when nothing finished."""
+    slots = sum(worker.slots for worker in figures.workers)
+    busy_s = sum(worker.busy_s for worker in figures.workers)
+    return busy_s / (slots * figures.makespan_s) if slots and figures.makespan_s else 0.0
+
+
+#: The figures that people read, in the order in which they ask for them.
+_ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
+    ("tasks", lambda f: f"{f.tasks:,}"),
+    ("attempts", lambda f: f"{f.attempts:,}"),
+    ("succeeded", lambda f: f"{f.succeeded:,}"),
+    ("failed", lambda f: f"{f.failed:,}"),
+    ("redelivered", lambda f: f"{f.redelivered:,}"),
+    ("makespan", lambda f: seconds(f.makespan_s)),
+    ("ideal", lambda f: seconds(f.ideal_s)),
+    ("makespan / ideal", lambda f: f"{f.ratio:.2f}"),
+    ("throughput", lambda f: f"{f.throughput_per_s:,.2f} /s"),
+    ("utilisation of the slots", lambda f: percent(utilisation(f))),
+    ("Jain's index, busy time", lambda f: f"{f.jain_busy:.3f}"),
+    ("Jain's index, counts", lambda f: f"{f.jain_counts:.3f}"),
+    ("held wait, all", lambda f: seconds(f.held_wait_total_s)),
+    ("avoidable wait, all", lambda f: seconds(f.avoidable_wait_total_s)),
+    ("avoidable wait, 95th percentile", lambda f: seconds(f.avoidable_wait.p95)),
+    ("avoidable wait, longest", lambda f: seconds(f.avoidable_wait.max)),
+    ("idle while work waited", lambda f: seconds(sum(worker.idle_while_backlog_s for worker in f.workers))),
+)
+
+
+def figures_table(named: Mapping[str, Figures], dispatch: Sequence[str]) -> Table:
+    """One column a run."""
+    rows = [("dispatch", *dispatch)]
+    rows += [(name, *(show(figures) for figures in named.values())) for name, show in _ROWS]
+    return Table(caption="Figures", head=("", *named), rows=tuple(rows))
+
+
+def waits_table(named: Mapping[str, Figures]) -> Table:
+    """One row a run and kind of wait."""
+    rows = []
+    for name, figures in named.items():
+        for kind, waits in (
+            ("in the broker", figures.broker_wait),
+            ("held by a worker", figures.held_wait),
+            ("avoidable", figures.avoidable_wait),
+            ("for its ETA", figures.eta_wait),
+            ("run time", figures.run_time),
+        ):
+            if waits.count and (waits.max or kind != "for its ETA"):
+                rows.append((name, kind, *_distribution(waits)))
+    head = ("run", "seconds", "count", "mean", "median", "95th pct.", "99th pct.", "longest")
+    return Table(caption="Waits and run times", head=head, rows=tuple(rows), words=2)
+
+
+def workers_table(figures: Figures) -> Table:
+    """One row a worker."""
+    rows = tuple(
+        (
+            worker.name,
+            f"{worker.slots}",
+            f"{worker.tasks:,}",
+            seconds(worker.busy_s),
+            percent(worker.utilisation),
+            seconds(worker.idle_while_backlog_s),
+        )
+        for worker in figures.workers
+    )
+    head = ("worker", "slots", "tasks", "busy", "utilisation", "idle while work waited")
+    return Table(caption="Workers", head=head, rows=rows)
+
+
+def offenders_table(offenders: Mapping[str, Sequence[Offender]], *, arguments: bool) -> Table:
+    """The attempts that waited longest beside a free slot."""
+    worst = sorted(
+        ((run, one) for run, of_run in offenders.items() for one in of_run if one.avoidable_wait_s >= LEAST_OFFENCE_S),
+        key=lambda pair: -pair[1].avoidable_wait_s,
+    )
+    rows = tuple(
+        (
+            run,
+            (label(one.attempt.arguments) if arguments else "") or (one.attempt.name or "")[:LABEL_LENGTH],
+            one.attempt.task_id[:8],
+            one.attempt.worker or "not known",
+            seconds(held_s(one.attempt.received, one.attempt.started)),
+            seconds(one.avoidable_wait_s),
+        )
+        for run, one in worst[:MOST_OFFENDERS]
+    )
+    return Table(
+        caption="Longest avoidable waits",
+        head=("run", "task", "id", "held by", "held", "avoidable"),
+        rows=rows,
+        words=4,
+    )
+
+
+def depths_table(depths: Sequence[Mapping[str, Any]]) -> Table:
+    """One row a queue, of the depths that are drawn."""
+    rows = []
+    for depth in depths:
+        ready, unacknowledged = depth["ready"], depth["unacknowledged"]
+        most = max(ready["values"], default=0)
+        when = ready["times"][ready["values"].index(most)] if ready["values"] else 0.0
+        held = "not known" if unacknowledged is None else f"{max(unacknowledged['values'], default=0):,}"
+        rows.append((depth["queue"], f"{most:,}", seconds(when), held))
+    head = ("queue", "most ready", "first at", "most unacknowledged")
+    return Table(caption="Depth of the queues", head=head, rows=tuple(rows))
+
+
+def facts_table(runs: Sequence[Run]) -> Table:
+    """How and where the runs were made: settings and machine."""
+    facts = [{**run.settings, **run.machine} for run in runs]
+    names = list(dict.fromkeys(name for of_run in facts for name in of_run))
+    rows = tuple((name.replace("_", " "), *(_fact(of_run.get(name)) for of_run in facts)) for name in names)
+    return Table(caption="How it was made", head=("", *(run.name for run in runs)), rows=rows, words=1 + len(runs))
+
+
+def held_s(received: float | None, started: float | None) -> float:
+    """Seconds between the two, 0 when one is not known."""
+    return max(0.0, started - received) if received is not None and started is not None else 0.0
+
+
+def _distribution(waits: Distribution) -> tuple[str, ...]:
+    return f"{waits.count:,}", *(seconds(value) for value in (waits.mean, waits.p50, waits.p95, waits.p99, waits.max))
+
+
+def _fact(value: Any) -> str:  # noqa: ANN401 any JSON type
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

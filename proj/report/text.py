@@ -1,0 +1,65 @@
+"""The report for a terminal: aligned tables and a timeline of letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from proj.report.chart import chart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+#: How wide a table may become before its further columns go on below.
+MAX_WIDTH = 120
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """The document's figures, timeline, waits and notes; ends with a line break."""
+    tables, runs = document["tables"], document["runs"]
+    parts = [document["title"]]
+    parts += ["\n".join(_aligned(part)) for part in _parts(tables["figures"])]
+    parts.append("\n".join(["Timeline", "", *chart(runs)]))
+    parts += _titled(tables["waits"])
+    for run in runs:
+        parts += _titled(run["workers"], of=run["name"])
+    for run in runs:
+        parts += _titled(run["depth"], of=run["name"])
+    parts += _titled(tables["offenders"])
+    for part in _parts(tables["facts"]):
+        parts += _titled(part)
+    if document["notes"]:
+        parts.append("\n".join(["Notes", "", *(f"- {note}" for note in document["notes"])]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _titled(table: Mapping[str, Any], of: str | None = None) -> Iterator[str]:
+    if table["rows"]:
+        caption = f"{table['caption']}: {of}" if of else table["caption"]
+        yield "\n".join([caption, "", *_aligned(table)])
+
+
+def _parts(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The table, as many columns at a time as fit, each time with the first."""
+    lines = [table["head"], *table["rows"]]
+    widths = [max(len(line[column]) for line in lines) + 2 for column in range(len(table["head"]))]
+    parts = [[0]]
+    for column in range(1, len(widths)):
+        if len(parts[-1]) > 1 and sum(widths[other] for other in parts[-1]) + widths[column] > MAX_WIDTH:
+            parts.append([0])
+        parts[-1].append(column)
+    for columns in parts:
+        picked = [[line[column] for column in columns] for line in lines]
+        yield {**table, "head": picked[0], "rows": picked[1:]}
+
+
+def _aligned(table: Mapping[str, Any]) -> Iterator[str]:
+    lines: Sequence[Sequence[str]] = [table["head"], *table["rows"]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table["head"]))]
+    for number, line in enumerate(lines):
+        cells = [
+            cell.ljust(width) if column < table["words"] else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+        if number == 0:
+            yield "─" * (sum(widths) + 2 * len(widths) - 2)

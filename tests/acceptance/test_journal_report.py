@@ -1,0 +1,270 @@
+"""`celery -A anyapp journal report`, and its page as a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proj.journal.attempt import Attempt
+from proj.journal.run import Run
+from proj.journal.store import Writer
+from proj.journal.worker import Worker
+from tests.acceptance.chromium import Tab, browser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .conftest import Celery
+
+BEGAN = 1_000_000.0
+
+
+def fill(path: Path, *, messages: int = 10) -> Path:
+    """A journal of two runs: every other message is heavy, and by turns one worker gets all of these."""
+    with Writer(path) as writer:
+        for began, mode in ((BEGAN, "round-robin"), (BEGAN + 60, "fair")):
+            free = {f"{mode}-{number}@host": began for number in (1, 2)}
+            attempts = []
+            for number in range(messages):
+                turn = list(free)[number % 2] if mode == "round-robin" else min(free, key=lambda name: free[name])
+                started = free[turn]
+                free[turn] += 2.0 if number % 2 == 0 else 0.1
+                attempts.append(
+                    Attempt(
+                        task_id=f"{mode}-{number}",
+                        state="succeeded",
+                        name="theirs.work",
+                        queue=f"queue.{mode}",
+                        worker=turn,
+                        arguments=f"('<i>message</i> {number}',)",
+                        sent=began,
+                        received=began if mode == "round-robin" else started,
+                        started=started,
+                        finished=free[turn],
+                        runtime_s=free[turn] - started,
+                        run=mode,
+                    )
+                )
+            writer.add_run(Run(name=mode, dispatch=mode, began=began, settings={"seed": 7}))
+            writer.put_workers(Worker(name=name, slots=1, queues=(f"queue.{mode}",), dispatch=mode) for name in free)
+            writer.put_attempts(attempts)
+            writer.end_run(mode, max(free.values()))
+        writer.commit()
+    return path
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return fill(tmp_path / "run.sqlite")
+
+
+@pytest.fixture
+def page(celery: Celery, journal: Path, tmp_path: Path) -> Path:
+    written = celery("-A", "proj", "journal", "report", str(journal), "-o", "page.html")
+    assert written.returncode == 0, written.stderr
+    return tmp_path / "page.html"
+
+
+@pytest.fixture(scope="module")
+def shared_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with browser(tmp_path_factory.mktemp("browser")) as tab:
+        yield tab
+
+
+@pytest.fixture
+def tab(shared_tab: Tab) -> Tab:
+    """A tab that has complained of nothing and asked for nothing yet."""
+    shared_tab.do("Emulation.setEmulatedMedia", features=[])
+    shared_tab.do("Emulation.clearDeviceMetricsOverride")
+    shared_tab.complaints.clear()
+    shared_tab.requests.clear()
+    return shared_tab
+
+
+# --- The command ------------------------------------------------------------------------------------------
+
+
+def test_report_is_text_unless_it_is_told_otherwise(celery: Celery, journal: Path) -> None:
+    """Figures of runs side by side on stdout, with no broker anywhere."""
+    shown = celery("-A", "proj", "journal", "report", str(journal), CELERY_BROKER_URL="amqp://127.0.0.1:1//")
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert re.search(r"makespan +10\.0 s +6\.20 s", shown.stdout)
+
+
+def test_report_works_with_any_app(celery: Celery, journal: Path, tmp_path: Path) -> None:
+    """Nothing of ours has to be in it; JSON is for programs."""
+    (tmp_path / "theirs.py").write_text("from celery import Celery\napp = Celery('theirs')\n")
+
+    shown = celery("-A", "theirs", "journal", "report", str(journal), "--format", "json", "--run", "fair")
+
+    assert shown.returncode == 0, shown.stderr
+    assert [run["name"] for run in json.loads(shown.stdout)["runs"]] == ["fair"]
+
+
+@pytest.mark.parametrize(
+    ("name", "beginning"),
+    [("page.html", "<!doctype html>"), ("a.md", "### run"), ("a.txt", "run.sqlite"), ("a.json", '{"format"')],
+)
+def test_report_has_the_form_that_the_files_ending_asks_for(
+    celery: Celery, journal: Path, tmp_path: Path, name: str, beginning: str
+) -> None:
+    """What was in the file before is replaced; what is said of it goes to stderr."""
+    (tmp_path / name).write_text("old")
+
+    written = celery("-A", "proj", "journal", "report", str(journal), "-o", name)
+
+    assert (written.returncode, written.stdout) == (0, "")
+    assert written.stderr.startswith(f"{name}: 2 runs, ")
+    assert (tmp_path / name).read_text().startswith(beginning)
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("missing.sqlite",), 1, "There is no journal at missing.sqlite"),
+        (("empty.sqlite",), 1, "There is nothing to report in empty.sqlite"),
+        (("run.sqlite", "--run", "unfair"), 1, "there are: round-robin, fair."),
+        (("run.sqlite", "-o", "page.pdf"), 2, "page.pdf ends in none of .html"),
+        (("run.sqlite", "-o", "nowhere/page.html"), 1, "cannot be written to nowhere/page.html"),
+    ],
+)
+def test_report_says_in_one_sentence_what_is_wrong(
+    celery: Celery, journal: Path, tmp_path: Path, words: tuple[str, ...], status: int, said: str
+) -> None:
+    """No journal, nothing in it, no such run, no such format, no such folder."""
+    with Writer(tmp_path / "empty.sqlite") as writer:
+        writer.commit()
+    assert journal.exists()
+
+    refused = celery("-A", "proj", "journal", "report", *words)
+
+    assert refused.returncode == status
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+# --- The page ---------------------------------------------------------------------------------------------
+
+
+def test_page_draws_without_a_complaint_and_asks_nobody(tab: Tab, page: Path) -> None:
+    """A picture for each run's timeline and depth and for each kind of wait, none of them blank, and nothing loaded."""
+    tab.open(page)
+
+    blank = """[...document.querySelectorAll("canvas[role]")].filter((canvas) => {
+        const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return new Set(new Uint32Array(data.buffer)).size < 3;
+    }).length"""
+    assert tab.value("document.querySelectorAll('canvas[role]').length") == 2 + 2 + 3
+    assert tab.value(blank) == 0
+    assert tab.complaints == []
+    assert [address for address in tab.requests if not address.startswith(("file:", "data:"))] == []
+
+
+def test_page_has_a_table_under_every_picture(tab: Tab, page: Path) -> None:
+    """Who cannot see a picture reads the figures; a picture also says in words what it shows."""
+    tab.open(page)
+
+    assert tab.value("[...document.querySelectorAll('caption')].map((one) => one.textContent)") == [
+        "Workers",
+        "Workers",
+        "Depth of the queues",
+        "Depth of the queues",
+        "Waits and run times",
+        "Longest avoidable waits",
+        "Figures",
+        "How it was made",
+    ]
+    assert tab.value("[...document.querySelectorAll('canvas[role]')].every((one) => one.ariaLabel.length > 20)")
+
+
+def test_timeline_is_walked_with_the_keyboard(tab: Tab, page: Path) -> None:
+    """The arrow keys go from bar to bar, and what each is stands below; markup in a message is text."""
+    tab.open(page)
+    tab.value("document.querySelector('canvas[tabindex]').focus()")
+
+    readings = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
+        tab.press(key)
+        readings.append(tab.value("document.querySelector('output').textContent"))
+
+    assert readings == [
+        "round-robin-1, slot 1: <i>message</i> 0: running, 0 s to 2.00 s (2.00 s)",
+        "round-robin-1, slot 1: <i>message</i> 2: running, 2.00 s to 4.00 s (2.00 s)",
+        "round-robin-2, slot 1: <i>message</i> 9: running, 0.40 s to 0.50 s (0.10 s)",
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_fits_and_can_be_read(tab: Tab, page: Path, scheme: str, width: int) -> None:
+    """In light and dark, on a desk and on a phone: nothing is cut off, and contrast is at least 4.5 (WCAG AA)."""
+    tab.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    tab.do("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
+    tab.open(page)
+
+    style = "getComputedStyle(document.querySelector('#proj-report'))"
+    colours = {
+        name: tab.value(f"{style}.getPropertyValue('--pr-{name}').trim()")
+        for name in ("surface", "raised", "ink", "muted", "running", "onrunning", "lost", "held", "failed")
+    }
+    assert tab.value("document.documentElement.scrollWidth") <= width
+    assert (luminance(colours["surface"]) < 0.1) == (scheme == "dark")
+    for text in ("ink", "muted", "lost", "held", "failed", "running"):
+        assert contrast(colours[text], colours["surface"]) >= 4.5, text
+    assert contrast(colours["ink"], colours["raised"]) >= 4.5
+    assert contrast(colours["onrunning"], colours["running"]) >= 4.5
+
+
+def test_page_prints_in_light_with_its_tables_open(tab: Tab, page: Path) -> None:
+    """Paper is white and cannot be clicked; on the screen all is as before afterwards."""
+    tab.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    tab.open(page)
+    tab.value(
+        "void addEventListener('beforeprint', () => { window.printed = ["
+        "[...document.querySelectorAll('details')].every((one) => one.open), "
+        "getComputedStyle(document.querySelector('#proj-report')).getPropertyValue('--pr-surface').trim()]; })"
+    )
+
+    assert len(tab.do("Page.printToPDF")["data"]) > 10_000
+
+    assert tab.value("window.printed") == [True, "#ffffff"]
+    assert tab.value("[...document.querySelectorAll('details')].some((one) => one.open)") is False
+
+
+def test_page_is_drawn_again_with_newer_data(tab: Tab, page: Path) -> None:
+    """As a live page does: the pictures are replaced, and what the reader opened stays open."""
+    tab.open(page)
+
+    again = """(() => {
+        const root = document.getElementById("proj-report");
+        const data = JSON.parse(document.getElementById("proj-report-data").textContent);
+        root.querySelector("details").open = true;
+        return new Promise((done) => setTimeout(() => {
+            data.runs.pop();
+            ProjReport.draw(root, data);
+            done([root.querySelectorAll("canvas[role]").length, root.querySelector("details").open]);
+        }, 50));
+    })()"""
+    assert tab.value(again) == [1 + 1 + 3, True]
+    assert tab.value(
+        "ProjReport.draw(document.getElementById('proj-report'), {format: 'proj-report', version: 99}), "
+        "document.getElementById('proj-report').textContent"
+    ).endswith("was given version 99.")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2.2 defines it."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    brighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)

@@ -1,0 +1,330 @@
+"""The document of a report and its forms, from runs that are made by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+import proj.report.script
+from proj.errors import ProjError
+from proj.journal.attempt import Attempt
+from proj.journal.gap import Gap
+from proj.journal.run import Run
+from proj.journal.sample import Sample
+from proj.journal.worker import Worker
+from proj.report import tables
+from proj.report.data import document
+from proj.report.markdown import as_markdown
+from proj.report.page import as_page
+from proj.report.script import NOUNS, script
+from proj.report.text import as_text
+
+#: When the runs began: seconds since the epoch.
+BEGAN = 1_000_000.0
+#: Ten messages sent at once: every other one takes two seconds, the others a tenth.
+MESSAGES = tuple(("heavy" + "." * 20, 2.0) if number % 2 == 0 else ("light.", 0.1) for number in range(10))
+
+
+@dataclass(kw_only=True)
+class Kept:
+    """A journal in memory."""
+
+    kept_runs: list[Run] = field(default_factory=list)
+    kept: list[Attempt] = field(default_factory=list)
+    kept_workers: list[Worker] = field(default_factory=list)
+    kept_samples: list[Sample] = field(default_factory=list)
+    kept_gaps: list[Gap] = field(default_factory=list)
+
+    def runs(self) -> list[Run]:
+        return self.kept_runs
+
+    def attempts(self, run: str | None = None) -> list[Attempt]:
+        return [attempt for attempt in self.kept if run in (None, attempt.run)]
+
+    def workers(self) -> list[Worker]:
+        return self.kept_workers
+
+    def samples(self, run: str | None = None) -> list[Sample]:
+        del run
+        return self.kept_samples
+
+    def gaps(self) -> list[Gap]:
+        return self.kept_gaps
+
+
+def dispatched(mode: str, messages: tuple[tuple[str, float], ...] = MESSAGES, *, nodes: int = 2) -> Kept:
+    """What happens to messages that are all sent at once, and taken by turns or by whoever is free."""
+    workers = [f"{mode}-{number}@host" for number in range(1, nodes + 1)]
+    free = dict.fromkeys(workers, BEGAN)
+    attempts = []
+    for number, (text, runtime_s) in enumerate(messages):
+        by_turns = mode == "round-robin"
+        worker = workers[number % nodes] if by_turns else min(free, key=lambda name: free[name])
+        started = free[worker]
+        free[worker] = started + runtime_s
+        attempts.append(
+            Attempt(
+                task_id=f"{mode}-{number}",
+                state="succeeded",
+                name="theirs.work",
+                queue=f"queue.{mode}",
+                worker=worker,
+                arguments=f"('{text}',)",
+                sent=BEGAN,
+                received=BEGAN if by_turns else started,
+                started=started,
+                finished=free[worker],
+                runtime_s=runtime_s,
+                run=mode,
+            )
+        )
+    return Kept(
+        kept_runs=[Run(name=mode, dispatch=mode, began=BEGAN, settings={"seed": 7}, machine={"host": "lab"})],
+        kept=attempts,
+        kept_workers=[Worker(name=name, slots=1, queues=(f"queue.{mode}",), dispatch=mode) for name in workers],
+    )
+
+
+def both() -> Kept:
+    one, other = dispatched("round-robin"), dispatched("fair")
+    return Kept(
+        kept_runs=one.kept_runs + other.kept_runs,
+        kept=one.kept + other.kept,
+        kept_workers=one.kept_workers + other.kept_workers,
+    )
+
+
+def rows(document_table: dict[str, list[list[str]]]) -> dict[str, list[str]]:
+    return {row[0]: list(row[1:]) for row in document_table["rows"]}
+
+
+def test_document_has_runs_side_by_side() -> None:
+    """Round-robin gave one worker ten seconds of work; fair dispatch shared it, which is the point of the page."""
+    made = document(both(), title="run.sqlite")
+
+    figures = rows(made["tables"]["figures"])
+    assert made["tables"]["figures"]["head"] == ("", "round-robin", "fair")
+    assert figures["makespan"] == ["10.0 s", "6.20 s"]
+    assert figures["Jain's index, counts"][0] == "1.000"
+    assert [run["figures"]["makespan_s"] for run in made["runs"]] == [10.0, 6.2]
+    assert made["runs"][0]["figures"]["avoidable_wait_s"] > 15
+    assert made["runs"][1]["figures"]["avoidable_wait_s"] == 0
+
+
+def test_document_draws_a_lane_a_slot_and_what_its_worker_held() -> None:
+    """Seconds from the start of the run; the heavy messages wait in the first worker beside the idle second."""
+    run = document(both(), title="run.sqlite")["runs"][0]
+
+    first, second = run["groups"]
+    assert [bar[:3] for bar in first["lanes"][0][:2]] == [[0.0, 2.0, "running"], [2.0, 4.0, "running"]]
+    assert first["held"] == {"times": [0.0, 2.0, 4.0, 6.0, 8.0], "values": [4, 3, 2, 1, 0]}
+    assert max(second["held"]["values"]) == 4
+    assert second["lanes"][0][-1][1] == 0.5
+
+
+def test_lost_attempt_and_its_redelivery_are_two_bars_of_their_own_kinds() -> None:
+    """The lost one lasts until the task was delivered again."""
+    journal = dispatched("fair", (("a..", 2.0),))
+    lost = replace(journal.kept[0], state="lost", finished=None, runtime_s=None)
+    again = replace(journal.kept[0], number=1, redelivered=True, worker="fair-2@host")
+    journal.kept = [lost, replace(again, received=BEGAN + 1, started=BEGAN + 1, finished=BEGAN + 3)]
+
+    run = document(journal, title="j")["runs"][0]
+
+    assert [group["lanes"][0] for group in run["groups"]] == [
+        [[0.0, 1.0, "lost", "a.."]],
+        [[1.0, 3.0, "redelivered", "a.."]],
+    ]
+
+
+def test_depths_are_the_brokers_where_it_was_asked() -> None:
+    """Ready and unacknowledged, and their peaks in the table."""
+    journal = dispatched("fair")
+    journal.kept_samples = [
+        Sample(time=BEGAN + second, queue="queue.fair", ready=10 - second, unacknowledged=2, consumers=2)
+        for second in range(5)
+    ]
+
+    run = document(journal, title="j")["runs"][0]
+
+    assert run["depths_source"] == "broker"
+    assert run["depths"][0]["ready"] == {"times": [0.0, 1.0, 2.0, 3.0, 4.0], "values": [10, 9, 8, 7, 6]}
+    assert run["depth"]["rows"] == (("queue.fair", "10", "0 s", "2"),)
+
+
+def test_depths_are_counted_from_the_attempts_where_nobody_asked_the_broker() -> None:
+    """What was sent and not received waited in the broker, and the document says where that is from."""
+    run = document(dispatched("fair"), title="j")["runs"][0]
+
+    assert run["depths_source"] == "attempts"
+    assert max(run["depths"][0]["ready"]["values"]) == 8
+
+
+def test_document_of_a_hundred_thousand_attempts_is_small_and_says_what_it_joined() -> None:
+    """A page of more than a megabyte would be slow; every attempt is still in a bar."""
+    journal = dispatched("fair", tuple((f"message {number}", 0.01) for number in range(100_000)), nodes=4)
+
+    made = document(journal, title="j")
+
+    bars = [bar for group in made["runs"][0]["groups"] for lane in group["lanes"] for bar in lane]
+    assert len(json.dumps(made)) < 1_000_000
+    assert sum(bar[4] if len(bar) > 4 else 1 for bar in bars) == 100_000
+    assert any("100,000 of 100,000 attempts are too short to be drawn alone" in note for note in made["notes"])
+
+
+def test_document_keeps_no_more_of_the_arguments_than_a_label() -> None:
+    """Arguments can be long, and secret."""
+    journal = dispatched("round-robin", (("s" * 500, 1.0), ("s" * 500, 1.0), ("s" * 500, 1.0)))
+
+    assert "s" * 40 not in json.dumps(document(journal, title="j"))
+    assert "sss" not in json.dumps(document(journal, title="j", arguments=False))
+    assert "theirs.work" in json.dumps(document(journal, title="j", arguments=False))
+
+
+def test_document_has_the_runs_that_were_asked_for() -> None:
+    """By name; a wrong name is told those there are."""
+    assert [run["name"] for run in document(both(), title="j", names=["fair"])["runs"]] == ["fair"]
+
+    with pytest.raises(ProjError, match=r"No run 'unfair' .* there are: round-robin, fair\."):
+        document(both(), title="j", names=["unfair"])
+
+
+def test_document_of_nothing_is_refused() -> None:
+    """A journal to which nothing was recorded yet has nothing to draw."""
+    with pytest.raises(ProjError, match=r"nothing to report in j\.sqlite"):
+        document(Kept(), title="j.sqlite")
+
+
+def test_attempts_of_no_run_are_reported_together() -> None:
+    """A recording of production has no runs."""
+    journal = dispatched("fair")
+    journal.kept_runs, journal.kept = [], [replace(attempt, run=None) for attempt in journal.kept]
+
+    (run,) = document(journal, title="j")["runs"]
+
+    assert (run["name"], run["figures"]["tasks"]) == ("outside any run", 10)
+
+
+def test_what_is_still_under_way_is_reported_up_to_now() -> None:
+    """One runs, one is held, one waits in the broker: a recording can be read while it is made."""
+    running, held, sent = dispatched("round-robin", MESSAGES[:3], nodes=1).kept
+    journal = Kept(
+        kept=[
+            replace(running, state="started", finished=None, runtime_s=None),
+            replace(held, state="received", started=None, finished=None, runtime_s=None),
+            replace(sent, state="sent", worker=None, received=None, started=None, finished=None, sent=BEGAN + 5),
+        ]
+    )
+
+    made = document(journal, title="j")
+
+    (group,) = made["runs"][0]["groups"]
+    assert group["lanes"] == [[[0.0, 5.0, "unfinished", "heavy" + "." * 20]]]
+    assert group["held"] == {"times": [0.0, 5.0], "values": [1, 0]}
+    assert "heavy" in as_page(made)
+    assert "makespan" in as_text(made)
+
+
+def test_notes_say_what_is_missing() -> None:
+    """A figure is no better than the events it was made from."""
+    journal = dispatched("fair")
+    journal.kept_workers[0] = replace(journal.kept_workers[0], processed=9, started_seen=5, skew_s=-3.0)
+    journal.kept_gaps = [Gap(began=BEGAN, ended=BEGAN + 2, events=None, reason="The recorder was away.")]
+
+    missing, skew, gap = document(journal, title="j")["notes"]
+
+    assert missing == "4 starts that fair-1@host counted reached the journal in no event."
+    assert "differs by about -3.00 s" in skew
+    assert gap == "Events are missing over 2.00 s: The recorder was away."
+
+
+def test_text_shows_figures_and_a_timeline_of_letters() -> None:
+    """For a terminal: one worker works to the end, the other is idle after half a second and holds nothing."""
+    lines = as_text(document(both(), title="run.sqlite")).splitlines()
+
+    assert re.search(r"^makespan +10\.0 s +6\.20 s$", "\n".join(lines), re.MULTILINE)
+    assert "round-robin-1  1" + "█" * 60 in lines
+    assert "round-robin-2  1" + "█" * 3 + "·" * 57 in lines
+    assert next(line for line in lines if "held4" in line).strip().startswith("held444444444444333")
+
+
+def test_markdown_takes_names_literally() -> None:
+    """A run called like a tag or a column is neither."""
+    journal = dispatched("fair")
+    journal.kept_runs = [replace(journal.kept_runs[0], name="a|b<i>")]
+    journal.kept = [replace(attempt, run="a|b<i>") for attempt in journal.kept]
+
+    shown = as_markdown(document(journal, title="run.sqlite"))
+
+    assert r"|  | a\|b\<i\> |" in shown
+    assert "| --- | ---: |" in shown
+    assert "| makespan | 6.20 s |" in shown
+
+
+def test_page_cannot_be_left_by_what_a_message_says() -> None:
+    """Text of strangers ends no element and starts no script, and comes back from the data as it was."""
+    evil = "</script><script>{{data}}<!--"
+    made = document(dispatched("fair", ((evil, 1.0),)), title="<b>.sqlite")
+
+    page = as_page(made)
+
+    assert "<b>" not in page
+    assert evil not in page
+    data = re.search(r'<script type="application/json" id="proj-report-data">(.*?)</script>', page, re.DOTALL)
+    assert data is not None
+    assert json.loads(data[1])["runs"][0]["groups"][0]["lanes"][0][0][3] == evil
+
+
+def test_page_asks_nobody_for_anything() -> None:
+    """Its policy forbids it, and names by their hashes the one script and the one style that are inside."""
+    page = as_page(document(both(), title="run.sqlite"))
+
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy[1]
+    assert not re.findall(r"https?://|\bimport\(|fetch\(|XMLHttpRequest|innerHTML|document\.write|eval\(", page)
+
+
+def test_script_is_every_file_of_it_in_one_function() -> None:
+    """A file that is not named would be shipped and never run; a name outside the function could meet another's."""
+    folder = Path(proj.report.script.__file__).parent / "scripts"
+
+    whole = script()
+
+    assert {path.stem for path in folder.iterdir()} == set(NOUNS)
+    assert all(path.read_text() in whole for path in folder.iterdir())
+    assert whole.startswith('(() => {\n"use strict";\n')
+    assert whole.endswith("})();\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0 s"),
+        (0.0004, "0 s"),
+        (0.0123, "12 ms"),
+        (0.0996, "0.10 s"),
+        (9.994, "9.99 s"),
+        (9.996, "10.0 s"),
+        (99.94, "99.9 s"),
+        (1234.5, "1,234 s"),
+        (-3.0, "-3.00 s"),
+    ],
+)
+def test_seconds_have_three_digits(value: float, shown: str) -> None:
+    """As many as a reader can compare at a glance."""
+    assert tables.seconds(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [("('hello...',)", "hello..."), ("['x']", "x"), ("(1, 'x')", "1, 'x'"), ("", ""), ("('a', 'b')", "'a', 'b'")],
+)
+def test_label_is_the_one_text_or_all_arguments(arguments: str, shown: str) -> None:
+    """Celery prints arguments as Python does."""
+    assert tables.label(arguments) == shown
