@@ -37,7 +37,7 @@ def queues(
     open_page: bool,
     broker_api: str | None,
 ) -> None:
-    r"""Show how full the queues are, as the broker counts them now.
+    """Show how full the queues are, as the broker counts them now.
 
     \b
     ready           messages that wait for a worker

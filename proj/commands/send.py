@@ -32,7 +32,7 @@ TASK = "proj.tasks.work"
 @click.pass_context
 @handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
 def send(ctx: click.Context, *, messages: tuple[str, ...], count: int | None, queue: str | None) -> None:
-    r"""Send MESSAGES to the work queue; every dot in one is a second of work.
+    """Send MESSAGES to the work queue; every dot in one is a second of work.
 
     Without MESSAGES it reads them from standard input, one a line, or sends 'Hello World!' when that is
     a terminal. A message is reported as sent when the broker has it on disk.

@@ -31,7 +31,22 @@ def test_loading_the_commands_imports_none_of_their_weight() -> None:
     assert not [name for name in loaded if name.startswith(("proj.lab", "proj.celery", "proj.journal"))]
 
 
-@pytest.mark.parametrize("command", [("demo",), ("send",), ("queues",), ("lab",), ("lab", "broker")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("demo",),
+        ("send",),
+        ("queues",),
+        ("lab",),
+        ("lab", "broker"),
+        ("lab", "run"),
+        ("journal",),
+        ("journal", "record"),
+        ("journal", "audit"),
+        ("journal", "report"),
+        ("journal", "compare"),
+    ],
+)
 def test_command_explains_itself(command: tuple[str, ...]) -> None:
     """`--help` works without a broker, and says what the command does."""
     shown = subprocess.run(
@@ -40,3 +55,5 @@ def test_command_explains_itself(command: tuple[str, ...]) -> None:
 
     assert shown.startswith("Usage:")
     assert "--help" in shown
+    # Click's mark of a paragraph that is not wrapped, had it come out as text.
+    assert "\\b" not in shown

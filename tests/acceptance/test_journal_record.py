@@ -92,7 +92,7 @@ def attempts(path: Path) -> list[Attempt]:
         return []
 
 
-def test_record_keeps_everything_of_an_app_that_is_not_ours_over_its_own_death(
+def test_app_that_is_not_ours_is_recorded_audited_and_reported_though_the_recorder_dies(
     celery: Celery,
     process: Callable[..., Process],
     record: Callable[[str], Process],
@@ -141,6 +141,13 @@ def test_record_keeps_everything_of_an_app_that_is_not_ours_over_its_own_death(
     for attempt in attempts(path):
         assert (attempt.name, attempt.queue, attempt.worker, attempt.run) == ("theirs.add", "celery", "w@h", "r")
         assert None not in (attempt.received, attempt.started, attempt.finished, attempt.runtime_s)
+    audited = celery("-A", "theirs", "journal", "audit", str(path), **variables)
+    assert (audited.returncode, ["finished", "3"] in [line.split() for line in audited.stdout.splitlines()]) == (
+        0,
+        True,
+    )
+    reported = celery("-A", "theirs", "journal", "report", str(path), "--format", "markdown")
+    assert (reported.returncode, "w@h" in reported.stdout) == (0, True), reported.stderr
 
 
 def test_record_ends_in_order_at_ctrl_c(record: Callable[[str], Process], path: Path) -> None:
