@@ -44,6 +44,7 @@ class Listener(Service):
         self._app = app
         self._connection = connection
         self._listening = threading.Event()
+        self._stopping = threading.Event()
         self._receiver: _Receiver | None = None
         self._thread = threading.Thread(target=self._listen, name="event listener", daemon=True)
 
@@ -59,6 +60,8 @@ class Listener(Service):
 
     def stop(self) -> None:
         """End; safe to call twice and before `start`."""
+        # The flag first: a thread that makes its receiver just now looks at it afterwards.
+        self._stopping.set()
         if self._receiver is not None:
             self._receiver.should_stop = True
         if self._thread.is_alive():
@@ -72,4 +75,5 @@ class Listener(Service):
                 app=self._app,
                 handlers={"*": self.attempts.take},
             )
-            self._receiver.capture(limit=None, timeout=None, wakeup=False)
+            if not self._stopping.is_set():
+                self._receiver.capture(limit=None, timeout=None, wakeup=False)

@@ -65,20 +65,23 @@ def waiting(broker: Broker, queue: str) -> int:
         return int(connection.channel().queue_declare(queue, durable=True, passive=True).method.message_count)
 
 
-def test_broker_keeps_its_data_when_it_is_killed_and_when_it_is_stopped(own_guard: Guard, tmp_path: Path) -> None:
-    """Killed, it comes back with all persistent messages; so does another node in the folder of a stopped one."""
+def test_broker_keeps_its_data_when_it_is_stopped_and_when_it_is_killed(own_guard: Guard, tmp_path: Path) -> None:
+    """Another node in the folder of a stopped one has its messages; and so has a killed one that comes back."""
     folder = tmp_path / "kept"
     with Broker(own_guard, folder=folder) as broker:
         publish(broker, "kept", 10)
-        address = broker.url()
 
-        broker.kill()
-        broker.start()
-
-        assert (broker.url(), waiting(broker, "kept")) == (address, 10)
-
+    # Killed only now: RabbitMQ 3.10 may forget a queue that was declared within moments of its death (Mnesia writes
+    # its log with a delay), though not a message that it has confirmed.
     with Broker(own_guard, folder=folder) as successor:
         assert (successor.password, waiting(successor, "kept")) == (broker.password, 10)
+        publish(successor, "kept", 10)
+        address = successor.url()
+
+        successor.kill()
+        successor.start()
+
+        assert (successor.url(), waiting(successor, "kept")) == (address, 20)
 
 
 def test_broker_listens_on_loopback_only(broker: Broker) -> None:
