@@ -59,6 +59,7 @@ class Figures:
     #: Attempts that followed a delivery which was lost or returned.
     redelivered: int
     makespan_s: float
+    #: On the most slots that were there at once.
     ideal_s: float
     #: makespan_s / ideal_s: 1 is as good as any dispatcher can be; 0 when there was no work.
     ratio: float
@@ -112,7 +113,7 @@ def figures(attempts: Iterable[Attempt], workers: Iterable[Worker], *, offenders
     succeeded = {attempt.task_id for attempt in attempts if attempt.succeeded}
     failed = {attempt.task_id for attempt in attempts if attempt.state == "failed"} - succeeded
     makespan = makespan_s(attempts)
-    ideal = ideal_s(attempts, slots=sum(worker.slots for worker in by_worker))
+    ideal = ideal_s(attempts, slots=max(1, floor.slots))
     held = [_seconds(span.held) for span in found if span.held is not None]
     worst = nlargest(offenders, zip(avoidable, attempts, strict=True), key=lambda pair: pair[0])
     return Figures(

@@ -15,6 +15,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from proj.metrics.cover import difference, most_at_once, times_at_least, union
@@ -91,6 +92,21 @@ class Floor:
         self.places = {
             name: _place(name, records.get(name), self._queues[name], tuple(had.get(name, ())), end) for name in names
         }
+
+    @property
+    def slots(self) -> int:
+        """The most slots that were there at once: a worker that took a dead one's place adds none.
+
+        Who was given nothing told nothing either, and is taken to have been there throughout.
+        """
+        silent = sum(place.slots for place in self.places.values() if not place.there)
+        changes = [
+            change
+            for place in self.places.values()
+            for begin, end in place.there
+            for change in ((begin, 0, place.slots), (end, 1, -place.slots))
+        ]
+        return silent + max(accumulate(slots for _, _, slots in sorted(changes)), default=0)
 
     def queues_of(self, span: Span) -> frozenset[str]:
         """The queue it came from, or all those that it may have come from."""

@@ -217,6 +217,21 @@ def test_lost_work_is_no_work_that_had_to_be_done() -> None:
     assert (found.run_time.count, found.ideal_s, found.makespan_s) == (1, 2, 8)
 
 
+def test_worker_in_the_place_of_a_dead_one_is_no_further_slot_of_the_ideal() -> None:
+    """Two were there at any time: 8 s of work that had to be done, and not three slots to share it."""
+    attempts = [
+        Attempt(task_id="a", state="lost", queue="q", worker="w1", sent=0.0, received=0.0, started=0.0),
+        ran("b", "w2", 0.0, 0.0, 4.0),
+        ran("a", "w2", 4.0, 4.0, 6.0, number=1, redelivered=True),
+        ran("c", "w3", 4.5, 4.5, 6.5),
+    ]
+
+    found = metrics.figures(attempts, [W1, W2, Worker(name="w3", slots=1, queues=("q",))])
+
+    assert len(found.workers) == 3
+    assert found.ideal_s == 8.0 / 2
+
+
 def test_retry_waits_from_its_own_publish() -> None:
     """The first try failed at 2 and asked for another at 2, which was received at 5."""
     attempts = [ran("t", "w1", 0, 0, 2, state="retried"), ran("t", "w1", 5, 5, 6, number=1, retries=1, sent=2.0)]
