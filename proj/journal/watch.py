@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import abstractmethod
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -53,8 +54,9 @@ class _Watch(Service):
         if self._thread.is_alive():
             self._thread.join(END_S)
 
+    @abstractmethod
     def look(self) -> None:
-        raise NotImplementedError
+        """Look once; whatever fails is tried again in the next round."""
 
     def _run(self) -> None:
         while not self._ending.is_set():

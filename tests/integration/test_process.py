@@ -44,7 +44,7 @@ def gone(pid: int) -> bool:
 
 def test_process_is_ready_when_the_condition_says_so(own_guard: Guard) -> None:
     """Not before, and not by a guess."""
-    with python("print('serving'); import time; time.sleep(600)", own_guard) as process:
+    with python("print('serving'); import signal; signal.pause()", own_guard) as process:
         process.wait_until_ready(lambda: "serving" in process.log_text(), timeout_s=20)
 
         assert process.running
@@ -62,7 +62,7 @@ def test_process_that_ends_before_it_is_ready_says_its_last_words(own_guard: Gua
 def test_process_that_is_never_ready_is_reported_after_the_deadline(own_guard: Guard) -> None:
     """The sentence says what was awaited, how long, and where the log is."""
     with (
-        python("import time; time.sleep(600)", own_guard, "server") as process,
+        python("import signal; signal.pause()", own_guard, "server") as process,
         pytest.raises(DeadlinePassed, match=r"Waited 0.1 s in vain for server to be ready \(its log: .*"),
     ):
         process.wait_until_ready(lambda: False, timeout_s=0.1)
@@ -70,7 +70,7 @@ def test_process_that_is_never_ready_is_reported_after_the_deadline(own_guard: G
 
 def test_process_can_be_stopped_twice_and_before_it_was_started(own_guard: Guard) -> None:
     """Whoever cleans up need not know how far things had come."""
-    process = python("import time; time.sleep(600)", own_guard)
+    process = python("import signal; signal.pause()", own_guard)
     process.stop()
     process.start()
     process.stop()
@@ -81,7 +81,7 @@ def test_process_can_be_stopped_twice_and_before_it_was_started(own_guard: Guard
 
 def test_process_that_ignores_sigterm_is_killed(own_guard: Guard) -> None:
     """The patience is bounded."""
-    program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(600)"
+    program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); signal.pause()"
     process = python(program, own_guard)
     process.start()
     process.wait_until_ready(lambda: "deaf" in process.log_text(), timeout_s=20)
@@ -93,7 +93,7 @@ def test_process_that_ignores_sigterm_is_killed(own_guard: Guard) -> None:
 
 def test_killed_process_takes_its_group_with_it(own_guard: Guard) -> None:
     """As a machine that loses its power does: the pool of a worker goes with the worker."""
-    program = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid); import time; time.sleep(600)"
+    program = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid); import signal; signal.pause()"
     process = python(program, own_guard)
     process.start()
     process.wait_until_ready(lambda: process.log_text().endswith("\n"), timeout_s=20)
@@ -144,14 +144,14 @@ def test_guard_ends_even_what_left_its_group_and_removes_its_folder() -> None:
 def test_guard_ends_everything_when_its_parent_is_killed() -> None:
     """SIGKILL lets nobody clean up, and still nothing stays."""
     program = (
-        "import subprocess, sys, time\n"
+        "import signal, subprocess, sys\n"
         "from proj.lab.guard import Guard\n"
         "guard = Guard()\n"
         "guard.start()\n"
         "child = subprocess.Popen(['sleep', '600'], env={**guard.environment, 'PATH': '/usr/bin:/bin'},"
         " start_new_session=True)\n"
         "print(child.pid, guard.folder, flush=True)\n"
-        "time.sleep(600)\n"
+        "signal.pause()\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

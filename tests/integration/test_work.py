@@ -103,5 +103,5 @@ def test_message_that_is_no_text_fails_with_the_reason(message: object) -> None:
 
 def test_chord_is_refused_by_the_default_backend_in_one_sentence() -> None:
     """Results over the broker cannot join a chord: Celery says so, and CELERY_RESULT_BACKEND is the remedy."""
-    with pytest.raises(NotImplementedError, match="chords"):
+    with pytest.raises(NotImplementedError, match="chords"):  # Celery's own error, which names the other backends
         chord([work.s("a"), work.s("b")])(work.si("c"))
