@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.broker_api import broker_api_option
+
 
 @click.command("audit", cls=CeleryCommand)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -20,11 +22,11 @@ from celery.bin.base import CeleryCommand, handle_preload_options
     help="Seconds after which to look again before a task is called missing, for its events may be under way.",
 )
 @click.option("--dead-letters", default="dead_letters", show_default=True, help="Queue of the dead letters.")
-@click.option("--broker-api", envvar="FLOWER_BROKER_API", show_envvar=True, help="The management API, as of `queues`.")
+@broker_api_option
 @click.option("--json", "as_json", is_flag=True, help="Print the ledger as JSON, with the fate of every id.")
 @click.pass_context
 @handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
-def audit(  # one parameter an option
+def audit(
     ctx: click.Context,
     *,
     file: Path,

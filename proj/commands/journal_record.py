@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.broker_api import broker_api_option
+
 
 @click.command(cls=CeleryCommand)
 @click.option(
@@ -21,13 +23,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 @click.option("--run", metavar="NAME", help="Put what is sent meanwhile under this name.")
 @click.option("--queue", metavar="NAME", help="Name of the event queue.  [default: made from the path of FILE]")
 @click.option("--delete-queue", is_flag=True, help="Record nothing: delete the event queue of FILE, and end.")
-@click.option(
-    "--broker-api",
-    envvar="FLOWER_BROKER_API",
-    show_envvar=True,
-    help="The management API, such as http://user:password@localhost:15672/api/.  "
-    "[default: the broker's host and credentials, port 15672]",
-)
+@broker_api_option
 @click.pass_context
 @handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
 def record(

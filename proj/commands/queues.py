@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.broker_api import broker_api_option
+
 
 @click.command(cls=CeleryCommand)
 @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
@@ -18,13 +20,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 @click.option("--all", "show_all", is_flag=True, help="Also the empty queues that Celery makes for itself.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a look.")
 @click.option("--open", "open_page", is_flag=True, help="Open the management page in a browser, and end.")
-@click.option(
-    "--broker-api",
-    envvar="FLOWER_BROKER_API",
-    show_envvar=True,
-    help="The management API, such as http://user:password@localhost:15672/api/.  "
-    "[default: the broker's host and credentials, port 15672]",
-)
+@broker_api_option
 @click.pass_context
 @handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
 def queues(
