@@ -49,7 +49,7 @@ FORMAT = "proj-report"
 VERSION = 1
 #: What attempts that belong to no run are called together.
 NO_RUN = "outside any run"
-#: From how many seconds on a clock's skew is worth a note; below it is the way to us.
+#: From how many seconds on a clock's skew is worth a note of its own; below it is mostly the way to us.
 SKEW_S = 0.1
 
 
@@ -175,6 +175,9 @@ def _notes(workers: Sequence[Worker], gaps: Sequence[Gap]) -> list[str]:
         for worker in workers
         if worker.skew_s is not None and abs(worker.skew_s) > SKEW_S
     ]
+    skews = [abs(worker.skew_s) for worker in workers if worker.skew_s is not None]
+    if skews and max(skews) <= SKEW_S:
+        notes.append(f"Workers' clocks agree with the recorder's within {tables.seconds(max(skews))}.")
     notes += [
         f"Events are missing over {tables.seconds(gap.ended - gap.began)}"
         + (f" ({gap.events:,} of them)" if gap.events is not None else "")

@@ -242,6 +242,14 @@ def test_notes_say_what_is_missing() -> None:
     assert gap == "Events are missing over 2.00 s: The recorder was away."
 
 
+def test_notes_say_how_well_the_clocks_agree_when_they_do() -> None:
+    """Waits between two machines are no finer than that."""
+    journal = dispatched("fair")
+    journal.kept_workers = [replace(worker, skew_s=0.004) for worker in journal.kept_workers]
+
+    assert document(journal, title="j")["notes"] == ["Workers' clocks agree with the recorder's within 4 ms."]
+
+
 def test_text_shows_figures_and_a_timeline_of_letters() -> None:
     """For a terminal: one worker works to the end, the other is idle after half a second and holds nothing."""
     lines = as_text(document(both(), title="run.sqlite")).splitlines()
