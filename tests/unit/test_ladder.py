@@ -19,14 +19,22 @@ LADDER = (
     {"depth"},
     {"journal"},
     {"metrics"},
-    {"report", "dispatch", "delivery", "dashboard", "doctor"},
+    {"report"},
+    {"dispatch", "delivery", "dashboard", "doctor"},
     {"celery"},
     {"tasks"},
     {"lab"},
     {"commands"},
 )
 #: Which room alone may know a foreign library.
-ALONE = {"subprocess": "lab", "psutil": "lab", "rich": "commands", "flower": "dashboard", "tornado": "dashboard"}
+ALONE = {
+    "subprocess": "lab",
+    "psutil": "lab",
+    "rich": "commands",
+    "flower": "dashboard",
+    "tornado": "dashboard",
+    "prometheus_client": "dashboard",
+}
 
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 #: What a browser is given: it has no docstring and imports nothing.
