@@ -2,6 +2,8 @@
 
 ProjError                 exit 1  (a click error, see below)
 ├── InvalidSetting        exit 2  an environment variable or option has a value we refuse
+├── UnknownSetting        exit 2  a variable or option is none that we know, so what it says would be lost
+├── InvalidConfiguration  exit 2  what was set cannot be used, for a reason of its own
 ├── InvalidMessage        exit 1  a message that cannot be weighed
 ├── NoBroker              exit 3  nothing answers AMQP at the address
 ├── NoManagement          exit 3  the broker's management API does not answer
@@ -48,6 +50,25 @@ class InvalidSetting(ProjError):
         self.name = name
         self.value = value
         self.allowed = allowed
+
+
+class UnknownSetting(ProjError):
+    """A setting is none, so that what it says would be lost without a word."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, name: str, nearest: str | None) -> None:
+        """Name it, and the setting that may be meant; never its value, which may be a password."""
+        meant = f"; did you mean {nearest}?" if nearest else "; unset it, or correct it."
+        super().__init__(f"{name} is not a setting of Flower or of the dashboard{meant}")
+        self.name = name
+        self.nearest = nearest
+
+
+class InvalidConfiguration(ProjError):
+    """A configuration file, or what is set in it, cannot be used."""
+
+    exit_code = EXIT_USAGE
 
 
 class InvalidMessage(ProjError):

@@ -25,6 +25,8 @@ LONGEST_NAME = 255
 LONGEST_TEXT = 2000
 #: Seconds since the epoch in the year 5138: beyond it a timestamp is not one.
 LATEST = 1e11
+#: Seconds between heartbeats that are believed.
+SLOWEST_S = 300.0
 #: A count that is larger is not one.
 LARGEST = 2**53
 
@@ -59,10 +61,15 @@ class WorkerEvent(NamedTuple):
     pid: int
     #: Task starts since the process began; None in the events of old workers.
     processed: int | None
+    #: Seconds between its heartbeats; None when it does not say.
+    freq_s: float | None = None
 
 
-def parsed(event: object) -> TaskEvent | WorkerEvent | None:
-    """What an event says, or None for one that says nothing about tasks or workers, or is malformed."""
+def parsed(event: object, *, arguments: bool = True) -> TaskEvent | WorkerEvent | None:
+    """What an event says, or None for one that says nothing about tasks or workers, or is malformed.
+
+    Without `arguments`, those of a task are left out.
+    """
     if not isinstance(event, Mapping):
         return None
     kind = event.get("type")
@@ -71,16 +78,18 @@ def parsed(event: object) -> TaskEvent | WorkerEvent | None:
         return None
     if kind in _KINDS:
         expired = kind == "task-revoked" and event.get("expired") is True
-        return _task_event(event, EXPIRED if expired else _KINDS[kind], time)
+        return _task_event(event, EXPIRED if expired else _KINDS[kind], time, arguments=arguments)
     group, _, rest = kind.partition("-")
     if group == "worker" and rest in {"online", "heartbeat", "offline"}:
         worker = _name(event.get("hostname"))
         if worker is not None:
-            return WorkerEvent(worker, rest, time, _count(event.get("pid")) or 0, _count(event.get("processed")))
+            pid, processed = _count(event.get("pid")) or 0, _count(event.get("processed"))
+            freq_s = _time(event.get("freq")) or None
+            return WorkerEvent(worker, rest, time, pid, processed, None if freq_s is None else min(freq_s, SLOWEST_S))
     return None
 
 
-def _task_event(event: Mapping[str, Any], kind: str, time: float) -> TaskEvent | None:
+def _task_event(event: Mapping[str, Any], kind: str, time: float, *, arguments: bool) -> TaskEvent | None:
     task_id = _name(event.get("uuid"))
     if task_id is None:
         return None
@@ -93,7 +102,7 @@ def _task_event(event: Mapping[str, Any], kind: str, time: float) -> TaskEvent |
             host,
             name=_name(event.get("name")),
             queue=_name(event.get("queue")) if kind == SENT else None,
-            arguments=_text(event.get("args"), LONGEST_TEXT) or "",
+            arguments=(_text(event.get("args"), LONGEST_TEXT) or "") if arguments else "",
             retries=_count(event.get("retries")) or 0,
             eta=_moment(event.get("eta")),
         )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
-
-from celery.events.receiver import EventReceiver
+from typing import TYPE_CHECKING
 
 from proj.journal.attempts import Attempts
+from proj.journal.receiver import Receiver
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -16,23 +15,6 @@ if TYPE_CHECKING:
 
 #: Seconds until the event queue must be there, and until the thread must have ended.
 TIMEOUT_S = 15.0
-
-
-class _Receiver(EventReceiver):  # type: ignore[misc] # Celery has no types
-    """Celery's receiver, but with the timestamps as their senders wrote them."""
-
-    def __init__(self, channel: Any, *, listening: threading.Event, **options: Any) -> None:  # noqa: ANN401 Celery's own
-        super().__init__(channel, **options)
-        self._listening = listening
-
-    def on_consume_ready(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 Celery's own
-        super().on_consume_ready(*args, **options)
-        self._listening.set()
-
-    def event_from_message(self, body: dict[str, Any], **_: Any) -> Any:  # noqa: ANN401 Celery's own
-        # Celery would shift them by the difference of the time zones, though they are seconds since
-        # the epoch, the same everywhere (celery#2482).
-        return super().event_from_message(body, localize=False)
 
 
 class Listener(Service):
@@ -45,7 +27,7 @@ class Listener(Service):
         self._connection = connection
         self._listening = threading.Event()
         self._stopping = threading.Event()
-        self._receiver: _Receiver | None = None
+        self._receiver: Receiver | None = None
         self._thread = threading.Thread(target=self._listen, name="event listener", daemon=True)
 
     def start(self) -> None:
@@ -69,9 +51,9 @@ class Listener(Service):
 
     def _listen(self) -> None:
         with self._connection:
-            self._receiver = _Receiver(
+            self._receiver = Receiver(
                 self._connection,
-                listening=self._listening,
+                on_ready=self._listening.set,
                 app=self._app,
                 handlers={"*": self.attempts.take},
             )

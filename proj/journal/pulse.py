@@ -92,8 +92,9 @@ class Pulse:
 class Pulses:
     """The pulses of all workers."""
 
-    def __init__(self, known: Iterable[Pulse]) -> None:
-        """Go on from what an earlier recording knew."""
+    def __init__(self, known: Iterable[Pulse], *, most: int = MOST_WORKERS) -> None:
+        """Go on from what an earlier recording knew, and follow so many workers at most."""
+        self._most = most
         self._pulses = {pulse.worker: pulse for pulse in known}
         #: Those that changed since they were last taken.
         self._changed: dict[str, Pulse] = {}
@@ -106,11 +107,19 @@ class Pulses:
         """The worker's, to be changed; None when there are too many."""
         pulse = self._pulses.get(worker)
         if pulse is None:
-            if len(self._pulses) >= MOST_WORKERS:
+            if len(self._pulses) >= self._most:
                 return None
             pulse = self._pulses[worker] = Pulse(worker)
         self._changed[worker] = pulse
         return pulse
+
+    def known(self, worker: str) -> Pulse | None:
+        """The worker's, to be read; None when nothing was heard of it."""
+        return self._pulses.get(worker)
+
+    def items(self) -> Iterable[tuple[str, Pulse]]:
+        """Those of all workers, by name."""
+        return self._pulses.items()
 
     def taken(self) -> Iterator[Pulse]:
         """Those that changed since this was last asked."""

@@ -10,11 +10,14 @@ from proj.journal.event import TaskEvent, WorkerEvent, parsed
 from proj.journal.pulse import Pulses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
     from proj.journal.store import Writer
     from proj.journal.worker import Worker
+
+
+_NO_RUNS: Mapping[str, str] = {}
 
 
 class Scribe:
@@ -45,8 +48,11 @@ class Scribe:
         self._queue_of.update({worker.name: worker.queues[0] for worker in workers if len(worker.queues) == 1})
         self._writer.put_workers(workers)
 
-    def write(self, heard: Iterable[tuple[float, object]]) -> None:
-        """Put into the journal what events tell, each with the time at which it was heard; it is for you to commit."""
+    def write(self, heard: Iterable[tuple[float, object]], runs: Mapping[str, str] = _NO_RUNS) -> None:
+        """Put into the journal what events tell, each with the time at which it was heard; it is for you to commit.
+
+        New attempts of tasks whose id is in `runs` belong to that run.
+        """
         tasks: dict[str, list[TaskEvent]] = {}
         beats: list[tuple[float, WorkerEvent]] = []
         for time, told in heard:
@@ -59,20 +65,20 @@ class Scribe:
                 self.ignored += 1
                 continue
             self.taken += 1
-        self._write_attempts(tasks)
+        self._write_attempts(tasks, runs)
         for time, beat in beats:
             self._write_beat(beat, time)
         pulses = list(self._pulses.taken())
         self._writer.put_workers(pulse.record for pulse in pulses)
         self._writer.put_pulses(pulses)
 
-    def _write_attempts(self, tasks: dict[str, list[TaskEvent]]) -> None:
+    def _write_attempts(self, tasks: dict[str, list[TaskEvent]], runs: Mapping[str, str]) -> None:
         known = self._writer.journal.attempts_of(tasks)
         filled: list[Attempt] = []
         replaced: list[Attempt] = []
         for task_id, events in tasks.items():
             before = known.get(task_id, [])
-            after = [self._placed(attempt) for attempt in retold(before, events)]
+            after = [self._placed(attempt, runs.get(task_id, self._run)) for attempt in retold(before, events)]
             if after != before:
                 (filled if extends(after, before) else replaced).extend(after)
                 self._count_starts(before, after)
@@ -80,8 +86,8 @@ class Scribe:
         if replaced:
             self._writer.replace_attempts(replaced)
 
-    def _placed(self, attempt: Attempt) -> Attempt:
-        run = attempt.run or self._run
+    def _placed(self, attempt: Attempt, run: str | None) -> Attempt:
+        run = attempt.run or run
         queue = attempt.queue or self._queue_of.get(attempt.worker or "")
         return attempt if (run, queue) == (attempt.run, attempt.queue) else replace(attempt, run=run, queue=queue)
 

@@ -9,7 +9,9 @@ import sqlite3
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from proj.errors import UnreadableJournal
 from proj.journal.attempt import Attempt
+from proj.journal.claim import Claim
 from proj.journal.gap import Gap
 from proj.journal.pulse import Pulse
 from proj.journal.run import Run
@@ -106,6 +108,23 @@ class Journal:
         with _no_collection():
             return [_attempt(row, shared) for row in rows]
 
+    def latest(self, count: int, run: str | None = None) -> list[Attempt]:
+        """So many attempts at most, of one run or of all: those of the tasks that were first heard of last."""
+        rows = self._connection.execute(
+            f"{_ATTEMPTS} WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid DESC LIMIT ?2", (run, count)
+        ).fetchall()
+        shared: dict[str | None, str | None] = {}
+        return [_attempt(row, shared) for row in reversed(rows)]
+
+    def counts(self) -> dict[str | None, int]:
+        """How many attempts belong to each run, and to none."""
+        return dict(self._connection.execute("SELECT run, count(*) FROM attempts GROUP BY run").fetchall())
+
+    @property
+    def version(self) -> int:
+        """A number that changes when someone else has written to the file."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
     def states(self, run: str | None = None) -> dict[str, int]:
         """How many attempts, of one run or of all, are in each state."""
         rows = self._connection.execute(
@@ -150,10 +169,16 @@ class Journal:
             "ORDER BY time, queue",
             (run,),
         )
-        return [
-            Sample(time=time, queue=queue, ready=ready, unacknowledged=unacknowledged, consumers=consumers)
-            for time, queue, ready, unacknowledged, consumers in rows
-        ]
+        return [_sample(row) for row in rows]
+
+    def samples_between(self, began: float, ended: float, *, most: int) -> list[Sample]:
+        """The depths of queues between two times, by time; so many at most, the latest."""
+        rows = self._connection.execute(
+            "SELECT time, queue, ready, unacknowledged, consumers FROM samples WHERE time BETWEEN ? AND ? "
+            "ORDER BY time DESC, queue LIMIT ?",
+            (began, ended, most),
+        ).fetchall()
+        return [_sample(row) for row in reversed(rows)]
 
     def gaps(self) -> list[Gap]:
         """The times in which events are known to be missing, in their order."""
@@ -181,14 +206,21 @@ class Writer(Service):
         """Write the file at `path`, which is made if it does not exist."""
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self._claim: Claim | None = None
 
     def start(self) -> None:
         """Open the file.
 
         Raises:
-            UnreadableJournal: it is not a journal or of a newer version, or cannot be made.
+            UnreadableJournal: it is not a journal or of a newer version, or cannot be made, or someone else writes it.
         """
         self._connection = open_to_write(self._path)
+        self._claim = Claim(self._path)
+        try:
+            self._claim.take()
+        except UnreadableJournal:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Give up what was not committed, and leave one file that can be read from anywhere."""
@@ -202,6 +234,9 @@ class Writer(Service):
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA journal_mode = DELETE")
         connection.close()
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            claim.close()
 
     @property
     def journal(self) -> Journal:
@@ -323,6 +358,11 @@ def _attempt(row: tuple[Any, ...], shared: dict[str | None, str | None]) -> Atte
         text = values[name]
         values[name] = shared.setdefault(text, text)
     return attempt
+
+
+def _sample(row: tuple[Any, ...]) -> Sample:
+    time, queue, ready, unacknowledged, consumers = row
+    return Sample(time=time, queue=queue, ready=ready, unacknowledged=unacknowledged, consumers=consumers)
 
 
 def _row(attempt: Attempt) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from proj.service import Service
 if TYPE_CHECKING:
     from celery import Celery
 
-    from proj.depth import Gauge
+    from proj.depth import Depth, Gauge
     from proj.journal.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,10 @@ class _Watch(Service):
         if self._thread.is_alive():
             self._thread.join(END_S)
 
+    def hurry(self) -> None:
+        """Look now, instead of when it would be time."""
+        self._due.set()
+
     @abstractmethod
     def look(self) -> None:
         """Look once; whatever fails is tried again in the next round."""
@@ -82,8 +86,17 @@ class Sampler(_Watch):
 
     def look(self) -> None:
         """Take a sample of each queue; those that repeat the last are left out, but for the last before a change."""
+        self.sample()
+
+    def sample(self) -> list[Depth]:
+        """Look, and give the depths too.
+
+        Raises:
+            NoBroker: nobody can be asked.
+        """
         now = time.time()
-        for depth in self._gauge.read():
+        depths = self._gauge.read()
+        for depth in depths:
             if depth.is_plumbing or depth.name == self._without:
                 continue
             sample = Sample(
@@ -94,6 +107,7 @@ class Sampler(_Watch):
                 consumers=depth.consumers,
             )
             self._give(sample)
+        return depths
 
     def _give(self, sample: Sample) -> None:
         before, given = self._last.get(sample.queue, (None, None))
@@ -112,11 +126,12 @@ class Sampler(_Watch):
 class Census(_Watch):
     """Asks workers what they are: all at first, then those that are new or did not answer."""
 
-    def __init__(self, app: Celery) -> None:
-        """Ask the workers of `app`."""
+    def __init__(self, app: Celery, *, enable: bool = True) -> None:
+        """Ask the workers of `app`, and unless someone else does, `enable` their events."""
         super().__init__("census", ROUND_S)
         self.workers: SimpleQueue[Worker] = SimpleQueue()
         self._app = app
+        self._enable = enable
         self._everyone = True
         #: Of each worker that is to be asked, how often it still is.
         self._wanted: dict[str, int] = {}
@@ -130,7 +145,8 @@ class Census(_Watch):
 
     def look(self) -> None:
         """Have events sent, and ask whoever is to be asked."""
-        census.enable_events(self._app)
+        if self._enable:
+            census.enable_events(self._app)
         with self._lock:
             names = None if self._everyone else set(self._wanted)
         if names is not None and not names:

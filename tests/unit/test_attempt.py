@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proj.journal.attempt import Attempt
-from proj.journal.attempts import Attempts, extends, retold
+from proj.journal.attempts import Attempts, _retold, extends, retold
 from proj.journal.event import TaskEvent, parsed
 
 
@@ -263,3 +264,41 @@ def test_task_that_came_too_late_is_expired_and_not_revoked(expired: object, sta
     (attempt,) = told(event("received", 2.0), event("revoked", 3.0, expired=expired, terminated=False))
 
     assert (attempt.state, attempt.finished) == (state, 3.0)
+
+
+ways = st.lists(
+    st.tuples(
+        st.sampled_from(("sent", "received", "started", "succeeded", "failed", "revoked", "retried")),
+        st.integers(0, 3).map(float),
+        st.sampled_from(("w1", "w1", "w1", "w2")),
+        st.sampled_from((0, 0, 0, 1)),
+    ),
+    max_size=3,
+)
+EARLY = [("received", 2.0, "w1", 0)]
+
+
+@settings(max_examples=300)
+@example(EARLY, [("started", 1.0, "w1", 0)])
+@example(EARLY, [("started", 2.0, "w2", 0)])
+@example([*EARLY, ("started", 2.0, "w1", 0)], [("succeeded", 1.0, "w1", 0)])
+@example([("sent", 1.0, "w1", 0)], [("received", 2.0, "w1", 1)])
+@example(EARLY, [("received", 2.0, "w1", 0)])
+@given(ways, ways)
+def test_usual_order_is_told_the_same_in_its_short_way(before: list[Any], after: list[Any]) -> None:
+    """Most tasks are sent, received, started and ended once; that way saves nine tenths of the time, and no more."""
+
+    def facts(way: list[Any]) -> list[TaskEvent]:
+        return [
+            TaskEvent("t", kind, time, by, name=f"{by}{time}", arguments=by, retries=retries, eta=time or None)
+            if kind in {"sent", "received"}
+            else TaskEvent("t", kind, time, by, runtime_s=time if kind == "succeeded" else None)
+            for kind, time, by, retries in way
+        ]
+
+    known = _retold([], facts(before))
+    # As a journal has them, with the run and the only queue of the worker.
+    kept = [replace(attempt, run="r", queue="placed") for attempt in known]
+
+    assert retold([], facts(before)) == known
+    assert retold(kept, facts(after)) == _retold(kept, facts(after))

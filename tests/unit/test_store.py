@@ -9,6 +9,7 @@ import pytest
 
 from proj.errors import NoJournal, UnreadableJournal
 from proj.journal.attempt import Attempt
+from proj.journal.claim import Claim
 from proj.journal.gap import Gap
 from proj.journal.run import Run
 from proj.journal.sample import Sample
@@ -226,3 +227,58 @@ def test_journal_of_a_newer_version_is_refused(path: Path) -> None:
 
     with pytest.raises(UnreadableJournal, match=f"version {VERSION + 1} is newer"):
         open_journal(path)
+
+
+def test_journal_has_one_writer_at_a_time(path: Path, writer: Writer) -> None:
+    """Whoever comes second is refused in one sentence, and the first goes on."""
+    with pytest.raises(UnreadableJournal, match="another process writes it"):
+        Writer(path).start()
+
+    writer.put_attempts([ATTEMPT])
+    writer.commit()
+    writer.stop()
+    with Writer(path) as after:
+        assert after.journal.attempts() == [ATTEMPT]
+
+
+def test_reader_can_tell_whether_a_journal_is_being_written(path: Path, writer: Writer) -> None:
+    """By the writer's claim, which ends with it."""
+    claim = Claim(path)
+    written = claim.is_taken()
+    writer.stop()
+
+    assert (written, claim.is_taken()) == (True, False)
+    claim.close()
+
+
+def test_latest_attempts_are_those_that_were_first_heard_of_last(writer: Writer, path: Path) -> None:
+    """Of all runs or of one; they are few, however long the journal is."""
+    for number in range(10):
+        writer.put_attempts([Attempt(task_id=f"t{number}", state="sent", run="odd" if number % 2 else None)])
+    writer.put_attempts([Attempt(task_id="t0", state="received", received=99.0)])
+    writer.commit()
+
+    with open_journal(path) as journal:
+        assert [one.task_id for one in journal.latest(3)] == ["t7", "t8", "t9"]
+        assert [one.task_id for one in journal.latest(2, "odd")] == ["t7", "t9"]
+        assert journal.counts() == {None: 5, "odd": 5}
+
+
+def test_reader_sees_that_something_was_written(writer: Writer, path: Path) -> None:
+    """Without reading it all again."""
+    writer.commit()
+    with open_journal(path) as journal:
+        before = journal.version
+        assert journal.version == before
+        writer.put_attempts([ATTEMPT])
+        writer.commit()
+        assert journal.version != before
+
+
+def test_samples_between_two_times_are_the_latest_of_them(writer: Writer, path: Path) -> None:
+    """In the order of their times."""
+    writer.put_samples(Sample(time=float(t), queue="q", ready=t, unacknowledged=None, consumers=0) for t in range(9))
+    writer.commit()
+
+    with open_journal(path) as journal:
+        assert [sample.ready for sample in journal.samples_between(2.0, 7.0, most=3)] == [5, 6, 7]
