@@ -2,8 +2,9 @@
 
 from proj.metrics.distribution import Distribution, distribution
 from proj.metrics.fairness import jain
-from proj.metrics.figures import Figures, Offender, WorkerFigures, figures
-from proj.metrics.lanes import Lane, lanes
+from proj.metrics.figures import Figures, Offender, WorkerFigures, figures, figures_of
+from proj.metrics.lanes import Lane, lanes, lanes_of
+from proj.metrics.record import Record
 from proj.metrics.waits import avoidable_waits, longest_wait_s
 from proj.metrics.work import busy_s_by_worker, ideal_s, makespan_s, tasks_by_worker
 
@@ -12,14 +13,17 @@ __all__ = [
     "Figures",
     "Lane",
     "Offender",
+    "Record",
     "WorkerFigures",
     "avoidable_waits",
     "busy_s_by_worker",
     "distribution",
     "figures",
+    "figures_of",
     "ideal_s",
     "jain",
     "lanes",
+    "lanes_of",
     "longest_wait_s",
     "makespan_s",
     "tasks_by_worker",

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 from proj.metrics.distribution import Distribution, distribution
 from proj.metrics.fairness import jain
-from proj.metrics.floor import Floor
-from proj.metrics.span import end_of_record, spans
-from proj.metrics.waits import avoidable_waits_of, idle_while_backlog_s
+from proj.metrics.record import Record
 from proj.metrics.work import ideal_s, makespan_s, work_s
 
 if TYPE_CHECKING:
@@ -87,18 +85,24 @@ class Figures:
     offenders: tuple[Offender, ...]
 
 
-def figures(attempts: Iterable[Attempt], workers: Iterable[Worker], *, offenders: int = 10) -> Figures:
+def figures(
+    attempts: Iterable[Attempt], workers: Iterable[Worker], *, offenders: int = 10, until: float | None = None
+) -> Figures:
     """All figures of the attempts, with as many worst `offenders`.
 
     `workers` are those that were there: one that got nothing counts if it serves a queue of the attempts. Workers
     that had an attempt and are not among them are inferred. The time is O(n log n) in the attempts, times the
     number of different sets of queues that workers serve.
+
+    With `until`, which is now, whatever is open counts up to it: the makespan and the ideal are those so far.
     """
-    attempts = tuple(attempts)
-    found = spans(attempts)
-    floor = Floor(found, workers, end=end_of_record(attempts))
-    avoidable = avoidable_waits_of(found, floor)
-    idle = idle_while_backlog_s(found, floor)
+    return figures_of(Record.of(tuple(attempts), workers, until=until), offenders=offenders)
+
+
+def figures_of(record: Record, *, offenders: int = 10) -> Figures:
+    """The same, when the record is there already."""
+    found, avoidable, floor = record.spans, record.avoidable, record.floor
+    attempts = record.attempts
     by_worker = tuple(
         WorkerFigures(
             name=place.name,
@@ -106,14 +110,14 @@ def figures(attempts: Iterable[Attempt], workers: Iterable[Worker], *, offenders
             tasks=len(place.running),
             busy_s=place.busy_s,
             utilisation=_share(place.busy_s, place.slots * place.there_s),
-            idle_while_backlog_s=idle[place.name],
+            idle_while_backlog_s=record.idle[place.name],
         )
         for place in floor.places.values()
     )
     succeeded = {attempt.task_id for attempt in attempts if attempt.succeeded}
     failed = {attempt.task_id for attempt in attempts if attempt.state == "failed"} - succeeded
-    makespan = makespan_s(attempts)
-    ideal = ideal_s(attempts, slots=max(1, floor.slots))
+    makespan = makespan_s(attempts, until=record.until)
+    ideal = ideal_s(attempts, slots=max(1, floor.slots), until=record.until)
     held = [_seconds(span.held) for span in found if span.held is not None]
     worst = nlargest(offenders, zip(avoidable, attempts, strict=True), key=lambda pair: pair[0])
     return Figures(

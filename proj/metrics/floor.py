@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from proj.metrics.cover import difference, most_at_once, times_at_least, union
 from proj.metrics.span import BROKEN_OFF
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from proj.journal.worker import Worker
     from proj.metrics.cover import Interval
@@ -45,10 +46,14 @@ class Place:
     running: tuple[Interval, ...]
     #: The last second of the record.
     end: float
+    #: The same worker with all its attempts, where this has those of one part of a record.
+    whole: Place | None = None
 
     @cached_property
     def there(self) -> list[Interval]:
         """When it was there, in order."""
+        if self.whole is not None:
+            return self.whole.there
         broken_off = [span.broken_off for span in self.spans if span.broken_off is not None]
         signs = _signs_of_life(self.spans)
         if not signs:
@@ -62,6 +67,8 @@ class Place:
     @cached_property
     def free(self) -> list[Interval]:
         """When it was there with a slot free: it ran fewer attempts than it has slots; in order."""
+        if self.whole is not None:
+            return self.whole.free
         return difference(self.there, times_at_least(self.running, self.slots))
 
     @property
@@ -81,10 +88,7 @@ class Floor:
     def __init__(self, spans: Sequence[Span], workers: Iterable[Worker], *, end: float) -> None:
         """The workers that had an attempt, and those given that serve a queue of one."""
         records = {worker.name: worker for worker in workers}
-        had: dict[str, list[Span]] = defaultdict(list)
-        for span in spans:
-            if span.attempt.worker is not None and span.held is not None:
-                had[span.attempt.worker].append(span)
+        had = _had(spans)
         self._queues = {name: _queues(records.get(name), had.get(name, ())) for name in {*records, *had}}
         self._served_alike: dict[str | None, frozenset[str]] = {}
         served = frozenset().union(*(self.queues_of(span) for span in spans))
@@ -108,6 +112,17 @@ class Floor:
         ]
         return silent + max(accumulate(slots for _, _, slots in sorted(changes)), default=0)
 
+    def part(self, spans: Sequence[Span], workers: Collection[str]) -> Floor:
+        """Some of the workers, with only what they had of some attempts."""
+        had = _had(spans)
+        part = copy(self)
+        part.places = {
+            name: place if len(had[name]) == len(place.spans) else _part(place, had[name])
+            for name, place in self.places.items()
+            if name in workers
+        }
+        return part
+
     def queues_of(self, span: Span) -> frozenset[str]:
         """The queue it came from, or all those that it may have come from."""
         queue = span.attempt.queue
@@ -117,6 +132,20 @@ class Floor:
         if known is None:
             known = self._served_alike[queue] = frozenset({queue})
         return known
+
+
+def _had(spans: Iterable[Span]) -> dict[str, list[Span]]:
+    """What each worker had."""
+    had: dict[str, list[Span]] = defaultdict(list)
+    for span in spans:
+        if span.attempt.worker is not None and span.held is not None:
+            had[span.attempt.worker].append(span)
+    return had
+
+
+def _part(place: Place, had: Sequence[Span]) -> Place:
+    running = tuple(span.running for span in had if span.running is not None)
+    return replace(place, spans=tuple(had), running=running, whole=place)
 
 
 def _queues(record: Worker | None, had: Iterable[Span]) -> frozenset[str]:

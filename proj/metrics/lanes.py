@@ -39,7 +39,11 @@ def lanes(attempts: Sequence[Attempt], workers: Iterable[Worker]) -> list[Lane]:
     next when its record ended.
     """
     found = spans(attempts)
-    floor = Floor(found, workers, end=end_of_record(attempts))
+    return lanes_of(Floor(found, workers, end=end_of_record(attempts)))
+
+
+def lanes_of(floor: Floor) -> list[Lane]:
+    """The same, when the floor is there already."""
     return [lane for place in floor.places.values() for lane in _lanes_of(place)]
 
 

@@ -44,16 +44,17 @@ class Span(NamedTuple):
     broken_off: float | None
 
 
-def spans(attempts: Sequence[Attempt]) -> list[Span]:
-    """The span of each attempt, in the order of the attempts."""
-    end = end_of_record(attempts)
+def spans(attempts: Sequence[Attempt], *, until: float | None = None) -> list[Span]:
+    """The span of each attempt, in the order of the attempts; the record ends `until` then, if it is later."""
+    end = end_of_record(attempts, until=until)
     before, after = _neighbours(attempts)
     return [_span(attempt, before.get(place), after.get(place), end) for place, attempt in enumerate(attempts)]
 
 
-def end_of_record(attempts: Sequence[Attempt]) -> float:
-    """The latest time that any of them tells of; 0 if none does."""
+def end_of_record(attempts: Sequence[Attempt], *, until: float | None = None) -> float:
+    """The latest time that any of them tells of, or `until`; 0 if there is none."""
     return max(
+        until or 0.0,
         max((attempt.sent or 0.0 for attempt in attempts), default=0.0),
         max((attempt.received or 0.0 for attempt in attempts), default=0.0),
         max((attempt.started or 0.0 for attempt in attempts), default=0.0),

@@ -329,3 +329,22 @@ def test_figures_of_many_attempts_do_not_take_the_square_of_their_number() -> No
     attempts = [ran(str(number), f"w{number % 2 + 1}", 0, number, number + 1) for number in range(20_000)]
 
     assert metrics.figures(attempts, [W1, W2]).attempts == 20_000
+
+
+def test_what_is_open_counts_up_to_now() -> None:
+    """A live page grows by the second: makespan and ideal so far, and the time that a message has been held."""
+    running = Attempt(task_id="r", state="started", queue="q", worker="w1", sent=0.0, received=0.0, started=0.0)
+    held = Attempt(task_id="h", state="received", queue="q", worker="w1", sent=0.0, received=0.0)
+
+    recorded = metrics.figures([running, held], [W1, W2])
+    live = metrics.figures([running, held], [W1, W2], until=10.0)
+
+    assert (recorded.makespan_s, recorded.ideal_s, recorded.avoidable_wait_total_s) == (0.0, 0.0, 0.0)
+    # w2 was given nothing and told nothing, so that nobody knows since when it is there.
+    assert (live.makespan_s, live.ideal_s, live.held_wait_total_s, live.avoidable_wait_total_s) == (
+        10.0,
+        10.0,
+        10.0,
+        0.0,
+    )
+    assert [one.busy_s for one in live.workers] == [10.0, 0.0]

@@ -370,3 +370,36 @@ def lanes_that_overlap(attempts: Sequence[Attempt], workers: Sequence[Worker]) -
         for lane in metrics.lanes(attempts, workers)
         if any(sum(reference.runs(one, second) for one in lane.attempts) > 1 for second in SECONDS)
     }
+
+
+@several
+@given(records(), st.integers(0, 30).map(float))
+def test_parts_of_a_record_are_the_whole_split(record: tuple[list[Attempt], list[Worker]], now: float) -> None:
+    """Every wait is in one part and as long as in the whole, whoever the other attempts belong to."""
+    attempts, workers = record
+    whole = metrics.Record.of(attempts, workers, until=now)
+    names = list(whole.floor.places)
+    mine, others = set(names[::2]), set(names[1::2])
+    places = [place for place, one in enumerate(attempts) if one.worker in mine]
+    rest = [place for place, one in enumerate(attempts) if one.worker not in mine]
+
+    parts = [whole.part(places, mine), whole.part(rest, others)]
+    figures = [metrics.figures_of(part) for part in parts]
+
+    everything = metrics.figures_of(whole)
+    assert sum(one.avoidable_wait_total_s for one in figures) == pytest.approx(everything.avoidable_wait_total_s)
+    assert [one.name for part in figures for one in part.workers if one.name in mine] == names[::2]
+    assert {one.name: (one.busy_s, one.utilisation, one.tasks) for part in figures for one in part.workers} == {
+        one.name: (one.busy_s, one.utilisation, one.tasks) for one in everything.workers
+    }
+
+
+@several
+@given(records(), st.integers(20, 30).map(float))
+def test_time_changes_only_what_is_open(record: tuple[list[Attempt], list[Worker]], now: float) -> None:
+    """When everything has ended, the figures stand still."""
+    attempts, workers = record
+    ended = [one for one in attempts if one.state not in {"sent", "received", "started"}]
+
+    assert metrics.figures(ended, workers, until=now) == metrics.figures(ended, workers)
+    assert metrics.figures(attempts, workers, until=now).makespan_s >= metrics.figures(attempts, workers).makespan_s
