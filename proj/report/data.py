@@ -22,6 +22,7 @@ The script reads it, in the HTML page and in the dashboard alike. Version 1, tim
         depths_source    "broker" or, counted from the attempts where nobody asked the broker, "attempts"
         depth            the table under the depths
         waits            {broker, held, avoidable}: seconds in order, thinned to 201 quantiles
+        live             true while the run goes on, and its figures are those so far; else left out
 
 A reader refuses a version it does not know; fields may be added within one.
 """
@@ -29,7 +30,7 @@ A reader refuses a version it does not know; fields may be added within one.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proj import metrics
@@ -72,6 +73,15 @@ class Source(Protocol):
         """When events are known to be missing."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A run with what was measured of it."""
+
+    run: Run
+    record: metrics.Record
+    samples: Sequence[Sample]
+
+
 def document(source: Source, *, title: str, names: Collection[str] = (), arguments: bool = True) -> dict[str, Any]:
     """The report of the runs called `names`, or of all; without `arguments`, no word of a message is in it.
 
@@ -81,21 +91,35 @@ def document(source: Source, *, title: str, names: Collection[str] = (), argumen
     measured = _measured(source, names)
     if not measured:
         raise ProjError(f"There is nothing to report in {title}: no attempt of any task is in it.")
-    bars = pictures.bars_a_lane(sum(len({attempt.worker for attempt in attempts}) for _, attempts in measured))
     workers = source.workers()
+    parts = [
+        Part(
+            run=run,
+            record=metrics.Record.of(attempts, workers_of(run, attempts, workers)),
+            samples=source.samples(None if run.name == NO_RUN else run.name),
+        )
+        for run, attempts in measured
+    ]
+    return documented(parts, workers, source.gaps(), title=title, arguments=arguments)
+
+
+def documented(
+    parts: Sequence[Part], workers: Sequence[Worker], gaps: Sequence[Gap], *, title: str, arguments: bool
+) -> dict[str, Any]:
+    """The document of parts that are measured already."""
+    bars = pictures.bars_a_lane(sum(len({span.attempt.worker for span in part.record.spans}) for part in parts))
     figures: dict[str, metrics.Figures] = {}
     runs: list[dict[str, Any]] = []
     thinned: list[str] = []
-    for run, attempts in measured:
-        own = workers_of(run, attempts, workers)
-        figures[run.name] = of_run = metrics.figures(attempts, own)
-        samples = source.samples(None if run.name == NO_RUN else run.name)
-        drawn, left_out = pictures.pictures(run, attempts, own, samples, bars=bars, arguments=arguments)
-        thinned += [f"{run.name}: {note}" for note in left_out]
-        numbers = _numbers(of_run, attempts)
+    for part in parts:
+        name = part.run.name
+        figures[name] = of_run = metrics.figures_of(part.record)
+        drawn, left_out = pictures.pictures(part.run, part.record, part.samples, bars=bars, arguments=arguments)
+        thinned += [f"{name}: {note}" for note in left_out]
+        numbers = _numbers(of_run, part.record.attempts)
         runs.append({**drawn, "figures": numbers, "workers": asdict(tables.workers_table(of_run))})
     took_part = {one.name for of_run in figures.values() for one in of_run.workers}
-    notes = _notes([worker for worker in workers if worker.name in took_part], source.gaps()) + thinned
+    notes = _notes([worker for worker in workers if worker.name in took_part], gaps) + thinned
     offenders = {name: of_run.offenders for name, of_run in figures.items()}
     return {
         "format": FORMAT,
@@ -103,10 +127,10 @@ def document(source: Source, *, title: str, names: Collection[str] = (), argumen
         "title": title,
         "notes": notes,
         "tables": {
-            "figures": asdict(tables.figures_table(figures, [run.dispatch or "not known" for run, _ in measured])),
+            "figures": asdict(tables.figures_table(figures, [part.run.dispatch or "not known" for part in parts])),
             "waits": asdict(tables.waits_table(figures)),
             "offenders": asdict(tables.offenders_table(offenders, arguments=arguments)),
-            "facts": asdict(tables.facts_table([run for run, _ in measured])),
+            "facts": asdict(tables.facts_table([part.run for part in parts])),
         },
         "runs": runs,
     }

@@ -7,17 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from proj import metrics
-from proj.metrics.span import end_of_record, spans
+from proj.metrics.span import end_of_record
 from proj.report.tables import LABEL_LENGTH, depths_table, label
 from proj.report.thinning import Bar, quantiles, steps, thin_bars, thin_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proj.journal.attempt import Attempt
     from proj.journal.run import Run
     from proj.journal.sample import Sample
-    from proj.journal.worker import Worker
     from proj.metrics.span import Span
 
 #: About how many bars a document may have in all, and how few a lane is cut down to at most.
@@ -36,25 +34,19 @@ def bars_a_lane(workers: int) -> int:
 
 
 def pictures(
-    run: Run,
-    attempts: Sequence[Attempt],
-    workers: Sequence[Worker],
-    samples: Sequence[Sample],
-    *,
-    bars: int,
-    arguments: bool,
+    run: Run, record: metrics.Record, samples: Sequence[Sample], *, bars: int, arguments: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """The run's part of the document that is drawn, and what was left out of it, in sentences."""
-    found = spans(attempts)
+    found = record.spans
     begins = (
         time
-        for attempt in attempts
+        for attempt in record.attempts
         for time in (attempt.sent, attempt.received, attempt.started, attempt.finished)
         if time is not None
     )
     origin = min(begins, default=run.began)
-    span_s = max(0.0, end_of_record(attempts) - origin)
-    groups, notes = _groups(found, metrics.lanes(attempts, workers), origin, span_s, bars=bars, arguments=arguments)
+    span_s = max(0.0, end_of_record(record.attempts, until=record.until) - origin)
+    groups, notes = _groups(found, metrics.lanes_of(record.floor), origin, span_s, bars=bars, arguments=arguments)
     depths, of_broker = _depths(found, samples, origin, span_s)
     if len(depths) > MAX_QUEUES:
         notes.append(f"{MAX_QUEUES} of {len(depths)} queues are drawn, the fullest.")
@@ -68,8 +60,10 @@ def pictures(
         "depths": depths,
         "depth": asdict(depths_table(depths)),
         "depths_source": "broker" if of_broker else "attempts",
-        "waits": _waits(found, metrics.avoidable_waits(attempts, workers)),
+        "waits": _waits(found, record.avoidable),
     }
+    if record.until is not None:
+        drawn["live"] = True
     return drawn, notes
 
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 NOUNS = (
     "text",
     "element",
+    "patch",
     "table",
     "canvas",
     "brush",

@@ -4,27 +4,38 @@ const FONT = '12px system-ui, -apple-system, "Segoe UI", sans-serif';
 
 function colours(root) {
   const style = getComputedStyle(root);
-  return new Proxy({}, { get: (_, name) => style.getPropertyValue(`--pr-${name}`).trim() });
+  const known = {};
+  return new Proxy(known, { get: (_, name) => (known[name] ??= style.getPropertyValue(`--pr-${name}`).trim()) });
+}
+
+// A canvas that is drawn by its redraw(), and goes on with a newer drawing by its adopt().
+function drawing(attributes, draw) {
+  const canvas = make("canvas", attributes);
+  canvas.draw = draw;
+  canvas.redraw = () => canvas.draw(canvas);
+  canvas.adopt = (fresh) => { canvas.draw = fresh.draw; };
+  return canvas;
+}
+
+function sheet(canvas, width, height, scale) {
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  return context;
 }
 
 // On paper a picture is as wide as its column there, which can be measured only when it is too late.
 function picture(state, description, height, paper, draw) {
-  const canvas = make("canvas", { role: "img", "aria-label": description });
-  const redraw = () => {
+  return drawing({ role: "img", "aria-label": description }, (canvas) => {
     const width = state.printing ? paper : Math.floor(canvas.parentElement.clientWidth);
     if (width <= 0) return;
     const scale = state.printing ? 2 : window.devicePixelRatio || 1;
-    canvas.width = Math.round(width * scale);
-    canvas.height = Math.round(height * scale);
-    const context = canvas.getContext("2d");
-    context.scale(scale, scale);
+    const context = sheet(canvas, width, height, scale);
     context.font = FONT;
     context.textBaseline = "middle";
     draw(context, width, height, colours(state.root), scale);
-  };
-  state.pictures.push(redraw);
-  canvas.redraw = redraw;
-  return canvas;
+  });
 }
 
 function line(context, ...points) {

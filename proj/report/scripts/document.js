@@ -1,11 +1,12 @@
 // The document: its sections from top to bottom, and the scales that all its runs are drawn to.
 
-function contents(state, data) {
+// Without the glance, where the page has its own.
+function contents(state, data, { glance: withGlance = true }) {
   const scales = scalesOf(data.runs);
   const { offenders, facts, figures } = data.tables;
   return [
     data.notes.length ? make("ul", { class: "notes" }, ...data.notes.map((note) => make("li", {}, note))) : null,
-    glance(data.runs, scales),
+    withGlance ? glance(data.runs, scales) : null,
     timelines(state, data.runs, scales),
     depths(state, data.runs, scales),
     waits(state, data, scales),
@@ -61,10 +62,10 @@ function timelines(state, runs, scales) {
   return section("Who did what, when",
     lead("A lane a slot; all runs on one scale of time. Below the lanes of a worker: what it held. " +
       "Point at a bar to read it, or go from bar to bar with the arrow keys."),
-    legend(state, KINDS.filter(([kind]) => kinds.has(kind))),
-    ...runs.map((run, place) => figure(run.name, [` ${subtitle(run.figures)}`],
+    legend(state, kindsOf(kinds, runs.some((run) => run.live))),
+    ...runs.map((run) => figure(run.name, [` ${subtitle(run.figures)}`],
       ...timeline(state, run, scales.span, scales.held),
-      folded(run.workers, `workers ${place}`, state))));
+      folded(run.workers))));
 }
 
 function subtitle(figures) {
@@ -78,10 +79,10 @@ function depths(state, runs, scales) {
     lead(runs.every((run) => run.depths_source === "broker")
       ? "As the broker counted them. Ready: waiting in the broker. Unacknowledged: with a worker."
       : "Counted from the attempts where nobody asked the broker: sent, and not yet received by a worker."),
-    make("div", { class: "panels two" }, ...runs.map((run, place) => figure(run.name, [],
+    make("div", { class: "panels two" }, ...runs.map((run) => figure(run.name, [],
       depthChart(state, run, scales.span, scales.depth),
       legend(state, depthLines(run).map((one, look) => [look, one.words])),
-      folded(run.depth, `depth ${place}`, state)))));
+      folded(run.depth)))));
 }
 
 function waits(state, { runs, tables }, scales) {
@@ -97,5 +98,5 @@ function waits(state, { runs, tables }, scales) {
     legend(state, names.map((name, look) => [look, name])),
     make("div", { class: "panels three" }, ...charts.map(([kind, title]) => figure(title, [],
       waitChart(state, kind, title, runs, scales.wait, (run) => names.indexOf(nameOf(run)))))),
-    folded(tables.waits, "waits", state));
+    folded(tables.waits));
 }

@@ -8,7 +8,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 function section(title, ...children) {
-  return make("section", {}, make("h2", {}, title), ...children);
+  return make("section", { "data-key": title }, make("h2", {}, title), ...children);
 }
 
 function lead(text) {
@@ -16,5 +16,5 @@ function lead(text) {
 }
 
 function figure(name, words, ...children) {
-  return make("figure", {}, make("figcaption", {}, make("strong", {}, name), ...words), ...children);
+  return make("figure", { "data-key": name }, make("figcaption", {}, make("strong", {}, name), ...words), ...children);
 }

@@ -2,11 +2,15 @@
 
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
-function describe(bar, worker, slot) {
+function describe(bar, worker, slot, live) {
   const [start, end, kind, label, count = 1, share = 1] = bar;
+  const where = `${shortName(worker)}, slot ${slot + 1}:`;
+  const what = label || "attempt";
+  // Without its end, which is another each second: an output that changes is read out.
+  if (live && kind === "unfinished" && count === 1) return `${where} ${what}: at work since ${seconds(start)}`;
   const when = `${seconds(start)} to ${seconds(end)} (${seconds(end - start)})`;
   const many = `${count} attempts, ${kind}, ${Math.round(share * 100)} % of`;
-  return `${shortName(worker)}, slot ${slot + 1}: ${count > 1 ? many : `${label || "attempt"}: ${kind},`} ${when}`;
+  return `${where} ${count > 1 ? many : `${what}: ${kind},`} ${when}`;
 }
 
 function nearest(row, time) {
@@ -16,14 +20,14 @@ function nearest(row, time) {
   return best;
 }
 
-function pointed({ rows }, span, x, y) {
+function pointed({ rows, span, x: scale }, x, y) {
   const place = rows.findIndex((one) => y >= one.y && y <= one.y + one.tall);
   const row = rows[place];
   if (!row || !row.bars.length) return null;
-  const zero = row.x(0);
-  const time = (x - zero) / ((row.x(span) - zero) / span);
+  const zero = scale(0);
+  const time = (x - zero) / ((scale(span) - zero) / span);
   const bar = nearest(row, time);
-  const slack = 3 * span / (row.x(span) - zero);
+  const slack = 3 * span / (scale(span) - zero);
   const [start, end] = row.bars[bar];
   return time >= start - slack && time <= end + slack ? { row: place, bar } : null;
 }
@@ -40,23 +44,45 @@ function moved({ rows, chosen }, [down, along]) {
   return { row, bar: nearest(rows[row], rows[chosen.row].bars[chosen.bar][0]) };
 }
 
-// The timeline keeps view.rows; view.chosen is the reader's.
-function reader(canvas, view, span) {
+// Where the bar that was chosen in the view is in the rows of a newer one.
+function found({ rows, chosen }, newer) {
+  if (!chosen) return null;
+  const { worker, slot, bars } = rows[chosen.row];
+  const row = newer.rows.findIndex((one) => one.worker === worker && one.slot === slot);
+  if (row < 0 || !newer.rows[row].bars.length) return null;
+  const away = ([start]) => Math.abs(start - bars[chosen.bar][0]);
+  const bar = newer.rows[row].bars.reduce((best, one, place, all) => (away(one) < away(all[best]) ? place : best), 0);
+  return { row, bar };
+}
+
+// The canvas has the view: its rows, its span and scale, and the bar that is chosen here.
+function reader(canvas) {
   const readout = make("output", { class: "readout" });
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-roledescription", "timeline");
+  const say = ({ rows, chosen, live }) => {
+    const row = chosen && rows[chosen.row];
+    const words = row ? describe(row.bars[chosen.bar], row.worker, row.slot, live) : "";
+    if (readout.textContent !== words) readout.textContent = words;
+  };
   const choose = (next) => {
-    const { rows, chosen } = view;
+    const { chosen } = canvas.view;
     if (next === chosen || (next && chosen && next.row === chosen.row && next.bar === chosen.bar)) return;
-    view.chosen = next;
-    const row = next && rows[next.row];
-    readout.textContent = row ? describe(row.bars[next.bar], row.worker, row.slot) : "";
+    canvas.view.chosen = next;
+    say(canvas.view);
     canvas.redraw();
   };
+  canvas.adopt = (fresh) => {
+    fresh.view.chosen = found(canvas.view, fresh.view);
+    Object.assign(canvas, { view: fresh.view, draw: fresh.draw });
+    say(canvas.view);
+  };
+  // What it says is the canvas's affair, not that of a fresh and empty one.
+  readout.adopt = () => {};
   canvas.addEventListener("pointermove", (event) => {
     const box = canvas.getBoundingClientRect();
-    choose(pointed(view, span, event.clientX - box.left, event.clientY - box.top));
+    choose(pointed(canvas.view, event.clientX - box.left, event.clientY - box.top));
   });
   canvas.addEventListener("pointerleave", () => choose(null));
   canvas.addEventListener("blur", () => choose(null));
@@ -64,7 +90,7 @@ function reader(canvas, view, span) {
     if (event.key === "Escape") choose(null);
     if (!MOVES[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    choose(moved(view, MOVES[event.key]));
+    choose(moved(canvas.view, MOVES[event.key]));
   });
   return readout;
 }

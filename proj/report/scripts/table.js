@@ -15,13 +15,7 @@ function table(data) {
       make("tbody", {}, ...data.rows.map((cells) => row(cells, "td")))));
 }
 
-// The state remembers by the key which tables the reader has opened.
-function folded(data, key, state) {
+function folded(data) {
   if (!data.rows.length) return null;
-  const details = make("details", {}, make("summary", {}, `Table: ${data.caption.toLowerCase()}`), table(data));
-  details.open = state.open.has(key);
-  details.addEventListener("toggle", () => {
-    if (!state.printing) state.open[details.open ? "add" : "delete"](key);
-  });
-  return details;
+  return make("details", {}, make("summary", {}, `Table: ${data.caption.toLowerCase()}`), table(data));
 }

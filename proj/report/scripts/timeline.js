@@ -5,42 +5,55 @@ function timeline(state, run, span, heldMost) {
   const tall = lanes > 24 ? 10 : lanes > 8 ? 16 : 24;
   const strip = lanes > 24 ? 16 : 30;
   const between = lanes > 24 ? 6 : 12;
-  const height = run.groups.reduce((sum, group) => sum + group.lanes.length * (tall + 3) + strip + between, 0) + 24;
-  const view = { rows: [], chosen: null };
+  const { rows, strips, foot } = layout(run.groups, tall, strip, between);
+  const live = run.live === true;
+  const view = { rows, span, chosen: null, live, x: null };
 
-  const draw = (context, width, _, colour, scale) => {
+  const draw = (context, width, height, colour, scale) => {
     const left = Math.min(150, Math.max(72, Math.round(width * 0.16)));
     const right = width - 10;
     const bottom = height - 22;
     const x = timeAxis(context, colour, left, right, 0, bottom, span);
     const put = brush(context, colour, scale);
-    const sheet = { context, colour, put, x, left, right, bottom, tall, strip, heldMost };
+    const room = { context, colour, put, x, left, right, bottom, tall, strip, heldMost };
     const until = Math.min(span, run.span_s);
-    view.rows = [];
-    let y = 2;
+    view.x = x;
     context.textAlign = "left";
-    for (const group of run.groups) {
-      group.lanes.forEach((bars, slot) => {
-        drawLane(sheet, bars, slot === 0 ? shortName(group.worker) : "", until, y);
-        view.rows.push({ y, tall, bars, worker: group.worker, slot, x });
-        y += tall + 3;
-      });
-      drawHeld(sheet, group.held, until, y);
-      y += strip + between;
-    }
-    if (run.figures.makespan_s > 0 && run.figures.makespan_s < span * 0.97) drawEnd(sheet, run.figures.makespan_s);
-    const row = view.chosen && view.rows[view.chosen.row];
-    if (row && row.bars[view.chosen.bar]) drawChosen(sheet, row, row.bars[view.chosen.bar]);
+    for (const { bars, worker, slot, y } of rows) drawLane(room, bars, slot === 0 ? shortName(worker) : "", until, y);
+    for (const { held, y } of strips) drawHeld(room, held, until, y);
+    const makespan = run.figures.makespan_s;
+    if (!live && makespan > 0 && makespan < span * 0.97) drawEnd(room, makespan);
+    const row = view.chosen && rows[view.chosen.row];
+    if (row && row.bars[view.chosen.bar]) drawChosen(room, row, row.bars[view.chosen.bar]);
   };
 
-  const description = `Timeline of ${run.name}: ${lanes} slots of ${run.groups.length} workers over ` +
-    `${seconds(run.span_s)}. The table below has the figures of each worker.`;
-  const canvas = picture(state, description, height, 690, draw);
-  return [canvas, reader(canvas, view, span)];
+  // A live picture's length is left out of its name, which would be read out as often as it changes.
+  const over = live ? "so far" : `over ${seconds(run.span_s)}`;
+  const description = `Timeline of ${run.name}: ${lanes} slots of ${run.groups.length} workers ${over}. ` +
+    "The table below has the figures of each worker.";
+  const canvas = picture(state, description, foot + 24, 690, draw);
+  canvas.view = view;
+  return [canvas, reader(canvas)];
 }
 
-function drawLane(sheet, bars, name, until, y) {
-  const { context, colour, put, x, left, tall } = sheet;
+// Where each lane and each strip of what was held lies.
+function layout(groups, tall, strip, between) {
+  const rows = [];
+  const strips = [];
+  let y = 2;
+  for (const { worker, lanes, held } of groups) {
+    lanes.forEach((bars, slot) => {
+      rows.push({ y, tall, bars, worker, slot });
+      y += tall + 3;
+    });
+    strips.push({ held, y });
+    y += strip + between;
+  }
+  return { rows, strips, foot: y - 2 };
+}
+
+function drawLane(room, bars, name, until, y) {
+  const { context, colour, put, x, left, tall } = room;
   context.fillStyle = colour.lane;
   context.fillRect(left, y, x(until) - left, tall);
   context.fillStyle = colour.ink;
@@ -52,7 +65,7 @@ function drawLane(sheet, bars, name, until, y) {
     const wide = Math.max(1, x(end) - from - (x(end) - from > 4 ? 1 : 0));
     const high = Math.max(2, tall * share);
     put(kind, from, y + tall - high, wide, high);
-    if (tall >= 14 && wide > 26) drawLabel(sheet, kind, label, from, wide, y);
+    if (tall >= 14 && wide > 26) drawLabel(room, kind, label, from, wide, y);
   }
 }
 
