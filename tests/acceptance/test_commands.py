@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-OURS = ("demo", "journal", "lab", "queues", "send")
+OURS = ("dashboard", "demo", "journal", "lab", "queues", "send")
 
 
 def test_every_command_is_registered_with_celery() -> None:
@@ -28,12 +28,14 @@ def test_loading_the_commands_imports_none_of_their_weight() -> None:
     assert "proj.commands.demo" in loaded
     # Flower's own entry point loads tornado and more where it is installed; these two only we would load.
     assert not {"rich", "psutil"} & set(loaded)
-    assert not [name for name in loaded if name.startswith(("proj.lab", "proj.celery", "proj.journal"))]
+    heavy = ("proj.lab", "proj.celery", "proj.journal", "proj.dashboard")
+    assert not [name for name in loaded if name.startswith(heavy)]
 
 
 @pytest.mark.parametrize(
     "command",
     [
+        ("dashboard",),
         ("demo",),
         ("send",),
         ("queues",),

@@ -1,0 +1,1 @@
+"""The Dispatch page inside stock Flower."""

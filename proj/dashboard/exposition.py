@@ -1,0 +1,247 @@
+"""Our figures on /metrics, beside Flower's: gauges of what is read at each scrape, counters of what was observed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, ClassVar
+
+from prometheus_client import REGISTRY
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from proj.dashboard.labels import OTHER, Places, dispatch_label, label, worker_label
+from proj.dashboard.standing import EventCounts, Readings
+from proj.dashboard.waits import WaitHistogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from proj.dashboard.standing import Settled
+
+#: Workers and queues, and queues by dispatch mode, that have series of their own; the others are counted together.
+MOST_WORKERS = MOST_QUEUES = 200
+
+_NOTHING = Readings(groups=(), queues=(), events=EventCounts(heard=0, refused=0, dropped=0, lost=0, lost_by_worker=()))
+
+
+class Exposition(Collector):
+    """What Prometheus is told of queues, workers, waits and events."""
+
+    #: The one that is in the client's default registry, which is one for the process.
+    _registered: ClassVar[Exposition | None] = None
+
+    def __init__(self, readings: Callable[[], Readings], *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Tell `readings` at each scrape, beside what is observed."""
+        self._readings = readings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._workers: Places[str] = Places(MOST_WORKERS)
+        self._queues: Places[str] = Places(MOST_QUEUES)
+        self._pairs: Places[tuple[str, str]] = Places(MOST_QUEUES)
+        #: Starts by dispatch mode and worker; waits by queue and dispatch mode.
+        self._started: Counter[tuple[str, ...]] = Counter()
+        self._broker_waits = WaitHistogram()
+        self._held_waits = WaitHistogram()
+        self._avoidable_waits = WaitHistogram()
+
+    def register(self) -> None:
+        """Be collected with the client's default registry, in the place of any other Exposition of this process."""
+        if Exposition._registered is not None:
+            Exposition._registered.unregister()
+        REGISTRY.register(self)
+        Exposition._registered = self
+
+    def unregister(self) -> None:
+        """Be collected no more; safe to call twice, and before `register`."""
+        if Exposition._registered is self:
+            REGISTRY.unregister(self)
+            Exposition._registered = None
+
+    def observe(self, settled: Sequence[Settled]) -> None:
+        """Count attempts that have started, each once; from any thread."""
+        now = self._clock()
+        with self._lock:
+            for attempt in settled:
+                dispatch = dispatch_label(attempt.dispatch)
+                self._started[dispatch, self._worker(attempt.worker, now)] += 1
+                pair = (label(attempt.queue), dispatch)
+                if not self._pairs.admit(pair, now):
+                    pair = (OTHER, dispatch)
+                self._broker_waits.add(pair, attempt.broker_wait_s)
+                self._held_waits.add(pair, attempt.held_s)
+                self._avoidable_waits.add(pair, attempt.avoidable_wait_s)
+
+    def describe(self) -> Iterable[Metric]:
+        """The metrics without their values, by which the registry finds clashes."""
+        return self._metrics(_NOTHING)
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics now."""
+        readings = self._readings()
+        now = self._clock()
+        with self._lock:
+            self._meet(readings, now)
+            self._forget(now)
+            return self._metrics(readings)
+
+    def _meet(self, readings: Readings, now: float) -> None:
+        """Give those that are there their places."""
+        for group in readings.groups:
+            pair = (label(group.queue), dispatch_label(group.dispatch))
+            if self._pairs.admit(pair, now):
+                for waits in (self._broker_waits, self._held_waits, self._avoidable_waits):
+                    waits.begin(pair)
+            for worker in group.workers:
+                if worker.alive is not False:
+                    self._worker(worker.name, now)
+        for lost in readings.events.lost_by_worker:
+            self._worker(lost.worker, now)
+        queues = {label(queue.queue) for queue in readings.queues}
+        for name in sorted(queues):
+            self._queues.admit(name, now)
+        # A queue in which little happens keeps its histograms: an increase can be told only from an earlier value.
+        for pair in self._pairs:
+            if pair[0] in queues:
+                self._pairs.admit(pair, now)
+
+    def _forget(self, now: float) -> None:
+        for places in (self._workers, self._queues, self._pairs):
+            places.forget(now)
+        for key in [key for key in self._started if key[1] != OTHER and key[1] not in self._workers]:
+            del self._started[key]
+        for waits in (self._broker_waits, self._held_waits, self._avoidable_waits):
+            waits.keep(self._pairs)
+
+    def _worker(self, name: str, now: float) -> str:
+        """The worker's label, and a place for it when one is free."""
+        text = worker_label(name)
+        return text if text == OTHER or self._workers.admit(text, now) else OTHER
+
+    def _placed(self, name: str) -> str:
+        """The worker's label, with the place that it has."""
+        text = worker_label(name)
+        return text if text in self._workers else OTHER
+
+    def _metrics(self, readings: Readings) -> list[Metric]:
+        return [
+            *self._of_queues(readings),
+            *self._of_workers(readings),
+            *self._of_waits(),
+            *self._of_events(readings),
+        ]
+
+    def _of_queues(self, readings: Readings) -> list[Metric]:
+        ready: Counter[tuple[str, ...]] = Counter()
+        unacknowledged: Counter[tuple[str, ...]] = Counter()
+        age_s: dict[tuple[str, ...], float] = {}
+        for queue in readings.queues:
+            if queue.broker is None:
+                continue
+            name = label(queue.queue)
+            key = (name if name in self._queues else OTHER,)
+            ready[key] += queue.broker.ready
+            age_s[key] = max(age_s.get(key, 0.0), queue.broker.age_s)
+            if queue.broker.unacknowledged is not None:
+                unacknowledged[key] += queue.broker.unacknowledged
+        return [
+            _gauge(
+                "proj_queue_messages_ready", "Messages that wait in the queue, as the broker counts.", ready, "queue"
+            ),
+            _gauge(
+                "proj_queue_messages_unacknowledged",
+                "Messages that consumers have and did not acknowledge, as the broker counts.",
+                unacknowledged,
+                "queue",
+            ),
+            _gauge(
+                "proj_queue_counts_age_seconds", "Seconds since the broker was asked for its counts.", age_s, "queue"
+            ),
+        ]
+
+    def _of_workers(self, readings: Readings) -> list[Metric]:
+        # A worker of several queues stands in several groups, with the same slots but other tasks in each.
+        slots: dict[str, int] = {}
+        started = Counter(self._started)
+        modes: dict[str, str] = {}
+        busy: Counter[str] = Counter()
+        held: Counter[str] = Counter()
+        for group in readings.groups:
+            for worker in group.workers:
+                if worker.alive is False:
+                    continue
+                if group.dispatch is not None or worker.name not in modes:
+                    modes[worker.name] = dispatch_label(group.dispatch)
+                busy[worker.name] += worker.busy_slots
+                held[worker.name] += worker.held
+                if worker.slots is not None:
+                    slots[worker.name] = max(slots.get(worker.name, 0), worker.slots)
+
+        def placed(counts: Mapping[str, int]) -> Counter[tuple[str, ...]]:
+            summed: Counter[tuple[str, ...]] = Counter()
+            for name, count in counts.items():
+                summed[modes[name], self._placed(name)] += count
+            return summed
+
+        # From 0 on for every worker that is there: an increase can be told only from an earlier value.
+        for name, mode in modes.items():
+            started[mode, self._placed(name)] += 0
+        of = ("dispatch", "worker")
+        return [
+            _gauge("proj_worker_slots", "Tasks that the worker can work on at a time.", placed(slots), *of),
+            _gauge("proj_worker_slots_busy", "Tasks that the worker works on.", placed(busy), *of),
+            _gauge("proj_worker_tasks_held", "Tasks that the worker received and did not start.", placed(held), *of),
+            _counter("proj_tasks_started", "Tasks that the worker started.", started, *of),
+        ]
+
+    def _of_waits(self) -> list[Metric]:
+        return [
+            self._broker_waits.metric(
+                "proj_broker_wait_seconds", "Seconds between the publishing of a task and its receipt by a worker."
+            ),
+            self._held_waits.metric(
+                "proj_held_wait_seconds", "Seconds between the receipt of a task by a worker and its start."
+            ),
+            self._avoidable_waits.metric(
+                "proj_avoidable_wait_seconds",
+                "Seconds that a task was held while another worker of the same queue had a free slot.",
+            ),
+        ]
+
+    def _of_events(self, readings: Readings) -> list[Metric]:
+        events = readings.events
+        # From 0 on, as above.
+        lost: Counter[tuple[str, ...]] = Counter({(OTHER,): 0})
+        for group in readings.groups:
+            for worker in group.workers:
+                if worker.alive is not False:
+                    lost[self._placed(worker.name),] += 0
+        for row in events.lost_by_worker:
+            lost[self._placed(row.worker),] += row.lost
+        lost[OTHER,] += max(0, events.lost - sum(lost.values()))
+        return [
+            _counter("proj_events_heard", "Events of tasks and workers that were heard.", {(): events.heard}),
+            _counter(
+                "proj_events_refused", "Events that were refused because they are malformed.", {(): events.refused}
+            ),
+            _counter(
+                "proj_events_dropped", "Events that were heard and given up for lack of time.", {(): events.dropped}
+            ),
+            _counter("proj_events_lost", "Starts that the worker counted and of which no event came.", lost, "worker"),
+        ]
+
+
+def _gauge(name: str, documentation: str, values: Mapping[tuple[str, ...], float], *labels: str) -> Metric:
+    metric = GaugeMetricFamily(name, documentation, labels=labels)
+    for key, value in values.items():
+        metric.add_metric(key, value)
+    return metric
+
+
+def _counter(name: str, documentation: str, values: Mapping[tuple[str, ...], float], *labels: str) -> Metric:
+    """A counter; `_total` is added to its name."""
+    metric = CounterMetricFamily(name, documentation, labels=labels)
+    for key, value in values.items():
+        metric.add_metric(key, value)
+    return metric

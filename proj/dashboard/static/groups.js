@@ -1,0 +1,113 @@
+// The workers of each queue that dispatch alike, a card each, side by side.
+
+const { make, seconds } = ProjReport;
+
+const count = (number) => number.toLocaleString("en");
+const NOT_KNOWN = "–";
+
+export function shownGroups(data) {
+  const drawn = new Map(data.report ? data.report.runs.map((run) => [run.name, run]) : []);
+  const times = [...drawn.values()].flatMap(({ figures }) => [figures.makespan_s, figures.ideal_s]);
+  const longest = times.reduce((one, other) => Math.max(one, other), 0);
+  return make("section", { "data-key": "groups", "aria-label": "Dispatch modes side by side" },
+    make("div", { class: "dispatch-groups" }, ...data.groups.map((group) => {
+      const run = drawn.get(group.name);
+      return card(group, run, longest, goesOn(data, group));
+    })),
+    data.groups.length ? meaning() : null);
+}
+
+// A mode that is done may stand beside one that is not.
+function goesOn({ open, queues }, { queue, busy_slots: busy, held }) {
+  const waiting = queues.find((one) => one.queue === queue);
+  return open && busy + held + (waiting ? waiting.events.ready : 0) > 0;
+}
+
+function card(group, run, longest, open) {
+  return make("article", { class: "metric-card dispatch-group", "data-key": group.name },
+    make("header", {},
+      make("h2", {}, group.dispatch || "mode not known"),
+      make("p", { class: "dispatch-queue" }, group.queue || "queue not known")),
+    run ? makespan(run.figures, longest, open) : make("p", { class: "dispatch-under" }, "No attempt in this run."),
+    make("div", { class: "dispatch-facts" },
+      facts([
+        ["slots in use", `${count(group.busy_slots)} of ${group.slots ? count(group.slots) : "?"}`],
+        ["held", count(group.held)],
+        ["tasks", count(group.tasks)],
+        ["busy time", seconds(group.busy_s)],
+        ["avoidable wait", run ? seconds(run.figures.avoidable_wait_s) : NOT_KNOWN],
+        ["Jain, busy time", run ? run.figures.jain_busy.toFixed(3) : NOT_KNOWN],
+        ["Jain, counts", run ? run.figures.jain_counts.toFixed(3) : NOT_KNOWN],
+      ]),
+      waits(run)),
+    workers(group));
+}
+
+function makespan(figures, longest, open) {
+  const filled = make("div", { class: "filled" });
+  filled.style.width = `${longest ? 100 * figures.makespan_s / longest : 0}%`;
+  const ideal = make("div", { class: "ideal" });
+  ideal.style.left = `${longest ? 100 * figures.ideal_s / longest : 0}%`;
+  return make("div", { class: "dispatch-makespan" },
+    make("p", { class: "metric-label" }, open ? "Makespan so far" : "Makespan"),
+    make("p", { class: "metric-value" }, seconds(figures.makespan_s)),
+    make("p", { class: "dispatch-under" },
+      make("strong", {}, `${figures.ratio.toFixed(2)} times`),
+      ` the ideal of ${seconds(figures.ideal_s)}${open ? ", of the work so far" : ""}`),
+    make("div", { class: "dispatch-meter", "aria-hidden": "true" }, filled, ideal));
+}
+
+function facts(pairs) {
+  return make("dl", {}, ...pairs.map(([name, value]) =>
+    make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+}
+
+// The value that so large a share is not above, by nearest rank; the report has 201 quantiles of what is more.
+function quantile(ordered, share) {
+  return ordered.length ? seconds(ordered[Math.max(0, Math.ceil(share * ordered.length) - 1)]) : NOT_KNOWN;
+}
+
+function waits(run) {
+  const kinds = [["in the broker", run && run.waits.broker], ["held by a worker", run && run.waits.held]];
+  const cells = ([name, times]) => [name, ...[0.5, 0.95].map((share) => quantile(times || [], share))];
+  return grid("Waits", ["wait", "median", "95th pct."], kinds.map(cells));
+}
+
+const HEARTBEATS = new Map([[true, "up"], [false, "gone"], [null, "not known"]]);
+
+function workers(group) {
+  const table = grid("Workers", ["worker", "slots in use", "held", "tasks", "busy time", "heartbeat"],
+    group.workers.map((one) => [
+      one.name,
+      `${count(one.busy_slots)} of ${one.slots === null ? "?" : count(one.slots)}`,
+      count(one.held), count(one.tasks), seconds(one.busy_s), HEARTBEATS.get(one.alive) || NOT_KNOWN,
+    ]));
+  // Focusable, so that the keyboard can scroll what is longer or wider than its place.
+  return make("div", {
+    class: "dispatch-workers", tabindex: "0", role: "region", "aria-label": `Workers: ${group.name}`,
+  }, table);
+}
+
+function grid(caption, head, rows) {
+  return make("table", { class: "dispatch-table" },
+    make("caption", {}, caption),
+    make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))),
+    make("tbody", {}, ...rows.map(([name, ...cells]) =>
+      make("tr", { "data-key": name },
+        make("th", { scope: "row" }, name),
+        ...cells.map((text) => make("td", text === "gone" ? { class: "dispatch-bad" } : {}, text))))));
+}
+
+function meaning() {
+  const words = [
+    ["makespan", "from the first publish to the last finish. The bars of all modes have one scale."],
+    ["ideal", "the least makespan that any dispatcher could reach with these slots: the line in the bar. While the " +
+      "run goes on, only the work so far is known."],
+    ["held", "received by a worker, and not started."],
+    ["avoidable wait", "time that messages were held by a busy worker while another of the queue had a free slot."],
+    ["Jain's index", "1 when all slots share alike, by count of tasks or by busy time; less when some have more."],
+  ];
+  return make("details", { class: "dispatch-meaning" },
+    make("summary", {}, "What the figures mean"),
+    facts(words));
+}

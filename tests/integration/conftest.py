@@ -1,0 +1,152 @@
+"""The dashboard, served in this process without a broker, as its browser and its event receiver meet it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import flower.options
+import flower.urls
+import pytest
+from celery import Celery
+from tornado.netutil import bind_sockets
+
+from proj.dashboard import application
+from proj.dashboard.application import Dashboard
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+
+@dataclass
+class Listener:
+    """In the place of the analyst: what it was given."""
+
+    heard: list[Any] = field(default_factory=list)
+    refused: int = 0
+
+    def hear(self, event: Any) -> None:
+        self.heard.append(event)
+
+    def refuse(self) -> None:
+        self.refused += 1
+
+    def snapshot(self, run: str | None = None) -> bytes:
+        return json.dumps({"run": run, "heard": len(self.heard)}).encode()
+
+
+class Answer(NamedTuple):
+    """What a browser gets."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        def refuse(text: str) -> None:
+            raise ValueError(f"{text} is no JSON that a browser reads")
+
+        return json.loads(self.text, parse_constant=refuse)
+
+
+class Site:
+    """A dashboard that is served."""
+
+    def __init__(self, application: Dashboard, port: int, listener: Listener) -> None:
+        self.application = application
+        self.port = port
+        self.listener = listener
+
+    def ask(self, path: str, method: str = "GET", *, host: str | None = "", **headers: str) -> Answer:
+        """Ask for a path; under another host's name, or None for a request without one."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        if host is None:
+            connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined] # noqa: SLF001 1.1 must have one
+        connection.putrequest(method, path, skip_host=True)
+        if host is not None:
+            connection.putheader("Host", host or f"127.0.0.1:{self.port}")
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value.encode())
+        connection.endheaders()
+        response = connection.getresponse()
+        answer = Answer(response.status, response.headers, response.read().decode())
+        connection.close()
+        return answer
+
+    def hear(self, *events: Any) -> None:
+        """Give events to what Flower's receiver would call, and wait until its state has them."""
+        for event in events:
+            self.application.events.on_event(event)
+        done = threading.Event()
+        self.application.io_loop.add_callback(done.set)
+        assert done.wait(20)
+
+    def answer(self, worker: Any, method: str, response: Any) -> None:
+        """Have a worker answer to an inspection."""
+        done = threading.Event()
+        self.application.io_loop.add_callback(self.application.inspector._on_update, worker, method, response)  # noqa: SLF001 what Flower calls
+        self.application.io_loop.add_callback(done.set)
+        assert done.wait(20)
+
+
+class Serve(Protocol):
+    """Serves a dashboard with options, in a block."""
+
+    def __call__(self, **options: Any) -> AbstractContextManager[Site]: ...
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Start the dashboard's application on a free port; its analyst only notes what it is given."""
+
+    @contextmanager
+    def serve(**changed: Any) -> Iterator[Site]:
+        options = flower.options.default_options
+        for name, value in {"address": "127.0.0.1", "port": 0, "read_only": True, **changed}.items():
+            monkeypatch.setitem(options.__dict__["_options"][name.replace("_", "-")].__dict__, "_value", value)
+        listener = Listener()
+        monkeypatch.setattr(application, "Analyst", lambda *_, **__: listener)
+        sockets: list[socket.socket] = []
+        monkeypatch.setattr(
+            "flower.app.bind_sockets", lambda *words, **more: sockets.extend(bind_sockets(*words, **more)) or sockets
+        )
+        ready, ended, started = threading.Event(), asyncio.Event(), []
+
+        async def run() -> None:
+            dashboard = Dashboard(
+                options=options, capp=Celery("theirs", broker="amqp://nobody@127.0.0.1:1//"), **settings
+            )
+            # No worker is there to be asked.
+            nothing = dashboard.io_loop.asyncio_loop.create_future()
+            nothing.set_result(None)
+            dashboard.update_workers = lambda **_: nothing
+            started.extend([dashboard, dashboard.start_http_server(), asyncio.get_running_loop()])
+            ready.set()
+            await ended.wait()
+            dashboard.executor.shutdown()
+            for listening in sockets:
+                dashboard.io_loop.remove_handler(listening)
+                listening.close()
+
+        settings = {**flower.urls.settings, "oauth": {"key": "k", "secret": "s", "redirect_uri": "u"}}
+        if options.url_prefix:
+            settings["login_url"] = f"/{options.url_prefix}/login"
+            settings["static_url_prefix"] = f"/{options.url_prefix}/static/"
+        thread = threading.Thread(target=lambda: asyncio.run(run()), name="dashboard")
+        thread.start()
+        assert ready.wait(20)
+        try:
+            yield Site(started[0], started[1], listener)
+        finally:
+            started[2].call_soon_threadsafe(ended.set)
+            thread.join(20)
+
+    return serve

@@ -1,0 +1,218 @@
+"""The analyst, on a real broker."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery
+from celery.events.event import get_exchange
+from kombu import Connection
+
+from proj.celery import app as ours
+from proj.dashboard.analyst import Analyst, Settings
+from proj.errors import UnreadableJournal
+from proj.journal.listener import Listener
+from proj.journal.recorder import Recorder
+from proj.lab.deadline import wait_until
+from proj.lab.mark import mark_began, mark_ended
+from proj.lab.worker import Worker
+from proj.tasks import work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+TIMEOUT_S = 30
+MODES = ("fair", "round-robin")
+
+
+class Bus(Listener):
+    """Gives everything that is heard to an analyst."""
+
+    def __init__(self, app: Celery, analyst: Analyst) -> None:
+        super().__init__(app, app.connection_for_read())
+        self.attempts.take = analyst.hear  # type: ignore[method-assign] # the listener's own door
+
+
+@pytest.fixture
+def app(broker: Broker, vhost: str) -> Celery:
+    return Celery("theirs", broker=broker.url(vhost), set_as_current=False)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def workers(guard: Guard, broker: Broker, vhost: str) -> Iterator[list[Worker]]:
+    """One worker of each mode, with one slot, on one queue."""
+    started = [
+        Worker(
+            f"{mode}@{vhost}",
+            guard=guard,
+            broker_url=broker.url(vhost),
+            queue="mixed",
+            dispatch=mode,
+            slots=1,
+            dot_seconds=0.05,
+        )
+        for mode in MODES
+    ]
+    for worker in started:
+        worker.start()
+    yield started
+    for worker in started:
+        worker.kill()
+
+
+def shown(analyst: Analyst, run: str | None = None) -> dict[str, Any]:
+    return json.loads(analyst.snapshot(run))
+
+
+def settings(broker: Broker, **more: Any) -> Settings:
+    return Settings(broker_api=broker.management_url, **more)
+
+
+def publish(url: str, task_id: str, kind: str = "received", **more: object) -> None:
+    """Send an event as workers do."""
+    event = {"type": f"task-{kind}", "uuid": task_id, "timestamp": time.time(), "hostname": "w@h", **more}
+    with Connection(url) as connection:
+        producer = connection.Producer(exchange=get_exchange(connection))
+        producer.publish([event], routing_key="task.multi", delivery_mode=1, serializer="json")
+
+
+def tasks(document: dict[str, Any]) -> int:
+    return sum(run["figures"]["tasks"] for run in document["report"]["runs"]) if document["report"] else 0
+
+
+def is_settled(document: dict[str, Any], finished: int) -> bool:
+    return not document["open"] and sum(group["tasks"] for group in document["groups"]) == finished
+
+
+@pytest.mark.usefixtures("workers")
+def test_two_modes_on_one_queue_stand_side_by_side_while_they_run(broker: Broker, vhost: str, app: Celery) -> None:
+    """By the mode that each worker reports, with the broker's windows, in the run that was marked."""
+    with Analyst(app, settings(broker)) as analyst, Bus(app, analyst):
+        wait_until(
+            lambda: {one.dispatch for one in analyst._hearing.scene.crew.records(time.time())} == {*MODES},  # noqa: SLF001 no other sign of it yet
+            what="the workers to answer",
+            timeout_s=TIMEOUT_S,
+        )
+        with ours.connection_for_write(broker.url(vhost)) as connection, ours.amqp.Producer(connection) as producer:
+            mark_began(ours, connection, run="compared", queues=["mixed"])
+            for message in ["heavy" + 20 * ".", "light."] * 4:
+                work.apply_async((message,), queue="mixed", producer=producer, ignore_result=True)
+            wait_until(
+                lambda: (now := shown(analyst))["open"] and any(group["held"] for group in now["groups"]),
+                what="the run on the page while it runs",
+                timeout_s=TIMEOUT_S,
+            )
+            live = shown(analyst)
+            wait_until(lambda: is_settled(shown(analyst), 8), what="the end of the run", timeout_s=TIMEOUT_S)
+            mark_ended(ours, connection, run="compared", queues=["mixed"])
+        wait_until(lambda: _agrees(shown(analyst)), what="the broker to agree", timeout_s=TIMEOUT_S)
+        done = shown(analyst)
+        readings = analyst.readings()
+
+    assert live["report"]["live"] is True
+    assert [group["name"] for group in live["groups"]] == ["mixed · fair", "mixed · round-robin"]
+    assert [(run["name"], run["marked"], run["ended"] is None) for run in done["runs"]] == [("compared", True, False)]
+    assert [(one["slots"], one["workers"][0]["alive"]) for one in done["groups"]] == [(1, True), (1, True)]
+    assert [run["name"] for run in done["report"]["runs"]] == [group["name"] for group in done["groups"]]
+    (queue,) = (queue for queue in done["queues"] if queue["queue"] == "mixed")
+    assert sorted(window["window"] for window in queue["broker"]["windows"]) == [0, 1]
+    assert (queue["type"], queue["broker"]["consumers"], queue["events"]["ready"]) == ("quorum", 2, 0)
+    assert (done["events"]["lost"], done["notes"]) == (0, [])
+    assert {group.name for group in readings.groups} == {"mixed · fair", "mixed · round-robin"}
+
+
+def _agrees(document: dict[str, Any]) -> bool:
+    (queue,) = (queue for queue in document["queues"] if queue["queue"] == "mixed")
+    return queue["broker"] is not None and len(queue["broker"]["windows"]) == 2 and queue["explanation"] is None
+
+
+def test_event_is_on_a_watched_page_within_a_second(broker: Broker, vhost: str, app: Celery) -> None:
+    """From the moment at which it was published."""
+    with Analyst(app, settings(broker)) as analyst, Bus(app, analyst):
+        took_s = []
+        for number in range(3):
+            shown(analyst)
+            began = time.monotonic()
+            publish(broker.url(vhost), f"t{number}")
+            wait_until(lambda: tasks(shown(analyst)) == number + 1, what="the event", timeout_s=TIMEOUT_S)  # noqa: B023 used at once
+            took_s.append(time.monotonic() - began)
+
+    assert min(took_s) < 1.0
+
+
+def test_history_goes_on_after_a_restart_with_its_journal(broker: Broker, vhost: str, app: Celery, path: Path) -> None:
+    """The run that was on the page is there again, its tasks go on, and what was missed meanwhile is told."""
+    kept = settings(broker, journal=path)
+    with Analyst(app, kept) as analyst, Bus(app, analyst):
+        publish(broker.url(vhost), "before", "sent", hostname="p", queue="q")
+        publish(broker.url(vhost), "before")
+        wait_until(lambda: tasks(shown(analyst)) == 1, what="the event", timeout_s=TIMEOUT_S)
+        before = shown(analyst)
+    with Analyst(app, kept) as analyst, Bus(app, analyst):
+        wait_until(lambda: tasks(shown(analyst)) == 1, what="the history", timeout_s=TIMEOUT_S)
+        publish(broker.url(vhost), "before", "started")
+        wait_until(lambda: shown(analyst)["groups"][0]["busy_slots"] == 1, what="the start", timeout_s=TIMEOUT_S)
+        after = shown(analyst)
+
+    assert (after["journal"], after["source"], after["run"]) == ("journal.sqlite", "live", before["run"])
+    assert after["generation"] != before["generation"]
+    assert any("The dashboard was not running." in note for note in after["report"]["notes"])
+
+
+def test_recorded_journal_is_followed_while_it_is_recorded(broker: Broker, vhost: str, app: Celery, path: Path) -> None:
+    """And is not written; nobody else may write it meanwhile, either."""
+    with Recorder(app, path, run="recorded", broker_api=broker.management_url):
+        with pytest.raises(UnreadableJournal, match="another process writes it"):
+            Analyst(app, settings(broker, journal=path)).start()
+        with Analyst(app, Settings(recorded=path)) as analyst:
+            for number in range(3):
+                publish(broker.url(vhost), f"t{number}")
+                wait_until(lambda: tasks(shown(analyst)) == number + 1, what="the event", timeout_s=TIMEOUT_S)  # noqa: B023 used at once
+            followed = shown(analyst)
+
+    assert (followed["source"], followed["journal"], followed["open"]) == ("journal", "journal.sqlite", True)
+    assert [(run["name"], run["attempts"]) for run in followed["runs"]] == [("recorded", 3)]
+
+
+def test_recorded_journal_stands_still_when_nobody_records_it(
+    app: Celery, broker: Broker, vhost: str, path: Path
+) -> None:
+    """Tasks of which nobody told an end do not run on for ever."""
+    with Recorder(app, path, run="recorded", broker_api=broker.management_url):
+        publish(broker.url(vhost), "t")
+        publish(broker.url(vhost), "t", "started")
+    with Analyst(app, Settings(recorded=path)) as analyst:
+        wait_until(lambda: tasks(shown(analyst)) == 1, what="the journal", timeout_s=TIMEOUT_S)
+        still = shown(analyst)
+
+    assert (still["open"], "live" in still["report"]) == (False, False)
+
+
+def test_analyst_starts_without_a_broker_and_asks_it_when_it_is_there(broker: Broker, vhost: str) -> None:
+    """A monitor is most wanted when something is broken; here, the broker does not let it in at first."""
+    broker.remove_vhost(vhost)
+    app = Celery("theirs", broker=broker.url(vhost), set_as_current=False)
+    with Analyst(app, settings(broker)) as analyst:
+        wait_until(lambda: shown(analyst)["notes"], what="a note", timeout_s=TIMEOUT_S)
+        analyst.hear({"type": "task-sent", "uuid": "t", "timestamp": time.time(), "hostname": "p", "queue": "q"})
+        broker.add_vhost(vhost)
+        with app.connection_for_write() as connection:
+            connection.default_channel.queue_declare("q", durable=True, auto_delete=False)
+        wait_until(
+            lambda: any(queue["broker"] is not None for queue in shown(analyst)["queues"]),
+            what="the broker's count",
+            timeout_s=TIMEOUT_S,
+        )
+        wait_until(lambda: not shown(analyst)["notes"], what="the note to go", timeout_s=TIMEOUT_S)

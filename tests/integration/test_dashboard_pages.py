@@ -1,0 +1,173 @@
+"""The dashboard's addresses: who is let in, under which name, and what a browser is told to refuse."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import Serve
+
+OURS = ("/dispatch", "/dispatch/data", "/dispatch/data?run=x", "/dispatch/assets/report.js")
+FLOWERS = ("/", "/workers", "/tasks")
+OPEN = ("/metrics", "/healthcheck", "/static/css/flower.css")
+#: The addresses that change something, and need no more than a name.
+CHANGES = ("/api/worker/shutdown/any", "/api/task/send-task/any", "/api/task/revoke/any")
+
+
+def basic(credentials: bytes) -> str:
+    return f"Basic {b64encode(credentials).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("options", "headers", "ours", "changes"),
+    [
+        ({}, {}, 200, 401),
+        ({"basic_auth": ["user:secret"]}, {}, 401, 401),
+        ({"basic_auth": ["user:secret"]}, {"Authorization": basic(b"user:wrong")}, 401, 401),
+        ({"basic_auth": ["user:secret"]}, {"Authorization": "Basic ???"}, 401, 401),
+        ({"basic_auth": ["user:secret"]}, {"Authorization": basic("üser:secret".encode())}, 401, 401),
+        ({"basic_auth": ["user:secret"]}, {"Authorization": basic(b"\xff\xfe:secret")}, 401, 401),
+        ({"basic_auth": ["user:secret"]}, {"Authorization": basic(b"user:secret")}, 200, 403),
+        ({"auth": ".*@example.com"}, {}, 302, 403),
+        ({"auth": ".*@example.com"}, {"Authorization": basic(b"user:secret")}, 302, 403),
+    ],
+    ids=["none", "basic", "wrong", "malformed", "not ASCII", "not UTF-8", "right", "OAuth", "OAuth with basic"],
+)
+def test_page_its_data_and_its_assets_are_where_flowers_authentication_is(
+    serve: Serve, options: dict[str, Any], headers: dict[str, str], ours: int, changes: int
+) -> None:
+    """Who may not see Flower's pages sees nothing of ours, and who may can change nothing."""
+    with serve(**options) as site:
+        assert {path: site.ask(path, **headers).status for path in OURS} == dict.fromkeys(OURS, ours)
+        assert {path: site.ask(path, **headers).status for path in FLOWERS} == dict.fromkeys(FLOWERS, ours)
+        assert {path: site.ask(path, **headers).status for path in OPEN} == dict.fromkeys(OPEN, 200)
+        assert {path: site.ask(path, "POST", **headers).status for path in CHANGES} == dict.fromkeys(CHANGES, changes)
+
+
+def test_page_and_tab_follow_the_prefix(serve: Serve) -> None:
+    """Behind a proxy all addresses have the prefix, and none is without it."""
+    with serve(url_prefix="mon", basic_auth=["user:secret"]) as site:
+        allowed = {"Authorization": basic(b"user:secret")}
+
+        assert [site.ask(f"/mon{path}", **allowed).status for path in OURS] == [200] * len(OURS)
+        assert [site.ask(f"/mon{path}").status for path in OURS] == [401] * len(OURS)
+        assert [site.ask(path, **allowed).status for path in OURS] == [404] * len(OURS)
+        assert 'href="/mon/dispatch"' in site.ask("/mon/tasks", **allowed).text
+
+
+@pytest.mark.parametrize("page", ["/", "/workers", "/tasks", "/nowhere", "/dispatch"])
+def test_tab_is_on_every_page(serve: Serve, page: str) -> None:
+    """Dispatch is one click away from anywhere in Flower, and marked on its own page."""
+    with serve() as site:
+        text = site.ask(page).text
+
+    assert text.count('href="/dispatch"') == 1
+    assert text.count('aria-current="page"') == (0 if page == "/nowhere" else 1)
+    assert text.index("Broker</a>") < text.index("Dispatch</a>") < text.index('aria-label="Select theme"')
+
+
+def test_page_is_titled_as_flowers_are(serve: Serve) -> None:
+    """A browser's tab says which page of what it is."""
+    with serve() as site:
+        assert "<title>Dispatch · Flower</title>" in site.ask("/dispatch").text
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "status"),
+    [
+        ("localhost", {}, 200),
+        ("LOCALHOST.:5555", {}, 200),
+        ("[::1]:5555", {}, 200),
+        ("127.0.0.1:1", {}, 200),
+        ("evil.example", {}, 421),
+        ("127.0.0.1.evil.example", {}, 421),
+        ("evil.example", {"allowed_hosts": ["flower", "other.example"]}, 421),
+        ("flower:5555", {"allowed_hosts": ["flower", "other.example"]}, 200),
+        ("evil.example", {"allowed_hosts": ["*"]}, 200),
+        (None, {}, 421),
+        (None, {"allowed_hosts": ["*"]}, 200),
+    ],
+)
+def test_every_address_answers_under_known_names_only(
+    serve: Serve, host: str | None, options: dict[str, Any], status: int
+) -> None:
+    """A web page whose name was turned to our address (DNS rebinding) reads nothing: not Flower's pages either."""
+    paths = (*OURS, *FLOWERS, *OPEN)
+    with serve(**options) as site:
+        answers = {path: site.ask(path, host=host) for path in paths}
+
+    assert {path: answer.status for path, answer in answers.items()} == dict.fromkeys(paths, status)
+    if status == 421:
+        assert all("--allowed_hosts=" in answer.text and "<" not in answer.text for answer in answers.values())
+
+
+def test_other_name_is_refused_before_its_credentials_are_asked_for(serve: Serve) -> None:
+    """So that no browser offers to send a password there."""
+    with serve(basic_auth=["user:secret"]) as site:
+        answer = site.ask("/dispatch", host="evil.example")
+
+    assert answer.status == 421
+    assert "WWW-Authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/dispatch", "/dispatch/data", "/dispatch/assets/report.js"])
+def test_page_can_be_read_and_nothing_else(serve: Serve, path: str, method: str) -> None:
+    """There is no address of ours that changes anything."""
+    with serve() as site:
+        answer = site.ask(path, method)
+
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+        head = site.ask(path, "HEAD")
+        assert (head.status, head.text) == (200, "")
+        assert head.headers["Content-Type"] == site.ask(path).headers["Content-Type"]
+
+
+def test_browser_is_told_what_the_page_may_do(serve: Serve) -> None:
+    """Scripts, styles and data come from the page's own host, and no page of any other frames one of ours."""
+    with serve() as site:
+        ours = [site.ask(path).headers for path in OURS]
+        flowers = [site.ask(path).headers for path in (*FLOWERS, *OPEN, "/nowhere")]
+
+    for headers in ours:
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+    for headers in flowers:
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert {(headers["X-Frame-Options"], headers["X-Content-Type-Options"]) for headers in (*ours, *flowers[:3])} == {
+        ("DENY", "nosniff")
+    }
+
+
+def test_data_is_fresh_json_of_the_run_that_was_asked_for(serve: Serve) -> None:
+    """The run's name reaches the analyst as it was typed, and nothing keeps the answer."""
+    with serve() as site:
+        answer = site.ask("/dispatch/data?run=%22a%26b%22%20%C3%BC")
+
+    assert answer.json["run"] == '"a&b" ü'
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in answer.headers
+
+
+@pytest.mark.parametrize("name", ["report.js", "report.css", "dispatch.js", "dispatch.css"])
+def test_asset_is_loaded_once(serve: Serve, name: str) -> None:
+    """A browser that has it is not sent it again."""
+    with serve() as site:
+        first = site.ask(f"/dispatch/assets/{name}")
+        again = site.ask(f"/dispatch/assets/{name}", If_None_Match=first.headers["ETag"])
+
+    assert (first.status, again.status, again.text) == (200, 304, "")
+    assert first.headers["Content-Type"].startswith("text/javascript" if name.endswith(".js") else "text/css")
+
+
+@pytest.mark.parametrize("name", ["", "..", "%2e%2e%2fhosts.py", "../hosts.py", "..%2F..%2Ferrors.py", "%00", "x.js"])
+def test_only_assets_are_served_as_assets(serve: Serve, name: str) -> None:
+    """There is no way from the assets to another file."""
+    with serve() as site:
+        assert site.ask(f"/dispatch/assets/{name}").status == 404

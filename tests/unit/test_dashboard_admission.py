@@ -1,0 +1,216 @@
+"""Which events are let in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proj.dashboard.admission import LONGEST_TEXT, MOST_TASKS, MOST_TYPES, SILENCE_S, Door, admitted
+
+HEARTBEAT = {
+    "type": "worker-heartbeat",
+    "hostname": "w@h",
+    "pid": 1,
+    "clock": 5,
+    "utcoffset": -2,
+    "timestamp": 1000.5,
+    "local_received": 1000.6,
+    "freq": 2.0,
+    "active": 0,
+    "processed": 3,
+    "loadavg": [0.5, 0.25, 0],
+    "sw_ident": "py-celery",
+    "sw_ver": "5.7.0",
+    "sw_sys": "Linux",
+}
+SUCCEEDED = {
+    "type": "task-succeeded",
+    "uuid": "t",
+    "hostname": "w@h",
+    "pid": 1,
+    "clock": 5,
+    "utcoffset": 0,
+    "timestamp": 1000.5,
+    "local_received": 1000.6,
+    "runtime": 0.25,
+    "result": "'ü'",
+}
+RECEIVED = {
+    "type": "task-received",
+    "uuid": "t",
+    "hostname": "w@h",
+    "pid": 1,
+    "clock": 5,
+    "utcoffset": 0,
+    "timestamp": 1000.5,
+    "local_received": 1000.6,
+    "name": "app.task",
+    "args": "()",
+    "kwargs": "{}",
+    "retries": 0,
+    "eta": None,
+    "expires": None,
+    "root_id": "t",
+    "parent_id": None,
+}
+MARK = {
+    "type": "dispatch-run",
+    "hostname": "lab@h",
+    "pid": 1,
+    "clock": 5,
+    "utcoffset": 0,
+    "timestamp": 1000.5,
+    "local_received": 1000.6,
+    "run": "fair-1",
+    "state": "began",
+    "queues": ["a"],
+}
+
+
+@pytest.mark.parametrize("event", [HEARTBEAT, SUCCEEDED, RECEIVED], ids=lambda event: event["type"])
+def test_event_of_celery_is_admitted_with_all_that_flower_knows(event: dict[str, Any]) -> None:
+    """Nothing is lost but the offset of the time zone, with which Celery would spoil the timestamp."""
+    expected = {name: value for name, value in event.items() if name != "utcoffset" and value is not None}
+
+    assert admitted(event) == expected
+
+
+def test_event_of_another_kind_is_admitted_without_what_it_says() -> None:
+    """Flower only counts it."""
+    fields = ("type", "hostname", "pid", "clock", "timestamp", "local_received")
+
+    assert admitted(MARK) == {name: MARK[name] for name in fields}
+
+
+@pytest.mark.parametrize("event", [HEARTBEAT, SUCCEEDED, RECEIVED], ids=lambda event: event["type"])
+def test_event_with_unknown_fields_is_admitted_without_them(event: dict[str, Any]) -> None:
+    """Celery's state would set each as an attribute of its own objects, methods included."""
+    hostile = {"heartbeats": "x", "event": "x", "state": "x", "children": 5, "__class__": "x", "worker": {}}
+
+    assert admitted({**event, **hostile}) == admitted(event)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((field, value) for field in ("type", "hostname") for value in (None, "", 5, [], {}, "x" * 256, "\ud800-x")),
+        *(("type", value) for value in ("heartbeat", "worker-", "-heartbeat", "worker")),
+        *(
+            (field, value)
+            for field in ("timestamp", "local_received", "clock")
+            for value in (None, "1", [], -1, True, float("nan"), float("inf"), 10**400)
+        ),
+        *((field, value) for field in ("active", "processed", "pid") for value in ("1", 0.5, -1, 2**53, [], {})),
+        *(("freq", value) for value in ("2", 0, -1, float("nan"), float("inf"), 1e9, [])),
+        *(("loadavg", value) for value in ("0.5", 5, [1, 2, 3, 4], ["1"], [float("nan")], {"a": 1})),
+        *(("sw_ident", value) for value in (5, [], {})),
+    ],
+)
+def test_heartbeat_with_a_field_that_cannot_be_is_refused(field: str, value: Any) -> None:
+    """An event that lies in one field is not believed in the others."""
+    assert admitted({**HEARTBEAT, field: value}) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("uuid", value) for value in (None, "", 5, [], "x" * 256, "\udfff")),
+        *(("runtime", value) for value in ("1", -1.0, float("nan"), float("inf"), 1e300, [])),
+        *(("retries", value) for value in ("1", -1, 0.5)),
+        *(("name", value) for value in ("", 5, [], "x" * 256)),
+        *(("parent_id", value) for value in ("", 5, {})),
+        *(("args", value) for value in (5, [1], {"a": 1})),
+        *(("eta", value) for value in (5, [1])),
+    ],
+)
+def test_task_event_with_a_field_that_cannot_be_is_refused(field: str, value: Any) -> None:
+    """The same holds for tasks."""
+    assert admitted({**RECEIVED, field: value}) is None
+
+
+def test_text_that_is_only_shown_is_cut_and_mended() -> None:
+    """A long argument is no lie, and half a character becomes a question mark."""
+    event = admitted({**RECEIVED, "args": "x" * 100_000, "kwargs": "{'a': '\ud800'}"})
+
+    assert event is not None
+    assert event["args"] == "x" * LONGEST_TEXT
+    assert event["kwargs"] == "{'a': '?'}"
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+FIELDS = st.sampled_from(sorted({*HEARTBEAT, *RECEIVED, *SUCCEEDED}))
+
+
+@given(changes=st.dictionaries(FIELDS, VALUES, max_size=4), worker=st.booleans())
+def test_whatever_is_admitted_is_what_flower_can_show(changes: dict[str, Any], *, worker: bool) -> None:
+    """It is JSON that a browser reads, in UTF-8, with texts, numbers and nothing else where Flower computes."""
+    event = admitted({**(HEARTBEAT if worker else RECEIVED), **changes})
+
+    if event is not None:
+        json.dumps(event, allow_nan=False, ensure_ascii=False).encode()
+        assert {type(event[name]) for name in ("type", "hostname")} == {str}
+        assert {type(event[name]) for name in ("timestamp", "clock")} <= {int, float}
+
+
+@given(VALUES)
+def test_whatever_is_no_event_is_refused(value: Any) -> None:
+    """It never raises."""
+    assert admitted(value) is None
+
+
+class Forgotten(list[set[str]]):
+    """What was forgotten, in order."""
+
+    def __call__(self, names: set[str]) -> None:
+        self.append(names)
+
+
+def heartbeat(sender: str) -> dict[str, Any]:
+    return {**HEARTBEAT, "hostname": sender}
+
+
+def test_door_lets_no_more_senders_in_than_it_may() -> None:
+    """Those that were there stay."""
+    forgotten = Forgotten()
+    door = Door(senders=2, forget=forgotten)
+
+    assert [bool(door.admit(heartbeat(name), now=1.0)) for name in ("a", "b", "c", "a", "b", "d")] == [
+        *(True, True, False),
+        *(True, True, False),
+    ]
+    assert forgotten == []
+
+
+def test_door_gives_the_place_of_a_silent_sender_to_a_new_one() -> None:
+    """Whoever was heard lately keeps it."""
+    forgotten = Forgotten()
+    door = Door(senders=2, forget=forgotten)
+    for name, now in (("a", 1.0), ("b", 1.0), ("b", SILENCE_S)):
+        door.admit(heartbeat(name), now=now)
+
+    assert door.admit(heartbeat("c"), now=SILENCE_S + 2)
+    assert forgotten == [{"a"}]
+    assert door.admit(heartbeat("b"), now=SILENCE_S + 2)
+
+
+def test_door_knows_so_many_names_of_tasks_and_types_of_events() -> None:
+    """Flower keeps a series for each, and forgets none; known ones go on passing."""
+    door = Door(senders=10, forget=Forgotten())
+    tasks = [door.admit({**RECEIVED, "name": f"task-{number}"}) for number in range(MOST_TASKS + 10)]
+    types = [door.admit({**MARK, "type": f"my-{number}"}) for number in range(MOST_TYPES + 10)]
+
+    assert sum(map(bool, tasks)) == MOST_TASKS
+    assert sum(map(bool, types)) == MOST_TYPES
+    assert door.admit({**RECEIVED, "name": "task-1"})
+    assert door.admit({**MARK, "type": "my-1"})
+    assert door.admit(HEARTBEAT)

@@ -1,0 +1,88 @@
+"""The journal that the dashboard fills, and from which it goes on."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery
+
+from proj.dashboard.analyst import Analyst, Settings
+from proj.dashboard.archive import Archive
+from proj.journal.store import open_journal
+from proj.lab.deadline import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+def watching(path: Path, **more: Any) -> Analyst:
+    app = Celery("theirs", broker="amqp://nobody@127.0.0.1:1//", set_as_current=False)
+    return Analyst(app, Settings(**{"journal": path, **more}))
+
+
+def task(kind: str, task_id: str) -> dict[str, Any]:
+    return {"type": f"task-{kind}", "uuid": task_id, "timestamp": time.time(), "hostname": "w@h", "args": "('kept',)"}
+
+
+def marked(state: str) -> dict[str, Any]:
+    return {"type": "dispatch-run", "run": "compared", "state": state, "queues": ["q"]}
+
+
+def shown(analyst: Analyst) -> dict[str, Any]:
+    return json.loads(analyst.snapshot())
+
+
+def test_marked_run_goes_on_after_a_restart_and_is_a_run_of_the_journal(path: Path) -> None:
+    """Until its end is told; tasks of other queues, and those after it, are not of it."""
+    with watching(path) as analyst:
+        analyst.hear(marked("began"))
+        analyst.hear({**task("sent", "a"), "queue": "q"})
+        wait_until(lambda: shown(analyst)["run"] == "compared", what="the run", timeout_s=10)
+    with watching(path) as analyst:
+        analyst.hear({**task("sent", "b"), "queue": "q"})
+        analyst.hear({**task("sent", "c"), "queue": "elsewhere"})
+        analyst.hear(marked("ended"))
+        analyst.hear({**task("sent", "d"), "queue": "q"})
+        wait_until(lambda: shown(analyst)["events"]["heard"] == 4, what="the events", timeout_s=10)
+        runs = {run["name"]: run["attempts"] for run in shown(analyst)["runs"]}
+
+    with open_journal(path) as journal:
+        assert {one.task_id: one.run for one in journal.attempts()} == {
+            "a": "compared", "b": "compared", "c": None, "d": None
+        }  # fmt: skip
+        assert [(run.name, run.ended is None) for run in journal.runs()] == [("compared", False)]
+        assert {one.arguments for one in journal.attempts()} == {"('kept',)"}
+    assert runs.pop("compared") == 2
+    assert list(runs.values()) == [2]
+
+
+def test_history_begins_with_the_latest_attempts_of_its_journal(path: Path) -> None:
+    """No more than are kept; a journal may be endless."""
+    with watching(path) as analyst:
+        for number in range(20):
+            analyst.hear(task("received", f"t{number}"))
+    with watching(path, keep=5) as analyst:
+        assert shown(analyst)["kept"] == {"attempts": 5, "of": 5}
+
+
+def test_page_goes_on_when_its_journal_cannot_be_written_any_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says so: a full disk is no reason to show nothing."""
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Archive, "write", full)
+    with watching(path) as analyst:
+        analyst.hear(task("received", "t"))
+        wait_until(lambda: shown(analyst)["report"], what="the event", timeout_s=10)
+
+        assert any("disk is full" in note for note in shown(analyst)["notes"])

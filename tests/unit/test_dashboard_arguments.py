@@ -1,0 +1,263 @@
+"""What is refused on the command line, in the environment and in flowerconfig.py, before Flower drops it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import click
+import flower.options
+import pytest
+
+from proj.dashboard.arguments import check_configuration, check_environment, checked_arguments, described
+from proj.dashboard.options import HISTORY, OWN, chosen
+from proj.errors import InvalidConfiguration, InvalidSetting, NoJournal, ProjError, UnknownSetting, UnreadableJournal
+from proj.journal.store import Writer, open_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OPTIONS: dict[str, Any] = flower.options.options.__dict__["_options"]
+#: Of the `celery` command, with whether each takes a value.
+CELERYS = {"--app": True, "-A": True, "--broker": True, "-b": True, "--quiet": False}
+
+
+def arguments(*words: str) -> Sequence[str]:
+    return checked_arguments(words, OPTIONS, CELERYS)
+
+
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        ((), ()),
+        (("--port=5556",), ("--port=5556",)),
+        (("--port", "5556"), ("--port=5556",)),
+        (("--url-prefix=mon", "--url_prefix=mon"), ("--url-prefix=mon", "--url_prefix=mon")),
+        (("--journal", "a file", "--read_only"), ("--journal=a file", "--read_only")),
+        (("--persistent=no", "--xheaders=on"), ("--persistent=false", "--xheaders=true")),
+        (("--allowed_hosts=a,b", "--dispatch_history=10"), ("--allowed_hosts=a,b", "--dispatch_history=10")),
+        (("--broker=x", "-b", "amqp://x", "--quiet", "--port=1"), ("--broker=x", "-b", "--quiet", "--port=1")),
+        (("--basic_auth=a:b=c",), ("--basic_auth=a:b=c",)),
+    ],
+)
+def test_arguments_are_taken_as_flower_and_a_person_write_them(words: Sequence[str], taken: Sequence[str]) -> None:
+    """With `=` or a space, dashes or underscores; Celery's own are left to Flower, which warns about them."""
+    assert arguments(*words) == taken
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [
+        ("--basic_auht=user:secret", "--basic_auth"),
+        ("--basic-auht=user:secret", "--basic-auth"),
+        ("--redonly", "--read_only"),
+        ("--allowed-host=x", "--allowed-hosts"),
+        ("-port=1", "--port"),
+    ],
+)
+def test_mistyped_option_is_refused_with_the_one_that_is_meant(word: str, nearest: str) -> None:
+    """Flower drops it, and starts without authentication."""
+    with pytest.raises(click.NoSuchOption) as refusal:
+        arguments("--port=1", word)
+
+    assert refusal.value.possibilities == [nearest]
+    assert "secret" not in refusal.value.format_message()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("5556",), "unexpected argument '5556'"),
+        (("--port=1", "--", "x"), "unexpected argument '--'"),
+        (("--read_only", "false"), "unexpected argument 'false'"),
+        (("--port",), "--port requires a value"),
+        (("--port", "--debug"), "--port requires a value"),
+        (("--port=abc",), "--port is 'abc'"),
+        (("--port=",), "--port is ''"),
+        (("--dispatch_history=many",), "--dispatch_history is 'many'"),
+        (("--inspect_timeout=abc",), "--inspect_timeout is 'abc', but must be a number"),
+        (("--task_runtime_metric_buckets=1,x",), "but must be numbers, with commas between"),
+        (("--read_only=flase",), "--read_only is 'flase', but must be true or false"),
+        (("--logging=loud",), "--logging is 'loud'"),
+        (("--format_task=x",), "flowerconfig.py"),
+        (("--wholly-unknown-thing=x",), "--wholly-unknown-thing"),
+    ],
+)
+def test_argument_that_flower_would_drop_or_fail_on_is_refused(words: Sequence[str], reason: str) -> None:
+    """One sentence and exit code 2, and never a traceback."""
+    with pytest.raises(click.UsageError) as refusal:
+        arguments(*words)
+
+    assert reason in refusal.value.format_message()
+    assert refusal.value.exit_code == 2
+
+
+def test_checking_an_argument_sets_nothing() -> None:
+    """Flower sets it, in its own order."""
+    before = flower.options.options.port
+
+    arguments("--port=1", "--dispatch_history=7")
+
+    assert (flower.options.options.port, flower.options.options.dispatch_history) == (before, HISTORY)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"FLOWER_PORT": "1", "FLOWER_READ_ONLY": "no", "FLOWER_BASIC_AUTH": "u:p", "HOME": "/", "FLOWERS": "x"},
+        {"FLOWER_JOURNAL": "x", "FLOWER_OPEN_JOURNAL": "x", "FLOWER_ALLOWED_HOSTS": "a,b"},
+        {"FLOWER_OAUTH2_KEY": "x", "FLOWER_OAUTH2_OKTA_BASE_URL": "x", "FLOWER_GITLAB_AUTH_ALLOWED_GROUPS": "x"},
+        {"FLOWER_SERVICE_HOST": "10.0.0.1", "FLOWER_SERVICE_PORT": "80", "FLOWER_SERVICE_PORT_HTTP": "80"},
+        {"FLOWER_PORT_80_TCP": "tcp://10.0.0.1:80", "FLOWER_PORT_80_TCP_ADDR": "10.0.0.1"},
+        {"FLOWER_WEB_PORT": "tcp://10.0.0.1:80", "FLOWER_WEB_SERVICE_HOST": "10.0.0.1"},
+    ],
+)
+def test_environment_of_flower_and_of_kubernetes_is_accepted(environment: dict[str, str]) -> None:
+    """Kubernetes names every service in the environment of every container, and so one that is called flower."""
+    check_environment(environment, OPTIONS)
+
+
+def test_mistyped_variable_is_refused_with_the_one_that_is_meant() -> None:
+    """Flower drops it, and starts without authentication; the message does not tell the password."""
+    with pytest.raises(UnknownSetting, match=r"FLOWER_BASIC_AUHT .* FLOWER_BASIC_AUTH\?") as refusal:
+        check_environment({"FLOWER_BASIC_AUHT": "user:secret"}, OPTIONS)
+
+    assert "secret" not in refusal.value.message
+    assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("FLOWER_PORT", "abc", "whole number"),
+        ("FLOWER_PORT", "", "whole number"),
+        ("FLOWER_PORT", "tcp://10.0.0.1:80", "enableServiceLinks"),
+        ("FLOWER_DISPATCH_HISTORY", "x", "whole number"),
+        ("FLOWER_READ_ONLY", "maybe", "true or false"),
+        ("FLOWER_HELP", "x", "true or false"),
+    ],
+)
+def test_variable_with_a_value_that_cannot_be_is_refused(name: str, value: str, reason: str) -> None:
+    """One sentence and exit code 2, and never a traceback."""
+    with pytest.raises((InvalidSetting, InvalidConfiguration), match=reason) as refusal:
+        check_environment({name: value}, OPTIONS)
+
+    assert name in refusal.value.message
+    assert refusal.value.exit_code == 2
+
+
+def test_mistyped_name_in_the_configuration_file_is_refused() -> None:
+    """Flower drops it there, too."""
+    with pytest.raises(UnknownSetting, match=r"basic_auht in flowerconfig.py .* basic_auth\?"):
+        check_configuration("port = 1\nbasic_auht = ['user:secret']\n", "flowerconfig.py", OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "basic_auth = ['u:p']\njournal = 'x'\nallowed_hosts: list = ['a']\n",
+        "import os\ntimezone = 'UTC'\n_port = 1\ndef format_task(task):\n    prot = 1\n    return task\n",
+        (Path(__file__).parents[2] / "flowerconfig.py").read_text(),
+    ],
+)
+def test_configuration_file_may_have_names_of_its_own(source: str) -> None:
+    """It is a program: what is not nearly an option is none of our business."""
+    check_configuration(source, "flowerconfig.py", OPTIONS)
+
+
+def test_help_has_our_options_and_flowers() -> None:
+    """A user need not look into two manuals."""
+    (_, ours), (_, flowers) = described()
+
+    assert sorted(row[0].partition("=")[0] for row in ours) == sorted(f"--{name}" for name in OWN)
+    assert {"--basic_auth=STR", "--port=INT"} <= {row[0] for row in flowers}
+    assert all(text for _, text in ours)
+
+
+def options(**changed: Any) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{
+            **dict.fromkeys(("journal", "open_journal", "basic_auth")),
+            "allowed_hosts": [],
+            "dispatch_history": 5000,
+            "address": "",
+            "port": 5555,
+            "max_tasks": 20_000,
+            "max_workers": 5000,
+            **changed,
+        }
+    )
+
+
+def test_choice_is_what_the_options_say(tmp_path: Path) -> None:
+    """A journal that is not there yet is made at once, so that its folder is known to be writable."""
+    path = tmp_path / "new.journal"
+    choice = chosen(options(journal=str(path), dispatch_history=7, allowed_hosts=["flower"]), {})
+
+    assert (choice.journal, choice.recorded, choice.history) == (path, None, 7)
+    assert "flower" in choice.hosts
+    with open_journal(path) as journal:
+        assert journal.runs() == []
+
+
+@pytest.mark.parametrize("value", ["1", "true", "YES", "on", "anything"])
+def test_unauthenticated_api_is_refused_with_the_reason(value: str) -> None:
+    """With it any web page can stop the workers through the browser of whoever visits it."""
+    with pytest.raises(InvalidSetting, match="web page") as refusal:
+        chosen(options(), {"FLOWER_UNAUTHENTICATED_API": value})
+
+    assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "No"])
+def test_unauthenticated_api_may_be_said_to_be_off(value: str) -> None:
+    """Which it is without a word."""
+    chosen(options(), {"FLOWER_UNAUTHENTICATED_API": value})
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"dispatch_history": 0}, "dispatch_history"),
+        ({"dispatch_history": -1}, "dispatch_history"),
+        ({"dispatch_history": 10**9}, "dispatch_history"),
+        ({"dispatch_history": None}, "dispatch_history"),
+        ({"port": 65_536}, "port"),
+        ({"max_tasks": 0}, "max_tasks"),
+        ({"max_workers": -1}, "max_workers"),
+        ({"journal": "a", "open_journal": "b"}, "without --journal"),
+        ({"basic_auth": ["secret"]}, "user:password"),
+        ({"basic_auth": ["üser:secret"]}, "ASCII"),
+        ({"allowed_hosts": ["http://flower"]}, "allowed_hosts"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(changed: dict[str, Any], reason: str) -> None:
+    """Wherever they were set, one sentence and exit code 2; without a password in it."""
+    with pytest.raises(ProjError, match=reason) as refusal:
+        chosen(options(**changed), {})
+
+    assert refusal.value.exit_code == 2
+    assert "secret" not in refusal.value.message
+
+
+def test_journal_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    """Before anything is served."""
+    other = tmp_path / "other"
+    other.write_text("no journal")
+    journal = tmp_path / "journal"
+    with Writer(journal):
+        pass
+
+    chosen(options(open_journal=str(journal)), {})
+    with pytest.raises(NoJournal):
+        chosen(options(open_journal=str(tmp_path / "none")), {})
+    for changed in (
+        {"open_journal": str(other)},
+        {"journal": str(other)},
+        {"journal": str(tmp_path / "no" / "folder")},
+    ):
+        with pytest.raises(UnreadableJournal):
+            chosen(options(**changed), {})
+    assert other.read_text() == "no journal"

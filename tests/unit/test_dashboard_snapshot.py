@@ -1,0 +1,224 @@
+"""The snapshot and the analyst that computes it, without a broker."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery
+
+from proj.dashboard import analyst as module
+from proj.dashboard.analyst import Analyst, Settings
+from proj.dashboard.scene import Scene
+from proj.dashboard.settling import Settling
+from proj.dashboard.snapshot import event_counts, readings, snapshot
+from proj.errors import NoJournal
+from proj.journal.attempt import Attempt
+from proj.journal.gap import Gap
+from proj.journal.worker import Worker
+from proj.lab.deadline import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from proj.dashboard.standing import Settled
+
+ORIGIN = {"generation": "g", "source": "live", "journal": None}
+NOWHERE = "amqp://nobody@127.0.0.1:1//"
+
+
+def scene_of(*attempts: Attempt, now: float = 2000.0) -> Scene:
+    scene = Scene(100)
+    scene.crew.introduce([Worker(name="w@h", slots=2, queues=("q",), dispatch="fair")], 1.0)
+    scene.load(attempts, [], now=now)
+    return scene
+
+
+def taken(scene: Scene, run: str | None = None, *, now: float = 2000.0) -> dict[str, Any]:
+    counts = event_counts(scene, heard=1, refused=2, dropped=3)
+    return json.loads(snapshot(scene, run, counts, origin=ORIGIN, now=now)[0])
+
+
+def attempt(task_id: str = "t", began: float = 1000.0, **more: Any) -> Attempt:
+    return Attempt(**{"task_id": task_id, "state": "started", "queue": "q", "worker": "w@h", "arguments": "secret",
+                      "sent": began, "received": began, "started": began + 1, **more})  # fmt: skip
+
+
+def test_snapshot_is_of_the_newest_run_unless_another_is_named() -> None:
+    """A name that is not known, too, gives the newest."""
+    scene = scene_of(attempt("old", 10.0, state="succeeded", finished=12.0), attempt("new"))
+    newest = taken(scene)
+
+    assert [run["name"] for run in newest["runs"]] == ["1970-01-01 00:16:40", "1970-01-01 00:00:10"]
+    assert (newest["run"], newest["open"]) == ("1970-01-01 00:16:40", True)
+    assert taken(scene, "1970-01-01 00:00:10")["run"] == "1970-01-01 00:00:10"
+    assert taken(scene, "no such")["run"] == newest["run"]
+
+
+def test_running_attempt_counts_up_to_now_and_stands_still_when_its_run_is_over() -> None:
+    """In the figures as in the picture."""
+    running = taken(scene_of(attempt()), now=1011.0)["report"]
+    done = scene_of(attempt(state="succeeded", finished=1005.0))
+
+    figures = running["runs"][0]["figures"]
+    assert (figures["makespan_s"], figures["ideal_s"], running["live"]) == (11.0, 10.0, True)
+    assert running["runs"][0]["groups"][0]["lanes"][0] == [[1.0, 11.0, "unfinished", "t"]]
+    assert taken(done, now=1011.0)["report"] == taken(done, now=99999.0)["report"]
+
+
+def test_snapshot_has_no_word_of_arguments() -> None:
+    """They may be anyone's secrets."""
+    assert b"secret" not in snapshot(scene_of(attempt()), None, event_counts(Scene(1), heard=0, refused=0, dropped=0),
+                                     origin=ORIGIN, now=2000.0)[0]  # fmt: skip
+
+
+def test_snapshot_says_what_is_missing() -> None:
+    """Evicted attempts, dropped events, and times in which nobody listened, if they are the run's."""
+    scene = Scene(1)
+    scene.load([attempt("a", state="succeeded", finished=1002.0), attempt("b")], [], now=1003.0)
+    scene.gaps.append(Gap(began=1000.5, ended=1000.7, events=None, reason="The dashboard was not running."))
+    scene.gaps.append(Gap(began=1.0, ended=2.0, events=None, reason="Long ago."))
+    told = taken(scene, now=1003.0)
+
+    assert told["kept"] == {"attempts": 1, "of": 2}
+    assert told["events"] == {"heard": 1, "refused": 2, "dropped": 3, "lost": 0, "lost_by_worker": []}
+    assert [note for note in told["report"]["notes"] if "missing" in note] == [
+        "Events are missing over 0.20 s: The dashboard was not running."
+    ]
+
+
+def test_readings_are_of_all_that_is_in_memory() -> None:
+    """Prometheus knows no runs."""
+    scene = scene_of(attempt("old", 10.0, state="succeeded", finished=12.0), attempt("new"))
+
+    told = readings(scene, event_counts(scene, heard=1, refused=0, dropped=0), 1003.0)
+
+    assert [(group.name, group.tasks, group.busy_slots, group.slots) for group in told.groups] == [
+        ("q · fair", 2, 1, 2)
+    ]
+    assert [(queue.queue, queue.events.unacknowledged) for queue in told.queues] == [("q", 1)]
+
+
+def test_attempt_is_settled_once_with_its_waits() -> None:
+    """Also one that the history has forgotten, without what only others could tell."""
+    scene = scene_of(attempt("kept", received=1000.5))
+    settling = Settling()
+    gone = attempt("gone", began=900.0, received=901.0, started=903.0)
+    settling.add([("kept", next(iter(scene.history))[1].attempts[0]), ("gone", gone), ("gone", gone)])
+
+    told = {one.broker_wait_s: one for one in settling.settled(scene, 2000.0)}
+
+    assert sorted(told) == [0.5, 1.0]
+    assert (told[0.5].queue, told[0.5].dispatch, told[0.5].held_s, told[0.5].avoidable_wait_s) == (
+        "q",
+        "fair",
+        0.5,
+        0.0,
+    )
+    assert (told[1.0].held_s, told[1.0].avoidable_wait_s) == (2.0, None)
+    assert settling.settled(scene, 2000.0) == []
+
+
+# --- The analyst -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def analyst() -> Iterator[Analyst]:
+    with Analyst(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(keep=100)) as analyst:
+        yield analyst
+
+
+def heard(task_id: str, kind: str = "received") -> dict[str, Any]:
+    return {"type": f"task-{kind}", "uuid": task_id, "timestamp": time.time(), "hostname": "w@h"}
+
+
+def test_nothing_is_computed_for_a_page_that_nobody_watches(analyst: Analyst, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until someone asks; then the answer is there at once, and a fresh one soon."""
+    computed = threading.Event()
+    real = module.snapshot
+    monkeypatch.setattr(module, "snapshot", lambda *words, **more: (computed.set(), real(*words, **more))[1])
+    analyst.hear(heard("t"))
+    wait_until(lambda: analyst.readings() and analyst._hearing.heard == 1, what="the event", timeout_s=10)  # noqa: SLF001 nobody asks
+
+    assert not computed.wait(1.0)
+    assert json.loads(analyst.snapshot())["format"] == "proj-dispatch"
+    wait_until(lambda: json.loads(analyst.snapshot())["report"], what="the event on the page", timeout_s=10)
+
+
+def test_events_that_are_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of filling the memory."""
+    monkeypatch.setattr(module, "MOST_WAITING", 10)
+    analyst = Analyst(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(keep=100))
+    for number in range(25):
+        analyst.hear(heard(f"t{number}"))
+    analyst.refuse()
+    with analyst:
+        wait_until(lambda: json.loads(analyst.snapshot())["report"], what="the events", timeout_s=10)
+        told = json.loads(analyst.snapshot())["events"]
+
+    assert (told["heard"], told["dropped"], told["refused"]) == (10, 15, 1)
+
+
+FORGED: list[Any] = [
+    None,
+    7,
+    {},
+    {"type": {}},
+    {"type": "dispatch-run", "run": [], "state": {}, "queues": {"q": 1}},
+    {"type": "dispatch-run", "run": "\ud800", "state": "began", "queues": ["\ud800"]},
+    {
+        "type": "task-sent",
+        "uuid": "\ud800x",
+        "timestamp": 1.0,
+        "hostname": "\ud800",
+        "queue": "\ud800",
+        "name": "\0",
+    },
+    {"type": "task-succeeded", "uuid": "x", "timestamp": 9.9e10, "hostname": "w", "runtime": 9.9e10},
+    {"type": "task-received", "uuid": "x", "timestamp": 0, "hostname": "w", "eta": "9999-12-31T23:59:59+00:00"},
+    {"type": "worker-heartbeat", "hostname": "\udfff", "timestamp": 1.0, "freq": 1e-9, "processed": 2**52},
+]
+
+
+def test_forged_event_breaks_nothing(analyst: Analyst) -> None:
+    """What comes after it is on the page."""
+    for number, event in enumerate(FORGED):
+        analyst.hear(event)
+        analyst.hear(heard(f"good-{number}"))
+    wait_until(
+        lambda: json.loads(analyst.snapshot())["events"]["heard"] == 2 * len(FORGED), what="all of them", timeout_s=10
+    )
+    told = json.loads(analyst.snapshot())
+
+    assert told["events"]["dropped"] == 0
+    kept = {task_id for task_id, _ in analyst._hearing.scene.history}  # noqa: SLF001 the ids are in no answer
+    assert {f"good-{number}" for number in range(len(FORGED))} <= kept
+    assert told["report"] is not None
+
+
+def test_observer_is_told_of_each_start_once_from_the_first_scrape_on() -> None:
+    """Before that nobody reads it."""
+    seen: list[Settled] = []
+    app = Celery("theirs", broker=NOWHERE, set_as_current=False)
+    with Analyst(app, Settings(), observer=seen.extend) as analyst:
+        analyst.readings()
+        for kind in ("received", "started", "started"):
+            analyst.hear(heard("t", kind))
+        wait_until(lambda: seen, what="the start", timeout_s=10)
+        analyst.hear(heard("u", "started"))
+        wait_until(lambda: len(seen) > 1, what="the next", timeout_s=10)
+
+    assert [one.worker for one in seen] == ["w@h", "w@h"]
+
+
+def test_recorded_journal_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
+    """In one sentence, before anything is served."""
+    analyst = Analyst(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(recorded=tmp_path / "none"))
+
+    with pytest.raises(NoJournal):
+        analyst.start()
+    analyst.stop()
