@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -38,6 +39,9 @@ FLAGS = (
 )
 #: Seconds until it must have answered.
 TIMEOUT_S = 30.0
+#: What a key is to the browser besides its name: its number, and what it types.
+KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), " ": (32, " "), "Escape": (27, ""), "End": (35, ""), "Home": (36, "")}
+SHIFT = 8
 
 
 def program() -> str:
@@ -66,21 +70,44 @@ class Tab:
         return self._loop.run_until_complete(asyncio.wait_for(self._do(method, parameters), TIMEOUT_S))
 
     def open(self, page: Path) -> None:
-        self.do("Page.navigate", url=page.as_uri())
-        wait_until(
-            lambda: self.value("document.readyState === 'complete' && location.protocol === 'file:'"),
-            what="the page",
-            timeout_s=TIMEOUT_S,
-        )
+        self.visit(page.as_uri())
+
+    def visit(self, address: str) -> None:
+        """Go there, and return when all that it loads is there."""
+        self.do("Page.navigate", url=address)
+        here = f"document.readyState === 'complete' && location.href === {json.dumps(address)}"
+        wait_until(lambda: self.value(here), what=address, timeout_s=TIMEOUT_S)
+
+    def look(self, *, width: int = 1280, scheme: str = "light", still: bool = False) -> None:
+        """Be a screen of this width, below 500 a phone's, whose owner likes this scheme, and motion or not."""
+        self.do("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
+        motion = {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"}
+        self.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}, motion])
+
+    def screenshot(self, *, whole: bool = False) -> bytes:
+        """What is seen, or the whole page, as PNG."""
+        return base64.b64decode(self.do("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
 
     def value(self, expression: str) -> Any:
         answer = self.do("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def press(self, key: str) -> None:
-        for kind in ("keyDown", "keyUp"):
-            self.do("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+    def press(self, key: str, *, shift: bool = False) -> None:
+        number, text = KEYS.get(key, (0, ""))
+        of_key = {"key": key, "code": key, "windowsVirtualKeyCode": number, "modifiers": SHIFT * shift}
+        self.do("Input.dispatchKeyEvent", type="keyDown", text=text, **of_key)
+        self.do("Input.dispatchKeyEvent", type="keyUp", **of_key)
+
+    def click(self, selector: str) -> None:
+        """Press and release the mouse in the middle of the element."""
+        place = f"document.querySelector({json.dumps(selector)})"
+        x, y = self.value(
+            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
+            f"(({place}.scrollIntoView({{block: 'center', behavior: 'instant'}}), {place}).getBoundingClientRect())"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.do("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def close(self) -> None:
         self._socket.close()

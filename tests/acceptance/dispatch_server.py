@@ -1,0 +1,131 @@
+"""Flower with the Dispatch page and without a broker: its analyst says what a test has it say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+from flower.app import Flower
+from flower.urls import settings
+from tornado.httpserver import HTTPServer
+from tornado.options import options
+from tornado.testing import bind_unused_port
+
+from proj.dashboard.handlers import routes
+from proj.dashboard.loader import TwoFolders
+from proj.lab.deadline import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.acceptance.chromium import Tab
+
+
+class Told:
+    """An analyst that says what a test has it say."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Any] = {}
+        self.asked: list[str | None] = []
+        self.age_s = 0.0
+
+    def snapshot(self, run: str | None = None) -> bytes:
+        self.asked.append(run)
+        known = [one["name"] for one in self.said["runs"]]
+        shown = run if run in known else self.said["run"]
+        return json.dumps({**self.said, "run": shown, "as_of": time.time() - self.age_s}).encode()
+
+
+class Server:
+    """Flower with the page, without a broker: only what the analyst would say is made up."""
+
+    def __init__(self) -> None:
+        self.analyst = Told()
+        self.loop = asyncio.new_event_loop()
+        self._socket, self.port = bind_unused_port(address="127.0.0.1")
+        self.http: HTTPServer | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/dispatch"
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        flower = Flower(
+            capp=Celery("theirs", set_as_current=False),
+            options=options,
+            **{**settings, "template_loader": TwoFolders(settings["template_path"])},
+        )
+        flower.add_handlers(".*", routes(self.analyst))  # type: ignore[arg-type] # only its snapshot is asked for
+        self.http = HTTPServer(flower)
+        self.http.add_socket(self._socket)
+        self.loop.run_forever()
+
+    def silence(self) -> None:
+        """Answer no more."""
+
+        async def end() -> None:
+            assert self.http is not None
+            self.http.stop()
+            await self.http.close_all_connections()
+
+        asyncio.run_coroutine_threadsafe(end(), self.loop).result(10)
+
+    def close(self) -> None:
+        self.silence()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    server = Server()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def visit(tab: Tab, url: str) -> None:
+    tab.visit(url)
+    tab.value("localStorage.removeItem('flower-theme')")
+    wait_until(lambda: tab.value("(window.projDispatch?.refreshes ?? 0) > 0"), what="the first refresh", timeout_s=20)
+
+
+def refreshed(tab: Tab, *, at_once: bool = True) -> None:
+    """Wait until the page was brought up to date: at once, as when one comes back to it, or by itself."""
+    count = tab.value("projDispatch.refreshes")
+    if at_once:
+        tab.value("void document.dispatchEvent(new Event('visibilitychange'))")
+    wait_until(lambda: tab.value("projDispatch.refreshes") > count, what="a refresh", timeout_s=20)
+
+
+def text(tab: Tab, selector: str) -> str:
+    return str(tab.value(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
+
+
+def choose(tab: Tab, run: str) -> None:
+    """Choose a run, or with no name the newest."""
+    select = "document.querySelector('#dispatch-run')"
+    tab.value(f"({select}.value = {json.dumps(run)}, void {select}.dispatchEvent(new Event('change')))")
+
+
+def drawn_in(tab: Tab) -> tuple[str, str]:
+    """Flower's theme, and in which ink the names of the first timeline are, once the next frame is drawn."""
+    theme, brightest = tab.value("""new Promise((done) => requestAnimationFrame(() => {
+        const copy = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+        copy.drawImage(document.querySelector("#dispatch-report canvas[tabindex]"), 0, 0);
+        const {data} = copy.getImageData(0, 0, 60, 30);
+        const solid = Array.from({length: data.length / 4}, (_, place) => data.subarray(4 * place, 4 * place + 4))
+            .filter((pixel) => pixel[3] > 200).map(([red]) => red);
+        done([document.documentElement.dataset.bsTheme, Math.max(...solid)]);
+    }))""")
+    return theme, "light ink" if brightest > 180 else "dark ink" if brightest < 120 else f"ink of {brightest}"

@@ -1,0 +1,58 @@
+"""The Dispatch page of a real dashboard, while real workers work."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from proj.lab.deadline import wait_until
+from proj.lab.experiment import Experiment, Plan
+from proj.lab.monitor import Monitor
+from proj.lab.workload import odd_heavy
+from tests.acceptance.chromium import browser
+from tests.acceptance.dispatch_server import text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+MODES = ("round-robin", "fair")
+
+
+def test_page_follows_a_running_comparison(guard: Guard, broker: Broker, tmp_path: Path) -> None:
+    """Real workers in two modes, real events, the real dashboard: what happens is on the page within seconds."""
+    plan = Plan(messages=odd_heavy(8), dot_seconds=0.05)
+    monitor = Monitor(guard, broker_url=broker.url(), management_url=broker.management_url)
+    with browser(tmp_path) as tab, monitor, Experiment(plan, broker=broker, guard=guard) as experiment:
+        monitor.wait_until_ready(monitor.answers, timeout_s=60)
+        tab.look()
+        tab.visit(monitor.page)
+        experiment.publish()
+        cards = {
+            mode: f"[...document.querySelectorAll('.dispatch-group')].find((one) => "
+            f"one.querySelector('.dispatch-queue').textContent === 'task_queue.{mode}')"
+            for mode in MODES
+        }
+
+        def card(mode: str) -> str:
+            return str(tab.value(f"{cards[mode]}?.innerText ?? ''"))
+
+        wait_until(lambda: all("so far" in card(mode) for mode in MODES), what="both modes on the page", timeout_s=10)
+        assert text(tab, "#dispatch-status").startswith("Live · as of ")
+        tops = [tab.value(f"{cards[mode]}.getBoundingClientRect().top") for mode in MODES]
+        assert tops[0] == tops[1]
+        wait_until(
+            lambda: all(card(mode).startswith(f"{mode}\n") for mode in MODES), what="what they are", timeout_s=20
+        )
+        wait_until(experiment.finished, what="the end of all work", timeout_s=30)
+        experiment.conclude()
+        wait_until(lambda: "Complete" in text(tab, "#dispatch-status"), what="the end on the page", timeout_s=15)
+
+        figures = {mode: re.search(r"(\d\.\d\d) times the ideal of \S+ s\n", card(mode)) for mode in MODES}
+        assert all(re.search(r"slots in use\s+0 of 2\s+held\s+0\s+tasks\s+8", card(mode)) for mode in MODES)
+        ratios = {mode: float(found[1]) for mode, found in figures.items() if found}
+        assert ratios["round-robin"] > 1.5 > ratios["fair"]
+        assert tab.complaints == []
+        assert [address for address in tab.requests if not address.startswith((monitor.url, "data:image/"))] == []
