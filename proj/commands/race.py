@@ -1,4 +1,4 @@
-"""The demo's race: broker, Flower and workers started, the work shown while it runs, then the figures."""
+"""The demo's race: broker, dashboard and workers started, the work shown while it runs, then the figures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
+from proj.commands.browser import opened
 from proj.commands.interrupt import interruptible
 from proj.commands.scoreboard import board, results
 from proj.lab.broker import USER, Broker
@@ -28,8 +29,8 @@ FRAMES_PER_SECOND = 8
 PATIENCE_S = 60.0
 
 
-def run_race(plan: Plan, *, keep: bool, as_json: bool) -> None:
-    """Run the plan on a private broker with Flower beside it, and print what its workers did.
+def run_race(plan: Plan, *, keep: bool, open_page: bool, as_json: bool) -> None:
+    """Run the plan on a private broker with the Dispatch page beside it, and print what its workers did.
 
     Raises:
         ProjError: something did not start, or work is missing.
@@ -42,7 +43,9 @@ def run_race(plan: Plan, *, keep: bool, as_json: bool) -> None:
             monitor = Monitor(guard, broker_url=broker.url(), management_url=broker.management_url)
             with monitor, Experiment(plan, broker=broker, guard=guard) as experiment:
                 monitor.wait_until_ready(monitor.answers, timeout_s=START_TIMEOUT_S)
-                _say(f"Flower: {monitor.url}")
+                _say(f"Dispatch page, in Flower: {monitor.page}")
+                if open_page and not opened(monitor.page):
+                    _say("No browser could be opened here; open that page yourself.")
                 _run(experiment)
                 _report(experiment, as_json=as_json)
                 if keep:
@@ -51,10 +54,15 @@ def run_race(plan: Plan, *, keep: bool, as_json: bool) -> None:
 
 def _run(experiment: Experiment) -> None:
     """Send the workload and show what becomes of it, until all of it is done."""
+    experiment.publish()
+    _watch(experiment)
+    experiment.conclude()
+
+
+def _watch(experiment: Experiment) -> None:
     plan = experiment.plan
     timeout_s = PATIENCE_S + sum(message.count(".") for message in plan.messages) * plan.dot_seconds
     talk = Console(stderr=True)
-    experiment.publish()
     if not talk.is_terminal:
         _say(f"{len(plan.messages)} messages sent in each mode; waiting for the workers …")
         wait_until(experiment.finished, what="the end of all work", timeout_s=timeout_s)
@@ -70,7 +78,7 @@ def _run(experiment: Experiment) -> None:
 
 def _keep(broker: Broker, monitor: Monitor) -> None:
     """Leave everything up until Ctrl-C, which is then no failure."""
-    _say(f"Flower stays at {monitor.url} until Ctrl-C, and so do the broker and the workers.")
+    _say(f"The page stays at {monitor.page} until Ctrl-C, and so do the broker and the workers.")
     _say(f"RabbitMQ's own page: {broker.management.page}  user: {USER}  password: {broker.password}")
     with contextlib.suppress(KeyboardInterrupt):
         wait_until(lambda: False, what="Ctrl-C", timeout_s=float("inf"))

@@ -12,6 +12,7 @@ from proj.connection import connected
 from proj.depth import depths_by_declare
 from proj.journal.listener import Listener
 from proj.lab.deadline import wait_until
+from proj.lab.mark import mark_began, mark_ended
 from proj.lab.worker import Worker, refuse_ended
 from proj.lab.workload import is_light
 from proj.queues import WORK_QUEUE
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.guard import Guard
 
+#: The experiment's name on the Dispatch page.
+RUN = "demo"
 #: Seconds until all workers must consume; five were measured for four workers on two cores.
 WORKERS_TIMEOUT_S = 60.0
 
@@ -116,11 +119,17 @@ class Experiment(Service):
     def publish(self) -> None:
         """Send every message once to the queue of each mode."""
         with app.connection_for_write(self._broker.url()) as connection, app.amqp.Producer(connection) as producer:
+            mark_began(app, connection, run=RUN, queues=self._queues)
             for message in self.plan.messages:
                 for mode in self.plan.modes:
                     sent = work.apply_async((message,), queue=queue_of(mode), producer=producer, ignore_result=True)
                     self._message_by_task[sent.id] = message
                     self._mode_by_task[sent.id] = mode
+
+    def conclude(self) -> None:
+        """Tell those who watch that all work has ended, so that their figures stand still."""
+        with app.connection_for_write(self._broker.url()) as connection:
+            mark_ended(app, connection, run=RUN, queues=self._queues)
 
     def nodes(self, mode: str) -> list[str]:
         """The names of the mode's workers."""
@@ -161,6 +170,10 @@ class Experiment(Service):
             longest_wait_s=metrics.longest_wait_s(attempts),
         )
 
+    @property
+    def _queues(self) -> list[str]:
+        return [queue_of(mode) for mode in self.plan.modes]
+
     def _worker(self, mode: str, number: int, guard: Guard) -> Worker:
         return Worker(
             f"{mode}-{number}@demo",
@@ -178,7 +191,7 @@ class Experiment(Service):
 
     def _all_consume(self, connection: Connection) -> bool:
         self._check_workers()
-        depths = depths_by_declare(connection, [queue_of(mode) for mode in self.plan.modes])
+        depths = depths_by_declare(connection, self._queues)
         return [depth.consumers for depth in depths] == [self.plan.workers] * len(self.plan.modes)
 
     def _check_workers(self) -> None:

@@ -1,4 +1,4 @@
-"""Flower, as a process of its own."""
+"""Flower with the Dispatch page, as a process of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START_TIMEOUT_S = 60.0
 
 
 class Monitor(Process):
-    """Stock Flower on loopback, watching one broker."""
+    """`celery dashboard` on loopback, watching one broker."""
 
     def __init__(self, guard: Guard, *, broker_url: str, management_url: str) -> None:
         """Choose a port; nothing is started before `start`.
@@ -36,7 +36,7 @@ class Monitor(Process):
         super().__init__(
             "Flower",
             [
-                *(sys.executable, "-m", "celery", "-A", "proj", "flower"),
+                *(sys.executable, "-m", "celery", "-A", "proj", "dashboard"),
                 *(f"--address={LOOPBACK}", f"--port={self.port}"),
             ],
             guard=guard,
@@ -49,6 +49,11 @@ class Monitor(Process):
     def url(self) -> str:
         """The address for a browser."""
         return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def page(self) -> str:
+        """The address of the Dispatch page."""
+        return f"{self.url}/dispatch"
 
     def stop(self, timeout_s: float = 0.0) -> None:  # noqa: ARG002 the base's signature
         """Kill it at once: it keeps nothing, and one that just starts may take SIGTERM very slowly."""

@@ -16,6 +16,7 @@ from proj.dots import duration_s
 from proj.journal.listener import Listener
 from proj.journal.run import Run
 from proj.lab.deadline import POLL_INTERVAL_S, wait_until
+from proj.lab.mark import mark_began, mark_ended
 from proj.lab.roll_call import roll_call
 from proj.lab.sampler import Sampler, empty_for_s
 from proj.lab.worker import Worker, refuse_ended
@@ -148,6 +149,8 @@ class Trial(Service):
             ProcessEnded: a worker ended that was not killed.
             DeadlinePassed: work is missing.
         """
+        with self._client.connection_for_write() as connection:
+            mark_began(self._client, connection, run=self.name, queues=[self._queue.name])
         began = time.time()
         settings = {key: value for key, value in asdict(self.setup).items() if key != "dispatch" and value is not None}
         self._writer.add_run(
@@ -158,6 +161,8 @@ class Trial(Service):
             self._kill_time = began + self.setup.kill_worker_at_s
         self._publish(began, on_progress)
         wait_until(lambda: self._tick(on_progress), what="the end of all work", timeout_s=self._patience_s)
+        with self._client.connection_for_write() as connection:
+            mark_ended(self._client, connection, run=self.name, queues=[self._queue.name])
         self._all_answer()
         self._writer.replace_attempts(self.attempts())
         self._save()

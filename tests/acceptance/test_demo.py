@@ -27,6 +27,18 @@ DEMO = (sys.executable, "-m", "celery", "-A", "proj", "demo")
 LONG = ("--messages", "100", "--dot-seconds", "1")
 
 
+#: What the page shows of a demo of four messages that has ended.
+COMPLETE = ("demo", True, False, {"round-robin": 4, "fair": 4})
+
+
+def shown(page: str) -> tuple[str | None, bool, bool, dict[str, int]]:
+    """The run that the page shows: its name, whether a mark named it and has ended it, and tasks by dispatch mode."""
+    with urllib.request.urlopen(f"{page}/data", timeout=10) as answer:
+        data = json.load(answer)
+    run = next((run for run in data["runs"] if run["name"] == data["run"]), {"marked": False})
+    return data["run"], run["marked"], data["open"], {group["dispatch"]: group["tasks"] for group in data["groups"]}
+
+
 class Demo:
     """A demo that is running, what it has said so far, and every process that it started."""
 
@@ -93,19 +105,21 @@ def test_demo_starts_what_it_promises(demo: Demo) -> None:
 
     assert sum("beam.smp" in command for command in commands) >= 1
     assert sum("epmd -port" in command for command in commands) == 1
-    assert sum(" flower " in command for command in commands) == 1
+    assert sum(" dashboard " in command for command in commands) == 1
     nodes = {found[1] for command in commands if (found := re.search(r"--hostname (\S+)", command))}
     assert nodes == {"round-robin-1@demo", "round-robin-2@demo", "fair-1@demo", "fair-2@demo"}
-    assert re.search(r"Flower: http://127\.0\.0\.1:\d+", demo.talk_file.read_text())
+    assert re.search(r"Dispatch page, in Flower: http://127\.0\.0\.1:\d+/dispatch\n", demo.talk_file.read_text())
 
 
 def test_demo_figures_are_what_the_workers_did(celery: Celery) -> None:
     """Round-robin: all heavy messages at one worker. Fair: near the ideal. Every message is done in both."""
     begun = time.monotonic()
 
-    done = celery("-A", "proj", "demo", "--messages", "12", "--json")
+    done = celery("-A", "proj", "demo", "--messages", "12", "--json", "--open", BROWSER="/nowhere/browser")
 
     assert done.returncode == 0, done.stderr
+    # It says so and goes on; and with --json it ends, since a program waits for its figures.
+    assert "No browser could be opened" in done.stderr
     assert time.monotonic() - begun < 60
     round_robin, fair = json.loads(done.stdout)
     for outcome in (round_robin, fair):
@@ -127,20 +141,26 @@ def test_demo_prints_one_row_a_mode_and_talks_on_stderr(celery: Celery) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(r"^ ?round-robin +4 +\d+\.\d +\d\.\d\d s +\d\.\d\d s +\d\.\d\d ", done.stdout, flags=re.MULTILINE)
     assert re.search(r"^ ?fair +4 ", done.stdout, flags=re.MULTILINE)
-    assert "Flower: http://127.0.0.1:" in done.stderr
+    assert "Dispatch page, in Flower: http://127.0.0.1:" in done.stderr
     assert "Flower" not in done.stdout
 
 
-def test_demo_that_is_kept_serves_until_ctrl_c_and_then_ends_well(
+def test_demo_opens_its_page_in_the_browser_and_serves_it_until_ctrl_c(
     terminal_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Its work is done and shown; Flower and the broker can be looked at in peace."""
-    demo = Demo(("--messages", "2", "--dot-seconds", "0.01", "--keep"), terminal_environment, tmp_path)
+    """Both modes stand side by side in its run, and can be looked at in peace when the work is done."""
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
+    browser.chmod(0o700)
+    environment = {**terminal_environment, "BROWSER": str(browser)}
+    demo = Demo(("--messages", "4", "--dot-seconds", "0.01", "--open"), environment, tmp_path)
     demo.wait_until_it_says("until Ctrl-C")
-    (flower,) = re.findall(r"Flower stays at (\S+)", demo.talk_file.read_text())
+    (page,) = re.findall(r"The page stays at (\S+)", demo.talk_file.read_text())
 
-    with urllib.request.urlopen(f"{flower}/workers", timeout=10) as page:
-        assert page.status == 200
+    assert opened.read_text() == page
+    with urllib.request.urlopen(page, timeout=10) as answer:
+        assert "Dispatch" in answer.read().decode()
+    wait_until(lambda: shown(page) == COMPLETE, what=f"a complete run on the page, not {shown(page)}", timeout_s=15)
     assert demo.end(signal.SIGINT) == 0
     wait_until(lambda: not demo.remaining(), what=f"the end of {demo.remaining()}", timeout_s=15)
 

@@ -1,0 +1,31 @@
+"""Marks: events that tell the Dispatch page where a run with a name begins and ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proj.dashboard.runs import BEGAN, ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from celery import Celery
+    from kombu import Connection
+
+#: Its type, as `proj.dashboard.runs` and anyone else who listens to Celery's events knows it.
+EVENT = "dispatch-run"
+
+
+def mark_began(app: Celery, connection: Connection, *, run: str, queues: Collection[str]) -> None:
+    """Tell that the run begins: tasks of these queues belong to it from now on."""
+    _send(app, connection, run=run, state=BEGAN, queues=queues)
+
+
+def mark_ended(app: Celery, connection: Connection, *, run: str, queues: Collection[str]) -> None:
+    """Tell that nothing more belongs to the run."""
+    _send(app, connection, run=run, state=ENDED, queues=queues)
+
+
+def _send(app: Celery, connection: Connection, *, run: str, state: str, queues: Collection[str]) -> None:
+    with app.events.Dispatcher(connection) as dispatcher:
+        dispatcher.send(EVENT, run=run, state=state, queues=sorted(queues))

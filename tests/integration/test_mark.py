@@ -1,0 +1,34 @@
+"""Marks as the lab sends them are marks as the dashboard reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery
+
+from proj.dashboard.runs import Mark, mark
+from proj.lab.mark import mark_began, mark_ended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proj.lab.broker import Broker
+
+
+@pytest.mark.parametrize(("send", "state"), [(mark_began, "began"), (mark_ended, "ended")])
+def test_mark_that_the_lab_sends_is_the_mark_that_the_dashboard_reads(
+    broker: Broker, vhost: str, send: Callable[..., None], state: str
+) -> None:
+    """One writes what the other believes, though the two never meet but on the bus."""
+    heard: list[dict[str, Any]] = []
+    with (
+        Celery("marks", set_as_current=False, broker=broker.url(vhost)) as app,
+        app.connection_for_write() as connection,
+    ):
+        receiver = app.events.Receiver(connection, handlers={"dispatch-run": heard.append})
+        with receiver.consumer_context() as (own, _, _):
+            send(app, connection, run="fair-1", queues=["b", "a"])
+            own.drain_events(timeout=10)
+
+    assert [mark(event) for event in heard] == [Mark(run="fair-1", state=state, queues=frozenset({"a", "b"}))]
