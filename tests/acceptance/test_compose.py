@@ -77,19 +77,22 @@ def test_worker_of_compose_does_the_work_of_its_queue(
 
 
 def test_flower_of_compose_serves_its_pages(guard: Guard, variables: dict[str, str], tmp_path: Path) -> None:
-    """Its command line and environment are accepted; only port and address are those of a test, not of a container."""
+    """To browsers of this machine and a scraper in its network; only port and address are not those of a container."""
     port = free_port()
     SERVICES["flower"]["command"] = SERVICES["flower"]["command"].replace("--port=5555", f"--port={port}")
     flower = start("flower", guard=guard, variables={**variables, "FLOWER_ADDRESS": "127.0.0.1"}, folder=tmp_path)
     try:
         flower.wait_until_ready(lambda: answers(port), timeout_s=60)
+        assert answers(port, host="flower:5555")
+        assert not answers(port, host="elsewhere.example")
     finally:
         flower.kill()
 
 
-def answers(port: int) -> bool:
+def answers(port: int, *, host: str = "localhost:5555") -> bool:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/healthcheck", headers={"Host": host})
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=2) as answer:
+        with urllib.request.urlopen(request, timeout=2) as answer:
             return bool(answer.read() == b"OK")
     except OSError:
         return False

@@ -39,6 +39,15 @@ def test_compose_broker_loads_the_policies_of_the_lab(services: dict[str, Any]) 
     assert "load_definitions = /etc/rabbitmq/definitions.json" in configuration
 
 
+def test_compose_dashboard_answers_under_the_name_that_prometheus_asks_for(services: dict[str, Any]) -> None:
+    """It refuses every other name but loopback's, and /metrics is no exception."""
+    configuration = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
+    (name, port) = configuration["scrape_configs"][0]["static_configs"][0]["targets"][0].split(":")
+
+    command = services[name]["command"].split()
+    assert {"dashboard", f"--port={port}", f"--allowed_hosts={name}"} <= set(command)
+
+
 def test_compose_workers_can_be_scaled(services: dict[str, Any]) -> None:
     """No fixed container name or published port stands in the way, and node names differ by container."""
     for name in ("worker-fair", "worker-round-robin"):
