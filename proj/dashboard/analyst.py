@@ -34,8 +34,8 @@ LOOK_S = 0.25
 #: Seconds between two snapshots while something changes, and while nothing does.
 SNAPSHOT_S = 0.4
 STILL_S = 2.0
-#: A snapshot is followed by so many times its own CPU time without one, so that it takes a fifth of a core at most.
-REST = 4.0
+#: A snapshot is followed by so many times its own CPU time without one, so that it takes a tenth of a core at most.
+REST = 9.0
 #: Seconds for which a page is taken to be watched after it asked, and /metrics to be read.
 WATCHED_S = 10.0
 METERED_S = 600.0

@@ -129,6 +129,15 @@ def test_application_has_what_ours_uses() -> None:
     assert "template_loader" in source(tornado.web.RequestHandler.create_template_loader)
 
 
+def test_event_is_only_brought_to_the_state_in_the_loop() -> None:
+    """What our handover does in its place, for many events at a time."""
+    assert (
+        source(flower.events.Events.on_event)
+        .rstrip()
+        .endswith("self.io_loop.add_callback(partial(self.state.event, event))")
+    )
+
+
 def test_events_thread_looks_its_handler_and_its_receiver_up_when_it_runs() -> None:
     """So that both can be replaced before."""
     text = source(flower.events.Events.run)
