@@ -8,6 +8,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
 from flower.app import Flower, rewrite_handler
+from tornado.ioloop import PeriodicCallback
 from tornado.web import OutputTransform, RequestHandler
 
 from proj.dashboard.admission import Door
@@ -34,9 +35,11 @@ POLICY = (
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 MISDIRECTED = 421
-#: Thresholds of the garbage collector. By Python's own it goes through everything that is kept, for 400 ms at 6,000
-#: events a second, every other second, and nobody is answered meanwhile; by these, every minute or two.
-COLLECTION = (10_000, 20, 20)
+#: Thresholds of the garbage collector: by these it never goes through all that is kept by itself. By Python's own it
+#: does so every other second at 6,000 events a second, for 400 ms, and nobody is answered meanwhile.
+COLLECTION = (10_000, 20, 1_000_000)
+#: Seconds between two such rounds, which free what little the others leave.
+COLLECT_S = 120.0
 
 
 class Dashboard(Flower):  # type: ignore[misc] # Flower has no types
@@ -66,6 +69,7 @@ class Dashboard(Flower):  # type: ignore[misc] # Flower has no types
             rules = [rewrite_handler(rule, options.url_prefix) for rule in rules]
         self.add_handlers(".*", rules)
         self.add_transform(_Headers)
+        self._collecting = PeriodicCallback(_collect, COLLECT_S * 1000)
         self._door = Door(senders=options.max_workers, forget=self._forget_later)
         # In the place of Flower's own `on_event`, which wakes its loop for each.
         self._to_flower = Handover(self.io_loop, self.events.state.event).put
@@ -102,12 +106,14 @@ class Dashboard(Flower):  # type: ignore[misc] # Flower has no types
     def start(self) -> None:
         """Analyse and serve, until it is stopped."""
         gc.set_threshold(*COLLECTION)
+        self._collecting.start()
         self.analyst.start()
         self._exposition.register()
         super().start()
 
     def stop(self) -> None:
         """End; safe to call twice."""
+        self._collecting.stop()
         self._exposition.unregister()
         self.analyst.stop()
         super().stop()
@@ -142,6 +148,11 @@ class Dashboard(Flower):  # type: ignore[misc] # Flower has no types
         known = self.inspector.workers
         if is_reply(worker, method, response) and (worker in known or len(known) < self.options.max_workers):
             self._of_inspector(worker, method, response)
+
+
+def _collect() -> None:
+    """Free what refers to itself."""
+    gc.collect()
 
 
 class _Misdirected(RequestHandler):
