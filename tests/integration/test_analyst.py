@@ -122,7 +122,7 @@ def test_two_modes_on_one_queue_stand_side_by_side_while_they_run(broker: Broker
         readings = analyst.readings()
 
     assert live["report"]["live"] is True
-    assert [group["name"] for group in live["groups"]] == ["mixed · fair", "mixed · round-robin"]
+    assert [group["name"] for group in live["groups"]] == ["mixed · round-robin", "mixed · fair"]
     assert [(run["name"], run["marked"], run["ended"] is None) for run in done["runs"]] == [("compared", True, False)]
     assert [(one["slots"], one["workers"][0]["alive"]) for one in done["groups"]] == [(1, True), (1, True)]
     assert [run["name"] for run in done["report"]["runs"]] == [group["name"] for group in done["groups"]]
