@@ -6,7 +6,11 @@ ProjError                 exit 1  (a click error, see below)
 ├── InvalidConfiguration  exit 2  what was set cannot be used, for a reason of its own
 ├── InvalidMessage        exit 1  a message that cannot be weighed
 ├── NoBroker              exit 3  nothing answers AMQP at the address
+├── Unconfirmed           exit 3  the deadline passed before the broker had confirmed a message
+├── PublishRefused        exit 1  the broker will not have a message, now or later
+│   └── Unroutable        exit 1  no queue takes it
 ├── NoManagement          exit 3  the broker's management API does not answer
+├── NoDeadLetters         exit 1  there is no dead-letter queue of the name
 ├── NoJournal             exit 1  there is no journal file at the path
 ├── UnreadableJournal     exit 1  a file is not a journal, or one of a newer version
 ├── MissingProgram        exit 1  a program of the system is not installed
@@ -22,6 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from kombu.exceptions import OperationalError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,10 +86,49 @@ class NoBroker(ProjError):
     exit_code = EXIT_NO_BROKER
 
 
+class Unconfirmed(ProjError, OperationalError):  # type: ignore[misc] # kombu has no types
+    """The broker may or may not have what was published.
+
+    It is kombu's `OperationalError` too, which is what Celery raises when a broker fails.
+    """
+
+    exit_code = EXIT_NO_BROKER
+
+    def __init__(self, message: str, task_ids: tuple[str, ...] = ()) -> None:
+        """Say what happened, and name the tasks of which nobody knows."""
+        super().__init__(message)
+        self.task_ids = task_ids
+
+
+class PublishRefused(ProjError):
+    """The broker will not have what was published, and another attempt would fail alike."""
+
+    def __init__(self, message: str, task_ids: tuple[str, ...] = ()) -> None:
+        """Say why, and name the tasks, where they are several."""
+        super().__init__(message)
+        self.task_ids = task_ids
+
+
+class Unroutable(PublishRefused):
+    """No queue takes what was published: the exchange does not exist, or nothing is bound by that routing key."""
+
+
 class NoManagement(ProjError):
     """The management API of the broker does not answer, or refuses."""
 
     exit_code = EXIT_NO_BROKER
+
+
+class NoDeadLetters(ProjError):
+    """There is no dead-letter queue of the name."""
+
+    def __init__(self, queue: str) -> None:
+        """Name the queue, and say how one is made."""
+        super().__init__(
+            f"There is no queue {queue!r}. A dead-letter queue and what leads there are made with: "
+            "celery -A yourapp queues policy --apply"
+        )
+        self.queue = queue
 
 
 class NoJournal(ProjError):

@@ -1,0 +1,127 @@
+"""Celery's AMQP side with confirms: every task through a confirming producer, monitoring events without a wait."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from celery.app.amqp import AMQP
+
+from proj.delivery.delays import is_delayed, lay_way
+from proj.delivery.pool import ConfirmingPool, PatientConnectionPool
+from proj.delivery.producer import ConfirmingProducer, passing_errors
+from proj.delivery.sending import Patience, Sending, current, sending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import kombu
+    from celery import Celery
+
+logger = logging.getLogger(__name__)
+
+#: What every publishing connection needs: without time-outs, one whose other end is gone blocks for ever.
+TRANSPORT_OPTIONS = {"read_timeout": 8, "write_timeout": 8}
+
+
+class Confirming:
+    """What makes any subclass of Celery's `AMQP` confirm."""
+
+    app: Celery
+    _producer_pool: Any
+
+    def Producer(self, *args: Any, **options: Any) -> ConfirmingProducer:  # noqa: N802, ANN401 Celery's own name, kombu's arguments
+        """A producer of ours with this app's settings."""
+        conf = self.app.conf
+        producer = ConfirmingProducer(*args, **options)
+        producer.timeout_s = conf.proj_publish_timeout_s
+        producer.unconfirmed_exchanges = frozenset(
+            {conf.event_exchange, f"{conf.control_exchange}.pidbox", f"reply.{conf.control_exchange}.pidbox"}
+        )
+        return producer
+
+    @property
+    def producer_pool(self) -> Any:  # noqa: ANN401 kombu's pool
+        """The pool that `delay`, Celery's results over AMQP, and we ourselves publish with."""
+        if self._producer_pool is None:
+            limit = self.app.pool.limit
+            options = self.app.conf.broker_transport_options or {}
+            connection = self.app.connection_for_write()
+            if connection.transport.driver_type == "amqp":
+                # Its channels confirm by themselves, so the connection need not, and events on it do not wait.
+                connection = self.app.connection_for_write(
+                    transport_options={**TRANSPORT_OPTIONS, **options, "confirm_publish": False}
+                )
+            pool = ConfirmingPool(PatientConnectionPool(connection, limit=limit), limit=limit, Producer=self.Producer)
+            # Of threads that come here at once, one makes the pool of all. Without a lock, which a forked process
+            # might find held by a thread that it does not have.
+            self._producer_pool = self.__dict__.setdefault(f"proj_producer_pool_{os.getpid()}", pool)
+        return self._producer_pool
+
+    publisher_pool = producer_pool
+
+    def _retry_publish(self, publish: Callable[..., Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401 as Celery's
+        # Celery gives the callbacks of a finished task (links, the next of a chain) three attempts, within a second;
+        # ours go on until the deadline.
+        return publish(*args, **options)
+
+    def _create_task_sender(self) -> Callable[..., Any]:
+        send: Callable[..., Any] = super()._create_task_sender()  # type: ignore[misc] # the other base is Celery's
+
+        def send_task_message(producer: kombu.Producer, name: str, message: Any, **options: Any) -> Any:  # noqa: ANN401 as Celery's
+            ours = self._ours(producer)
+            if ours is None:
+                return send(producer, name, message, **options)
+            now = current() or self._sending(message)
+            options.setdefault("event_dispatcher", SentEvents(self._event_dispatcher))  # type: ignore[attr-defined] # Celery's
+            with sending(now):
+                if is_delayed(options.get("exchange")):
+                    self._lay_way(ours, options["routing_key"], now)
+                return send(ours, name, message, **options)
+
+        return send_task_message
+
+    def _ours(self, producer: kombu.Producer) -> kombu.Producer | None:
+        """The producer, or one of ours on its connection; None when its broker has no confirms."""
+        if getattr(producer, "confirms", False):
+            return producer
+        if producer.connection.transport.driver_type != "amqp":
+            return None
+        return self.Producer(producer.connection, serializer=producer.serializer, auto_declare=False)
+
+    def _sending(self, message: Any) -> Sending:  # noqa: ANN401 Celery's tuple
+        task_id = str(message.properties.get("correlation_id") or "")
+        return Sending(f"Task {task_id}", task_id, Patience(self.app.conf.proj_publish_timeout_s), mandatory=True)
+
+    def _lay_way(self, producer: Any, routing_key: str, now: Sending) -> None:  # noqa: ANN401 one of ours
+        while True:
+            connection = producer.connection
+            try:
+                lay_way(self.app, connection, routing_key)
+            except passing_errors(connection) as error:
+                producer.reset(connection)
+                now.again_after(error)
+            else:
+                return
+
+
+class ConfirmingAMQP(Confirming, AMQP):  # type: ignore[misc] # Celery has no types
+    """Celery's own, with confirms."""
+
+
+class SentEvents:
+    """Dispatches the event that a task was sent, at once or never: nobody waits for a monitor."""
+
+    def __init__(self, dispatcher: Any) -> None:  # noqa: ANN401 Celery's dispatcher
+        """Publish as this one does."""
+        self._dispatcher = dispatcher
+
+    def publish(self, kind: str, fields: dict[str, Any], producer: kombu.Producer, **_: object) -> None:
+        """Publish the event over `producer`, without confirm and without retry."""
+        # Celery's own keeps what it could not send for ever, when it is not told to raise.
+        self._dispatcher.buffer_while_offline = False
+        try:
+            self._dispatcher.publish(kind, fields, producer)
+        except passing_errors(producer.connection):
+            logger.debug("An event %s could not be sent.", kind, exc_info=True)

@@ -1,0 +1,149 @@
+"""A producer whose `publish` returns when the broker has confirmed the message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import kombu
+from amqp.exceptions import MessageNacked
+from kombu.exceptions import OperationalError
+
+from proj.delivery.confirm_channel import ConfirmChannel
+from proj.delivery.sending import Patience, Sending, current
+from proj.errors import Unconfirmed
+
+if TYPE_CHECKING:
+    from kombu import Connection, Exchange
+
+
+class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no types
+    """kombu's producer, with confirms, that outlives the loss of its connection until a deadline.
+
+    Its `channel` is an ordinary one of the same connection, for declarations and for what needs no confirm.
+    """
+
+    #: How Celery's side knows that it need not wrap it.
+    confirms = True
+    #: Seconds until a publish that is not confirmed is given up, for whoever says nothing else; None is for ever.
+    timeout_s: float | None = 90.0
+    #: Exchanges of monitoring and remote control, whose messages need no confirm and would suffer from waiting.
+    unconfirmed_exchanges: frozenset[str] = frozenset()
+
+    @property
+    def channel(self) -> Any:  # noqa: ANN401 kombu's channel
+        """Its channel; while a task is being sent, one that is open, which may take until the deadline."""
+        if current() is not None and not isinstance(self._channel, ConfirmChannel):
+            self._ensure_channel()
+        return self._get_channel()
+
+    @channel.setter
+    def channel(self, channel: Any) -> None:  # noqa: ANN401 kombu's channel
+        self._channel = channel
+
+    def publish(
+        self,
+        body: Any,  # noqa: ANN401 any body, as kombu
+        *args: Any,  # noqa: ANN401 as kombu
+        exchange: str | Exchange | None = None,
+        retry: bool = False,
+        retry_policy: object = None,
+        mandatory: bool | None = None,
+        confirm_timeout: float | None = None,
+        **options: Any,  # noqa: ANN401 as kombu
+    ) -> None:
+        """Publish, and return when the broker has confirmed.
+
+        Args:
+            body: and all else that is not named here, as in kombu.
+            args: as in kombu.
+            exchange: as in kombu.
+            retry: whether to try again when the connection is lost or the broker refuses for the moment.
+            retry_policy: kombu's; the deadline stands in its place.
+            mandatory: whether it is an error that no queue takes it; tasks are, when nothing is said.
+            confirm_timeout: seconds until it is given up, instead of the setting `proj_publish_timeout_s`.
+            options: as in kombu.
+
+        Raises:
+            PublishRefused: the broker will not have it, at any time; `Unroutable` when no queue takes it.
+            Unconfirmed: the deadline has passed; the broker may or may not have it.
+        """
+        connection = self.connection
+        if not self._confirms(connection, exchange):
+            super().publish(body, *args, exchange=exchange, retry=retry, retry_policy=retry_policy, **options)
+            return
+        sending = self._sending(confirm_timeout, options)
+        while True:
+            try:
+                self._publish_once(
+                    connection,
+                    body,
+                    *args,
+                    exchange=exchange,
+                    mandatory=sending.mandatory if mandatory is None else mandatory,
+                    confirm_timeout=sending.patience.left_s,
+                    **options,
+                )
+            except passing_errors(connection) as error:  # noqa: PERF203 each attempt may fail
+                if isinstance(error, Unconfirmed):
+                    raise
+                if not isinstance(error, MessageNacked):
+                    self.reset(connection)
+                sending.again_after(error, retry=retry)
+            else:
+                return
+
+    def reset(self, connection: Connection) -> None:
+        """Give the connection up, so that the next use makes a new one, to the next of several addresses."""
+        connection.collect()
+        connection.maybe_switch_next()
+        self.revive(connection)
+
+    def _publish_once(self, connection: Connection, *args: Any, **options: Any) -> None:  # noqa: ANN401 as kombu
+        channel = ConfirmChannel.of(connection)
+        usual, self._channel = self._channel, channel
+        try:
+            super().publish(*args, retry=False, **options)
+        finally:
+            self._channel = usual
+
+    def _confirms(self, connection: Connection, exchange: str | Exchange | None) -> bool:
+        name = exchange if isinstance(exchange, str) else getattr(exchange or self.exchange, "name", "")
+        return name not in self.unconfirmed_exchanges and connection.transport.driver_type == "amqp"
+
+    def _sending(self, timeout_s: float | None, options: dict[str, Any]) -> Sending:
+        """The task that is being sent now; else a sending of this message alone."""
+        sending = current()
+        if sending is not None and timeout_s is None:
+            return sending
+        name = str(options.get("correlation_id") or "")
+        return Sending(
+            what=f"The message {name}".rstrip(),
+            task_id=name,
+            patience=Patience(self.timeout_s if timeout_s is None else timeout_s),
+            mandatory=sending is not None and sending.mandatory,
+        )
+
+    def _ensure_channel(self) -> None:
+        connection, sending = self.__connection__, current()
+        if connection is None or sending is None or connection.transport.driver_type != "amqp":
+            return
+        while True:
+            try:
+                if not connection.connected:
+                    self.reset(connection)
+                    connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
+                if self._get_channel().connection is not None:
+                    return
+                self.revive(connection)
+            except passing_errors(connection) as error:  # noqa: PERF203 each attempt may fail
+                sending.again_after(error, retry=True)
+
+
+def passing_errors(connection: Connection) -> tuple[type[Exception], ...]:
+    """What may be raised when the broker, the connection or a channel fails."""
+    return (
+        *connection.connection_errors,
+        *connection.channel_errors,
+        *connection.recoverable_connection_errors,
+        OperationalError,
+    )

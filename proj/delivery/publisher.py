@@ -1,0 +1,63 @@
+"""Confirmed publishing as a piece for any Celery app: `delay` returns when the broker has the task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery.app.amqp import AMQP
+from celery.utils.imports import symbol_by_name
+from kombu.utils.uuid import uuid
+
+from proj.delivery.amqp import Confirming, ConfirmingAMQP
+from proj.delivery.delays import whole_seconds
+from proj.delivery.sending import Patience, Sending, sending
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from celery import Celery
+
+#: Seconds: a broker's restart takes a minute at most, and a caller gets half of that again on top.
+TIMEOUT_S = 90.0
+
+
+def confirm_publishing(app: Celery) -> None:
+    """Make everything that sends a task of `app` return only when the broker has confirmed it.
+
+    `delay`, `apply_async` and `send_task`, groups, chains and retries try again through the loss of connection or
+    broker, until the setting `proj_publish_timeout_s` (90; None is for ever) has passed. They then raise `Unconfirmed`;
+    what no queue takes raises `Unroutable`, and what the broker will never have `PublishRefused`, both at once.
+    """
+    base = symbol_by_name(app.amqp_cls)
+    if issubclass(base, Confirming):
+        return
+    app.add_defaults(lambda: {"proj_publish_timeout_s": TIMEOUT_S})
+    # A class with a name of its own where possible, for whoever unpickles the app looks it up.
+    app.amqp_cls = ConfirmingAMQP if base is AMQP else type(f"Confirming{base.__name__}", (Confirming, base), {})
+    before = app.__dict__.pop("amqp", None)
+    if before is not None and "queues" in before.__dict__:
+        app.amqp.queues = app.amqp.__dict__["queues"] = before.__dict__["queues"]
+    _be_patient(app)
+
+
+def _be_patient(app: Celery) -> None:
+    """Give each task that the app sends one deadline, from its first declaration to its confirm."""
+    stock = app.send_task
+
+    def send_task(
+        name: str,
+        args: Any = None,  # noqa: ANN401 as Celery's
+        kwargs: Any = None,  # noqa: ANN401 as Celery's
+        countdown: float | None = None,
+        eta: datetime | str | None = None,
+        task_id: str | None = None,
+        *others: Any,  # noqa: ANN401 as Celery's
+        **options: Any,  # noqa: ANN401 as Celery's
+    ) -> Any:  # noqa: ANN401 an AsyncResult
+        """As Celery's, and returns when the broker has confirmed the task."""
+        task_id = task_id or uuid()
+        countdown, eta = whole_seconds(app, countdown, eta)
+        with sending(Sending(f"Task {task_id}", task_id, Patience(app.conf.proj_publish_timeout_s), mandatory=True)):
+            return stock(name, args, kwargs, countdown, eta, task_id, *others, **options)
+
+    app.send_task = send_task

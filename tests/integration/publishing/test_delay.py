@@ -1,0 +1,291 @@
+"""`delay` and its kin on a real broker: each returns when the broker has the task, or raises."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery, chain, group
+from celery.signals import before_task_publish
+from kombu import Connection, Exchange, Queue
+from kombu.exceptions import EncodeError, OperationalError
+
+from proj.delivery.confirm_channel import ConfirmChannel
+from proj.errors import PublishRefused, Unconfirmed, Unroutable
+from proj.lab.deadline import wait_until
+from proj.lab.ports import free_port
+
+from .conftest import QUEUE, make_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from proj.lab.broker import Broker
+    from proj.lab.proxy import Proxy
+
+Arrivals = "Callable[..., Counter[str]]"
+
+
+def in_threads(count: int, work: Callable[[], object]) -> None:
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+
+
+def test_delay_returns_when_the_queue_has_the_task(app: Celery, arrivals: Arrivals) -> None:
+    """Alone, by name, in a group and as the first of a chain."""
+    note = app.tasks["note"]
+
+    alone = note.delay("x")
+    named = app.send_task("note", ("x",))
+    both = group(note.s("a"), note.s("b")).delay()
+    chain(note.si("first"), note.si("second"))()
+
+    found = arrivals()
+    assert {alone.id, named.id, both[0].id, both[1].id} <= set(found)
+    assert sum(found.values()) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"exchange": "publishing", "routing_key": "nobody"},
+            "no queue is bound to the exchange 'publishing' by the routing key 'nobody'",
+        ),
+        ({"exchange": "nowhere", "routing_key": QUEUE}, "no exchange 'nowhere'"),
+    ],
+)
+def test_task_that_no_queue_takes_is_an_error_at_once(
+    app: Celery, arrivals: Arrivals, options: dict[str, str], sentence: str
+) -> None:
+    """One sentence with the id, in less time than any retry takes; the next task goes its way."""
+    begun = time.monotonic()
+
+    with pytest.raises(Unroutable, match=sentence) as caught:
+        app.send_task("note", task_id="the-id", **options)
+
+    assert time.monotonic() - begun < 5
+    assert "the-id" in str(caught.value)
+    fine = app.send_task("note")
+    assert set(arrivals()) == {fine.id}
+
+
+def test_task_that_must_not_reach_a_queue_can_say_so(app: Celery) -> None:
+    """`mandatory=False` is AMQP's own: whoever listens gets it, and nobody is fine."""
+    app.send_task("note")
+
+    app.send_task("note", exchange="publishing", routing_key="nobody", mandatory=False)
+
+
+def test_task_for_a_queue_that_is_there_with_other_arguments_is_refused_at_once(
+    app: Celery, broker: Broker, vhost: str
+) -> None:
+    """The broker says what differs; another attempt would not change it."""
+    with Connection(broker.url(vhost)) as connection:
+        Queue(QUEUE, Exchange("publishing", "topic"), QUEUE, max_length=5)(connection.default_channel).declare()
+    begun = time.monotonic()
+
+    with pytest.raises(PublishRefused, match=r"the-id.*PRECONDITION_FAILED.*x-max-length"):
+        app.send_task("note", task_id="the-id")
+
+    assert time.monotonic() - begun < 5
+
+
+def test_task_that_cannot_be_encoded_raises_celerys_own_error(app: Celery) -> None:
+    """At once."""
+    with pytest.raises(EncodeError):
+        app.tasks["note"].delay(object())
+
+
+def test_task_without_a_broker_raises_that_nobody_knows_after_the_deadline() -> None:
+    """Its id is in the sentence; it is the error that Celery's users catch already."""
+    app = make_app(f"amqp://127.0.0.1:{free_port()}//", proj_publish_timeout_s=1.0)
+    begun = time.monotonic()
+
+    with pytest.raises(Unconfirmed, match=r"^Task the-id may or may not have been accepted: .* within 1 s") as caught:
+        app.send_task("note", task_id="the-id")
+
+    assert 1 <= time.monotonic() - begun < 5
+    assert isinstance(caught.value, OperationalError)
+    assert caught.value.task_ids == ("the-id",)
+
+
+def test_task_that_is_not_to_be_retried_raises_at_once_without_a_broker() -> None:
+    """`retry=False` is Celery's own."""
+    app = make_app(f"amqp://127.0.0.1:{free_port()}//")
+    begun = time.monotonic()
+
+    with pytest.raises(Unconfirmed):
+        app.send_task("note", retry=False)
+
+    assert time.monotonic() - begun < 5
+
+
+def test_task_for_a_full_queue_waits_for_room(app: Celery, arrivals: Arrivals, policy: Callable[..., None]) -> None:
+    """The broker's nack is a refusal for the moment."""
+    policy(**{"max-length": 1, "overflow": "reject-publish"})
+    first = app.send_task("note")
+    waiting = threading.Thread(target=app.send_task, args=("note",), kwargs={"task_id": "second"}, daemon=True)
+
+    waiting.start()
+    waiting.join(timeout=0.5)
+    was_waiting = waiting.is_alive()
+    found = arrivals()
+    waiting.join(timeout=10)
+
+    assert was_waiting
+    assert set(found) == {first.id}
+    assert set(arrivals()) == {"second"}
+
+
+def test_task_for_a_queue_that_stays_full_raises_after_the_deadline(
+    new_app: Callable[..., Celery], arrivals: Arrivals, policy: Callable[..., None]
+) -> None:
+    """And it is not there."""
+    app = new_app(proj_publish_timeout_s=0.5)
+    policy(**{"max-length": 1, "overflow": "reject-publish"})
+    first = app.send_task("note")
+
+    with pytest.raises(Unconfirmed, match="Task the-id may or may not"):
+        app.send_task("note", task_id="the-id")
+
+    assert set(arrivals()) == {first.id}
+
+
+@pytest.mark.parametrize("fault", ["cut", "freeze"])
+def test_every_delay_returns_when_connections_are_lost(
+    new_app: Callable[..., Celery], arrivals: Arrivals, proxy: Proxy, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reset, or silent for ever: all are there, twice at most the one that each thread was sending."""
+    monkeypatch.setattr("proj.delivery.confirm_channel.SILENCE_S", 0.5)
+    app = new_app(through=proxy, broker_transport_options={"read_timeout": 1, "write_timeout": 1})
+    sent: list[str] = []
+    faults = iter([60, 120])
+
+    def publish() -> None:
+        sent.extend(app.send_task("note").id for _ in range(50))
+
+    def strike() -> None:
+        for size in faults:
+            wait_until(lambda size=size: len(sent) >= size, what=f"{size} tasks to be sent", timeout_s=30)  # type: ignore[misc] # a default for the loop's value
+            getattr(proxy, fault)()
+
+    striker = threading.Thread(target=strike, daemon=True)
+    striker.start()
+    in_threads(4, publish)
+    striker.join()
+
+    found = arrivals()
+    assert set(sent) == set(found)
+    assert len(sent) == 200
+    assert sum(found.values()) - len(found) <= 2 * 4
+
+
+@pytest.mark.parametrize("limit", [1, 2, None])
+def test_threads_that_publish_while_they_publish_never_wait_for_each_other(
+    new_app: Callable[..., Celery], arrivals: Arrivals, limit: int | None
+) -> None:
+    """A handler of `before_task_publish` that sends a task needs a second producer; the pool has few, or no limit."""
+    app = new_app(broker_pool_limit=limit)
+
+    def also(sender: str, **_: object) -> None:
+        if sender == "note":
+            app.send_task("other")
+
+    before_task_publish.connect(also)
+    try:
+        in_threads(6, lambda: app.send_task("note"))
+    finally:
+        before_task_publish.disconnect(also)
+
+    assert sum(arrivals().values()) == 12
+
+
+def test_who_finds_all_publishers_busy_is_told_so_after_the_deadline(new_app: Callable[..., Celery]) -> None:
+    """And how many there are."""
+    app = new_app(broker_pool_limit=1, proj_publish_timeout_s=0.3)
+    errors: list[BaseException] = []
+
+    def publish() -> None:
+        try:
+            app.send_task("note")
+        except Unconfirmed as error:
+            errors.append(error)
+
+    with app.producer_pool.acquire():
+        in_threads(1, publish)
+
+    assert "all 1 publishers of this process were in use for 0.3 s" in str(errors[0])
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The exchange of each message that is written in confirm mode."""
+    exchanges: list[str] = []
+    write = ConfirmChannel.write
+
+    def spy(channel: Any, publish: Any) -> int:
+        exchanges.append(publish.exchange)
+        return write(channel, publish)
+
+    monkeypatch.setattr(ConfirmChannel, "write", spy)
+    return exchanges
+
+
+def test_event_that_a_task_was_sent_costs_no_confirm(
+    new_app: Callable[..., Celery], arrivals: Arrivals, broker: Broker, vhost: str, written: list[str]
+) -> None:
+    """It is sent all the same, on a channel of its own."""
+    app = new_app(task_send_sent_event=True)
+    with Connection(broker.url(vhost)) as connection:
+        channel = connection.default_channel
+        Queue("events", Exchange("celeryev", "topic"), "#")(channel).declare()
+
+    ids = {app.send_task("note").id for _ in range(3)}
+
+    assert written == ["publishing"] * 3
+    assert set(arrivals()) == ids
+    with Connection(broker.url(vhost)) as connection, connection.channel() as channel:
+        wait_until(
+            lambda: channel.queue_declare("events", passive=True).message_count == 3,
+            what="three events",
+            timeout_s=5,
+        )
+
+
+def test_result_over_the_broker_is_confirmed_before_the_task_is_acknowledged(
+    new_app: Callable[..., Celery], broker: Broker, vhost: str, written: list[str]
+) -> None:
+    """Storing it returns when the broker has it, and no event or reply shares its channel."""
+    app = new_app(result_backend="rpc://", result_persistent=True)
+    with Connection(broker.url(vhost)) as connection:
+        Queue("reply", durable=True)(connection.default_channel).declare()
+
+        class Request:
+            reply_to = "reply"
+            correlation_id = "the-id"
+
+        app.backend.store_result("the-id", 1, "SUCCESS", request=Request())
+
+        assert connection.default_channel.basic_get("reply", no_ack=True).properties["correlation_id"] == "the-id"
+    assert written == [""]
+
+
+@pytest.mark.parametrize("options", [{"countdown": 0.5}, {"countdown": 1}])
+def test_delayed_task_reaches_a_quorum_queue_that_no_worker_has_prepared(
+    new_app: Callable[..., Celery], arrivals: Arrivals, options: dict[str, float]
+) -> None:
+    """Not before its time; a part of a second, which Celery refuses, is one second."""
+    app = new_app(queue_type="quorum")
+
+    sent = app.send_task("note", **options)
+
+    begun = time.monotonic()
+    assert wait_until(arrivals, what="the task", timeout_s=10) == {sent.id: 1}
+    assert time.monotonic() - begun >= 0.5

@@ -1,0 +1,129 @@
+"""The broker dies, or restarts in order, or raises an alarm, while tasks are published."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proj.delivery.confirm_channel import ConfirmChannel
+from proj.delivery.send_many import send_many
+from proj.errors import Unconfirmed
+from proj.lab.broker import Broker
+from proj.lab.deadline import wait_until
+
+from .conftest import arrived, close, make_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery import Celery
+    from celery.canvas import Signature
+
+    from proj.lab.guard import Guard
+
+
+class Publishers:
+    """Threads that publish until they are told to stop: two with `delay`, one with `send_many`."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._stop = threading.Event()
+        #: What was confirmed, and what came instead, by id.
+        self.confirmed: set[str] = set()
+        self.errors: list[Exception] = []
+        self.delayed = 0
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._one, self._one, self._many)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=60)
+            assert not thread.is_alive()
+
+    def _one(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.confirmed.add(self._app.send_task("note").id)
+                self.delayed += 1
+            except Unconfirmed as error:  # noqa: PERF203 each may fail
+                self.errors.append(error)
+
+    def _many(self) -> None:
+        def signatures() -> Iterator[Signature]:
+            while not self._stop.wait(0.01):
+                yield self._app.tasks["note"].s()
+
+        send_many(signatures(), app=self._app, in_flight=50, on_confirmed=self.confirmed.add)
+
+
+@pytest.fixture(scope="module")
+def mortal(guard: Guard) -> Iterator[Broker]:
+    """A broker of this file's own."""
+    with Broker(guard) as broker:
+        yield broker
+
+
+@pytest.fixture
+def app(mortal: Broker) -> Iterator[Celery]:
+    app = make_app(mortal.url(), queue_type="quorum")
+    app.send_task("note", task_id="first")
+    arrived(mortal.url())
+    yield app
+    close(app)
+
+
+def test_every_publish_returns_or_raises_while_the_broker_is_away(mortal: Broker, app: Celery) -> None:
+    """Restarted in order, then with SIGKILL: what returned is there. Nothing raised: the deadline is longer than that.
+
+    In that order, because RabbitMQ 3.10 can forget what is in a quorum queue's log when it is killed moments after the
+    queue was declared.
+    """
+    publishers = Publishers(app)
+    wait_until(lambda: publishers.delayed >= 20, what="the first tasks", timeout_s=20)
+    for strike in (mortal.restart, lambda: (mortal.kill(), mortal.start())):
+        strike()
+        before = publishers.delayed
+        wait_until(lambda before=before: publishers.delayed >= before + 20, what="further tasks", timeout_s=30)  # type: ignore[misc] # a default for the loop's value
+    publishers.stop()
+
+    found = arrived(mortal.url())
+    assert publishers.errors == []
+    assert publishers.confirmed - set(found) == set()
+    # For each strike, one that was being sent by each thread, and a window of `send_many`.
+    assert sum(found.values()) - len(found) <= 2 * (2 + 50)
+
+
+def test_publish_waits_without_a_copy_while_publishers_are_blocked(
+    mortal: Broker, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A memory alarm stops the broker from reading: the task is written once, and confirmed when the alarm is over."""
+    monkeypatch.setattr("proj.delivery.confirm_channel.SILENCE_S", 0.2)
+    written: list[str] = []
+    write = ConfirmChannel.write
+
+    def spy(channel: ConfirmChannel, publish: object) -> int:
+        written.append("once")
+        return write(channel, publish)  # type: ignore[arg-type] # as it came
+
+    monkeypatch.setattr(ConfirmChannel, "write", spy)
+    mortal.order("set_vm_memory_high_watermark", "0")
+    try:
+        wait_until(
+            lambda: "memory" in mortal.order("eval", "rabbit_alarm:get_alarms()."), what="the alarm", timeout_s=20
+        )
+        thread = threading.Thread(target=app.send_task, args=("note",), kwargs={"task_id": "blocked"}, daemon=True)
+        thread.start()
+        thread.join(timeout=2)
+        was_waiting = thread.is_alive()
+    finally:
+        mortal.order("set_vm_memory_high_watermark", "0.4")
+    thread.join(timeout=20)
+
+    assert was_waiting
+    assert not thread.is_alive()
+    assert written == ["once"]
+    assert arrived(mortal.url()) == {"blocked": 1}

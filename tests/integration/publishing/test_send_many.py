@@ -1,0 +1,255 @@
+"""`send_many` on a real broker: every task confirmed, exactly the unconfirmed written again, bounded and fast."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery, chain, group
+from celery.signals import after_task_publish, before_task_publish
+from kombu import Connection, Exchange, Queue
+
+from proj.delivery.send_many import Progress, send_many
+from proj.errors import ProjError, PublishRefused, Unconfirmed, Unroutable
+from proj.lab.deadline import wait_until
+
+from .conftest import QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from celery.canvas import Signature
+
+    from proj.lab.broker import Broker
+    from proj.lab.proxy import Proxy
+
+    Arrivals = Callable[..., Counter[str]]
+
+
+def signatures(app: Celery, count: int, **options: Any) -> Iterator[Signature]:
+    """Tasks with the ids "0", "1" and so on."""
+    return (app.tasks["note"].s(number).set(task_id=str(number), **options) for number in range(count))
+
+
+def ids(count: int) -> set[str]:
+    return {str(number) for number in range(count)}
+
+
+def test_send_many_returns_when_the_queue_has_every_task_once(app: Celery, arrivals: Arrivals) -> None:
+    """With the last progress as its summary, and each id told when it was confirmed."""
+    confirmed: list[str] = []
+    told: list[Progress] = []
+
+    summary = send_many(signatures(app, 500), app=app, on_confirmed=confirmed.append, on_progress=told.append)
+
+    assert arrivals() == dict.fromkeys(ids(500), 1)
+    assert (summary.confirmed, summary.in_flight, summary.republished, summary.refused) == (500, 0, 0, 0)
+    assert set(confirmed) == ids(500)
+    assert told[-1].confirmed == 500
+
+
+def test_send_many_is_never_further_ahead_than_its_window(app: Celery) -> None:
+    """So that a generator of a million needs no more memory than one of a hundred."""
+    taken, ahead, confirmed = 0, [], [0]
+
+    def lazily() -> Iterator[Signature]:
+        nonlocal taken
+        for signature in signatures(app, 300):
+            taken += 1
+            ahead.append(taken - confirmed[0])
+            yield signature
+
+    def count(_task_id: str) -> None:
+        confirmed[0] += 1
+
+    send_many(lazily(), app=app, in_flight=20, on_confirmed=count)
+
+    assert confirmed == [300]
+    assert max(ahead) <= 20
+
+
+def test_send_many_writes_exactly_the_unconfirmed_again_after_a_broken_connection(
+    new_app: Callable[..., Celery], arrivals: Arrivals, proxy: Proxy
+) -> None:
+    """Every task arrives; those that are there twice were written twice, and were not confirmed at a break."""
+    app = new_app(through=proxy)
+    confirmed: set[str] = set()
+    at_break: list[set[str]] = []
+
+    def breaking() -> Iterator[Signature]:
+        for number, signature in enumerate(signatures(app, 600)):
+            if number in {150, 400}:
+                at_break.append(ids(number) - confirmed)
+                proxy.cut()
+            yield signature
+
+    summary = send_many(breaking(), app=app, in_flight=100, on_confirmed=confirmed.add)
+
+    found = arrivals()
+    twice = {task_id for task_id, times in found.items() if times > 1}
+    assert set(found) == confirmed == ids(600)
+    assert twice <= at_break[0] | at_break[1]
+    assert len(twice) <= summary.republished <= 200
+    assert summary.republished > 0
+
+
+def test_send_many_waits_for_a_full_queue(app: Celery, arrivals: Arrivals, policy: Callable[..., None]) -> None:
+    """What the broker refused for the moment is written again, until there is room."""
+    app.send_task("note")
+    policy(**{"max-length": 10, "overflow": "reject-publish"})
+    found: Counter[str] = Counter()
+    done = threading.Event()
+
+    def drain() -> None:
+        while not done.is_set():
+            found.update(arrivals())
+
+    drainer = threading.Thread(target=drain, daemon=True)
+    drainer.start()
+    summary = send_many(signatures(app, 200), app=app, in_flight=50)
+    done.set()
+    drainer.join(timeout=20)
+    found.update(arrivals())
+
+    assert ids(200) <= set(found)
+    assert set(found.values()) == {1}
+    assert summary.nacked > 0
+
+
+def test_send_many_names_what_is_uncertain_after_the_deadline(
+    app: Celery, arrivals: Arrivals, policy: Callable[..., None]
+) -> None:
+    """How many, the first of them, and all ids; what it does not name is there."""
+    app.send_task("note", task_id="first")
+    policy(**{"max-length": 5, "overflow": "reject-publish"})
+
+    with pytest.raises(Unconfirmed, match=r"^\d+ tasks \(.*\) may or may not have been accepted: .* 1 s") as caught:
+        send_many(signatures(app, 30), app=app, timeout_s=1)
+
+    uncertain = set(caught.value.task_ids)
+    assert set(arrivals()) - {"first"} == ids(30) - uncertain
+    assert len(uncertain) in {25, 26}
+    app.send_task("note", task_id="later")
+    assert set(arrivals()) == {"later"}
+
+
+def test_send_many_refuses_a_header_that_cannot_be_encoded_and_sends_all_others(
+    app: Celery, arrivals: Arrivals
+) -> None:
+    """The one is named."""
+
+    def mixed() -> Iterator[Signature]:
+        for number, signature in enumerate(signatures(app, 50)):
+            yield signature.set(headers={"x-object": object()}) if number == 20 else signature
+
+    with pytest.raises(PublishRefused, match="Task 20 cannot be encoded"):
+        send_many(mixed(), app=app)
+
+    assert arrivals() == dict.fromkeys(ids(50) - {"20"}, 1)
+
+
+def test_send_many_does_not_blame_the_broker_for_a_slow_source(app: Celery, arrivals: Arrivals) -> None:
+    """The deadline counts only what was waited for the broker, whose confirms are read when a task comes."""
+
+    def slowly() -> Iterator[Signature]:
+        for signature in signatures(app, 3):
+            yield signature
+            threading.Event().wait(0.5)
+
+    assert send_many(slowly(), app=app, timeout_s=0.3).confirmed == 3
+    assert set(arrivals()) == ids(3)
+
+
+@pytest.mark.parametrize("wrong", [{"routing_key": "nobody"}, {"exchange": "nowhere"}])
+def test_send_many_tells_which_no_queue_takes_and_sends_all_others(
+    app: Celery, arrivals: Arrivals, wrong: dict[str, str]
+) -> None:
+    """Also when the broker closes the channel over one, and does not say over which."""
+    app.send_task("note", task_id="first")
+
+    def mixed() -> Iterator[Signature]:
+        for number, signature in enumerate(signatures(app, 200)):
+            if number in {20, 120}:
+                signature.set(**{"exchange": "publishing", "routing_key": QUEUE, **wrong})
+            yield signature
+
+    with pytest.raises(Unroutable, match="Task 20 was not accepted") as caught:
+        send_many(mixed(), app=app)
+
+    assert set(caught.value.task_ids) == {"20", "120"}
+    assert set(arrivals()) == {"first"} | ids(200) - {"20", "120"}
+
+
+def test_send_many_confirms_what_came_before_an_error_of_its_source(app: Celery, arrivals: Arrivals) -> None:
+    """And raises that error."""
+
+    def failing() -> Iterator[Signature]:
+        yield from signatures(app, 50)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        send_many(failing(), app=app)
+
+    assert set(arrivals()) == ids(50)
+
+
+def test_send_many_refuses_a_declaration_that_the_broker_refuses(app: Celery, broker: Broker, vhost: str) -> None:
+    """One sentence, at once."""
+    with Connection(broker.url(vhost)) as connection:
+        Queue(QUEUE, Exchange("publishing", "topic"), QUEUE, max_length=5)(connection.default_channel).declare()
+
+    with pytest.raises(PublishRefused, match="PRECONDITION_FAILED"):
+        send_many(signatures(app, 5), app=app)
+
+
+def test_send_many_builds_messages_as_celery_does(new_app: Callable[..., Celery], broker: Broker, vhost: str) -> None:
+    """Routes, headers, stamps, expiry, signals and results are Celery's own; chains and groups go too."""
+    app = new_app(result_backend="rpc://", task_send_sent_event=True)
+    url = broker.url(vhost)
+    note = app.tasks["note"]
+    seen: Counter[str] = Counter()
+
+    def before(headers: dict[str, Any], **_: object) -> None:
+        seen["before"] += 1
+        headers["x-added"] = "by a signal"
+
+    def after(**_: object) -> None:
+        seen["after"] += 1
+
+    with Connection(url) as connection:
+        Queue("events", Exchange("celeryev", "topic"), "#")(connection.default_channel).declare()
+    before_task_publish.connect(before)
+    after_task_publish.connect(after)
+    try:
+        summary = send_many(
+            [
+                note.s("a").set(task_id="plain", priority=3, expires=60, ignore_result=True),
+                chain(note.s("b"), note.s("c")),
+                group(note.s("d"), note.s("e")),
+            ],
+            app=app,
+        )
+    finally:
+        before_task_publish.disconnect(before)
+        after_task_publish.disconnect(after)
+
+    assert summary.confirmed == 4
+    assert seen == {"before": 4, "after": 4}
+    with Connection(url) as connection, connection.channel() as channel:
+        first = channel.basic_get(QUEUE, no_ack=True)
+        events = wait_until(lambda: channel.basic_get("events", no_ack=True), what="the events", timeout_s=5)
+        assert channel.queue_declare(app.thread_oid, passive=True).queue
+    assert first.properties["priority"] == 3
+    assert first.properties["expiration"] == "60000"
+    assert first.headers["x-added"] == "by a signal"
+    assert (first.headers["id"], first.headers["ignore_result"]) == ("plain", True)
+    assert [event["type"] for event in json.loads(events.body)] == ["task-sent"] * 4
+
+
+def test_send_many_asks_for_an_app_that_confirms() -> None:
+    """A stock app would lose what it is given."""
+    with pytest.raises(ProjError, match="call confirm_publishing"):
+        send_many([], app=Celery("stock", set_as_current=False))

@@ -1,0 +1,133 @@
+"""What of confirmed publishing can be decided without a broker."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from amqp.exceptions import ChannelError as AmqpChannelError
+from amqp.exceptions import error_for_code
+from celery import Celery
+from kombu import Exchange, Queue
+
+from proj.delivery.amqp import ConfirmingAMQP
+from proj.delivery.delays import whole_seconds
+from proj.delivery.publisher import confirm_publishing
+from proj.delivery.refusal import refusal
+from proj.delivery.sending import LAST_PAUSE_S, Patience
+from proj.errors import EXIT_NO_BROKER, PublishRefused, Unconfirmed, Unroutable
+
+if TYPE_CHECKING:
+    from proj.errors import ProjError
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        (312, "NO_ROUTE", Unroutable),
+        (404, "NOT_FOUND - no exchange 'x' in vhost '/'", Unroutable),
+        (404, "NOT_FOUND - home node 'a' of durable queue 'q' in vhost '/' is down or inaccessible", None),
+        (403, "ACCESS_REFUSED - write access to exchange 'x' refused", PublishRefused),
+        (406, "PRECONDITION_FAILED - message size 9 is larger than configured max size 8", PublishRefused),
+        (530, "NOT_ALLOWED - vhost v not found", PublishRefused),
+        (530, "NOT_ALLOWED - access to vhost '/' refused for user 'u': connection limit (1) is reached", None),
+        (320, "CONNECTION_FORCED - broker forced connection closure", None),
+        (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", None),
+        (506, "RESOURCE_ERROR", None),
+        (541, "INTERNAL_ERROR", None),
+    ],
+)
+def test_refusal_is_what_another_attempt_cannot_mend(code: int, text: str, kind: type[ProjError] | None) -> None:
+    """And says in one sentence what was not accepted, and why."""
+    refused = refusal(error_for_code(code, text, (60, 40), AmqpChannelError), "Task 5")
+
+    assert (type(refused) if refused else None) is kind
+    if refused:
+        assert refused.message.startswith("Task 5 was not accepted: ")
+        assert text in refused.message
+
+
+def test_refusal_of_a_lost_connection_is_none() -> None:
+    """It is worth another attempt."""
+    assert refusal(ConnectionResetError(104, "reset"), "Task 5") is None
+
+
+def test_patience_pauses_longer_each_time_and_never_beyond_its_deadline() -> None:
+    """Soon at first, seldom later."""
+    for_ever, short = Patience(None), Patience(0.02)
+
+    pauses = [for_ever.next_pause_s() for _ in range(9)]
+
+    assert pauses == sorted(pauses)
+    assert (pauses[0] < 0.1, pauses[-1], for_ever.left_s, for_ever.is_over) == (True, LAST_PAUSE_S, None, False)
+    assert short.next_pause_s() <= 0.02
+    short.pause()
+    assert short.is_over
+
+
+def test_unconfirmed_survives_a_process_boundary() -> None:
+    """A task that publishes another may raise it in a pool process."""
+    error = pickle.loads(pickle.dumps(Unconfirmed("Task 5 may …", ("5",))))  # noqa: S301 our own bytes
+
+    assert (str(error), error.task_ids, error.exit_code) == ("Task 5 may …", ("5",), EXIT_NO_BROKER)
+
+
+def app_with(queue_type: str) -> Celery:
+    app = Celery("delays", broker="amqp://", set_as_current=False)
+    app.conf.task_queues = [Queue("q", Exchange("e", "topic"), "q", queue_arguments={"x-queue-type": queue_type})]
+    confirm_publishing(app)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("queue_type", "countdown", "becomes"),
+    [("quorum", 0.5, 1.0), ("quorum", 2.5, 2.5), ("quorum", 0, 0), ("quorum", -1, -1), ("classic", 0.5, 0.5)],
+)
+def test_countdown_of_a_part_of_a_second_becomes_a_second_where_the_broker_delays(
+    queue_type: str, countdown: float, becomes: float
+) -> None:
+    """Celery 5.7 refuses it on quorum queues; all others stay as they are."""
+    assert whole_seconds(app_with(queue_type), countdown, None) == (becomes, None)
+
+
+def test_eta_within_a_second_becomes_a_countdown() -> None:
+    """As a text too; one that is farther away or over stays as it is."""
+    app = app_with("quorum")
+    near, far, over = (app.now() + timedelta(seconds=seconds) for seconds in (0.7, 60, -5))
+
+    assert whole_seconds(app, None, near) == (1.0, None)
+    assert whole_seconds(app, None, near.isoformat()) == (1.0, None)
+    assert whole_seconds(app, None, far) == (None, far)
+    assert whole_seconds(app, None, over) == (None, over)
+
+
+def test_confirm_publishing_keeps_what_the_app_had_chosen() -> None:
+    """Queues that were selected, its own AMQP class, its own deadline; twice is once."""
+    app = Celery("late", broker="amqp://", set_as_current=False)
+    app.conf.proj_publish_timeout_s = 5
+    queues = app.amqp.queues
+
+    confirm_publishing(app)
+    send_task = app.send_task
+    confirm_publishing(app)
+
+    assert isinstance(app.amqp, ConfirmingAMQP)
+    assert app.amqp.queues is queues
+    assert app.send_task is send_task
+    assert app.conf.proj_publish_timeout_s == 5
+
+
+def test_other_transports_publish_as_ever() -> None:
+    """Confirms are RabbitMQ's; an app over another broker works, as Celery alone does."""
+    app = Celery("memory", broker="memory://", set_as_current=False)
+    confirm_publishing(app)
+    begun = time.monotonic()
+
+    app.send_task("note")
+
+    assert time.monotonic() - begun < 5
+    with app.connection_for_read() as connection:
+        assert connection.default_channel.basic_get("celery") is not None
