@@ -37,7 +37,7 @@ class Depth:
     @property
     def is_plumbing(self) -> bool:
         """Whether Celery made the queue for itself and nothing waits in it."""
-        return self.ready == 0 and _PLUMBING.fullmatch(self.name) is not None
+        return self.ready == 0 and is_plumbing(self.name)
 
 
 class Gauge:
@@ -90,6 +90,11 @@ class Gauge:
     def _by_declare(self, names: Iterable[str]) -> list[Depth]:
         with connected(self._app.connection_for_read()) as connection:
             return depths_by_declare(connection, names)
+
+
+def is_plumbing(name: str) -> bool:
+    """Whether Celery makes queues of such a name for itself."""
+    return _PLUMBING.fullmatch(name) is not None
 
 
 def depths_by_management(management: Management, vhost: str = "/") -> list[Depth]:

@@ -1,14 +1,17 @@
-"""`celery -A anyapp queues`: ready, unacknowledged and consumers of every queue."""
+"""`celery -A anyapp queues`: ready, unacknowledged and consumers of every queue; what to do with them below it."""
 
 from __future__ import annotations
 
 import click
-from celery.bin.base import CeleryCommand, handle_preload_options
+from celery.bin.base import handle_preload_options
 
 from proj.commands.broker_api import broker_api_option
+from proj.commands.queues_dead import dead
+from proj.commands.queues_halt import halt
+from proj.commands.queues_policy import policy
 
 
-@click.command(cls=CeleryCommand)
+@click.group(invoke_without_command=True)
 @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
 @click.option(
     "--interval",
@@ -46,6 +49,8 @@ def queues(
 
     Exit codes: 0 shown; 2 wrong use; 3 no broker answers.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from proj.commands.depth_table import open_management, show_depths
     from proj.depth import Gauge
 
@@ -54,3 +59,8 @@ def queues(
         open_management(gauge)
     else:
         show_depths(gauge, interval_s=interval if watch else None, show_all=show_all, as_json=as_json)
+
+
+queues.add_command(dead)
+queues.add_command(halt)
+queues.add_command(policy)

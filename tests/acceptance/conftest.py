@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from celery import Celery as CeleryApp
 
+from proj.delivery.roster import roster
+from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
+from proj.lab.process import Process
+from proj.management import Management
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +57,101 @@ def celery(tmp_path: Path) -> Celery:
 def variables(broker: Broker, vhost: str) -> dict[str, str]:
     """What a user exports so that every command finds the broker."""
     return {"CELERY_BROKER_URL": broker.url(vhost), "FLOWER_BROKER_API": broker.management_url}
+
+
+#: An app that is not ours, with our answer to `queues halt` when WITH_ANSWER is set, and whose tasks cannot be
+#: imported by anyone but its workers.
+THEIRS = """
+import os, time
+from celery import Celery
+
+app = Celery("theirs", include=["theirs_tasks"])
+app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, task_default_queue="theirs")
+if os.environ.get("WITH_ANSWER"):
+    from proj.delivery.halt import answer_halt
+    answer_halt(app)
+"""
+THEIRS_TASKS = """
+import os, time
+if "IS_WORKER" not in os.environ:
+    raise RuntimeError("tasks are for workers")
+from theirs import app
+
+@app.task(name="nap")
+def nap(seconds, then=0):
+    time.sleep(seconds)
+    if then:
+        nap.delay(seconds, then - 1)
+"""
+
+
+class Theirs:
+    """Workers of an app that is not ours, with two kinds of them."""
+
+    def __init__(self, folder: Path, guard: Guard, variables: dict[str, str]) -> None:
+        self._guard = guard
+        self._variables = {**variables, "PYTHONPATH": str(folder), "IS_WORKER": "1"}
+        self._folder = folder
+        (folder / "theirs.py").write_text(THEIRS)
+        (folder / "theirs_tasks.py").write_text(THEIRS_TASKS)
+        self.app = CeleryApp(broker=variables["CELERY_BROKER_URL"])
+        self.workers: list[Process] = []
+
+    def start(self, *nodes: str, answers: bool = True) -> list[Process]:
+        """Workers of these names, ready."""
+        started = [
+            Process(
+                f"worker {node}",
+                [
+                    *(sys.executable, "-m", "celery", "-A", "theirs", "worker", "-n", node, "-c", "1", "-l", "INFO"),
+                    *("--without-mingle", "--without-gossip"),
+                ],
+                guard=self._guard,
+                environment=child_environment(**self._variables, **({"WITH_ANSWER": "1"} if answers else {})),
+                log=self._folder / f"{node}.log",
+            )
+            for node in nodes
+        ]
+        self.workers += started
+        for worker in started:
+            worker.start()
+        for worker in started:
+            worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=30)
+        return started
+
+    def send(self, *arguments: object, times: int = 1) -> None:
+        """So many naps."""
+        for _ in range(times):
+            self.app.send_task("nap", arguments, queue="theirs")
+
+    def wait_until_listed(self) -> None:
+        """Return when the broker's list of consumers, which is some seconds behind, has all that were started."""
+        management = Management(self._variables["FLOWER_BROKER_API"])
+        vhost = self.app.connection().virtual_host
+        names = {worker.name.removeprefix("worker ") for worker in self.workers}
+        wait_until(
+            lambda: names <= {node for node, queues in roster(self.app, management, vhost).items() if queues},
+            what="the broker's list of consumers",
+            timeout_s=20,
+        )
+
+    def wait_until_begun(self, count: int) -> None:
+        """Return when the workers have begun so many."""
+        wait_until(
+            lambda: sum(worker.log_text().count("Task nap[") for worker in self.workers) >= count,
+            what=f"{count} naps",
+            timeout_s=20,
+        )
+
+
+@pytest.fixture
+def theirs(tmp_path: Path, guard: Guard, variables: dict[str, str]) -> Iterator[Theirs]:
+    """An app that is not ours, `-A theirs`, whose tasks cannot be imported by a command."""
+    theirs = Theirs(tmp_path, guard, variables)
+    yield theirs
+    for worker in theirs.workers:
+        worker.kill()
+    theirs.app.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-OURS = ("dashboard", "demo", "journal", "lab", "queues", "send")
+OURS = ("dashboard", "demo", "health", "journal", "lab", "queues", "send")
 
 
 def test_every_command_is_registered_with_celery() -> None:
@@ -39,6 +39,10 @@ def test_loading_the_commands_imports_none_of_their_weight() -> None:
         ("demo",),
         ("send",),
         ("queues",),
+        ("queues", "dead"),
+        ("queues", "halt"),
+        ("queues", "policy"),
+        ("health",),
         ("lab",),
         ("lab", "broker"),
         ("lab", "run"),

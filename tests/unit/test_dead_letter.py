@@ -1,0 +1,181 @@
+"""One dead letter: what is written into it, and what is read from it, whatever it holds."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from amqp.serialization import dumps
+from hypothesis import given
+from hypothesis import strategies as some
+
+from proj.delivery import letter_file
+from proj.delivery.dead_letter import (
+    ATTEMPTS,
+    EXCHANGE,
+    QUEUE,
+    REASON,
+    ROUTING_KEY,
+    carried,
+    dead_letter,
+    printable,
+    revived,
+    stamped,
+)
+from proj.errors import ProjError
+
+#: All that py-amqp makes of what it reads, be it fit to be written or not.
+VALUES = some.recursive(
+    some.none()
+    | some.booleans()
+    | some.integers(min_value=-(2**63), max_value=2**64 - 1)
+    | some.floats()
+    | some.text()
+    | some.binary()
+    | some.decimals()
+    # Whole seconds, without a zone.
+    | some.integers(min_value=0, max_value=2**37).map(lambda second: datetime(1970, 1, 1) + timedelta(seconds=second)),  # noqa: DTZ001 as py-amqp's
+    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=20), inner, max_size=4),
+    max_leaves=12,
+)
+OUR_NAMES = some.sampled_from(["id", "task", "argsrepr", "kwargsrepr", "x-death", "x-delivery-count", REASON, QUEUE])
+HEADERS = some.dictionaries(OUR_NAMES | some.text(max_size=20) | some.binary(max_size=20), VALUES, max_size=8)
+
+
+def message(headers: Any, body: Any = b"", **properties: Any) -> Any:
+    return SimpleNamespace(properties={"application_headers": headers, **properties}, body=body)
+
+
+def stamp(headers: Any) -> dict[Any, Any]:
+    return stamped(headers, reason="It was no good.", queue="q", worker="w@x", time=1.5, attempts=3)
+
+
+@given(HEADERS)
+def test_stamped_headers_can_be_carried_by_amqp_and_read_again(headers: dict[Any, Any]) -> None:
+    """Whatever a stranger sent, the letter can be published, and says why it died."""
+    ours = stamp(headers)
+
+    assert dumps("F", [ours])
+    letter = dead_letter(message(ours))
+    assert (letter.reason, letter.queue, letter.worker) == ("It was no good.", "q", "w@x")
+    assert (letter.time, letter.attempts) == (1.5, 3)
+
+
+@given(HEADERS, some.binary() | some.text())
+def test_reading_a_letter_never_fails_and_is_safe_to_print(headers: dict[Any, Any], body: bytes | str) -> None:
+    """No traceback, no escape sequence for the terminal, and an id to name it by."""
+    letter = dead_letter(message(headers, body))
+
+    assert letter.id
+    for text in (letter.id, letter.task or "", letter.arguments, letter.reason, letter.queue or ""):
+        assert text == printable(text)
+
+
+@given(VALUES)
+def test_export_brings_every_value_of_amqp_back(value: Any) -> None:
+    """What JSON lacks is written so that it is not mistaken for anything else."""
+    there = json.dumps(letter_file.to_json({"value": value}))
+
+    back = letter_file.from_json(json.loads(there))
+
+    assert repr(back) == repr({"value": value})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"dead_letter": 1, "id": "a", "properties": {}, "body": "?"}',
+        '{"dead_letter": 2, "id": "a", "properties": {}, "body": ""}',
+        '{"dead_letter": 1, "id": "a", "properties": {"x": {"$time": 1e99}}, "body": ""}',
+        '{"dead_letter": 1, "id": "a", "properties": {"x": {"$decimal": "one"}}, "body": ""}',
+    ],
+)
+def test_line_that_is_no_exported_letter_is_refused_by_its_number(line: str) -> None:
+    """In one sentence."""
+    with pytest.raises(ProjError, match="Line 7 is"):
+        letter_file.message(line, number=7)
+
+
+def test_headers_that_do_not_fit_into_a_frame_are_cut() -> None:
+    """A frame is 128 KiB, and one that is longer ends the connection."""
+    assert len(dumps("F", [stamp({"long": "x" * 130_000, "id": "stays"})])) < 120_000
+    assert len(dumps("F", [stamp({f"h{number}": "x" * 20 for number in range(5_000)})])) < 120_000
+    assert stamp({"long": "x" * 130_000, "id": "stays"})["id"] == "stays"
+
+
+def test_what_amqp_cannot_write_again_is_kept_as_text() -> None:
+    """Numbers without a sign can be read and not written; the other headers stay as they are."""
+    ours = stamp({"unsigned": 2**64 - 1, "odd": Decimal("NaN"), "plain": 7})
+
+    assert (ours["unsigned"], ours["odd"], ours["plain"]) == ("18446744073709551615", "Decimal('NaN')", 7)
+
+
+@pytest.mark.parametrize(
+    ("cause", "sentence"),
+    [
+        ("delivery_limit", "more often than"),
+        ("rejected", "rejected it"),
+        ("expired", "longer than it may live"),
+        ("maxlen", "full"),
+        ("new_in_rabbitmq_9", "new_in_rabbitmq_9"),
+    ],
+)
+def test_reason_of_the_broker_becomes_a_sentence(cause: str, sentence: str) -> None:
+    """From x-death, whose latest entry is the first."""
+    deaths = [
+        {"reason": cause, "queue": "latest", "time": datetime(2026, 1, 1)},  # noqa: DTZ001 py-amqp's are without a zone
+        {"reason": "rejected", "queue": "earlier"},
+    ]
+
+    letter = dead_letter(message({"x-death": deaths}))
+
+    assert sentence in letter.reason
+    assert letter.reason.endswith(".")
+    assert (letter.queue, letter.time) == ("latest", 1767225600.0)
+
+
+def test_our_reason_goes_before_that_of_the_broker() -> None:
+    """A letter that died twice tells of the last time, which was ours."""
+    letter = dead_letter(message(stamp({"x-death": [{"reason": "rejected", "queue": "earlier"}]})))
+
+    assert (letter.reason, letter.queue) == ("It was no good.", "q")
+
+
+def test_letter_without_an_id_has_a_name_that_lasts() -> None:
+    """However often it was looked at; another letter has another."""
+    first = dead_letter(message({"x-delivery-count": 1}, b"one")).id
+
+    assert dead_letter(message({"x-delivery-count": 2}, b"one")).id == first
+    assert dead_letter(message({"x-delivery-count": 1}, b"two")).id != first
+
+
+def test_revived_letter_has_no_trace_of_its_earlier_life() -> None:
+    """Strikes and redeliveries begin at none again."""
+    ours = stamp({"id": "a", "x-death": [], "x-first-death-queue": "q", "x-proj-strikes": 3, "x-delivery-count": 9})
+
+    assert revived(ours) == {"id": "a"}
+
+
+def test_revived_letter_says_where_its_sender_published_it() -> None:
+    """It goes straight to its queue, but a task that is retried is published where it was at first."""
+    death = {"reason": "rejected", "queue": "q.suspects", "exchange": "tasks", "routing-keys": ["q"]}
+    headers = {"id": "a", "x-death": [death]}
+
+    assert dead_letter(message(headers)).queue == "q"
+    assert revived(headers) == {"id": "a", EXCHANGE: "tasks", ROUTING_KEY: "q"}
+    assert revived(stamp({**headers, EXCHANGE: "first", ROUTING_KEY: "one"}))[EXCHANGE] == "first"
+
+
+def test_copy_waits_as_long_as_it_must_and_may_be_sent_by_anyone() -> None:
+    """An expiration would let it vanish, another's user id would be refused, and CC would send it elsewhere too."""
+    headers = {ATTEMPTS: 1, "CC": ["another"], "BCC": ["yet another"]}
+    kept = carried({"expiration": "1000", "user_id": "them", "priority": 3, "application_headers": headers})
+
+    assert kept == {"priority": 3, "application_headers": {ATTEMPTS: 1}, "delivery_mode": 2}

@@ -1,0 +1,157 @@
+"""The dead-letter policy: what a queue lacks, and how often it may be looked into."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from proj.delivery.dead_letter_policy import DeadLetterPolicy, Standing, holding, remedy, standing
+from proj.delivery.delivery_limit import delivery_limit, doubt_about_looking
+from proj.errors import NoManagement, ProjError
+from proj.lab.broker import packaged_definitions
+from proj.management import Management
+
+SAFE = {
+    "dead-letter-exchange": "dead_letters",
+    "dead-letter-strategy": "at-least-once",
+    "overflow": "reject-publish",
+    "delivery-limit": 20,
+}
+
+
+class Silent(Management):
+    """A broker without the plug-in."""
+
+    def request(self, method: str, path: str, body: object = None) -> Any:
+        del body
+        raise NoManagement(f"No management API answers {method} {path}.")
+
+
+class Answering(Management):
+    """A broker whose API says this of queues and these are its policies (None: not for us); it takes nothing."""
+
+    def __init__(self, answer: Any, policies: list[Any] | None = None) -> None:
+        super().__init__("http://localhost/api/")
+        self.answer = answer
+        self.policies = policies
+        self.changes: list[tuple[str, str]] = []
+
+    def request(self, method: str, path: str, body: object = None) -> Any:
+        del body
+        if method != "GET":
+            self.changes.append((method, path))
+        if not path.startswith("policies"):
+            return self.answer
+        if self.policies is None:
+            raise NoManagement(f"It refuses {path}.")
+        return self.policies
+
+
+def stands(name: str = "work", **there: Any) -> Standing:
+    return standing(name, there, declared_type="classic", dead_letters="dead_letters")
+
+
+def test_queue_without_a_policy_lacks_everything() -> None:
+    """A quorum queue more than a classic one, which counts nothing."""
+    assert stands(type="quorum").missing == SAFE
+    assert stands(type="classic").missing == {"dead-letter-exchange": "dead_letters"}
+
+
+def test_queue_with_the_packaged_policy_lacks_nothing() -> None:
+    """What private brokers and docker-compose.yml load is what is asked for here."""
+    for each in packaged_definitions()["policies"]:
+        name = "task_queue" if each["name"] == "work" else "dead_letters"
+        there = {"type": "quorum", "policy": each["name"], "effective_policy_definition": each["definition"]}
+
+        assert stands(name, **there).missing == {}
+
+
+def test_choice_of_someone_else_is_left_as_it_is() -> None:
+    """Another exchange or limit is what they wanted, be it by policy or by argument."""
+    chosen = stands(type="quorum", arguments={"x-dead-letter-exchange": "theirs", "x-delivery-limit": 3})
+
+    assert chosen.missing.keys() == {"dead-letter-strategy", "overflow"}
+    assert (chosen.dead_letter_exchange, chosen.delivery_limit) == ("theirs", 3)
+
+
+def test_policy_is_for_its_queue_and_its_suspects_alone() -> None:
+    """A dot in a queue's name is a dot."""
+    pattern = remedy(stands("a.b", type="quorum"), "dead_letters")["pattern"]
+
+    assert [bool(re.search(pattern, name)) for name in ("a.b", "a.b.suspects", "a.bc", "axb", "xa.b")] == [
+        *(True, True),
+        *(False, False, False),
+    ]
+
+
+def test_policy_that_holds_is_the_matching_one_of_the_highest_priority() -> None:
+    """As the broker chooses; those for exchanges or another type of queue do not count."""
+    policies = [
+        {"name": "low", "pattern": "^work", "apply-to": "queues", "priority": 0},
+        {"name": "high", "pattern": "ork$", "apply-to": "all", "priority": 9},
+        {"name": "other", "pattern": ".*", "apply-to": "classic_queues", "priority": 99},
+        {"name": "exchanges", "pattern": ".*", "apply-to": "exchanges", "priority": 99},
+    ]
+
+    held = {name: holding(policies, name, "quorum") for name in ("work", "work.suspects", "else")}
+
+    assert {name: policy and policy["name"] for name, policy in held.items()} == {
+        "work": "high",
+        "work.suspects": "low",
+        "else": None,
+    }
+
+
+def test_foreign_policy_is_never_pushed_aside() -> None:
+    """Only one policy holds for a queue, so ours would end theirs: it is refused, and nothing is changed."""
+    broker = Answering([{"name": "work", "type": "quorum", "policy": "theirs"}])
+    policies = DeadLetterPolicy(broker, vhost="/", declared={"work": "quorum"}, dead_letters="dead_letters")
+
+    with pytest.raises(ProjError, match="'theirs', which holds for work"):
+        policies.apply()
+
+    assert broker.changes == []
+
+
+@pytest.mark.parametrize(
+    ("queue", "version", "limit"),
+    [
+        ({"type": "classic"}, "4.1.0", None),
+        ({"type": "quorum"}, "3.13.7", None),
+        ({"type": "quorum"}, "4.1.0", 20),
+        ({"type": "quorum", "effective_policy_definition": []}, "4.1.0", 20),
+        ({"type": "quorum", "effective_policy_definition": {"delivery-limit": -1}}, "4.1.0", None),
+        ({"type": "quorum", "effective_policy_definition": {"delivery-limit": 5}}, "3.10.8", 5),
+        ({"type": "quorum", "arguments": {"x-delivery-limit": 7}}, "3.10.8", 7),
+        ({"arguments": {"x-queue-type": "quorum", "x-delivery-limit": 7}}, "nonsense", 7),
+    ],
+)
+def test_delivery_limit_is_what_the_broker_goes_by(queue: dict[str, Any], version: str, limit: int | None) -> None:
+    """RabbitMQ 4 has one for who has none."""
+    assert delivery_limit(queue, version) == limit
+
+
+def test_looking_is_refused_where_letters_would_be_dropped() -> None:
+    """A low limit, or RabbitMQ 4 where the limit cannot be asked."""
+    low = Answering({"type": "quorum", "effective_policy_definition": {"delivery-limit": 20}})
+    with pytest.raises(ProjError, match=r"drops a letter after 20.*--anyway"):
+        doubt_about_looking("dead_letters", version="3.10.8", management=low, vhost="/")
+    fresh = {"name": "p", "pattern": "^dead", "apply-to": "all", "definition": {"delivery-limit": 20}}
+    with pytest.raises(ProjError, match=r"drops a letter after 20.*--anyway"):
+        doubt_about_looking(
+            "dead_letters", version="3.10.8", management=Answering({"type": "quorum"}, [fresh]), vhost="/"
+        )
+    with pytest.raises(ProjError, match=r"RabbitMQ 4\.1\.0 drops.*--anyway"):
+        doubt_about_looking("dead_letters", version="4.1.0", management=Silent("http://x/api/"), vhost="/")
+
+
+def test_looking_is_allowed_where_the_limit_is_high_or_there_is_none() -> None:
+    """And with a warning where nobody says."""
+    high = Answering({"type": "quorum", "effective_policy_definition": {"delivery-limit": 1_000_000}})
+
+    assert doubt_about_looking("dead_letters", version="4.1.0", management=high, vhost="/") is None
+    doubt = doubt_about_looking("dead_letters", version="3.10.8", management=Silent("http://x/api/"), vhost="/")
+    assert doubt is not None
+    assert "not known" in doubt
