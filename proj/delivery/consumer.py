@@ -1,0 +1,336 @@
+"""The worker's consumer that keeps every message: what cannot be run becomes a dead letter with its reason.
+
+Everything that Celery would acknowledge and forget, reject into nowhere or die of is published to the dead-letter
+queue, confirmed, and only then acknowledged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+from celery.app.task import Context
+from celery.exceptions import InvalidTaskError, NotRegistered
+from celery.utils.log import get_logger
+from celery.worker import state
+from celery.worker.consumer import Consumer as StockConsumer
+
+from proj.delivery import intake, parcel, strikes
+from proj.delivery.dead_letter import dead_letter_queue
+from proj.delivery.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
+from proj.delivery.header_rules import shown
+from proj.delivery.inspection import Contents, Kind, Limits, Refusal, contents, refusal
+from proj.delivery.suspects import Suspects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from celery import Celery
+    from kombu import Connection
+
+STOCK_REQUEST = "celery.worker.request:Request"
+REQUEST = "proj.delivery.request:Request"
+
+logger = get_logger(__name__)
+
+
+def keep_messages(app: Celery) -> None:
+    """Let workers of the app keep every message; before the app is first used.
+
+    Settings: `proj_deepest`, `proj_largest_bytes` and `proj_latest_eta_s` (see `inspection.Limits`), `proj_strikes`
+    (processes that a task may kill), `proj_requeues` (how often a task may give its message back).
+    """
+    limits = Limits()
+    app.add_defaults(
+        {
+            "worker_consumer": "proj.delivery.consumer:Consumer",
+            "proj_deepest": limits.deepest,
+            "proj_largest_bytes": limits.largest_bytes,
+            "proj_latest_eta_s": limits.latest_eta_s,
+            "proj_strikes": 3,
+            # As often as a quorum queue of RabbitMQ 4 delivers a message.
+            "proj_requeues": 20,
+        }
+    )
+
+
+class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types
+    """Celery's consumer with an inspection before it and a dead letter after it; over RabbitMQ only."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+        """Read the limits."""
+        self._moved: deque[parcel.Parcel] = deque()
+        self._queues: dict[str, str] = {}
+        #: Connections that were lost while this worker had a task in hand, by its id.
+        self._survived: Counter[str] = Counter()
+        self._handler: Callable[[Any], Any] | None = None
+        super().__init__(*args, **kwargs)
+        conf = self.app.conf
+        self._limits = Limits(
+            deepest=conf.proj_deepest, largest_bytes=conf.proj_largest_bytes, latest_eta_s=conf.proj_latest_eta_s
+        )
+        self.forwarder = Forwarder(self._connect_forwarder, self._on_delivered)
+        self.suspects = Suspects(self, pending=lambda: self.forwarder.pending)
+        #: Receives a message of py-amqp, from wherever it was got.
+        self.receive: Callable[[Any], None] = self._not_consuming
+
+    # --- Hooks of Celery's consumer ------------------------------------------------------------------
+
+    def connect(self) -> Any:  # noqa: ANN401 kombu's connection
+        """The connection to consume from, which no message's properties can break."""
+        connection = super().connect()
+        if connection.transport.driver_type == "amqp":
+            intake.tolerate(connection.connection)
+        return connection
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """As Celery's, but the connection of monitoring events, which is as dead, is not closed in order first."""
+        beneath = getattr(self.event_dispatcher, "connection", None)
+        if beneath is not None:
+            beneath.collect(socket_timeout=1.0)
+        super().on_connection_error_after_connected(exc)
+
+    def update_strategies(self) -> None:
+        """Celery's strategies, with our requests for the tasks that have the stock ones."""
+        if self.connection.transport.driver_type == "amqp":
+            for task in self.app.tasks.values():
+                if task.Request == STOCK_REQUEST:
+                    task.Request = REQUEST
+        super().update_strategies()
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:  # noqa: ANN401 as above
+        """Celery's handler of a message, behind ours; each connection has one."""
+        stock: Callable[[Any], Any] = super().create_task_handler(*args, **kwargs)
+        if self.connection.transport.driver_type != "amqp":
+            return stock
+        self._handler = stock
+        self._queues = {}
+        self.receive = intake.receiver(self.task_consumer, largest_bytes=self._limits.largest_bytes, label=self._label)
+        # kombu asks for it by this name when it begins to consume, which is after this.
+        self.task_consumer._receive_callback = self.receive  # noqa: SLF001 there is no other hook before kombu's own
+        self.forwarder.start()
+        self.forwarder.ask(partial(_declare_ours, dead_letters=dead_letter_queue(self.app)))
+        self.suspects.begin()
+        return self._on_message
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ANN401 kombu's message
+        """Keep what Celery would acknowledge."""
+        self.refuse(message, Refusal(f"It cannot be decoded: {shown(exc)}.", Kind.UNDECODABLE), exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ANN401, ARG002 Celery's signature
+        """Keep what Celery would reject."""
+        self.refuse(message, Refusal("It is no message of Celery.", Kind.FOREIGN))
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002 as above
+        """Keep what Celery would reject."""
+        self.refuse(message, Refusal(f"No task is registered as {shown(exc)}.", Kind.UNREGISTERED), exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002 as above
+        """Keep what Celery would reject."""
+        self.refuse(message, Refusal(f"It is no valid task message: {shown(exc)}."), exc)
+
+    def on_close(self) -> None:
+        """As the stock one: the connection is lost. What was in hand comes again, and did not kill this worker."""
+        self._survived.update(request.id for request in tuple(state.reserved_requests))
+        super().on_close()
+
+    def shutdown(self) -> None:
+        """Publish and acknowledge what is still to be, while there is a connection."""
+        self.forwarder.stop()
+        self._settle()
+        super().shutdown()
+
+    # --- What can be done with a message -------------------------------------------------------------
+
+    def adopt(self, message: Any) -> Any:  # noqa: ANN401, ARG002 a hook
+        """A task message in place of one that names no task, or None: then it becomes a dead letter."""
+        return None
+
+    def refuse(self, message: Any, found: Refusal, error: Exception | None = None) -> None:  # noqa: ANN401 kombu's
+        """Give the message up for what was found, and tell whom Celery would tell."""
+        logger.error("Message refused: %s", found.reason)
+        held = _contents(message)
+        task_id, name = (held.headers.get("id"), held.headers.get("task")) if held else (None, None)
+        known = isinstance(task_id, str) and 0 < len(task_id) <= 255 and isinstance(name, str)  # noqa: PLR2004 shortstr
+        failure: Exception = InvalidTaskError(found.reason)
+        if found.kind is Kind.UNREGISTERED:
+            failure = NotRegistered(name)
+        self.bury(
+            message,
+            found.reason,
+            then=partial(self._mark, held, message.properties, failure) if known and held else None,
+        )
+        if known and self.event_dispatcher:
+            self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(failure), traceback="")
+        if found.kind is Kind.UNREGISTERED:
+            signals.task_unknown.send(sender=self, message=message, exc=error or failure, name=name, id=task_id)
+        else:
+            signals.task_rejected.send(sender=self, message=message, exc=error or failure)
+
+    def bury(self, message: Any, reason: str, then: Callable[[], None] | None = None) -> None:  # noqa: ANN401 kombu's
+        """Make the message a dead letter: publish it, acknowledge it, and do `then` on the forwarder's thread."""
+        queue = self.queue_of(message)
+        self.forwarder.send(
+            parcel.letter(
+                message,
+                dead_letters=dead_letter_queue(self.app),
+                reason=reason,
+                queue=strikes.home(queue),
+                worker=self.hostname,
+                time=time.time(),
+                attempts=self._past(message).attempts,
+                then=then,
+            )
+        )
+
+    def give_back(self, message: Any) -> None:  # noqa: ANN401 kombu's message
+        """To the end of its queue, because its task wants so; a dead letter when it does so for ever."""
+        past = self._past(message)
+        limit = self.app.conf.proj_requeues
+        if past.requeues >= limit:
+            self.bury(message, f"Its task gave it back {limit} times (proj_requeues) and once more.")
+        else:
+            self._move_home(message, {strikes.REQUEUES: past.requeues + 1})
+
+    def strike(self, message: Any, guilt: str) -> str | None:  # noqa: ANN401 kombu's message
+        """To the end of its queue with one strike more; the reason when it was the last and made it a dead letter."""
+        struck = self._past(message).strikes + 1
+        if struck >= self.app.conf.proj_strikes:
+            reason = f"It killed its pool process {struck} times (proj_strikes), last by {guilt}."
+            self.bury(message, reason)
+            return reason
+        logger.warning("A task killed its pool process by %s. It is tried again.", guilt)
+        self._move_home(message, {strikes.STRIKES: struck})
+        return None
+
+    # --- How ------------------------------------------------------------------------------------------
+
+    def _on_message(self, message: Any) -> None:  # noqa: ANN401 kombu's message
+        try:
+            self._keep(message)
+        except self.connection_errors + self.channel_errors:
+            # Not the message's fault: the connection is made anew, and the broker gives it again.
+            raise
+        except Exception as error:
+            logger.exception("Celery failed at a message.")
+            self.bury(message, f"Celery failed at it: {type(error).__name__}: {shown(error)}.")
+
+    def _keep(self, message: Any) -> None:  # noqa: ANN401 kombu's message
+        found = self._inspected(message)
+        if found is not None and found.kind is Kind.FOREIGN:
+            adopted = self.adopt(message)
+            if adopted is not None:
+                self._label(adopted)
+                message, found = adopted, self._inspected(adopted)
+        if found is not None:
+            self.refuse(message, found)
+            return
+        course = self._course(message)
+        if course is strikes.Course.RUN:
+            self._handler(message)  # type: ignore[misc] # set before anything is consumed
+        elif course is strikes.Course.BURY:
+            limit = self.app.conf.proj_strikes
+            self.bury(
+                message, f"It killed the main process of its worker {limit} times (proj_strikes) while it ran alone."
+            )
+        else:
+            past, queue = self._past(message), self.queue_of(message)
+            suspect = course is strikes.Course.SUSPECT
+            target = strikes.suspects(queue) if suspect else strikes.home(queue)
+            logger.warning("A message came back from a worker that vanished; it goes to %s.", target)
+            headers = {strikes.REDELIVERIES: past.vanished}
+            self.forwarder.send(parcel.copy(message, queue=target, headers=headers, ours=suspect))
+
+    def _inspected(self, message: Any) -> Refusal | None:  # noqa: ANN401 kombu's message
+        return refusal(
+            message,
+            tasks=self.app.tasks,
+            limits=self._limits,
+            now=time.time(),
+            zone=self.app.timezone,
+            worker=self.hostname,
+        )
+
+    def _course(self, message: Any) -> strikes.Course:  # noqa: ANN401 kombu's message
+        past = self._past(message)
+        queue = self.queue_of(message)
+        held = contents(message)
+        task = self.app.tasks[held.headers["task"]]  # type: ignore[union-attr] # it was inspected
+        if not task.acks_late:
+            # It is acknowledged when it begins, so what comes back never began.
+            return strikes.Course.RUN
+        return strikes.course(past, alone=queue != strikes.home(queue), limit=self.app.conf.proj_strikes)
+
+    def _move_home(self, message: Any, headers: dict[str, int]) -> None:  # noqa: ANN401 kombu's message
+        past = self._past(message)
+        queue = strikes.home(self.queue_of(message))
+        headers = {**headers, strikes.REDELIVERIES: past.vanished}
+        self.forwarder.send(parcel.copy(message, queue=queue, headers=headers, ours=False))
+
+    def _past(self, message: Any) -> strikes.Past:  # noqa: ANN401 kombu's message
+        identity = message.headers.get("id")
+        return strikes.past(
+            message.headers,
+            redelivered=bool(message.delivery_info.get("redelivered")),
+            survived=self._survived[identity] if isinstance(identity, str) else 0,
+        )
+
+    def _label(self, message: Any) -> None:  # noqa: ANN401 kombu's message
+        message.keeper = self
+        parcel.restore_origin(message)
+
+    def queue_of(self, message: Any) -> str:  # noqa: ANN401 kombu's message
+        """The queue from which it came."""
+        info = message.delivery_info
+        if "queue" in info:
+            return str(info["queue"])
+        tag = info.get("consumer_tag")
+        if tag not in self._queues:
+            self._queues.update({value: name for name, value in self.task_consumer._active_tags.items()})  # noqa: SLF001 kombu tells nowhere else
+        return self._queues.get(tag) or str(self.app.conf.task_default_queue)
+
+    def _mark(self, held: Contents, properties: Mapping[str, Any], failure: Exception) -> None:
+        """Record the failure for who waits for the result; on the forwarder's thread."""
+        where = {name: properties.get(name) for name in ("reply_to", "correlation_id")}
+        request = Context({**held.headers, **_embedded(held), "args": held.args, "kwargs": held.kwargs, **where})
+        self.app.backend.mark_as_failure(held.headers["id"], failure, request=request)
+
+    def _connect_forwarder(self) -> Connection:
+        options = {"read_timeout": ANSWER_TIMEOUT_S, "write_timeout": ANSWER_TIMEOUT_S, "confirm_publish": True}
+        # No heartbeat: nobody would beat it while there is nothing to do.
+        return self.app.connection_for_write(heartbeat=0, transport_options=options)
+
+    def _on_delivered(self, moved: parcel.Parcel) -> None:
+        """On the forwarder's thread: the copy is safe."""
+        self._moved.append(moved)
+        self.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        """Acknowledge the originals of the copies that are safe."""
+        while self._moved:
+            message = self._moved.popleft().original
+            if not message.acknowledged:
+                message.ack_log_error(logger, self.connection_errors)
+
+    @staticmethod
+    def _not_consuming(raw: Any) -> None:  # noqa: ANN401 py-amqp's message
+        raise RuntimeError(f"There is no connection for {raw!r}.")
+
+
+def _contents(message: Any) -> Contents | None:  # noqa: ANN401 kombu's message
+    try:
+        return contents(message)
+    except Exception:  # noqa: BLE001 it was refused because it holds nothing, or nothing that can be read
+        headers = message.headers
+        return Contents(headers=headers, args=(), kwargs={}, embed={}) if isinstance(headers, dict) else None
+
+
+def _embedded(held: Contents) -> dict[str, Any]:
+    return dict(held.embed) if isinstance(held.embed, dict) else {}
+
+
+def _declare_ours(connection: Any, *, dead_letters: str) -> None:  # noqa: ANN401 py-amqp's connection
+    declare(connection, dead_letters)

@@ -1,0 +1,163 @@
+"""What Celery's headers may hold: a rule for each that its worker reads, and the sentence when one is broken."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from celery.app.task import Context
+
+#: Bytes of a task's id: it travels as `correlation_id`, which AMQP ends there.
+_LONGEST_ID_BYTES = 255
+#: A hard and a soft limit.
+_TIME_LIMITS = 2
+#: What a body's third part holds.
+_EMBEDDED = frozenset({"callbacks", "errbacks", "chain", "chord"})
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+_short.maxlevel = 3
+
+
+def shown(value: object) -> str:
+    """The value as a sentence can hold it, cut short; never fails."""
+    try:
+        text = str(value) or type(value).__name__ if isinstance(value, BaseException) else _short.repr(value)
+    except Exception:  # noqa: BLE001 an object may refuse to be shown
+        text = f"a {type(value).__name__} that cannot be shown"
+    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:300])
+    return text.rstrip(".")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_seconds(value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _are_time_limits(value: object) -> bool:
+    # An empty list is none, for Celery too.
+    return isinstance(value, (list, tuple)) and len(value) in {0, _TIME_LIMITS} and all(map(_is_seconds, value))
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+
+
+def _is_signature(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("task"), str)
+        and isinstance(value.get("args", ()), (list, tuple, type(None)))
+        and isinstance(value.get("kwargs", {}), (Mapping, type(None)))
+        and isinstance(value.get("options", {}), (Mapping, type(None)))
+    )
+
+
+def _are_signatures(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(_is_signature, value))
+
+
+_TEXT = (_is_text, "a text")
+_WHOLE = (_is_whole, "a whole number, 0 or more")
+_TIME = (lambda value: isinstance(value, (str, datetime)), "a time as an ISO 8601 text")
+_YES_NO = (lambda value: isinstance(value, bool), "true or false")
+_TABLE = (lambda value: isinstance(value, Mapping), "a table")
+_LIST = (lambda value: isinstance(value, (list, tuple)), "a list")
+_SIGNATURES = (_are_signatures, "a list of signatures, each a table with a 'task'")
+
+#: What each may be besides null. Celery's worker, its Request and its Context read all of them.
+RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "lang": _TEXT,
+    "root_id": _TEXT,
+    "parent_id": _TEXT,
+    "group": _TEXT,
+    "taskset": _TEXT,
+    "meth": _TEXT,
+    "shadow": _TEXT,
+    "argsrepr": _TEXT,
+    "kwargsrepr": _TEXT,
+    "origin": _TEXT,
+    "eta": _TIME,
+    "expires": _TIME,
+    "retries": _WHOLE,
+    "group_index": _WHOLE,
+    "replaced_task_nesting": _WHOLE,
+    "ignore_result": _YES_NO,
+    "utc": _YES_NO,
+    "timelimit": (_are_time_limits, "two numbers of seconds or null: the hard limit and the soft one"),
+    "stamped_headers": (_are_texts, "a list of texts"),
+    "stamps": _TABLE,
+    "headers": _TABLE,
+    "groups": _LIST,
+    "callbacks": _SIGNATURES,
+    "errbacks": _SIGNATURES,
+    "chain": _SIGNATURES,
+    "chord": (_is_signature, "a signature, a table with a 'task'"),
+}
+#: Names that would hide a method, or something private, of the object that a task sees as `self.request`.
+FORBIDDEN = frozenset(name for name in dir(Context) if name.startswith("_") or callable(getattr(Context, name)))
+
+
+def name_fault(name: object) -> str | None:
+    """What is wrong with the name of the task, or None."""
+    return None if isinstance(name, str) and name else f"Its header 'task' is {shown(name)}, but must be a task's name."
+
+
+def id_fault(headers: Mapping[Any, Any]) -> str | None:
+    """What is wrong with the task's id, or None."""
+    if "id" not in headers:
+        return "It has no header 'id'."
+    given = headers["id"]
+    if not isinstance(given, str) or not given:
+        return f"Its header 'id' is {shown(given)}, but must be a text."
+    if len(given.encode("utf-8", "surrogatepass")) > _LONGEST_ID_BYTES:
+        return f"Its header 'id' is longer than {_LONGEST_ID_BYTES} bytes."
+    return None
+
+
+def header_fault(headers: Mapping[Any, Any]) -> str | None:
+    """What is wrong with the first header that has something wrong, or None."""
+    for name, value in headers.items():
+        if not isinstance(name, str):
+            return f"The name of its header {shown(name)} is not a text."
+        if name in FORBIDDEN:
+            return f"Its header {name!r} has a name that Celery needs for itself."
+        fault = _fault(name, value, "header")
+        if fault is not None:
+            return fault
+    return None
+
+
+def embed_fault(embed: object) -> str | None:
+    """What is wrong with the third part of a body, or None."""
+    if not isinstance(embed, Mapping):
+        return f"Its embed is {shown(embed)}, but must be a table."
+    for name, value in embed.items():
+        if not isinstance(name, str):
+            return f"Its embed has {shown(name)}, which is not a name."
+        # Celery lays what is embedded over the headers, which have been checked already.
+        if name not in _EMBEDDED and (name in FORBIDDEN or name in RULES or name in {"task", "id"}):
+            return f"Its embed has {name!r}, which belongs into the headers."
+        fault = _fault(name, value, "embedded")
+        if fault is not None:
+            return fault
+    return None
+
+
+def _fault(name: str, value: object, place: str) -> str | None:
+    rule = RULES.get(name)
+    if rule is None or value is None or rule[0](value):
+        return None
+    return f"Its {place} {name!r} is {shown(value)}, but must be {rule[1]}."

@@ -1,0 +1,139 @@
+"""A worker of the app in `kept.py`, a client that publishes anything to it, and what became of each message."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from amqp.basic_message import Message
+from kombu import Connection
+
+from proj.delivery.dead_letter import REASON
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+QUEUE = "kept"
+DEAD_LETTERS = "dead_letters"
+
+
+class Scene:
+    """One virtual host with workers of the app, and a connection to publish and look by."""
+
+    def __init__(self, guard: Guard, url: str) -> None:
+        """Publish and look at `url`."""
+        self.url = url
+        self.evidence = guard.folder / f"evidence-{secrets.token_hex(4)}"
+        self.evidence.touch()
+        self.workers: list[Process] = []
+        self.letters: list[dict[str, Any]] = []
+        self._guard = guard
+        self._connection = Connection(url, transport_options={"confirm_publish": True})
+        self.channel = self._connection.channel()
+        self.channel.auto_decode = False
+
+    def worker(self, *options: str, slots: int = 2, **settings: str) -> Process:
+        """A worker that has started and consumes."""
+        process = self.begin_worker(*options, slots=slots, **settings)
+        process.wait_until_ready(lambda: " ready." in process.log_text(), timeout_s=40)
+        return process
+
+    def begin_worker(self, *options: str, slots: int = 2, **settings: str) -> Process:
+        node = f"kept-{secrets.token_hex(4)}"
+        process = Process(
+            f"worker {node}",
+            [
+                *(sys.executable, "-m", "celery", "-A", "kept", "worker", "--hostname", f"{node}@kept"),
+                *("--concurrency", str(slots), "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
+                *options,
+            ],
+            guard=self._guard,
+            environment={
+                **child_environment(),
+                "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]),
+                "KEPT_BROKER": self.url,
+                "KEPT_EVIDENCE": str(self.evidence),
+                **settings,
+            },
+            log=self._guard.folder / f"{node}.log",
+        )
+        process.start()
+        self.workers.append(process)
+        return process
+
+    def publish(self, message: Message, queue: str = QUEUE) -> None:
+        self.channel.basic_publish_confirm(message, exchange="", routing_key=queue, mandatory=True)
+
+    def send(self, task: str, *args: Any, **headers: Any) -> str:
+        """A proper message of Celery's protocol 2; returns its id."""
+        message = task_message(task, *args, **headers)
+        self.publish(message)
+        return str(message.headers["id"])
+
+    def lines(self) -> list[str]:
+        return self.evidence.read_text().splitlines()
+
+    def begun(self) -> set[str]:
+        """The ids of the good tasks that began."""
+        return {line.split()[-1] for line in self.lines() if line.startswith("begin ")}
+
+    def times_begun(self, task: str) -> int:
+        return self.lines().count(f"begin {task}")
+
+    def ends(self) -> list[str]:
+        """The ids of the tasks that came to their end, as often as they did."""
+        return [line.split()[-1] for line in self.lines() if line.startswith("end ")]
+
+    def ended(self) -> set[str]:
+        """The ids of the tasks that came to their end."""
+        return set(self.ends())
+
+    def dead(self) -> list[dict[str, Any]]:
+        """The headers of all dead letters so far."""
+        while (raw := self.channel.basic_get(DEAD_LETTERS, no_ack=True)) is not None:
+            self.letters.append({**raw.headers, "": bytes(raw.body or b""), "properties": raw.properties})
+        return self.letters
+
+    def reasons(self) -> list[str]:
+        return [letter[REASON] for letter in self.dead()]
+
+    def depth(self, queue: str = QUEUE) -> int:
+        return int(self.channel.queue_declare(queue, passive=True).message_count)
+
+    def await_(self, condition: Callable[[], Any], what: str, timeout_s: float = 30) -> Any:
+        return wait_until(condition, what=what, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+        self._connection.release()
+
+
+def task_message(task: Any, *args: Any, body: Any = None, **headers: Any) -> Message:
+    identity = headers.get("id", secrets.token_hex(8))
+    parts = [list(args), {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+    return Message(
+        json.dumps(parts if body is None else body),
+        content_type="application/json",
+        content_encoding="utf-8",
+        delivery_mode=2,
+        application_headers={"task": task, "id": identity, "lang": "py", "retries": 0, **headers},
+    )
+
+
+@pytest.fixture
+def scene(guard: Guard, broker: Broker, vhost: str) -> Iterator[Scene]:
+    scene = Scene(guard, broker.url(vhost))
+    yield scene
+    scene.close()

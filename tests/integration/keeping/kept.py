@@ -1,0 +1,121 @@
+"""An app of somebody else that keeps its messages by our pieces; what its tasks did is in a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import Ignore, Reject
+from kombu import Queue
+
+from proj.delivery.consumer import keep_messages
+
+app = Celery("kept", broker=os.environ["KEPT_BROKER"], backend="rpc://")
+keep_messages(app)
+LATE = os.environ.get("KEPT_LATE", "1") == "1"
+QUEUE_TYPE = os.environ.get("KEPT_QUEUE_TYPE", "quorum")
+app.conf.update(
+    task_acks_late=LATE,
+    task_reject_on_worker_lost=LATE,
+    worker_prefetch_multiplier=1,
+    task_default_queue="kept",
+    task_queues=[Queue("kept", routing_key="kept", queue_arguments={"x-queue-type": QUEUE_TYPE})],
+    broker_connection_retry_on_startup=True,
+    broker_channel_error_retry=True,
+    control_queue_exclusive=False,
+    worker_send_task_events=True,
+    task_track_started=True,
+    proj_strikes=int(os.environ.get("KEPT_STRIKES", "3")),
+    proj_requeues=4,
+    worker_hijack_root_logger=False,
+)
+
+
+def note(line: str) -> None:
+    """One line of evidence, written at once and whole."""
+    with open(os.environ["KEPT_EVIDENCE"], "ab", buffering=0) as file:  # noqa: PTH123 one write, by one call
+        file.write(f"{line}\n".encode())
+
+
+@app.task(bind=True)
+def good(self: Any, number: int, seconds: float = 0.0) -> int:
+    note(f"begin {number} {os.getpid()} {self.request.id}")
+    time.sleep(seconds)  # the work
+    note(f"end {number} {os.getpid()} {self.request.id}")
+    return number
+
+
+@app.task(bind=True)
+def anything(self: Any, *_args: Any, **_kwargs: Any) -> str:
+    note(f"end anything {self.request.properties.get('message_id')} {self.request.id}")
+    return "done"
+
+
+@app.task
+def kills_worker() -> None:
+    note("begin kills_worker")
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)  # until the pool hears of it
+
+
+@app.task
+def kills_itself() -> None:
+    note("begin kills_itself")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+def leaves() -> None:
+    note("begin leaves")
+    raise SystemExit(3)
+
+
+@app.task
+def interrupts() -> None:
+    note("begin interrupts")
+    raise KeyboardInterrupt
+
+
+@app.task
+def needs_memory() -> None:
+    note("begin needs_memory")
+    raise MemoryError("more than there is")
+
+
+@app.task
+def rejects(requeue: int = 0) -> None:
+    note("begin rejects")
+    raise Reject("it does not suit me", requeue=bool(requeue))
+
+
+@app.task
+def ignores() -> None:
+    note("begin ignores")
+    raise Ignore
+
+
+@app.task(bind=True, max_retries=2, default_retry_delay=0)
+def retries(self: Any) -> None:
+    note("begin retries")
+    raise self.retry()
+
+
+@app.task
+def fails() -> None:
+    note("begin fails")
+    raise ValueError("no")
+
+
+@app.task
+def returns_what_cannot_be_encoded() -> object:
+    note("begin returns_what_cannot_be_encoded")
+    return object()
+
+
+@app.task(time_limit=1)
+def never_ends() -> None:
+    note("begin never_ends")
+    time.sleep(60)  # longer than its limit

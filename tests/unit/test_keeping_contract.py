@@ -1,0 +1,194 @@
+"""The names of Celery, kombu and py-amqp that keeping a message leans on and that they do not document."""
+
+from __future__ import annotations
+
+import inspect
+import struct
+from types import SimpleNamespace
+from typing import Any
+
+import amqp
+import pytest
+from amqp.basic_message import Message as AmqpMessage
+from amqp.method_framing import frame_handler
+from amqp.spec import Basic
+from celery import Celery
+from celery.app.task import Context, Task
+from celery.concurrency.thread import ApplyResult
+from celery.exceptions import TaskRevokedError
+from celery.worker import loops, state
+from celery.worker import request as stock_request
+from celery.worker.consumer import Consumer as StockConsumer
+from celery.worker.consumer import tasks as stock_tasks
+from celery.worker.worker import WorkController
+from hypothesis import given
+from hypothesis import strategies as st
+from kombu import Consumer as KombuConsumer
+from kombu import messaging
+from kombu.transport.pyamqp import Channel
+
+from proj.delivery import intake
+from proj.delivery.consumer import STOCK_REQUEST, Consumer, keep_messages
+from proj.delivery.inspection import UNREADABLE
+from proj.delivery.request import Request
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "connect",
+        "update_strategies",
+        "create_task_handler",
+        "on_decode_error",
+        "on_unknown_message",
+        "on_unknown_task",
+        "on_invalid_task",
+        "shutdown",
+        "call_soon",
+    ],
+)
+def test_celerys_consumer_has_what_ours_overrides_or_calls(name: str) -> None:
+    """Each with the parameters that ours passes on."""
+    ours, stock = getattr(Consumer, name), getattr(StockConsumer, name)
+
+    if not any(kind.kind is kind.VAR_POSITIONAL for kind in inspect.signature(ours).parameters.values()):
+        assert list(inspect.signature(ours).parameters) == list(inspect.signature(stock).parameters)
+
+
+@pytest.mark.parametrize("name", ["on_failure", "reject", "acknowledge", "maybe_expire", "_announce_revoked"])
+def test_celerys_request_has_what_ours_overrides(name: str) -> None:
+    """Each with the same parameters."""
+    ours, stock = getattr(Request, name), getattr(stock_request.Request, name)
+
+    assert list(inspect.signature(ours).parameters) == list(inspect.signature(stock).parameters)
+
+
+def test_celerys_request_has_what_ours_reads() -> None:
+    """The flags of a cancelled task, its context, and the words for a lost process."""
+    for name in (
+        "_already_cancelled",
+        "_already_revoked",
+        "_context",
+        "_worker_lost_info",
+        "store_errors",
+        "time_start",
+    ):
+        assert hasattr(stock_request.Request, name)
+
+
+def test_class_that_celery_makes_of_our_request_is_guarded() -> None:
+    """`create_request_cls` overrides two methods without calling ours, so they are wrapped as the class is made."""
+    app = Celery("contract", set_as_current=False)
+
+    @app.task(name="nothing")  # type: ignore[untyped-decorator] # Celery has no types
+    def task() -> None: ...
+
+    pool = SimpleNamespace(apply_async=None)
+
+    made = stock_request.create_request_cls(Request, task, pool, "host", None, app=app)
+
+    for name in ("execute_using_pool", "on_success"):
+        assert name in vars(made)
+        assert getattr(made, name).__module__ == stock_request.__name__
+        assert hasattr(getattr(made, name), "__wrapped__")
+
+
+def test_worker_gives_a_slot_back_when_a_task_is_revoked_as_it_begins() -> None:
+    """Of all exceptions this one alone; ours is raised for whatever could not begin."""
+    released: list[bool] = []
+
+    def refuse(_pool: object) -> None:
+        raise TaskRevokedError
+
+    worker = SimpleNamespace(pool=None, _quick_release=lambda: released.append(True))
+    WorkController._process_task(worker, SimpleNamespace(execute_using_pool=refuse))  # noqa: SLF001 the contract
+
+    assert released == [True]
+
+
+@pytest.mark.parametrize("loop", [loops.asynloop, loops.synloop])
+def test_loop_asks_for_the_handler_before_it_consumes(loop: Any) -> None:
+    """So that no message is received by kombu's own callback."""
+    source = inspect.getsource(loop)
+
+    assert source.index("create_task_handler()") < source.index("consumer.consume()")
+    assert ".consume()" not in inspect.getsource(stock_tasks.Tasks.start)
+
+
+def test_kombus_consumer_takes_its_callback_and_its_tags_from_where_we_put_and_read_them() -> None:
+    """`_receive_callback` is looked up when consuming begins, and `_active_tags` has the tag of each queue."""
+    source = inspect.getsource(KombuConsumer._basic_consume)  # noqa: SLF001 the contract
+
+    assert "self._receive_callback" in source
+    assert "self._active_tags[queue.name] = tag" in inspect.getsource(KombuConsumer._add_tag)  # noqa: SLF001 as above
+    # What it does besides, which ours does too.
+    stock = inspect.getsource(messaging.Consumer._receive_callback)  # noqa: SLF001 as above
+    for step in ("message_to_python", "message.accept = accept", "message.errors", "on_m(message)"):
+        assert step in stock
+
+
+def test_message_that_is_settled_twice_is_settled_once() -> None:
+    """A channel makes its messages of the class that it is given, and the broker hears of each settlement once."""
+    sent: list[object] = []
+    channel = SimpleNamespace(no_ack_consumers=None, basic_ack=lambda tag, multiple: sent.append((tag, multiple)))
+    raw = SimpleNamespace(properties={}, body=b"", delivery_tag=7, delivery_info={})
+    message = intake.KeptMessage(raw, channel=channel)
+
+    message.ack_log_error(None, ())
+    message.ack_log_error(None, ())
+    message.reject_log_error(None, (), requeue=True)
+
+    assert sent == [(7, False)]
+    assert "self.Message(raw_message, channel=self)" in inspect.getsource(Channel.message_to_python)
+
+
+def test_names_of_celerys_state_and_pools_are_where_they_are_read() -> None:
+    """What runs or is held, what is revoked, who ends the worker, and a thread's future."""
+    assert hasattr(state.reserved_requests, "__len__")
+    assert callable(state.revoked.discard)
+    assert state.should_stop is None
+    assert state.should_terminate is None
+    assert "self.f = future" in inspect.getsource(ApplyResult.__init__)
+    assert Task.Request == STOCK_REQUEST
+    assert hasattr(Context, "as_execution_options")
+
+
+def test_keeping_is_a_default_that_the_apps_own_settings_win_over() -> None:
+    """An app may have its own consumer and its own limits."""
+    app = Celery("contract", set_as_current=False)
+    keep_messages(app)
+    other = Celery("contract", set_as_current=False)
+    other.conf.proj_strikes = 9
+    keep_messages(other)
+
+    assert app.conf.worker_consumer == "proj.delivery.consumer:Consumer"
+    assert (app.conf.proj_strikes, other.conf.proj_strikes) == (3, 9)
+
+
+def test_pyamqp_gives_every_frame_to_the_handler_that_can_be_replaced() -> None:
+    """And a channel keeps the bytes of a body when it is told to."""
+    assert "self.on_inbound_frame(frame)" in inspect.getsource(amqp.Connection.blocking_read)
+    assert isinstance(amqp.Connection.on_inbound_frame, property)
+    assert "self.auto_decode" in inspect.getsource(amqp.Channel.dispatch_method)
+
+
+@given(st.binary(max_size=200), st.sampled_from([0x2000, 0x8000, 0x0200, 0xFFFF, 0x3000]))
+def test_message_comes_out_of_the_connection_whatever_its_properties_are(content: bytes, flags: int) -> None:
+    """With its body, and with a header that says so where they cannot be read; the next message comes as ever."""
+    received: list[Any] = []
+    connection = SimpleNamespace(bytes_recv=0)
+    connection.on_inbound_frame = frame_handler(connection, lambda *args: received.append(args[-1]))
+    intake.tolerate(connection)
+    header = struct.pack(">HHQ", Basic.CLASS_ID, 0, 4) + struct.pack(">H", flags) + content
+    proper = AmqpMessage(message_id="next")._serialize_properties()  # noqa: SLF001 as it comes from the wire
+
+    for properties in (header, struct.pack(">HHQ", Basic.CLASS_ID, 0, 4) + proper):
+        connection.on_inbound_frame((1, 1, struct.pack(">HH", *Basic.Deliver)))
+        connection.on_inbound_frame((2, 1, properties))
+        connection.on_inbound_frame((3, 1, b"body"))
+
+    first, second = received
+    assert first.body == second.body == b"body"
+    assert second.properties == {"message_id": "next"}
+    unread = (first.properties.get("application_headers") or {}).get(UNREADABLE)
+    assert unread is None or isinstance(unread, str)
