@@ -1,0 +1,111 @@
+"""A halt from its order to its end: progress for people while it lasts, then who stopped and who did not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from proj.commands.console import console
+from proj.delivery.control_bus import ControlBus
+from proj.delivery.drain import drain, remainder
+from proj.delivery.halting import Halted, Muster, halt_workers
+from proj.delivery.strikes import SUSPECTS_SUFFIX
+from proj.depth import Gauge
+from proj.errors import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from proj.delivery.drain import Remainder
+
+
+class Halt:
+    """One halt of an app's workers."""
+
+    def __init__(self, app: Celery, *, broker_api: str | None, as_json: bool) -> None:
+        """Take the app; nothing is told before `run`."""
+        self._app = app
+        self._gauge = Gauge(app, broker_api=broker_api)
+        self._as_json = as_json
+
+    def run(self, *, queue: str | None, worker: str | None, drain_timeout_s: float | None, timeout_s: float) -> None:
+        """Drain, when `drain_timeout_s` says for how long, then halt, and print what became of each.
+
+        Raises:
+            NoBroker: no broker answers.
+            DeadlinePassed: the queues did not run empty; nobody was halted.
+            ProjError: there is no such worker.
+            Exit: a worker has not stopped.
+        """
+        with ControlBus(self._app) as bus:
+            muster = Muster(self._app, bus, self._gauge)
+            if muster.doubt:
+                click.echo(muster.doubt, err=True)
+            nodes = muster.chosen(worker=worker, queue=queue)
+            if drain_timeout_s is not None:
+                queues = {queue} if queue else {name for node in nodes for name in muster.queues[node]}
+                # What is tried once more on its own is not done either.
+                queues |= {name + SUSPECTS_SUFFIX for name in queues}
+                self._drain(bus, queues, nodes, drain_timeout_s)
+            halted = halt_workers(
+                bus,
+                nodes,
+                listening=muster.listening,
+                timeout_s=timeout_s,
+                progress=lambda each: click.echo(f" [x] {each.worker} is gone after {each.seconds} s", err=True),
+            )
+        self._show(halted, queue)
+        if not all(each.stopped for each in halted):
+            raise click.exceptions.Exit(EXIT_FAILED)
+
+    def _drain(self, bus: ControlBus, queues: set[str], nodes: list[str], timeout_s: float) -> None:
+        what = ", ".join(sorted(name for name in queues if not name.endswith(SUSPECTS_SUFFIX))) or "no queue"
+        last: list[Remainder] = []
+
+        def progress(left: Remainder) -> None:
+            if last[-1:] != [left]:
+                click.echo(f" [ ] {what}: {left}", err=True)
+                last.append(left)
+
+        drain(
+            lambda: remainder(bus, self._gauge, queues=queues, nodes=nodes),
+            what=what,
+            timeout_s=timeout_s,
+            progress=progress,
+        )
+
+    def _show(self, halted: list[Halted], queue: str | None) -> None:
+        if self._as_json:
+            click.echo(json.dumps([_row(each) for each in halted]))
+            return
+        if not halted:
+            click.echo(f"No worker consumes from {queue}." if queue else "There is no worker.", err=True)
+            return
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in ("worker", "answer", "running", "held", "outcome"):
+            table.add_column(heading, overflow="fold")
+        for each in halted:
+            row = _row(each)
+            cells = (
+                "?" if row[key] is None else str(row[key]) for key in ("worker", "answer", "running", "held", "outcome")
+            )
+            table.add_row(*(Text(cell) for cell in cells))
+        console().print(table)
+
+
+def _row(each: Halted) -> dict[str, Any]:
+    silent = "none: told to shut down" if each.listens else "none"
+    return {
+        "worker": each.worker,
+        "answer": "halts" if each.answered else silent,
+        "stopped": each.stopped,
+        "seconds": each.seconds,
+        "running": each.running,
+        "held": each.held,
+        "outcome": f"stopped after {each.seconds} s" if each.stopped else "still there",
+    }

@@ -1,0 +1,73 @@
+"""`celery -A anyapp health`: whether workers are alive, consume, and get on."""
+
+from __future__ import annotations
+
+import click
+from celery.bin.base import CeleryCommand, handle_preload_options
+
+from proj.commands.broker_api import broker_api_option
+
+
+@click.command(cls=CeleryCommand)
+@click.option("--worker", help="Only this worker, by its node name; it is unhealthy when it is not there.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1, max=60),
+    default=1.0,
+    show_default=True,
+    help="Seconds that a worker may take to answer.",
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1, max=60),
+    default=1.0,
+    show_default=True,
+    help="Seconds between the two readings, where one does not tell.",
+)
+@click.option(
+    "--stuck-after",
+    type=click.FloatRange(min=0),
+    help="Seconds after which a task that still runs counts as stuck.  [default: none does]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@broker_api_option
+@click.pass_context
+@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+def health(
+    ctx: click.Context,
+    *,
+    worker: str | None,
+    timeout: float,
+    interval: float,
+    stuck_after: float | None,
+    as_json: bool,
+    broker_api: str | None,
+) -> None:
+    """Tell whether workers are alive, consuming and progressing; fit for a container's probe.
+
+    \b
+    alive        it answers over Celery's control bus
+    consuming    the broker has its consumers for the queues it says it works on
+    progressing  it finishes tasks, or there are none for it
+
+    Each is yes, no, or unknown where nobody can tell: a worker whose slots are all busy with long tasks
+    looks like one that hangs, unless --stuck-after says how long is too long. Without the management API
+    a silent worker is found by its --worker name only. A worker of --pool solo does not answer while it
+    works, and needs a --timeout longer than its tasks.
+
+    Unknown is not unhealthy: a probe that restarts a worker for what nobody knows loses more than it
+    saves. It needs nothing of the app's tasks.
+
+    Exit codes: 0 no worker is known to be unwell; 1 one is, or there is none; 2 wrong use; 3 no broker
+    answers.
+    """
+    from proj.commands.health_table import show_health
+    from proj.delivery.control_bus import ControlBus
+    from proj.delivery.health_check import HealthCheck
+    from proj.depth import Gauge
+
+    app = ctx.obj.app
+    with ControlBus(app) as bus:
+        check = HealthCheck(app, bus, Gauge(app, broker_api=broker_api).management, timeout_s=timeout)
+        healths = check.run(worker=worker, interval_s=interval, stuck_after_s=stuck_after)
+    show_health(healths, doubt=check.doubt, as_json=as_json)

@@ -1,0 +1,46 @@
+"""The health of workers as a table that people read or JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from proj.commands.console import console
+from proj.errors import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from proj.delivery.health import Finding, Health
+
+
+def show_health(healths: list[Health], *, doubt: str | None, as_json: bool) -> None:
+    """Print how each worker is.
+
+    Raises:
+        Exit: one is not well, or there is none.
+    """
+    if as_json:
+        click.echo(json.dumps([{**asdict(each), "healthy": each.is_well} for each in healths]))
+    elif healths:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in ("worker", "healthy", "alive", "consuming", "progressing"):
+            table.add_column(heading, overflow="fold")
+        for each in healths:
+            findings = (_text(finding) for finding in (each.alive, each.consuming, each.progressing))
+            table.add_row(Text(each.worker), "yes" if each.is_well else "no", *findings)
+        console().print(table)
+    else:
+        click.echo("No worker answers.", err=True)
+    if doubt:
+        click.echo(doubt, err=True)
+    if not healths or not all(each.is_well for each in healths):
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _text(finding: Finding) -> Text:
+    return Text(f"{finding.answer}: {finding.why}")

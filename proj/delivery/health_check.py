@@ -1,0 +1,117 @@
+"""The health check: workers and broker read twice, a second apart where one reading does not tell."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from proj.delivery.health import Consumers, Health, Reading, alive, consuming, progressing, reading
+from proj.delivery.roster import roster
+from proj.depth import depths_by_declare
+from proj.errors import NoManagement
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from celery import Celery
+
+    from proj.delivery.control_bus import ControlBus
+    from proj.management import Management
+
+
+class HealthCheck:
+    """How the workers of an app are, from what they and the broker say."""
+
+    def __init__(self, app: Celery, bus: ControlBus, management: Management, *, timeout_s: float) -> None:
+        """Wait for `timeout_s` for a worker's answer before it counts as silent."""
+        self._bus = bus
+        self._timeout_s = timeout_s
+        #: Why something is unknown, for people; None when the broker told all.
+        self.doubt: str | None = None
+        #: The queues of each worker as the broker lists them; None when it cannot be asked.
+        self._listed: dict[str, frozenset[str]] | None = None
+        try:
+            self._listed = roster(app, management, app.connection_for_read().virtual_host or "/")
+        except NoManagement as error:
+            self.doubt = (
+                f"{error.message} So it is not known whose consumers the broker has, nor of workers that are silent."
+            )
+
+    def run(self, *, worker: str | None, interval_s: float, stuck_after_s: float | None) -> list[Health]:
+        """The health of each worker, or of the one that is named, whether it is there or not.
+
+        Raises:
+            NoBroker: no broker answers.
+        """
+        # One that is named answers at once. Without the list a count of consumers tells something only beside all
+        # who say that they consume.
+        alone = worker is not None and self._listed is not None
+        everyone = self._read([worker] if worker is not None and alone else None)
+        nodes = [worker] if worker is not None else self._nodes(everyone)
+        first = {node: everyone[node] for node in nodes if node in everyone}
+        backlog, consumers = self._count(everyone)
+        second = first
+        if not all(_is_idle(each, backlog) for each in first.values()):
+            time.sleep(interval_s)
+            second = self._read(first)
+        now = time.time()
+        return [
+            Health(
+                worker=node,
+                alive=alive(first.get(node), is_known=self._is_known(node), timeout_s=self._timeout_s),
+                consuming=consuming(first.get(node), self._consumers(node, consumers, everyone)),
+                progressing=progressing(
+                    first.get(node),
+                    second.get(node),
+                    backlog=_waiting(first.get(node), backlog),
+                    now=now,
+                    stuck_after_s=stuck_after_s,
+                ),
+            )
+            for node in nodes
+        ]
+
+    def _nodes(self, answered: Collection[str]) -> list[str]:
+        """Those that answer, and those that the broker still has a mailbox of."""
+        return sorted(
+            {*answered, *(node for node in self._listed or () if node not in answered and self._is_known(node))}
+        )
+
+    def _is_known(self, node: str) -> bool:
+        return self._bus.holds(self._bus.mailbox_queue(node))
+
+    def _read(self, nodes: Collection[str] | None) -> dict[str, Reading]:
+        """What the nodes, or all, say; the silent ones cost one timeout, and are not asked again."""
+        stats = self._bus.ask("stats", nodes=nodes, timeout_s=self._timeout_s)
+        active = self._bus.ask("active", nodes=stats, timeout_s=self._timeout_s, safe=True)
+        held = self._bus.ask("reserved", nodes=stats, timeout_s=self._timeout_s)
+        queues = self._bus.ask("active_queues", nodes=stats, timeout_s=self._timeout_s)
+        return {node: reading(stats[node], active.get(node), held.get(node), queues.get(node)) for node in stats}
+
+    def _count(self, everyone: dict[str, Reading]) -> tuple[dict[str, int], dict[str, int]]:
+        """What waits in each queue, and how many consume it, counted now."""
+        names = {name for each in everyone.values() for name in each.queues}
+        names.update(*(self._listed or {}).values())
+        depths = depths_by_declare(self._bus.connection, names)
+        return {depth.name: depth.ready for depth in depths}, {depth.name: depth.consumers for depth in depths}
+
+    def _consumers(self, node: str, now: dict[str, int], everyone: dict[str, Reading]) -> Consumers:
+        listed = self._listed
+        return Consumers(
+            of_worker=None if listed is None else listed.get(node, frozenset()),
+            now=now,
+            listed=Counter(name for names in (listed or {}).values() for name in names),
+            claimed=Counter(name for each in everyone.values() for name in each.queues),
+        )
+
+
+def _waiting(each: Reading | None, backlog: dict[str, int]) -> int | None:
+    """Messages that wait in the queues of a worker; None when none of them could be counted."""
+    counted = [backlog[name] for name in each.queues if name in backlog] if each is not None else []
+    return sum(counted) if counted else None
+
+
+def _is_idle(each: Reading, backlog: dict[str, int]) -> bool:
+    """Whether one reading tells all: nothing runs and nothing waits."""
+    return not each.running and not each.held and not _waiting(each, backlog)

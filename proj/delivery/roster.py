@@ -1,0 +1,46 @@
+"""The roster: which workers the broker knows, and what each consumes, as the broker has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from proj.depth import is_plumbing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from celery import Celery
+
+    from proj.management import Management
+
+
+def roster(app: Celery, management: Management, vhost: str) -> dict[str, frozenset[str]]:
+    """The queues that each worker consumes, by node name; up to five seconds old.
+
+    A worker that is stopped or stuck is on it too, because the broker has its consumers for as long as its
+    connection lives: that is how a silent worker is told from none.
+
+    Raises:
+        NoManagement: the management API does not answer, or refuses.
+    """
+    consumers = management.request("GET", f"consumers/{quote(vhost, safe='')}")
+    return by_node(consumers, control_exchange=app.control.mailbox.namespace)
+
+
+def by_node(consumers: Iterable[Mapping[str, Any]], *, control_exchange: str) -> dict[str, frozenset[str]]:
+    """The queues of each worker: those that are consumed over the connection on which it listens for orders."""
+    suffix = f".{control_exchange}.pidbox"
+    by_connection: dict[str, set[str]] = {}
+    for consumer in consumers:
+        name = str(consumer["queue"]["name"])
+        details = consumer.get("channel_details") or {}
+        # An empty one comes as a list.
+        connection = details.get("connection_name", "") if isinstance(details, dict) else ""
+        by_connection.setdefault(str(connection), set()).add(name)
+    return {
+        name.removesuffix(suffix): frozenset(other for other in names if not is_plumbing(other))
+        for names in by_connection.values()
+        for name in names
+        if name.endswith(suffix) and not name.endswith(f".reply{suffix}")
+    }

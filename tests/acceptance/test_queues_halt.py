@@ -1,0 +1,114 @@
+"""`celery -A anyapp queues halt`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Celery, Theirs
+
+
+def test_halt_stops_every_worker_and_gives_back_what_was_held(
+    celery: Celery, variables: dict[str, str], theirs: Theirs
+) -> None:
+    """What runs is finished, what is held waits for another; a worker without our piece is stopped too."""
+    ours = theirs.start("one@x", "two@x")
+    (stock,) = theirs.start("stock@x", answers=False)
+    theirs.send(1.5, times=9)
+    theirs.wait_until_begun(3)
+
+    halted = celery("-A", "theirs", "queues", "halt", "--json", **variables)
+
+    assert halted.returncode == 0, halted.stderr
+    rows = {row["worker"]: row for row in json.loads(halted.stdout)}
+    assert {name: row["answer"] for name, row in rows.items()} == {
+        "one@x": "halts",
+        "two@x": "halts",
+        "stock@x": "none: told to shut down",
+    }
+    # Of those that answer, stopped is said of the process.
+    assert [worker.returncode for worker in ours] == [0, 0]
+    assert [rows[name]["running"] for name in ("one@x", "two@x")] == [1, 1]
+    wait_until(lambda: not stock.running, what="the stock worker's end", timeout_s=15)
+    done = sum(worker.log_text().count("succeeded in") for worker in theirs.workers)
+    assert ready(celery, variables) == 9 - done
+
+
+def test_halt_says_who_did_not_answer(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
+    """Exit code 1; the frozen worker halts when it thaws."""
+    (frozen,) = theirs.start("frozen@x")
+    os.kill(frozen.pid, signal.SIGSTOP)
+
+    halted = celery("-A", "theirs", "queues", "halt", "--worker", "frozen@x", "--timeout", "0", **variables)
+
+    assert halted.returncode == 1, halted.stderr
+    assert ["frozen@x", "none", "?", "?", "still", "there"] in map(str.split, halted.stdout.splitlines())
+    os.kill(frozen.pid, signal.SIGCONT)
+    wait_until(lambda: frozen.returncode == 0, what="the frozen worker's end", timeout_s=20)
+
+
+def test_halt_drain_waits_until_nothing_is_left(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
+    """Also of what tasks publish meanwhile; and only workers of that queue are halted."""
+    theirs.start("one@x", "two@x")
+    theirs.send(0.3, 4)
+
+    halted = celery("-A", "theirs", "queues", "halt", "--drain", "--queue", "theirs", "--json", **variables)
+
+    assert halted.returncode == 0, halted.stderr
+    assert [row["stopped"] for row in json.loads(halted.stdout)] == [True, True]
+    assert sum(worker.log_text().count("succeeded in") for worker in theirs.workers) == 5
+    assert "theirs: 0 ready, 0 in work, 0 unacknowledged" in halted.stderr
+    nobody = celery("-A", "theirs", "queues", "halt", "--queue", "other", **variables)
+    assert (nobody.returncode, nobody.stdout) == (0, "")
+    assert "No worker consumes from other." in nobody.stderr
+
+
+def test_halt_stops_nobody_when_the_queue_does_not_run_empty(
+    celery: Celery, variables: dict[str, str], theirs: Theirs
+) -> None:
+    """In its time: one worker alone is named, and it goes on."""
+    (worker,) = theirs.start("one@x")
+    theirs.send(30)
+    theirs.wait_until_begun(1)
+
+    failed = celery(
+        *("-A", "theirs", "queues", "halt", "--worker", "one@x", "--drain", "--drain-timeout", "0"), **variables
+    )
+    unknown = celery("-A", "theirs", "queues", "halt", "--worker", "nobody@x", **variables)
+
+    assert failed.returncode == 1
+    assert "theirs to run empty; there is still 0 ready, 1 in work" in failed.stderr
+    assert worker.running
+    assert unknown.returncode == 1
+    assert "There is no worker 'nobody@x' on this broker. There are: one@x." in unknown.stderr
+
+
+def test_halt_says_that_no_broker_answers(tmp_path: Path) -> None:
+    """Exit code 3."""
+    failed = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "proj", "queues", "halt"],
+        env=child_environment(CELERY_BROKER_URL="amqp://127.0.0.1:1//"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert failed.returncode == 3
+    assert "No broker answers" in failed.stderr
+
+
+def ready(celery: Celery, variables: dict[str, str]) -> int:
+    depths = json.loads(celery("-A", "theirs", "queues", "--json", **variables).stdout)
+    return sum(depth["ready"] for depth in depths if depth["name"] == "theirs")
