@@ -35,13 +35,17 @@ broker_url = _environment.url(
     allowed="the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//",
 )
 broker_transport_options = {
-    # A publish returns when the broker has the message on disk, not when it left our socket.
-    "confirm_publish": True,
     # Without these a half-open connection blocks a worker inside a read for ever: it stays alive
     # and idle. Two heartbeats of four seconds were measured to recover in one.
     "read_timeout": 8,
     "write_timeout": 8,
 }
+#: Seconds. A publish returns when the broker has the message on disk (`proj.delivery.publisher` sees to it), and tries
+#: again through a restart of the broker, which takes a minute at most; then it says that nobody knows.
+proj_publish_timeout_s = 90.0
+#: Seconds after which the broker takes back a task that was not acknowledged, as its own `consumer_timeout` says;
+#: a task that takes longer keeps its message by a lease (`proj.delivery.lease`).
+proj_consumer_timeout_s = _environment.seconds("PROJ_CONSUMER_TIMEOUT_SECONDS", default=1800.0)
 #: A dead connection is noticed in 20 s instead of 4 minutes. Mind `--pool solo`: it cannot beat while a
 #: task runs, so the broker takes tasks of more than 20 s away from it.
 broker_heartbeat = 10

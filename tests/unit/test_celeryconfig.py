@@ -33,7 +33,8 @@ def test_defaults_are_fair_durable_and_lossless() -> None:
     assert (conf["task_acks_late"], conf["task_reject_on_worker_lost"]) == (True, True)
     assert conf["worker_prefetch_multiplier"] == 1
     assert conf["task_default_delivery_mode"] == "persistent"
-    assert conf["broker_transport_options"] == {"confirm_publish": True, "read_timeout": 8, "write_timeout": 8}
+    assert conf["broker_transport_options"] == {"read_timeout": 8, "write_timeout": 8}
+    assert conf["proj_publish_timeout_s"] == 90
     assert conf["accept_content"] == ["json"]
     assert (conf["enable_utc"], conf["timezone"]) == (True, "UTC")
     assert (conf["worker_send_task_events"], conf["task_send_sent_event"], conf["task_track_started"]) == (True,) * 3

@@ -1,0 +1,28 @@
+"""The bootsteps that keep a worker at work, and let it leave in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proj.delivery.lease import TakeLeases
+from proj.delivery.monitoring import send_events_once
+from proj.delivery.shutdown import Leave
+from proj.delivery.watchdog import WatchConnections, WatchConsumers
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+#: RabbitMQ's own default of `consumer_timeout`, since 3.8.17.
+CONSUMER_TIMEOUT_S = 1800.0
+
+
+def watch_worker(app: Celery) -> None:
+    """Give the workers of `app` a watchdog, an orderly exit, and an answer to the broker's consumer timeout.
+
+    The setting `proj_consumer_timeout_s` says after how many seconds the broker takes a task back that was not
+    acknowledged; None for a broker that has no such timeout.
+    """
+    send_events_once(app)
+    app.add_defaults({"proj_consumer_timeout_s": CONSUMER_TIMEOUT_S})
+    app.steps["worker"].update({Leave, WatchConnections})
+    app.steps["consumer"].update({WatchConsumers, TakeLeases})

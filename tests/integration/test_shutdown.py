@@ -1,0 +1,66 @@
+"""A worker that is told to end while a pool process was given a task and has not accepted it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from proj.celery import app
+from proj.connection import connected
+from proj.depth import depths_by_declare
+from proj.lab.deadline import wait_until
+from proj.lab.worker import Worker
+from proj.queues import WORK_QUEUE
+from proj.tasks import work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+#: Seconds that the end of a worker may take beyond its task: two are Celery's own, to end its pool.
+SLACK_S = 8.0
+
+
+@pytest.fixture
+def worker(guard: Guard, broker: Broker, vhost: str) -> Iterator[Worker]:
+    """A worker of one slot on a virtual host of its own."""
+    worker = Worker(
+        f"leaving-{vhost}@host",
+        guard=guard,
+        broker_url=broker.url(vhost),
+        queue=WORK_QUEUE,
+        dispatch="fair",
+        slots=1,
+        dot_seconds=0.1,
+    )
+    with worker:
+        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        yield worker
+
+
+def test_worker_that_leaves_does_what_its_pool_was_given_once_and_at_once(
+    worker: Worker, broker: Broker, vhost: str
+) -> None:
+    """Stock Celery forgets such a task: it is done and given to the next worker too, and the end takes 31 s."""
+    (process,) = psutil.Process(worker.pid).children()
+    os.kill(process.pid, signal.SIGSTOP)
+    with connected(app.connection_for_write(broker.url(vhost))) as connection:
+        work.apply_async(("given..",), connection=connection, ignore_result=True)
+        wait_until(lambda: "received" in worker.log_text(), what="the task", timeout_s=30)
+
+        worker.terminate()
+        wait_until(lambda: "Leaving as soon as 1 task" in worker.log_text(), what="the worker to leave", timeout_s=30)
+        os.kill(process.pid, signal.SIGCONT)
+        begun = time.monotonic()
+        wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=60)
+
+        assert time.monotonic() - begun < SLACK_S
+        assert worker.log_text().count(" [x] Done") == 1
+        assert [depth.ready for depth in depths_by_declare(connection, [WORK_QUEUE])] == [0]

@@ -1,0 +1,118 @@
+"""The watchdog over threads that wait for a broker which never answers."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import amqp
+import pytest
+
+from proj.delivery.watchdog import EXIT_STUCK, Call, Stuck, Watchdog, transport_call
+from proj.lab.deadline import wait_until
+from proj.lab.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LIMIT_S = 0.6
+
+
+@pytest.fixture
+def silent_server() -> Iterator[int]:
+    """The port of a server that takes connections and says nothing, as one behind a frozen link."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        yield server.getsockname()[1]
+
+
+class Guarded(threading.Thread):
+    """A thread that does something under a watchdog's eyes, and how that ended."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self.error: BaseException | None = None
+        self.exits: list[int] = []
+        self.watchdog = Watchdog(LIMIT_S, end=self.exits.append)
+        self._work = work
+
+    def run(self) -> None:
+        self.watchdog.start()
+        try:
+            self._work()
+        except OSError as error:
+            self.error = error
+        finally:
+            self.watchdog.stop()
+
+
+def test_watchdog_ends_a_handshake_that_nobody_answers(silent_server: int) -> None:
+    """Without a read timeout py-amqp waits there for ever; now it gets an error that Celery retries."""
+    connection = amqp.Connection(f"{LOOPBACK}:{silent_server}", connect_timeout=5)
+    thread = Guarded(connection.connect)
+
+    thread.start()
+    thread.join(timeout=20)
+
+    assert not thread.is_alive()
+    assert isinstance(thread.error, connection.recoverable_connection_errors)
+    assert thread.exits == []
+
+
+def test_watchdog_ends_the_process_when_closing_the_connection_does_not_help(silent_server: int) -> None:
+    """A supervisor starts it again; waiting on would be for ever."""
+    released = threading.Event()
+
+    def stay(_: int) -> bytes:
+        released.wait(20)
+        return b""
+
+    connection = amqp.Connection(f"{LOOPBACK}:{silent_server}", connect_timeout=5)
+    transport = connection.Transport(connection.host, 5)
+    transport.connect()
+    vars(transport)["_quick_recv"] = stay
+    thread = Guarded(transport.read_frame)
+
+    thread.start()
+    wait_until(lambda: thread.exits, what="the end", timeout_s=10)
+    released.set()
+    thread.join(timeout=10)
+    transport.close()
+
+    assert thread.exits == [EXIT_STUCK]
+
+
+def test_watchdog_leaves_a_thread_alone_that_waits_again_and_again(silent_server: int) -> None:
+    """An idle worker waits for a broker that has nothing to say; each wait is a new one."""
+    connection = amqp.Connection(f"{LOOPBACK}:{silent_server}", connect_timeout=5)
+    transport = connection.Transport(connection.host, 5, read_timeout=0.1)
+    transport.connect()
+    waits = []
+
+    def wait() -> None:
+        while len(waits) < int(4 * LIMIT_S / 0.1):
+            with pytest.raises(TimeoutError):
+                transport.read_frame()
+            waits.append(1)
+
+    thread = Guarded(wait)
+    thread.start()
+    thread.join(timeout=20)
+    transport.close()
+
+    assert thread.error is None
+    assert thread.exits == []
+
+
+def test_call_that_has_read_more_is_another() -> None:
+    """A large message over a slow line is progress."""
+    stuck = Stuck()
+    frame = inspect.currentframe()
+
+    assert frame is not None
+    assert transport_call(frame) is None
+    assert stuck.seconds(Call(frame, 1, 10, None), 0.0) == 0.0
+    assert stuck.seconds(Call(frame, 1, 10, None), 5.0) == 5.0
+    assert stuck.seconds(Call(frame, 1, 20, None), 6.0) == 0.0
+    assert stuck.seconds(None, 7.0) == 0.0
