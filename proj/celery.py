@@ -9,11 +9,14 @@ from celery import Celery
 from celery.signals import celeryd_init
 from celery.utils.nodenames import default_nodename
 
+from proj.delivery.install import install
+
 # Stock Flower listens on every address and without a password unless it is told otherwise.
 os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")
 
 app = Celery("proj", include=["proj.tasks"])
 app.config_from_object("celeryconfig")
+install(app)
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator] # Celery has no types

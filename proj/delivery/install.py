@@ -1,0 +1,21 @@
+"""All that keeps a message from being lost, added to an app in one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proj.delivery.consumer import keep_messages
+from proj.delivery.halt import answer_halt
+from proj.delivery.publisher import confirm_publishing
+from proj.delivery.watch import watch_worker
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+def install(app: Celery) -> None:
+    """Add every piece of this folder to `app`, before it is first used; each can be added alone as well."""
+    confirm_publishing(app)
+    keep_messages(app)
+    answer_halt(app)
+    watch_worker(app)
