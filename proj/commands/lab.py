@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.lab_drill import drill
 from proj.commands.lab_run import run
 
 
 @click.group()
 def lab() -> None:
-    """Private brokers and repeatable experiments."""
+    """Private brokers, repeatable experiments, and faults on purpose."""
 
 
 @lab.command(cls=CeleryCommand)
@@ -44,3 +45,4 @@ def broker(ctx: click.Context, *, port: int | None, management_port: int | None,
 
 
 lab.add_command(run)
+lab.add_command(drill)

@@ -8,20 +8,21 @@ import json
 import os
 import secrets
 import shutil
+import subprocess
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kombu import Connection
 
-from proj.errors import MissingProgram, NoManagement
+from proj.errors import MissingProgram, NoManagement, ProcessEnded
 from proj.lab.ports import LOOPBACK, free_port, is_free
 from proj.lab.process import Process
 from proj.management import Management
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from proj.lab.guard import Guard
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 90.0
 #: Seconds until a node must have stopped; one to six were measured.
 STOP_TIMEOUT_S = 30.0
+#: Seconds that an order to a running node may take; two were measured, nearly all of it the program's own start.
+ORDER_TIMEOUT_S = 60.0
 USER = "proj"
 
 #: Places of the server's own script. The one that Debian puts on the PATH first becomes the user
 #: `rabbitmq` and refuses to run for anyone but that user and root; these run as whoever starts them.
 SERVER_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server")
+CTL_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmqctl", "/opt/homebrew/sbin/rabbitmqctl")
 HOW_TO_INSTALL = (
     "No rabbitmq-server is installed. On Debian or Ubuntu: sudo apt-get install rabbitmq-server; "
     "on macOS: brew install rabbitmq; with Docker instead: docker compose up rabbitmq."
@@ -55,8 +59,16 @@ class Broker(Service):
         folder: Path | None = None,
         port: int | None = None,
         management_port: int | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        """Choose ports and a password; data in a `folder` stay there, else they go with the guard.
+        """Choose ports and a password.
+
+        Args:
+            guard: owner of the node's processes.
+            folder: where the data stay; without one they go with the guard.
+            port: of AMQP.
+            management_port: of the management API.
+            settings: further lines of rabbitmq.conf, by their keys.
 
         Raises:
             MissingProgram: there is no `rabbitmq-server`, or no `epmd`.
@@ -70,7 +82,7 @@ class Broker(Service):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.password = self._kept_password()
         self._epmd_port = free_port()
-        environment = self._configure()
+        self._environment = environment = self._configure(settings or {})
         self._epmd = Process(
             "epmd",
             [epmd, "-port", str(self._epmd_port), "-address", LOOPBACK],
@@ -144,6 +156,27 @@ class Broker(Service):
         self._server.stop(STOP_TIMEOUT_S)
         self.start()
 
+    def order(self, *words: str) -> str:
+        """What `rabbitmqctl` answers to an order, for the few that the management API does not know.
+
+        Raises:
+            MissingProgram: there is no `rabbitmqctl`.
+            ProcessEnded: the node refuses.
+        """
+        done = subprocess.run(
+            [_program("rabbitmqctl", CTL_SCRIPTS), "--quiet", *words],
+            # Its own node, which answers the order, listens for as long as it lives.
+            env={**self._environment, "RABBITMQ_CTL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=ORDER_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode:
+            raise ProcessEnded(f"rabbitmqctl {words[0]}", done.returncode, done.stdout + done.stderr)
+        return done.stdout
+
     def add_vhost(self, name: str) -> str:
         """Make a virtual host with our policies, and return its AMQP address."""
         there = quote(name, safe="")
@@ -168,7 +201,7 @@ class Broker(Service):
             _write_private(kept, secrets.token_urlsafe(16))
         return kept.read_text()
 
-    def _configure(self) -> dict[str, str]:
+    def _configure(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Write the node's files; return its whole environment, with nothing of the caller's in it."""
         folder = self.folder
         definitions = packaged_definitions()
@@ -179,10 +212,15 @@ class Broker(Service):
             f"listeners.tcp.default = {LOOPBACK}:{self.port}\n"
             f"management.tcp.ip = {LOOPBACK}\n"
             f"management.tcp.port = {self.management_port}\n"
-            f"load_definitions = {folder / 'definitions.json'}\n",
+            f"load_definitions = {folder / 'definitions.json'}\n"
+            + "".join(f"{key} = {value}\n" for key, value in settings.items()),
         )
-        # Quorum queues report their counts at this tick; the usual five seconds is long for someone who watches.
-        _write_private(folder / "advanced.config", "[{rabbit, [{quorum_tick_interval, 500}]}].\n")
+        # Quorum queues report their counts at the first tick, where the usual five seconds is long for someone who
+        # watches; a `consumer_timeout` is looked at with the second, usually once a minute.
+        _write_private(
+            folder / "advanced.config",
+            "[{rabbit, [{quorum_tick_interval, 500}, {channel_tick_interval, 1000}]}].\n",
+        )
         _write_private(folder / "enabled_plugins", "[rabbitmq_management].\n")
         (folder / "home").mkdir(exist_ok=True)
         return {

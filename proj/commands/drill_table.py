@@ -1,0 +1,95 @@
+"""Drills run one after the other, with a line for each, and their table or JSON in the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from proj.commands.interrupt import interruptible
+from proj.errors import EXIT_FAILED
+from proj.lab.drills import run_drills
+from proj.lab.guard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from proj.lab.drill import Result
+    from proj.lab.faults import Fault
+
+#: Columns of numbers, in their order.
+NUMBERS = ("confirmed", "raised", "done", "twice", "dead", "lost", "slots")
+
+
+def show_drills(faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | None, as_json: bool) -> None:
+    """Run the faults, print what became of all tasks, and end with 1 when a promise was broken.
+
+    Raises:
+        ProjError: a broker did not start.
+        Interrupted: by Ctrl-C, SIGTERM or a hang-up; nothing is left running.
+    """
+    began = time.monotonic()
+    with interruptible("Interrupted; nothing is left running."), Guard() as guard:
+        count = sum(map(len, faults.values()))
+        click.echo(f"{count} drills, on a private RabbitMQ for each type of queue …", err=True)
+        results = run_drills(faults, dispatch=dispatch, guard=guard, on_result=_say, keep=keep)
+    if as_json:
+        click.echo(json.dumps([_as_json(result) for result in results], indent=2))
+    else:
+        Console().print(table(results))
+    for result in results:
+        for complaint in result.complaints:
+            click.echo(f"{result.fault} on {result.queue_type}: {complaint}", err=True)
+    lost = sum(len(result.verdict.lost) for result in results)
+    broken = sum(bool(result.complaints) for result in results)
+    click.echo(
+        f"{len(results)} drills in {time.monotonic() - began:.0f} s: {lost} lost, {broken} drills not as promised.",
+        err=True,
+    )
+    if broken:
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def table(results: Sequence[Result]) -> Table:
+    """One row a drill, as narrow as a terminal usually is."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    drawn.add_column("fault", no_wrap=True)
+    drawn.add_column("queue", no_wrap=True)
+    for heading in NUMBERS:
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        verdict = result.verdict
+        drawn.add_row(
+            f"[red]{result.fault}[/]" if result.complaints else result.fault,
+            result.queue_type,
+            str(verdict.confirmed),
+            str(verdict.raised),
+            str(verdict.finished),
+            f"{verdict.executed_twice}/{verdict.in_flight}",
+            str(verdict.dead_lettered),
+            f"[bold red]{len(verdict.lost)}[/]" if verdict.lost else "0",
+            f"{result.slots}/{result.all_slots}",
+        )
+    return drawn
+
+
+def _say(result: Result) -> None:
+    """One line when a drill has ended: talk, while the others go on."""
+    outcome = "NOT AS PROMISED" if result.complaints else "as promised"
+    click.echo(f"{result.queue_type:8}{result.fault:20}{result.did}: {outcome} ({result.seconds:.0f} s)", err=True)
+
+
+def _as_json(result: Result) -> dict[str, object]:
+    known = asdict(result)
+    return {
+        **{key: value for key, value in known.items() if key != "verdict"},
+        **known["verdict"],
+        "complaints": list(result.complaints),
+    }

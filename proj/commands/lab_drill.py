@@ -1,0 +1,102 @@
+"""`celery -A proj lab drill`: faults on purpose, and what became of every task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from celery.bin.base import CeleryCommand, handle_preload_options
+
+
+@click.command(cls=CeleryCommand)
+@click.option(
+    "--fault", "names", multiple=True, metavar="NAME", help="A fault by name, more than once.  [default: all]"
+)
+@click.option(
+    "--queue-type",
+    "queue_types",
+    type=click.Choice(["quorum", "classic"]),
+    multiple=True,
+    default=("quorum", "classic"),
+    show_default="both, at the same time",
+    help="Type of queue.",
+)
+@click.option("--short", is_flag=True, help="A few faults only, in less than a minute.")
+@click.option(
+    "--dispatch",
+    type=click.Choice(["fair", "round-robin"]),
+    default="fair",
+    show_default=True,
+    help="Dispatch mode; round-robin acknowledges early, so its drills must find losses.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Copy evidence and logs of a drill that was not as promised into this folder.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+def drill(
+    ctx: click.Context,
+    *,
+    names: tuple[str, ...],
+    queue_types: tuple[str, ...],
+    short: bool,
+    dispatch: str,
+    keep: Path | None,
+    as_json: bool,
+) -> None:
+    """Do harm to workers, broker, network and messages on purpose, and count what is lost.
+
+    Each drill has a virtual host, two workers under a supervisor, and a publisher that calls tasks throughout. Tasks
+    and publisher write what they do into a file and sync it; the verdict comes from that file alone. A fault that did
+    not demonstrably strike fails its drill, and so do a slot that works no more and an innocent task among the dead.
+
+    \b
+    Faults of workers:
+      worker-killed       SIGKILL of the main process, three times
+      child-killed        SIGKILL of a pool process, three times
+      sigterm             warm shutdown of each worker
+      sigquit             cold shutdown of each worker
+      soft-shutdown       soft shutdown of each worker
+      suspended           SIGSTOP until the broker has dropped the worker, then SIGCONT
+    Faults of the broker:
+      connections-closed  every connection closed by the broker, three times
+      memory-alarm        publishers blocked
+      queue-full          publishes refused: length limit and reject-publish
+      broker-restarted    stopped in order, and started again
+      broker-killed       SIGKILL, and started again
+      consumer-timeout    a task that takes longer than the broker waits
+      long-task           the same on workers whose `proj_consumer_timeout_s` says how long that is
+    Faults of the network, by a proxy:
+      network-cut         no connection for three seconds
+      half-open           old connections frozen, new ones pass
+      handshake-frozen    new connections freeze in the middle of their handshake
+    Faults of tasks and messages:
+      kills-child         a task that kills its pool process each time
+      kills-main          a task that kills the worker's main process each time
+      system-exit         a task that raises SystemExit each time
+      memory-error        a task that raises MemoryError each time
+      malformed           messages that no worker can run
+
+    \b
+    What is counted:
+      confirmed  publishes that returned, and so are promised
+      raised     publishes whose caller was told that nobody knows
+      done       tasks whose code came to its end
+      twice      starts of a task beyond its first / the most that the fault allows: the tasks in flight
+      dead       messages in the dead-letter queue
+      lost       confirmed, and neither finished nor dead-lettered
+
+    Exit codes: 0 all as promised; 1 something was lost, or another promise broken; 2 wrong use; 130 interrupted.
+    """
+    del ctx
+    from proj.commands.drill_table import show_drills
+    from proj.lab.drills import chosen_faults
+
+    faults = {queue_type: chosen_faults(names, queue_type, short=short) for queue_type in dict.fromkeys(queue_types)}
+    show_drills(
+        {queue_type: some for queue_type, some in faults.items() if some}, dispatch=dispatch, keep=keep, as_json=as_json
+    )

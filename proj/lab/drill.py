@@ -1,0 +1,189 @@
+"""A drill: one fault among running tasks and publishes, and what became of every one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proj.errors import DeadlinePassed, ProjError
+from proj.lab.evidence import RAISED, peak
+from proj.lab.scene import SLOTS, Cancelled, NotStruck, Scene
+from proj.lab.verdict import Verdict, missing, verdict
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+    from proj.lab.faults import Fault
+    from proj.lab.guard import Guard
+
+#: Tasks that are done before the fault, and again after it.
+SOME_TASKS = 25
+#: Seconds that a publish may still take when the fault is over: more than any of our own deadlines.
+PUBLISH_TIMEOUT_S = 90.0
+#: Seconds without a line of evidence or a dead letter after which what is missing is given up.
+PATIENCE_S = 30.0
+#: Seconds for which the broker must hold nothing of it before it is given up; the count of what is unacknowledged is up
+#: to a tick of half a second old.
+GIVE_UP_S = 5.0
+#: Seconds after which it is given up however much goes on: a task that kills may do so for ever.
+END_TIMEOUT_S = 90.0
+#: Seconds until all workers must work in all their slots again, and seconds of a task that looks for that.
+RECOVERY_TIMEOUT_S = 60.0
+PROBE_S = 0.5
+#: Seconds between two looks at what is still missing.
+LOOK_S = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a drill ended."""
+
+    fault: str
+    queue_type: str
+    dispatch: str
+    #: What the fault did, or why it did nothing.
+    did: str
+    struck: bool
+    #: What did not happen in time, in one sentence; empty when everything did.
+    late: str
+    verdict: Verdict
+    #: Slots in which tasks ran at the same moment afterwards, and all slots there are.
+    slots: int
+    all_slots: int
+    #: Why the first of the publishes that raised did so, and the dead letters' reasons by task.
+    raised: str
+    reasons: Mapping[str, str]
+    seconds: float
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What is not as promised, each in one sentence."""
+        said = () if self.struck else (f"The fault did not strike: {self.did}",)
+        wedged = (
+            (f"Only {self.slots} of {self.all_slots} slots work afterwards.",) if self.slots < self.all_slots else ()
+        )
+        return (*said, *((self.late,) if self.late else ()), *self.verdict.complaints, *wedged)
+
+
+class Drill:
+    """One fault on one type of queue."""
+
+    def __init__(
+        self, fault: Fault, *, queue_type: str, dispatch: str, broker: Broker, guard: Guard, cancel: threading.Event
+    ) -> None:
+        """Prepare the scene; nothing is started before `run`."""
+        self.fault = fault
+        self._queue_type = queue_type
+        self._dispatch = dispatch
+        self._scene = Scene(
+            f"{fault.name}-{queue_type}",
+            broker=broker,
+            guard=guard,
+            queue_type=queue_type,
+            dispatch=dispatch,
+            through_proxy=fault.through_proxy,
+            settings=fault.worker_settings,
+            cancel=cancel,
+        )
+
+    def run(self) -> Result:
+        """Do the harm, and tell what became of every task.
+
+        Raises:
+            Cancelled: the drill was interrupted.
+        """
+        began = time.monotonic()
+        scene = self._scene
+        struck, did, late, slots = False, "", "", 0
+        reasons: dict[str, str] = {}
+        try:
+            with scene:
+                try:
+                    scene.wait_for_work(SOME_TASKS)
+                    did = self.fault.strike(scene)
+                    struck = True
+                    scene.wait_for_work(SOME_TASKS)
+                except NotStruck as error:
+                    did = error.message
+                # Something is wedged, and what became of the tasks is to be told all the more.
+                except DeadlinePassed as error:
+                    struck, late = True, error.message
+                self._end_publishing()
+                self._await_the_rest()
+                slots = self._working_slots()
+                if slots < scene.all_slots:
+                    scene.print_stacks()
+                reasons = scene.mailbox.dead()
+        except Cancelled:
+            raise
+        # Whatever it could not do is what it has to tell; the other drills go on.
+        except (ProjError, OSError) as error:
+            late = f"{late} {error}".strip()
+        records = scene.evidence.read()
+        return Result(
+            fault=self.fault.name,
+            queue_type=self._queue_type,
+            dispatch=self._dispatch,
+            did=did,
+            struck=struck,
+            late=late,
+            verdict=verdict(
+                records, dead=reasons, guilty=scene.guilty, hits=scene.hits, slots=SLOTS, ignore=scene.probes
+            ),
+            slots=slots,
+            all_slots=scene.all_slots,
+            raised=next((record.detail for record in records if record.kind == RAISED), ""),
+            reasons=reasons,
+            seconds=time.monotonic() - began,
+        )
+
+    def keep(self, folder: Path) -> None:
+        """Copy the evidence and the logs into the folder."""
+        self._scene.keep(folder)
+
+    def _end_publishing(self) -> None:
+        """Let the publisher bring its last publish to an end; one that never does is seen in the evidence."""
+        self._scene.publisher.terminate()
+        try:
+            self._scene.wait(
+                lambda: not self._scene.publisher.running, what="the publisher", timeout_s=PUBLISH_TIMEOUT_S
+            )
+        except DeadlinePassed:
+            self._scene.publisher.kill()
+
+    def _await_the_rest(self) -> None:
+        """Return when nothing is missing any more, nothing happens any more, or the broker has nothing any more."""
+        now = began = changed = held = time.monotonic()
+        known = -1
+        while now < began + END_TIMEOUT_S and now < changed + PATIENCE_S and now < held + GIVE_UP_S:
+            records, dead = self._scene.evidence.read(), self._scene.mailbox.dead()
+            if not missing(records, dead):
+                return
+            if len(records) + len(dead) != known:
+                known, changed = len(records) + len(dead), now
+            if self._scene.held() != 0:
+                held = now
+            self._scene.pause(LOOK_S)
+            now = time.monotonic()
+
+    def _working_slots(self) -> int:
+        """In how many slots tasks run at the same moment; asked again until it is all of them, or too late."""
+        scene = self._scene
+        end = time.monotonic() + RECOVERY_TIMEOUT_S
+        most = 0
+        while most < scene.all_slots and time.monotonic() < end:
+            batch = frozenset(scene.mailbox.send("note", PROBE_S) for _ in range(scene.all_slots))
+            scene.probes |= batch
+
+            def done(batch: frozenset[str] = batch) -> bool:
+                return batch <= scene.finished()
+
+            with contextlib.suppress(DeadlinePassed):
+                scene.wait(done, what="tasks in all slots", timeout_s=max(1.0, end - time.monotonic()))
+            most = max(most, peak(scene.evidence.read(), batch))
+        return most

@@ -1,0 +1,47 @@
+"""The processes of a drill: a worker as users start one, and the publisher."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proj.lab.guard import Guard
+
+#: Seconds between heartbeats of a drill's workers: a connection that is dead is dropped by the broker after two. Ours
+#: are 10 s by default, with which each drill that waits for it would take half a minute.
+HEARTBEAT_S = 4
+
+
+def worker(
+    node: str, *, guard: Guard, environment: Mapping[str, str], slots: int, settings: Mapping[str, str]
+) -> Process:
+    """A worker of our app with the tasks of a drill; `settings` are Celery's, by their names."""
+    chosen = {"broker_heartbeat": str(HEARTBEAT_S), **settings}
+    return Process(
+        f"worker {node}",
+        [
+            *(sys.executable, "-m", "celery", "-A", "proj.lab.drill_tasks", "worker"),
+            *("--hostname", node, "--concurrency", str(slots), "--loglevel", "INFO", "--"),
+            *(f"{name}={value}" for name, value in chosen.items()),
+        ],
+        guard=guard,
+        environment=child_environment(**environment),
+        log=guard.folder / f"{node}.log",
+    )
+
+
+def publisher(name: str, *, guard: Guard, environment: Mapping[str, str], task_s: float, interval_s: float) -> Process:
+    """The publisher, which calls tasks of `task_s` seconds until SIGTERM."""
+    return Process(
+        name,
+        [sys.executable, "-m", "proj.lab.drill_publisher", str(task_s), str(interval_s)],
+        guard=guard,
+        environment=child_environment(**environment),
+        log=guard.folder / f"{name}.log",
+    )

@@ -1,0 +1,42 @@
+"""The publisher of a drill: a process that calls tasks one after the other until SIGTERM, and notes each outcome."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from celery.utils import uuid
+
+from proj.lab.drill_tasks import note
+from proj.lab.evidence import CONFIRMED, FILE_VARIABLE, RAISED, SENDING, append
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main() -> None:
+    """Call a task every `interval_s` seconds; one that is being published at SIGTERM is brought to its end."""
+    seconds, interval_s = (float(word) for word in sys.argv[1:])
+    path = os.environ[FILE_VARIABLE]
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    while not stopping.wait(interval_s):
+        task_id = uuid()
+        append(path, SENDING, task_id)
+        try:
+            note.apply_async((seconds,), task_id=task_id)
+        except Exception as error:  # noqa: BLE001 whatever it is, the caller was told
+            append(path, RAISED, task_id, f"{type(error).__name__}: {error}")
+        else:
+            append(path, CONFIRMED, task_id)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Drills in lanes: one for each type of queue, at the same time, on brokers of their own."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from proj.errors import InvalidSetting
+from proj.lab.broker import Broker
+from proj.lab.drill import Drill
+from proj.lab.faults import BY_NAME, FAULTS
+from proj.lab.scene import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from proj.lab.drill import Result
+    from proj.lab.faults import Fault
+    from proj.lab.guard import Guard
+
+
+def chosen_faults(names: Sequence[str], queue_type: str, *, short: bool) -> list[Fault]:
+    """The named faults, or all of them; when `short`, of these the few that are tried on this type of queue.
+
+    Raises:
+        InvalidSetting: there is none of a name.
+    """
+    for name in names:
+        if name not in BY_NAME:
+            raise InvalidSetting("--fault", name, "one of " + ", ".join(BY_NAME))
+    return [
+        fault for fault in FAULTS if (not names or fault.name in names) and (not short or fault.short_on == queue_type)
+    ]
+
+
+def run_drills(
+    faults: dict[str, list[Fault]],
+    *,
+    dispatch: str,
+    guard: Guard,
+    on_result: Callable[[Result], None],
+    keep: Path | None = None,
+) -> list[Result]:
+    """The results of all faults on each type of queue, in the order of the faults; `on_result` has each at once.
+
+    Evidence and logs of a drill that was not as promised are copied into the folder `keep`.
+
+    Raises:
+        ProjError: a broker did not start.
+    """
+    cancel = threading.Event()
+    results: list[Result] = []
+
+    def lane(queue_type: str) -> None:
+        for settings, group in itertools.groupby(faults[queue_type], key=lambda fault: fault.broker_settings):
+            with ExitStack() as running:
+                broker = running.enter_context(Broker(guard, settings=dict(settings)))
+                for fault in group:
+                    if cancel.is_set():
+                        raise Cancelled("The drills were interrupted.")
+                    # A drill that could not bring its broker back is no reason to leave out the next one.
+                    broker.start()
+                    drill = Drill(
+                        fault, queue_type=queue_type, dispatch=dispatch, broker=broker, guard=guard, cancel=cancel
+                    )
+                    result = drill.run()
+                    if keep is not None and result.complaints:
+                        drill.keep(keep)
+                    results.append(result)
+                    on_result(result)
+
+    with ThreadPoolExecutor(len(faults), thread_name_prefix="drills") as lanes:
+        try:
+            for ended in as_completed([lanes.submit(lane, queue_type) for queue_type in faults]):
+                ended.result()
+        except BaseException:
+            # Whatever it is, an interruption too: the other lane must end before its processes are swept away, for its
+            # supervisors would start them again.
+            cancel.set()
+            raise
+    order = [fault.name for fault in FAULTS]
+    return sorted(results, key=lambda result: (order.index(result.fault), list(faults).index(result.queue_type)))

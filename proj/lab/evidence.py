@@ -1,0 +1,107 @@
+"""Evidence: one line for everything that a task or a publisher did, on disk before it goes on.
+
+Events can be lost with the connection that carries them, and results with the broker. A line that was appended to a
+file and synced can be lost with neither, whoever is killed in the next instant.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+#: Where the processes of a drill find the file.
+FILE_VARIABLE = "PROJ_LAB_EVIDENCE"
+
+#: A publish begins; it returned; it raised.
+SENDING, CONFIRMED, RAISED = "sending", "confirmed", "raised"
+#: The code of a task begins; it is done.
+STARTED, FINISHED = "started", "finished"
+KINDS = frozenset({SENDING, CONFIRMED, RAISED, STARTED, FINISHED})
+
+_FIELDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One line: what was done with which task, by which process, when (seconds since the epoch)."""
+
+    kind: str
+    task_id: str
+    pid: int
+    time: float
+    #: Why a publish raised; empty otherwise.
+    detail: str = ""
+
+
+def append(path: str | os.PathLike[str], kind: str, task_id: str, detail: str = "") -> None:
+    """Add a line and sync it: when this returns, neither a killed process nor a broker can take it back."""
+    words = (kind, task_id, str(os.getpid()), f"{time.time():.6f}", " ".join(detail.split()))
+    # One write of a short line to a file opened so is never mixed with those of other processes.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, (" ".join(words).rstrip() + "\n").encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def parse(lines: Iterable[str]) -> list[Record]:
+    """The records in the lines; a line that is none is passed over, such as one that a kill cut short."""
+    records = []
+    for line in lines:
+        words = line.rstrip("\n").split(" ", _FIELDS - 1)
+        if len(words) < _FIELDS - 1 or words[0] not in KINDS:
+            continue
+        kind, task_id, pid, when, *detail = words
+        try:
+            records.append(Record(kind=kind, task_id=task_id, pid=int(pid), time=float(when), detail=" ".join(detail)))
+        except ValueError:
+            continue
+    return records
+
+
+class Evidence:
+    """The records of a file that grows, read as far as they are complete."""
+
+    def __init__(self, path: Path) -> None:
+        """Read `path`, which need not exist yet."""
+        self.path = path
+        self._records: list[Record] = []
+        self._offset = 0
+
+    def read(self) -> list[Record]:
+        """All records so far, in the order in which they were written."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                complete, newline, _ = file.read().rpartition(b"\n")
+            self._offset += len(complete) + len(newline)
+            self._records.extend(parse(complete.decode(errors="replace").splitlines()))
+        return list(self._records)
+
+
+def running(records: Iterable[Record]) -> dict[str, Record]:
+    """The start of each task that has started and not finished since, by the task's id."""
+    started: dict[str, Record] = {}
+    for record in records:
+        if record.kind == STARTED:
+            started[record.task_id] = record
+        elif record.kind == FINISHED:
+            started.pop(record.task_id, None)
+    return started
+
+
+def peak(records: Iterable[Record], task_ids: frozenset[str]) -> int:
+    """How many of these tasks ran at the same moment, at most."""
+    at_once = most = 0
+    for record in sorted(records, key=lambda record: record.time):
+        if record.task_id in task_ids:
+            at_once += {STARTED: 1, FINISHED: -1}.get(record.kind, 0)
+            most = max(most, at_once)
+    return most

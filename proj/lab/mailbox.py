@@ -1,0 +1,102 @@
+"""The mailbox of a drill: its own way to the broker, past the proxy, for what it sends and for what ended dead."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from amqp.exceptions import MessageNacked
+from celery import Celery
+from celery.utils import uuid
+from kombu import Connection, Producer
+
+from proj.connection import connected
+from proj.delivery.dead_letter import REASON
+from proj.depth import depths_by_declare
+from proj.lab.evidence import CONFIRMED, RAISED, SENDING, append
+from proj.queues import DEAD_LETTERS, WORK_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from proj.depth import Depth
+
+#: The header by which a message is known in the dead-letter queue whatever else is wrong with it.
+ID_HEADER = "x-drill-id"
+#: How the broker lists the connections of the drill itself.
+CONNECTION_NAME = "drill"
+
+
+class Mailbox:
+    """The work queue and the dead letters of one virtual host."""
+
+    def __init__(self, url: str, evidence: Path) -> None:
+        """Reach the virtual host at `url`, and note every publish in the file of evidence."""
+        self._url = url
+        self._evidence = evidence
+        self._dead: dict[str, str] = {}
+
+    def send(self, task: str, *args: object, task_id: str | None = None) -> str:
+        """Publish a task of the drill with confirm; its id.
+
+        Raises:
+            amqp.exceptions.MessageNacked: the broker refuses it.
+        """
+        chosen: str = task_id or uuid()
+        message = Celery(set_as_current=False).amqp.as_task_v2(chosen, f"proj.lab.drill_tasks.{task}", args, {})
+        body = json.dumps(message.body).encode()
+        self.send_raw(chosen, body, headers=message.headers, properties={"correlation_id": chosen})
+        return chosen
+
+    def send_raw(
+        self, task_id: str, body: bytes, *, headers: Mapping[str, Any], properties: Mapping[str, Any] | None = None
+    ) -> None:
+        """Publish whatever it is to the work queue, and note that the broker has confirmed it.
+
+        Raises:
+            amqp.exceptions.MessageNacked: the broker refuses it.
+        """
+        append(self._evidence, SENDING, task_id)
+        with connected(self._connection(confirm_publish=True)) as connection:
+            try:
+                Producer(connection).publish(
+                    body,
+                    exchange="",
+                    routing_key=WORK_QUEUE,
+                    headers={ID_HEADER: task_id, **headers},
+                    delivery_mode=2,
+                    **{"content_type": "application/json", "content_encoding": "utf-8", **(properties or {})},
+                )
+            except MessageNacked as error:
+                append(self._evidence, RAISED, task_id, type(error).__name__)
+                raise
+        append(self._evidence, CONFIRMED, task_id)
+
+    def dead(self) -> dict[str, str]:
+        """The ids of all messages that the dead-letter queue has had, with the reason; what is found there is taken."""
+        with connected(self._connection()) as connection:
+            channel = connection.channel()
+            try:
+                while message := channel.basic_get(DEAD_LETTERS, no_ack=True):
+                    headers = message.headers or {}
+                    task_id = headers.get(ID_HEADER) or headers.get("id") or message.properties.get("correlation_id")
+                    self._dead[str(task_id)] = str(headers.get(REASON) or _reason_of_broker(headers))
+            except connection.channel_errors:
+                return dict(self._dead)  # there is no such queue, so nothing is in it
+        return dict(self._dead)
+
+    def depth(self, queue: str = WORK_QUEUE) -> Depth | None:
+        """The queue as the broker counts it now; None when there is none."""
+        with connected(self._connection()) as connection:
+            return next(iter(depths_by_declare(connection, [queue])), None)
+
+    def _connection(self, **options: object) -> Connection:
+        return Connection(
+            self._url, transport_options={"client_properties": {"connection_name": CONNECTION_NAME}, **options}
+        )
+
+
+def _reason_of_broker(headers: Mapping[str, Any]) -> str:
+    deaths: list[Mapping[str, Any]] = headers.get("x-death") or [{}]
+    return str(deaths[0].get("reason", "unknown"))

@@ -1,0 +1,250 @@
+"""The scene of a drill: broker, workers, publisher and proxy, as a fault meets them and may harm them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from proj.depth import depths_by_management
+from proj.errors import NoManagement, ProjError
+from proj.lab.deadline import wait_until
+from proj.lab.drill_process import publisher, worker
+from proj.lab.evidence import FINISHED, STARTED, Evidence, Record, running
+from proj.lab.mailbox import Mailbox
+from proj.lab.proxy import Proxy
+from proj.lab.supervisor import Supervisor
+from proj.lab.verdict import Hit
+from proj.queues import WORK_QUEUE
+from proj.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+T = TypeVar("T")
+
+#: Workers, and slots of each: two of each show that a task can come to another slot and to another worker.
+WORKERS, SLOTS = 2, 2
+#: Seconds of one task, and between two publishes: two or three of the four slots are busy.
+TASK_S, INTERVAL_S = 0.1, 0.04
+#: Seconds until all workers must consume; five were measured for four workers on two cores.
+WORKERS_TIMEOUT_S = 60.0
+#: Seconds until a fault must find a running task.
+WORK_TIMEOUT_S = 60.0
+#: Seconds that a worker may take to print its stacks.
+STACKS_S = 1.0
+
+#: How the names of queues begin in which a task may wait: the work queue, those beside it, and Celery's for delays.
+_WORK = (WORK_QUEUE, "celery_delayed")
+
+
+class NotStruck(ProjError):
+    """A fault did not do what it is there to do, so that its drill shows nothing."""
+
+
+class Cancelled(ProjError):
+    """The drill was interrupted."""
+
+
+class Scene(Service):
+    """Two supervised workers and a publisher on a virtual host of their own."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: Broker,
+        guard: Guard,
+        queue_type: str,
+        dispatch: str = "fair",
+        through_proxy: bool = False,
+        settings: Mapping[str, str] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """Prepare everything; nothing is started before `start`. A `cancel` that is set ends every wait."""
+        self.name = name
+        self.broker = broker
+        self.queue_type = queue_type
+        self.evidence = Evidence(guard.folder / f"{name}.evidence")
+        #: Ids of the tasks that are the fault, and of those that only look whether the slots are there.
+        self.guilty: set[str] = set()
+        self.probes: set[str] = set()
+        self.hits: list[Hit] = []
+        self.proxy = Proxy(broker.port) if through_proxy else None
+        self.mailbox = Mailbox(broker.url(name), self.evidence.path)
+        self._cancel = cancel or threading.Event()
+        address = broker.url(name)
+        if self.proxy is not None:
+            address = address.replace(f":{broker.port}/", f":{self.proxy.port}/")
+        environment = {
+            "CELERY_BROKER_URL": address,
+            "PROJ_DISPATCH": dispatch,
+            "PROJ_QUEUE_TYPE": queue_type,
+            "PROJ_LAB_EVIDENCE": str(self.evidence.path),
+        }
+        self.workers = [
+            Supervisor(
+                worker(
+                    f"{name}-{number}@drill", guard=guard, environment=environment, slots=SLOTS, settings=settings or {}
+                )
+            )
+            for number in range(1, WORKERS + 1)
+        ]
+        self.publisher = publisher(
+            f"{name}-publisher", guard=guard, environment=environment, task_s=TASK_S, interval_s=INTERVAL_S
+        )
+        #: When the queue was seen for the first time.
+        self.since = 0.0
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        """Start everything, and return when every worker consumes and tasks are being done.
+
+        Raises:
+            DeadlinePassed: that took too long.
+        """
+        self.broker.add_vhost(self.name)
+        self._running.callback(self._remove_vhost)
+        if self.proxy is not None:
+            self._running.enter_context(self.proxy)
+        for supervisor in self.workers:
+            self._running.enter_context(supervisor)
+        self.wait(
+            lambda: self.consumers() >= WORKERS,
+            what=f"all workers to consume (their logs: {[str(worker.process.log) for worker in self.workers]})",
+            timeout_s=WORKERS_TIMEOUT_S,
+        )
+        self.since = time.time()
+        self._running.callback(self.publisher.kill)
+        self.publisher.start()
+        self.wait_for_work()
+
+    @property
+    def all_slots(self) -> int:
+        """Slots of all workers: as many messages may be unacknowledged, each slot's window being one."""
+        return WORKERS * SLOTS
+
+    def stop(self) -> None:
+        """End everything; safe to call twice and before `start`."""
+        self._running.close()
+
+    # --- What is seen ---------------------------------------------------------------------------
+
+    def wait(self, condition: Callable[[], T], *, what: str, timeout_s: float) -> T:
+        """The first true value of the condition.
+
+        Raises:
+            DeadlinePassed: none came in time.
+            Cancelled: the drill was interrupted.
+        """
+
+        def unless_cancelled() -> T:
+            if self._cancel.is_set():
+                raise Cancelled("The drill was interrupted.")
+            return condition()
+
+        return wait_until(unless_cancelled, what=what, timeout_s=timeout_s)
+
+    def pause(self, seconds: float) -> None:
+        """Let the world go on for so long.
+
+        Raises:
+            Cancelled: the drill was interrupted meanwhile.
+        """
+        if self._cancel.wait(seconds):
+            raise Cancelled("The drill was interrupted.")
+
+    def count(self, kind: str) -> int:
+        """How many lines of the kind there are."""
+        return sum(record.kind == kind for record in self.evidence.read())
+
+    def starts(self, task_id: str) -> list[float]:
+        """When the task was started, each time."""
+        return [record.time for record in self.evidence.read() if (record.kind, record.task_id) == (STARTED, task_id)]
+
+    def finished(self) -> set[str]:
+        """The ids of the tasks that are done."""
+        return {record.task_id for record in self.evidence.read() if record.kind == FINISHED}
+
+    def wait_for_work(self, tasks: int = 5) -> None:
+        """Return when so many more tasks are done."""
+        done = self.count(FINISHED)
+        self.wait(
+            lambda: self.count(FINISHED) >= done + tasks, what=f"{tasks} tasks to be done", timeout_s=WORK_TIMEOUT_S
+        )
+
+    def wait_for_task_on(self, supervisor: Supervisor) -> Record:
+        """A task that runs on this worker now."""
+
+        def there() -> list[Record]:
+            children = supervisor.children()
+            return [record for record in running(self.evidence.read()).values() if record.pid in children]
+
+        return self.wait(there, what=f"a task on {supervisor.process.name}", timeout_s=WORK_TIMEOUT_S)[-1]
+
+    def wait_for_work_everywhere(self, timeout_s: float) -> float:
+        """Return when every worker has started a task since the call; the seconds until then."""
+        began = time.time()
+
+        def all_work() -> bool:
+            pids = {r.pid for r in self.evidence.read() if r.kind == STARTED and r.time > began}
+            return all(pids & supervisor.children() for supervisor in self.workers)
+
+        self.wait(all_work, what="every worker to work again", timeout_s=timeout_s)
+        return time.time() - began
+
+    def consumers(self) -> int:
+        """Consumers of the work queue, as the broker counts them now."""
+        depth = self.mailbox.depth()
+        return 0 if depth is None else depth.consumers
+
+    def held(self) -> int | None:
+        """Messages that the broker has in queues of work, waiting or unacknowledged; None when it does not tell."""
+        try:
+            depths = depths_by_management(self.broker.management, self.name)
+        except NoManagement:
+            return None
+        counts = [(depth.ready, depth.unacknowledged) for depth in depths if depth.name.startswith(_WORK)]
+        if any(unacknowledged is None for _, unacknowledged in counts):
+            return None
+        return sum(ready + (unacknowledged or 0) for ready, unacknowledged in counts)
+
+    def keep(self, folder: Path) -> None:
+        """Copy what tells of the drill into the folder: evidence and logs."""
+        folder.mkdir(parents=True, exist_ok=True)
+        logs = [supervisor.process.log for supervisor in self.workers]
+        for path in (self.evidence.path, self.publisher.log, *logs):
+            if path.exists():
+                shutil.copy(path, folder)
+        (folder / f"{self.name}-broker.log").write_text(self.broker.log_text())
+
+    # --- What is done ---------------------------------------------------------------------------
+
+    @contextmanager
+    def hitting(self, window: int | None = SLOTS) -> Iterator[None]:
+        """The block is one blow against workers that may hold `window` messages; None for one against the broker."""
+        began = time.time()
+        try:
+            yield
+        finally:
+            self.hits.append(Hit(began=began, ended=time.time(), window=window))
+
+    def print_stacks(self) -> None:
+        """Let every worker print into its log where each of its threads stands, as Celery does at SIGUSR1."""
+        for supervisor in self.workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(supervisor.pid, signal.SIGUSR1)
+        self.pause(STACKS_S)
+
+    def _remove_vhost(self) -> None:
+        if self.broker.running:
+            self.broker.remove_vhost(self.name)

@@ -1,0 +1,213 @@
+"""Faults of the broker: it restarts, dies, closes connections, blocks, refuses, and loses patience."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from amqp.exceptions import MessageNacked
+
+from proj.errors import DeadlinePassed, NoManagement
+from proj.lab.evidence import CONFIRMED
+from proj.lab.mailbox import CONNECTION_NAME
+from proj.lab.scene import TASK_S, WORKERS, NotStruck
+from proj.queues import QUORUM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proj.lab.scene import Scene
+
+#: Seconds that a queue must have existed before its broker is killed: RabbitMQ 3.10 may forget one that was declared
+#: within moments of its death, since Mnesia writes its log with a delay.
+SETTLED_S = 6.0
+#: How often every connection is closed.
+CLOSURES = 3
+#: Seconds for which publishers stay blocked.
+BLOCKED_S = 4.0
+#: Seconds until the broker must have noticed something.
+NOTICE_TIMEOUT_S = 20.0
+#: What a policy may say of quorum queues alone: RabbitMQ applies one that says it to no classic queue at all.
+OF_QUORUM = {"dead-letter-strategy", "delivery-limit"}
+#: Messages that a full queue has.
+FULL = 10
+#: Seconds for which the queue stays full.
+FULL_S = 3.0
+#: Seconds after which the broker takes a delivery for lost, for the drill of that.
+CONSUMER_TIMEOUT_S = 4
+#: Seconds of a task that is longer.
+LONG_S = 9.0
+#: Fraction of the memory at which RabbitMQ blocks publishers unless it is told otherwise.
+USUAL_WATERMARK = "0.4"
+
+
+def restart(scene: Scene) -> str:
+    """Stop the broker in order, and start it again."""
+    pid = scene.broker.pid
+    with scene.hitting(None):
+        scene.broker.restart()
+    _refuse_same(pid, scene.broker.pid)
+    return f"restarted, down for {scene.hits[-1].length_s:.1f} s"
+
+
+def kill(scene: Scene) -> str:
+    """SIGKILL the broker, and start it again with its data."""
+    _settle(scene)
+    pid = scene.broker.pid
+    with scene.hitting(None):
+        scene.broker.kill()
+        scene.broker.start()
+    _refuse_same(pid, scene.broker.pid)
+    return f"killed, down for {scene.hits[-1].length_s:.1f} s"
+
+
+def close_connections(scene: Scene) -> str:
+    """Close every connection of workers and publishers over the management API, again and again."""
+    closed = 0
+    for _ in range(CLOSURES):
+        # The API learns of a connection up to five seconds late.
+        names = scene.wait(
+            lambda: _several(_connections(scene)), what="the connections to be listed", timeout_s=NOTICE_TIMEOUT_S
+        )
+        scene.wait_for_work()
+        with scene.hitting(scene.all_slots):
+            for name in names:
+                # One may have ended by itself since.
+                with contextlib.suppress(NoManagement):
+                    scene.broker.management.request("DELETE", f"connections/{quote(name, safe='')}")
+            _wait_until_gone(scene, names)
+        closed += len(names)
+        scene.wait_for_work()
+    return f"{closed} connections closed in {CLOSURES} goes"
+
+
+def block_publishers(scene: Scene) -> str:
+    """Raise the memory alarm, with which RabbitMQ reads nothing more from whoever publishes."""
+    with scene.hitting(scene.all_slots):
+        scene.broker.order("set_vm_memory_high_watermark", "0")
+        try:
+            scene.wait(lambda: _alarm(scene), what="the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
+            confirmed = scene.count(CONFIRMED)
+            scene.pause(BLOCKED_S)
+            through = scene.count(CONFIRMED) - confirmed
+        finally:
+            scene.broker.order("set_vm_memory_high_watermark", USUAL_WATERMARK)
+        scene.wait(lambda: not _alarm(scene), what="the end of the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
+    # One may have been on the way when the alarm came.
+    if through > 1:
+        raise NotStruck(f"{through} publishes were confirmed while publishers were to be blocked.")
+    return f"publishers blocked for {BLOCKED_S:g} s"
+
+
+def fill_queue(scene: Scene) -> str:
+    """Let the queue be full under `reject-publish`: the broker refuses what is published."""
+    there = quote(scene.name, safe="")
+    policies = scene.broker.management.request("GET", f"policies/{there}")
+    (usual,) = (policy for policy in policies if policy["name"] == "work")
+    definition = {
+        **{
+            key: value
+            for key, value in usual["definition"].items()
+            if scene.queue_type == QUORUM or key not in OF_QUORUM
+        },
+        "max-length": FULL,
+        "overflow": "reject-publish",
+    }
+    narrow = {**usual, "priority": max(policy["priority"] for policy in policies) + 1, "definition": definition}
+    with scene.hitting(scene.all_slots), _stopped(scene):
+        scene.broker.management.request("PUT", f"policies/{there}/full", narrow)
+        refused = scene.wait(lambda: _refused(scene), what="the broker to refuse a message", timeout_s=NOTICE_TIMEOUT_S)
+    scene.pause(FULL_S)
+    scene.broker.management.request("DELETE", f"policies/{there}/full")
+    return f"full at {FULL} messages; a publish was refused ({refused})"
+
+
+def expire_delivery(scene: Scene) -> str:
+    """Work for longer than the broker waits for an acknowledgement, the first time."""
+    task = scene.mailbox.send("linger", LONG_S, TASK_S)
+    with scene.hitting(scene.all_slots):
+        scene.wait(
+            lambda: "timed out" in scene.broker.log_text() or len(scene.starts(task)) > 1,
+            what="the broker's consumer timeout",
+            timeout_s=NOTICE_TIMEOUT_S + CONSUMER_TIMEOUT_S,
+        )
+        scene.wait_for_work()
+        # Until the second delivery, which an app that knows of the first may keep back until that has ended.
+        with contextlib.suppress(DeadlinePassed):
+            scene.wait(lambda: len(scene.starts(task)) > 1, what="the redelivery", timeout_s=CONSUMER_TIMEOUT_S * 2)
+    return f"delivery timed out, the long task started {_times(scene, task)}"
+
+
+def outlast_timeout(scene: Scene) -> str:
+    """Work for longer than the broker waits, on workers that know how long it does: nobody is to do it again."""
+    task = scene.mailbox.send("linger", LONG_S, TASK_S)
+    scene.wait(lambda: task in scene.finished(), what="the long task to be done", timeout_s=LONG_S + NOTICE_TIMEOUT_S)
+    waits = scene.broker.order("eval", "application:get_env(rabbit, consumer_timeout).")
+    if str(CONSUMER_TIMEOUT_S * 1000) not in waits:
+        raise NotStruck(f"The broker's consumer timeout is {waits}.")
+    return f"a task of {LONG_S:g} s, where the broker waits for {CONSUMER_TIMEOUT_S} s, started {_times(scene, task)}"
+
+
+def _times(scene: Scene, task_id: str) -> str:
+    count = len(scene.starts(task_id))
+    return "once" if count == 1 else f"{count} times"
+
+
+def _connections(scene: Scene) -> list[str]:
+    """The names of the connections of workers and publisher."""
+    there = quote(scene.name, safe="")
+    return [
+        connection["name"]
+        for connection in scene.broker.management.request("GET", f"vhosts/{there}/connections")
+        if "name" in connection and connection.get("client_properties", {}).get("connection_name") != CONNECTION_NAME
+    ]
+
+
+def _several(names: list[str]) -> list[str]:
+    """The names when each worker and the publisher has one; else none."""
+    return names if len(names) > WORKERS else []
+
+
+def _wait_until_gone(scene: Scene, names: list[str]) -> None:
+    scene.wait(
+        lambda: not set(names) & set(_connections(scene)), what="the connections to be gone", timeout_s=NOTICE_TIMEOUT_S
+    )
+
+
+def _alarm(scene: Scene) -> bool:
+    return "memory" in scene.broker.order("eval", "rabbit_alarm:get_alarms().")
+
+
+def _refused(scene: Scene) -> str:
+    """Why the broker refuses one more task; empty when it takes it."""
+    try:
+        scene.mailbox.send("note", TASK_S)
+    except MessageNacked as error:
+        return type(error).__name__
+    return ""
+
+
+@contextmanager
+def _stopped(scene: Scene) -> Iterator[None]:
+    """All workers stand still in the block; shorter than the heartbeat, so that nobody misses them."""
+    for worker in scene.workers:
+        os.killpg(worker.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in scene.workers:
+            os.killpg(worker.pid, signal.SIGCONT)
+
+
+def _settle(scene: Scene) -> None:
+    scene.wait(lambda: time.time() >= scene.since + SETTLED_S, what="the queue to settle", timeout_s=SETTLED_S + 1)
+
+
+def _refuse_same(before: int, after: int) -> None:
+    if before == after:
+        raise NotStruck(f"The broker still is process {after}.")

@@ -1,0 +1,71 @@
+"""Faults of the network, made by a proxy: cut, half-open connections, and handshakes that never end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proj.lab.scene import WORKERS, NotStruck
+
+if TYPE_CHECKING:
+    from proj.lab.proxy import Proxy
+    from proj.lab.scene import Scene
+
+#: Seconds without any network.
+CUT_S = 3.0
+#: Bytes of a client after which handshakes freeze: at the first frame, before and after the login, and in the first
+#: channel. An AMQP client sends eight bytes, about four hundred, and then a few dozen a step.
+HANDSHAKES_BYTES = (0, 8, 300, 450, 600, 1000)
+#: Seconds until every worker must be at work again: two heartbeats of a drill's workers, and another start of one that
+#: leaves it to its supervisor, on a machine that is busy.
+AGAIN_TIMEOUT_S = 30.0
+
+
+def cut(scene: Scene) -> str:
+    """Reset every connection, and turn everyone away for a while."""
+    proxy = _proxy(scene)
+    with scene.hitting(scene.all_slots):
+        proxy.refuse()
+        closed = proxy.cut()
+        scene.pause(CUT_S)
+        proxy.admit()
+    _refuse_few(closed)
+    _again(scene, proxy.accepted)
+    return f"{closed} connections cut for {CUT_S:g} s, {proxy.refused} attempts turned away"
+
+
+def freeze(scene: Scene) -> str:
+    """Forget every connection as a NAT table does: nothing passes and nobody is told; new connections pass."""
+    proxy = _proxy(scene)
+    with scene.hitting(scene.all_slots):
+        frozen = proxy.freeze()
+        _refuse_few(frozen)
+        _again(scene, proxy.accepted)
+        took_s = scene.wait_for_work_everywhere(AGAIN_TIMEOUT_S)
+    return f"{frozen} connections frozen, work went on after {took_s:.0f} s"
+
+
+def freeze_handshakes(scene: Scene) -> str:
+    """Reset every connection, and freeze those that come instead in the middle of their handshake."""
+    proxy = _proxy(scene)
+    with scene.hitting(scene.all_slots):
+        proxy.freeze_handshakes(HANDSHAKES_BYTES)
+        _refuse_few(proxy.cut())
+        scene.wait(lambda: proxy.frozen_handshakes >= WORKERS, what="frozen handshakes", timeout_s=AGAIN_TIMEOUT_S)
+        took_s = scene.wait_for_work_everywhere(AGAIN_TIMEOUT_S)
+    return f"{proxy.frozen_handshakes} handshakes frozen, work went on after {took_s:.0f} s"
+
+
+def _proxy(scene: Scene) -> Proxy:
+    if scene.proxy is None:
+        raise NotStruck("The scene has no proxy.")
+    return scene.proxy
+
+
+def _refuse_few(connections: int) -> None:
+    if connections < WORKERS + 1:
+        raise NotStruck(f"Only {connections} connections went through the proxy.")
+
+
+def _again(scene: Scene, before: int) -> None:
+    proxy = _proxy(scene)
+    scene.wait(lambda: proxy.accepted > before, what="anyone to connect again", timeout_s=AGAIN_TIMEOUT_S)

@@ -1,0 +1,82 @@
+"""Faults of tasks and messages: a task that kills, and messages that no worker can run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from celery.utils import uuid
+
+from proj.lab.scene import NotStruck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proj.lab.scene import Scene
+
+#: Seconds until a task that kills must have been started.
+STARTED_TIMEOUT_S = 30.0
+#: Stands for a header that is not there.
+ABSENT = object()
+#: Messages that were measured to kill a worker, to take a slot away, or to vanish: what differs from a good one.
+MALFORMED: dict[str, dict[str, Any]] = {
+    "task is a list": {"headers": {"task": ["proj.lab.drill_tasks.note"]}},
+    "id is a list": {"headers": {"id": ["a", "b"]}},
+    "no id": {"headers": {"id": ABSENT}},
+    "timelimit is a text": {"headers": {"timelimit": "soon"}},
+    "timelimit of one element": {"headers": {"timelimit": [10]}},
+    "stamped_headers is a number": {"headers": {"stamped_headers": 7}},
+    "body is no JSON": {"body": b"\xff\xfe not JSON"},
+    "unknown content type": {"properties": {"content_type": "application/x-unheard-of"}},
+    "unknown compression": {"headers": {"compression": "application/x-unheard-of"}},
+    "nested 3,000 deep": {"body": b"[" * 3000 + b"]" * 3000},
+    "kwargs are a number": {"body": b'[[0.1], 7, {"callbacks": null, "errbacks": null, "chain": null}]'},
+    "no task of this name": {"headers": {"task": "proj.lab.drill_tasks.nobody"}},
+    "wrong arguments": {"body": b'[[1, 2, 3, 4], {}, {"callbacks": null, "errbacks": null, "chain": null}]'},
+}
+
+
+def poison(task: str) -> Callable[[Scene], str]:
+    """The fault that is one such task among the others."""
+
+    def strike(scene: Scene) -> str:
+        task_id: str = uuid()
+        scene.guilty.add(task_id)
+        scene.mailbox.send(task, task_id=task_id)
+        scene.wait(lambda: scene.starts(task_id), what=f"a start of {task}", timeout_s=STARTED_TIMEOUT_S)
+        scene.wait_for_work(20)
+        return f"one task {task} among the others"
+
+    return strike
+
+
+def send_malformed(scene: Scene) -> str:
+    """Publish every malformed message that is known to have harmed, among the others."""
+    for number, difference in enumerate(MALFORMED.values()):
+        task_id = uuid()
+        scene.guilty.add(task_id)
+        headers = {
+            "lang": "py",
+            "task": "proj.lab.drill_tasks.note",
+            "id": task_id,
+            "root_id": task_id,
+            "parent_id": None,
+            "group": None,
+            "retries": 0,
+            "timelimit": [None, None],
+        }
+        scene.mailbox.send_raw(
+            task_id,
+            difference.get("body", json.dumps([[0.1], {}, {}]).encode()),
+            headers={
+                name: value
+                for name, value in {**headers, **difference.get("headers", {})}.items()
+                if value is not ABSENT
+            },
+            properties=difference.get("properties"),
+        )
+        if number % 4 == 0:
+            scene.pause(0.1)
+    if not scene.guilty:
+        raise NotStruck("No malformed message was sent.")
+    return f"{len(MALFORMED)} malformed messages among the others"

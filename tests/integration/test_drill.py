@@ -1,0 +1,86 @@
+"""A drill: that it sees a loss where there is one; and what it asks of supervisors and brokers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from proj.errors import ProcessEnded
+from proj.lab.broker import Broker
+from proj.lab.deadline import wait_until
+from proj.lab.drill import Drill
+from proj.lab.faults import BY_NAME
+from proj.lab.process import Process
+from proj.lab.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from proj.lab.guard import Guard
+
+
+def test_drill_sees_a_loss_where_there_is_one(broker: Broker, guard: Guard) -> None:
+    """The negative control: who acknowledges early loses the task of a killed process, and the drill says so."""
+    drill = Drill(
+        BY_NAME["child-killed"],
+        queue_type="classic",
+        dispatch="round-robin",
+        broker=broker,
+        guard=guard,
+        cancel=threading.Event(),
+    )
+
+    result = drill.run()
+
+    assert result.struck, result.did
+    assert len(result.verdict.lost) > 0
+    assert "confirmed tasks are lost" in result.complaints[0]
+
+
+def test_supervisor_starts_a_process_again_after_every_end(guard: Guard) -> None:
+    """Each life has an id of its own, and how it ended is known; what it left of its group is ended with it."""
+    program = "import subprocess, signal; subprocess.Popen(['sleep', '600']); signal.pause()"
+    process = Process(
+        "supervised",
+        [sys.executable, "-c", program],
+        guard=guard,
+        environment={"PATH": os.environ["PATH"]},
+        log=guard.folder / "supervised.log",
+    )
+    with Supervisor(process) as supervisor:
+        first = supervisor.pid
+        wait_until(supervisor.children, what="a child", timeout_s=10)
+        (child,) = supervisor.children()
+
+        os.kill(first, signal.SIGKILL)
+
+        end = supervisor.wait_for_end(first, timeout_s=10)
+        wait_until(lambda: process.running, what="another life", timeout_s=10)
+        second = supervisor.pid
+        assert (end.pid, end.returncode) == (first, -signal.SIGKILL)
+        assert second != first
+        wait_until(lambda: not is_alive(child), what="the end of the child", timeout_s=10)
+    assert not is_alive(second)
+    assert not process.running
+
+
+def test_broker_takes_an_order_that_the_api_does_not_know(broker: Broker) -> None:
+    """What only `rabbitmqctl` can do; and a refusal is an error with its words."""
+    assert broker.order("eval", "1 + 1.").strip() == "2"
+    with pytest.raises(ProcessEnded, match="no_such_order"):
+        broker.order("no_such_order")
+
+
+def test_broker_is_configured_with_the_settings_it_is_given(guard: Guard) -> None:
+    """A drill may need a broker that is less patient."""
+    broker = Broker(guard, settings={"consumer_timeout": "4000"})
+
+    assert "consumer_timeout = 4000" in (broker.folder / "rabbitmq.conf").read_text().splitlines()
+
+
+def is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

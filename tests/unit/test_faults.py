@@ -1,0 +1,85 @@
+"""The faults of the drills, and what a drill makes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from inspect import cleandoc
+
+import pytest
+
+from proj.commands.lab_drill import drill
+from proj.errors import InvalidSetting
+from proj.lab.drill import Result
+from proj.lab.drills import chosen_faults
+from proj.lab.faults import BY_NAME, FAULTS
+from proj.lab.verdict import verdict
+from proj.queues import QUEUE_TYPES
+
+GOOD = Result(
+    fault="worker-killed",
+    queue_type="quorum",
+    dispatch="fair",
+    did="main process killed 3 times",
+    struck=True,
+    late="",
+    verdict=verdict([], dead=(), guilty=(), hits=(), slots=2),
+    slots=4,
+    all_slots=4,
+    raised="",
+    reasons={},
+    seconds=1.0,
+)
+
+
+def test_drill_is_as_promised_when_the_fault_struck_and_nothing_is_wrong() -> None:
+    """No complaint is what a success is."""
+    assert GOOD.complaints == ()
+
+
+def test_drill_whose_fault_did_not_strike_has_shown_nothing() -> None:
+    """Nothing was lost, and yet it is no success."""
+    idle = dataclasses.replace(GOOD, struck=False, did="Only 0 connections were there to be closed.")
+
+    assert idle.complaints == ("The fault did not strike: Only 0 connections were there to be closed.",)
+
+
+def test_drill_in_which_something_never_happened_is_no_success() -> None:
+    """A worker that waits for ever may have nothing to lose."""
+    late = "Waited 30 s in vain for every worker to work again."
+
+    assert dataclasses.replace(GOOD, late=late).complaints == (late,)
+
+
+def test_drill_after_which_a_slot_works_no_more_is_no_success() -> None:
+    """The other slots may have done all the work, and still a worker is half dead."""
+    assert dataclasses.replace(GOOD, slots=3).complaints == ("Only 3 of 4 slots work afterwards.",)
+
+
+def test_faults_are_all_of_them_unless_some_are_named() -> None:
+    """In the order of the table, whatever the order of the names."""
+    named = chosen_faults(["malformed", "worker-killed"], "quorum", short=False)
+
+    assert chosen_faults([], "quorum", short=False) == list(FAULTS)
+    assert [fault.name for fault in named] == ["worker-killed", "malformed"]
+
+
+def test_fault_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    """One sentence, before anything is started."""
+    with pytest.raises(InvalidSetting, match=r"--fault is 'earthquake', but must be one of worker-killed, "):
+        chosen_faults(["earthquake"], "quorum", short=False)
+
+
+def test_short_set_tries_something_on_each_type_of_queue() -> None:
+    """A few faults only, each on one type."""
+    short = {queue_type: chosen_faults([], queue_type, short=True) for queue_type in QUEUE_TYPES}
+
+    assert all(short.values())
+    assert sum(map(len, short.values())) <= 6
+
+
+def test_command_describes_every_fault_that_there_is() -> None:
+    """Its help is written out, since every worker start loads it."""
+    described = re.findall(r"^  ([a-z-]+)  +\S", cleandoc(drill.help).split("What is counted")[0], flags=re.MULTILINE)
+
+    assert sorted(described) == sorted(BY_NAME)
