@@ -20,6 +20,7 @@ from celery.worker.consumer import Consumer as StockConsumer
 
 from proj.delivery import intake, parcel, strikes
 from proj.delivery.dead_letter import dead_letter_queue
+from proj.delivery.defaults import provide
 from proj.delivery.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
 from proj.delivery.header_rules import shown
 from proj.delivery.inspection import Contents, Kind, Limits, Refusal, contents, refusal
@@ -44,16 +45,17 @@ def keep_messages(app: Celery) -> None:
     (processes that a task may kill), `proj_requeues` (how often a task may give its message back).
     """
     limits = Limits()
-    app.add_defaults(
+    app.add_defaults({"worker_consumer": "proj.delivery.consumer:Consumer"})
+    provide(
+        app,
         {
-            "worker_consumer": "proj.delivery.consumer:Consumer",
             "proj_deepest": limits.deepest,
             "proj_largest_bytes": limits.largest_bytes,
             "proj_latest_eta_s": limits.latest_eta_s,
             "proj_strikes": 3,
             # As often as a quorum queue of RabbitMQ 4 delivers a message.
             "proj_requeues": 20,
-        }
+        },
     )
 
 

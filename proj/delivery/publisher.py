@@ -9,6 +9,7 @@ from celery.utils.imports import symbol_by_name
 from kombu.utils.uuid import uuid
 
 from proj.delivery.amqp import Confirming, ConfirmingAMQP
+from proj.delivery.defaults import provide
 from proj.delivery.delays import whole_seconds
 from proj.delivery.sending import Patience, Sending, sending
 
@@ -31,7 +32,7 @@ def confirm_publishing(app: Celery) -> None:
     base = symbol_by_name(app.amqp_cls)
     if issubclass(base, Confirming):
         return
-    app.add_defaults(lambda: {"proj_publish_timeout_s": TIMEOUT_S})
+    provide(app, {"proj_publish_timeout_s": TIMEOUT_S})
     # A class with a name of its own where possible, for whoever unpickles the app looks it up.
     app.amqp_cls = ConfirmingAMQP if base is AMQP else type(f"Confirming{base.__name__}", (Confirming, base), {})
     before = app.__dict__.pop("amqp", None)

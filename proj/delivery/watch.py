@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proj.delivery.defaults import provide
 from proj.delivery.lease import TakeLeases
 from proj.delivery.monitoring import send_events_once
 from proj.delivery.shutdown import Leave
@@ -23,6 +24,6 @@ def watch_worker(app: Celery) -> None:
     acknowledged; None for a broker that has no such timeout.
     """
     send_events_once(app)
-    app.add_defaults({"proj_consumer_timeout_s": CONSUMER_TIMEOUT_S})
+    provide(app, {"proj_consumer_timeout_s": CONSUMER_TIMEOUT_S})
     app.steps["worker"].update({Leave, WatchConnections})
     app.steps["consumer"].update({WatchConsumers, TakeLeases})

@@ -53,7 +53,7 @@ def test_worker_that_leaves_does_what_its_pool_was_given_once_and_at_once(
     os.kill(process.pid, signal.SIGSTOP)
     with connected(app.connection_for_write(broker.url(vhost))) as connection:
         work.apply_async(("given..",), connection=connection, ignore_result=True)
-        wait_until(lambda: "received" in worker.log_text(), what="the task", timeout_s=30)
+        wait_until(lambda: "] received" in worker.log_text(), what="the task", timeout_s=30)
 
         worker.terminate()
         wait_until(lambda: "Leaving as soon as 1 task" in worker.log_text(), what="the worker to leave", timeout_s=30)

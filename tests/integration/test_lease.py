@@ -1,0 +1,115 @@
+"""A task that takes longer than the broker waits for its acknowledgement."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proj.celery import app
+from proj.connection import connected
+from proj.delivery.lease import too_long
+from proj.depth import depths_by_declare
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+from proj.queues import QUEUE_TYPES, WORK_QUEUE, work_queue
+from proj.tasks import work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+#: What the worker is told that the broker's timeout is; a lease is taken after four fifths of it.
+TIMEOUT_S = 3
+LONG = "long" + 60 * "."
+
+
+@contextmanager
+def running(guard: Guard, broker: Broker, vhost: str, queue_type: str, name: str) -> Iterator[Process]:
+    """A worker of one slot that takes a dot for a tenth of a second."""
+    worker = Process(
+        f"worker {name}",
+        [
+            *(sys.executable, "-m", "celery", "-A", "proj", "worker", "--concurrency", "1"),
+            *("--hostname", f"{name}-{vhost}@host", "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
+        ],
+        guard=guard,
+        environment=child_environment(
+            CELERY_BROKER_URL=broker.url(vhost),
+            PROJ_QUEUE_TYPE=queue_type,
+            PROJ_DOT_SECONDS="0.1",
+            PROJ_CONSUMER_TIMEOUT_SECONDS=str(TIMEOUT_S),
+        ),
+        log=guard.folder / f"{name}-{vhost}.log",
+    )
+    with worker:
+        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        yield worker
+        worker.kill()
+
+
+def leases(broker: Broker, vhost: str) -> list[str]:
+    queues = broker.management.request("GET", f"queues/{vhost}?disable_stats=true&enable_queue_totals=true")
+    return [queue["name"] for queue in queues if ".lease." in queue["name"]]
+
+
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+def test_long_task_keeps_its_message_and_is_done_once(
+    guard: Guard, broker: Broker, vhost: str, queue_type: str
+) -> None:
+    """The broker counts nothing as unacknowledged meanwhile, and gives the busy worker nothing more."""
+    with (
+        running(guard, broker, vhost, queue_type, f"once-{queue_type}") as worker,
+        connected(app.connection_for_write(broker.url(vhost))) as connection,
+    ):
+        for message in (LONG, "next."):
+            work.apply_async((message,), queue=work_queue(queue_type), connection=connection, ignore_result=True)
+        wait_until(lambda: leases(broker, vhost), what="the lease", timeout_s=20)
+        wait_until(lambda: "it is leased" in worker.log_text(), what="the worker to know", timeout_s=10)
+
+        # The next one waits for whoever is free, and not in the worker that is not.
+        assert worker.log_text().count(" received") == 1
+        assert [depth.ready for depth in depths_by_declare(connection, [WORK_QUEUE])] == [1]
+
+        wait_until(lambda: worker.log_text().count(" [x] Done") == 2, what="both tasks", timeout_s=30)
+        wait_until(lambda: not leases(broker, vhost), what="the lease to end", timeout_s=20)
+        assert worker.log_text().count(f"[x] Received '{LONG}'") == 1
+        assert [depth.ready for depth in depths_by_declare(connection, [WORK_QUEUE])] == [0]
+
+
+def test_leased_task_of_a_worker_that_dies_goes_back(guard: Guard, broker: Broker, vhost: str) -> None:
+    """Nobody renews its lease, so its message goes back by itself, and another worker does it."""
+    with (
+        running(guard, broker, vhost, "quorum", "dies") as worker,
+        connected(app.connection_for_write(broker.url(vhost))) as connection,
+    ):
+        work.apply_async((LONG,), connection=connection, ignore_result=True)
+        wait_until(lambda: "it is leased" in worker.log_text(), what="the lease", timeout_s=20)
+        worker.kill()
+
+        wait_until(
+            lambda: [depth.ready for depth in depths_by_declare(connection, [WORK_QUEUE])] == [1],
+            what="the message to go back",
+            timeout_s=30,
+        )
+
+
+def test_declared_time_limit_beyond_the_timeout_is_told_at_the_start() -> None:
+    """One sentence for each task that says so itself, with both numbers."""
+
+    class Task:
+        def __init__(self, name: str, time_limit: float | None, *, acks_late: bool = True) -> None:
+            self.name, self.time_limit, self.acks_late = name, time_limit, acks_late
+
+    tasks = [Task("long", 7200), Task("short", 60), Task("silent", None), Task("early", 7200, acks_late=False)]
+
+    (sentence,) = too_long(tasks, None, 1800)
+
+    assert re.search(r"^long may run for 7200 s .* 1800 s \(proj_consumer_timeout_s\)", sentence)
+    assert len(too_long(tasks, 3600, 1800)) == 2
