@@ -41,6 +41,13 @@ def confirm_publishing(app: Celery) -> None:
     _be_patient(app)
 
 
+def close_publishing(app: Celery) -> None:
+    """Close the connections over which `app` publishes; it opens others when it needs them."""
+    pool = app.amqp.producer_pool
+    pool.force_close_all()
+    pool.connections.force_close_all()
+
+
 def _be_patient(app: Celery) -> None:
     """Give each task that the app sends one deadline, from its first declaration to its confirm."""
     stock = app.send_task

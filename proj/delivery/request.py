@@ -15,6 +15,7 @@ from celery.worker import request as stock
 from celery.worker import state
 
 from proj.delivery.header_rules import shown
+from proj.delivery.strikes import past
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,9 @@ class Request(stock.Request):  # type: ignore[misc] # Celery has no types
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
         """Read the message as the stock one does, without what is ours: a retry begins anew."""
         super().__init__(message, *args, **kwargs)
+        if past(message.headers, redelivered=False).attempts > 1:
+            # The broker knows nothing of it, since it was published again.
+            self._delivery_info["redelivered"] = True
         for name in [name for name in self._request_dict if str(name).startswith("x-proj-")]:
             del self._request_dict[name]
 

@@ -195,5 +195,7 @@ def test_policy_is_refused_in_one_sentence_without_permission(
 
 def bare(management: Management, vhost: str) -> Any:
     """Take the lab's own policies, exchange and queue from the virtual host."""
-    for path in ("policies/{}/work", "policies/{}/dead_letters", "exchanges/{}/dead_letters", "queues/{}/dead_letters"):
-        management.request("DELETE", path.format(vhost))
+    for policy in management.request("GET", f"policies/{vhost}"):
+        management.request("DELETE", f"policies/{vhost}/{policy['name']}")
+    for kind in ("exchanges", "queues"):
+        management.request("DELETE", f"{kind}/{vhost}/dead_letters")

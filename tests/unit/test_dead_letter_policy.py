@@ -61,9 +61,10 @@ def test_queue_without_a_policy_lacks_everything() -> None:
 
 def test_queue_with_the_packaged_policy_lacks_nothing() -> None:
     """What private brokers and docker-compose.yml load is what is asked for here."""
+    queues = {"work": ("task_queue", "quorum"), "work_classic": ("task_queue", "classic")}
     for each in packaged_definitions()["policies"]:
-        name = "task_queue" if each["name"] == "work" else "dead_letters"
-        there = {"type": "quorum", "policy": each["name"], "effective_policy_definition": each["definition"]}
+        name, kind = queues.get(each["name"], ("dead_letters", "quorum"))
+        there = {"type": kind, "policy": each["name"], "effective_policy_definition": each["definition"]}
 
         assert stands(name, **there).missing == {}
 

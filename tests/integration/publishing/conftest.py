@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from kombu import Connection, Exchange, Queue
 
-from proj.delivery.publisher import confirm_publishing
+from proj.delivery.publisher import close_publishing, confirm_publishing
 from proj.lab.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def make_app(url: str, *, queue_type: str = "classic", **settings: Any) -> Celer
 
 
 def close(app: Celery) -> None:
-    app.amqp.producer_pool.force_close_all()
-    app.amqp.producer_pool.connections.force_close_all()
+    close_publishing(app)
     app.close()
     with warnings.catch_warnings():
         # A handshake that the other side breaks off may leave py-amqp's socket to the garbage collector.

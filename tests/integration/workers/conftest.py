@@ -17,6 +17,7 @@ from pytest_docker_tools import container, fxtr, network
 
 from proj import tasks
 from proj.celery import app as proj_app
+from proj.delivery.publisher import close_publishing
 from proj.lab.broker import USER
 from proj.lab.guard import Guard
 from proj.lab.ports import LOOPBACK, free_port
@@ -239,6 +240,7 @@ def celery_setup_app(celery_setup_config: dict[str, Any], monkeypatch: pytest.Mo
         # Celery leaves the connection on which it awaits results to the garbage collector, which warns of it.
         app.amqp.Connection = lambda *where, **how: connections.enter_context(Connection(*where, **how))
         yield app
+        close_publishing(app)
         app.pool.force_close_all()
     app.close()
     # pytest-celery makes the copy the current app when it restarts a node.
