@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from celery.app import app_or_default
 
 from proj.delivery.amqp import Confirming
+from proj.delivery.reply_queue import declared_seldom
 from proj.delivery.window import Window
 from proj.delivery.window_producer import WindowProducer
 from proj.errors import ProjError, PublishRefused, Unroutable
@@ -87,7 +88,8 @@ def send_many(
         producer = WindowProducer(pooled, window, event_exchange=app.conf.event_exchange)
         report = _Reporter(window, on_progress)
         try:
-            _send(signatures, pool=pool, producer=producer, window=window, in_flight=in_flight, report=report)
+            with declared_seldom(app.backend):
+                _send(signatures, pool=pool, producer=producer, window=window, in_flight=in_flight, report=report)
         finally:
             window.close()
     if window.refused:

@@ -24,24 +24,17 @@ if TYPE_CHECKING:
 #: Monitoring events of as many tasks go in one message, as a worker's do; and no event waits longer than this.
 EVENTS_AT_ONCE = 100
 EVENTS_WAIT_S = 0.5
-#: Seconds for which a queue that was declared is taken to be there.
-DECLARED_FOR_S = 1.0
 #: Events that are kept while the broker has blocked us; older ones are dropped.
 EVENTS_KEPT = 1000
 
 
 class DeclaringChannel:
-    """A channel that declares the same queue once a second instead of for each message.
-
-    Celery's results over AMQP declare their reply queue anew for every task, which costs a round trip. It is deleted
-    when its last consumer leaves, so that once is not enough either.
-    """
+    """A channel on which what waits to be written is written before anything is declared."""
 
     def __init__(self, channel: Any, window: Window) -> None:  # noqa: ANN401 kombu's channel
         """Stand before this one, which shares its connection with the window."""
         self.channel = channel
         self._window = window
-        self._answers: dict[str, tuple[float, Any]] = {}
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 whatever the channel has
         """All else is the channel's own."""
@@ -49,16 +42,6 @@ class DeclaringChannel:
             # What is declared is answered, so it must not wait to be sent.
             self._window.flush()
         return getattr(self.channel, name)
-
-    def queue_declare(self, **arguments: Any) -> Any:  # noqa: ANN401 as py-amqp's
-        """As py-amqp's, or its answer of less than a second ago."""
-        asked = repr(arguments)
-        until, answer = self._answers.get(asked, (0.0, None))
-        if time.monotonic() >= until:
-            self._window.flush()
-            answer = self.channel.queue_declare(**arguments)
-            self._answers[asked] = time.monotonic() + DECLARED_FOR_S, answer
-        return answer
 
 
 class WindowProducer(ConfirmingProducer):
