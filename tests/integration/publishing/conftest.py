@@ -43,6 +43,10 @@ def make_app(url: str, *, queue_type: str = "classic", **settings: Any) -> Celer
 
 def close(app: Celery) -> None:
     close_publishing(app)
+    # The one on which results of groups are awaited, which Celery leaves to the garbage collector.
+    awaiting = getattr(app.backend, "result_consumer", None)
+    if awaiting is not None and awaiting._connection is not None:  # noqa: SLF001 nothing else says whether it is used
+        awaiting.stop()
     app.close()
     with warnings.catch_warnings():
         # A handshake that the other side breaks off may leave py-amqp's socket to the garbage collector.
