@@ -42,7 +42,8 @@ def run_race(plan: Plan, *, keep: bool, open_page: bool, as_json: bool) -> None:
             _say(f"Starting Flower, and {plan.workers} workers for each of {' and '.join(plan.modes)} …")
             monitor = Monitor(guard, broker_url=broker.url(), management_url=broker.management_url)
             with monitor, Experiment(plan, broker=broker, guard=guard) as experiment:
-                monitor.wait_until_ready(monitor.answers, timeout_s=START_TIMEOUT_S)
+                # The workers are there, whose heartbeats it hears.
+                monitor.wait_until_ready(monitor.hears, timeout_s=START_TIMEOUT_S)
                 _say(f"Dispatch page, in Flower: {monitor.page}")
                 if open_page and not opened(monitor.page):
                     _say("No browser could be opened here; open that page yourself.")

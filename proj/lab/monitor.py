@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 import urllib.request
 from typing import TYPE_CHECKING
@@ -64,5 +65,13 @@ class Monitor(Process):
         try:
             with urllib.request.urlopen(f"{self.url}/healthcheck", timeout=2) as answer:  # noqa: S310 our own http URL
                 return bool(answer.read())
+        except OSError:
+            return False
+
+    def hears(self) -> bool:
+        """Whether events reach it: its pages are served a moment before, and what happens until then it never knows."""
+        try:
+            with urllib.request.urlopen(f"{self.page}/data", timeout=2) as answer:  # noqa: S310 our own http URL
+                return bool(json.load(answer)["events"]["heard"])
         except OSError:
             return False
