@@ -20,43 +20,21 @@ from celery.worker.consumer import Consumer as StockConsumer
 
 from proj.delivery import intake, parcel, strikes
 from proj.delivery.dead_letter import dead_letter_queue
-from proj.delivery.defaults import provide
 from proj.delivery.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
 from proj.delivery.header_rules import shown
-from proj.delivery.inspection import Contents, Kind, Limits, Refusal, contents, refusal
+from proj.delivery.inspection import Contents, Kind, Refusal, contents, refusal
+from proj.delivery.limits import Limits
 from proj.delivery.suspects import Suspects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from celery import Celery
     from kombu import Connection
 
 STOCK_REQUEST = "celery.worker.request:Request"
 REQUEST = "proj.delivery.request:Request"
 
 logger = get_logger(__name__)
-
-
-def keep_messages(app: Celery) -> None:
-    """Let workers of the app keep every message; before the app is first used.
-
-    Settings: `proj_deepest`, `proj_largest_bytes` and `proj_latest_eta_s` (see `inspection.Limits`), `proj_strikes`
-    (processes that a task may kill), `proj_requeues` (how often a task may give its message back).
-    """
-    limits = Limits()
-    app.add_defaults({"worker_consumer": "proj.delivery.consumer:Consumer"})
-    provide(
-        app,
-        {
-            "proj_deepest": limits.deepest,
-            "proj_largest_bytes": limits.largest_bytes,
-            "proj_latest_eta_s": limits.latest_eta_s,
-            "proj_strikes": 3,
-            # As often as a quorum queue of RabbitMQ 4 delivers a message.
-            "proj_requeues": 20,
-        },
-    )
 
 
 class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types

@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.delivery.defaults import provide
-from proj.delivery.lease import TakeLeases
 from proj.delivery.monitoring import send_events_once
-from proj.delivery.shutdown import Leave
-from proj.delivery.watchdog import WatchConnections, WatchConsumers
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -25,5 +22,6 @@ def watch_worker(app: Celery) -> None:
     """
     send_events_once(app)
     provide(app, {"proj_consumer_timeout_s": CONSUMER_TIMEOUT_S})
-    app.steps["worker"].update({Leave, WatchConnections})
-    app.steps["consumer"].update({WatchConsumers, TakeLeases})
+    # By their names, for a client that publishes needs nothing of a worker's modules.
+    app.steps["worker"].update({"proj.delivery.shutdown:Leave", "proj.delivery.watchdog:WatchConnections"})
+    app.steps["consumer"].update({"proj.delivery.watchdog:WatchConsumers", "proj.delivery.lease:TakeLeases"})

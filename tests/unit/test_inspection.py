@@ -16,7 +16,8 @@ from kombu.message import Message
 
 from proj.delivery.header_rules import shown
 from proj.delivery.inflation import inflates_beyond
-from proj.delivery.inspection import Kind, Limits, Refusal, refusal
+from proj.delivery.inspection import Kind, Refusal, refusal
+from proj.delivery.limits import Limits
 from proj.delivery.nesting import is_deeper
 from tests.hostility import JSON, MESSAGES, VALUES, Hostile
 

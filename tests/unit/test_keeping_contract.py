@@ -28,8 +28,9 @@ from kombu import messaging
 from kombu.transport.pyamqp import Channel
 
 from proj.delivery import intake
-from proj.delivery.consumer import STOCK_REQUEST, Consumer, keep_messages
+from proj.delivery.consumer import STOCK_REQUEST, Consumer
 from proj.delivery.inspection import UNREADABLE
+from proj.delivery.keeping import keep_messages
 from proj.delivery.request import Request
 
 

@@ -1,0 +1,32 @@
+"""Keeping every message as a piece for any Celery app: which consumer its workers have, and its settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proj.delivery.defaults import provide
+from proj.delivery.limits import Limits
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+def keep_messages(app: Celery) -> None:
+    """Let workers of the app keep every message; before the app is first used.
+
+    Settings: `proj_deepest`, `proj_largest_bytes` and `proj_latest_eta_s` (see `limits.Limits`), `proj_strikes`
+    (processes that a task may kill), `proj_requeues` (how often a task may give its message back).
+    """
+    limits = Limits()
+    app.add_defaults({"worker_consumer": "proj.delivery.consumer:Consumer"})
+    provide(
+        app,
+        {
+            "proj_deepest": limits.deepest,
+            "proj_largest_bytes": limits.largest_bytes,
+            "proj_latest_eta_s": limits.latest_eta_s,
+            "proj_strikes": 3,
+            # As often as a quorum queue of RabbitMQ 4 delivers a message.
+            "proj_requeues": 20,
+        },
+    )
