@@ -42,6 +42,8 @@ class Offender:
     """An attempt that waited though it need not have."""
 
     attempt: Attempt
+    #: Up to its start, or to the end of the record.
+    held_s: float
     avoidable_wait_s: float
 
 
@@ -119,7 +121,7 @@ def figures_of(record: Record, *, offenders: int = 10) -> Figures:
     makespan = makespan_s(attempts, until=record.until)
     ideal = ideal_s(attempts, slots=max(1, floor.slots), until=record.until)
     held = [_seconds(span.held) for span in found if span.held is not None]
-    worst = nlargest(offenders, zip(avoidable, attempts, strict=True), key=lambda pair: pair[0])
+    worst = nlargest(offenders, zip(avoidable, found, strict=True), key=lambda pair: pair[0])
     return Figures(
         tasks=len({attempt.task_id for attempt in attempts}),
         attempts=len(attempts),
@@ -140,7 +142,11 @@ def figures_of(record: Record, *, offenders: int = 10) -> Figures:
         jain_busy=jain(worker.busy_s / worker.slots for worker in by_worker for _ in range(worker.slots)),
         jain_counts=jain(worker.tasks / worker.slots for worker in by_worker for _ in range(worker.slots)),
         workers=by_worker,
-        offenders=tuple(Offender(attempt=attempt, avoidable_wait_s=wait) for wait, attempt in worst if wait > 0),
+        offenders=tuple(
+            Offender(attempt=span.attempt, held_s=_seconds(span.held), avoidable_wait_s=wait)
+            for wait, span in worst
+            if wait > 0 and span.held is not None
+        ),
     )
 
 

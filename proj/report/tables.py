@@ -136,7 +136,7 @@ def offenders_table(offenders: Mapping[str, Sequence[Offender]], *, arguments: b
             (label(one.attempt.arguments) if arguments else "") or (one.attempt.name or "")[:LABEL_LENGTH],
             one.attempt.task_id[:8],
             one.attempt.worker or "not known",
-            seconds(held_s(one.attempt.received, one.attempt.started)),
+            seconds(one.held_s),
             seconds(one.avoidable_wait_s),
         )
         for run, one in worst[:MOST_OFFENDERS]
@@ -168,11 +168,6 @@ def facts_table(runs: Sequence[Run]) -> Table:
     names = list(dict.fromkeys(name for of_run in facts for name in of_run))
     rows = tuple((name.replace("_", " "), *(_fact(of_run.get(name)) for of_run in facts)) for name in names)
     return Table(caption="How it was made", head=("", *(run.name for run in runs)), rows=rows, words=1 + len(runs))
-
-
-def held_s(received: float | None, started: float | None) -> float:
-    """Seconds between the two, 0 when one is not known."""
-    return max(0.0, started - received) if received is not None and started is not None else 0.0
 
 
 def _distribution(waits: Distribution) -> tuple[str, ...]:
