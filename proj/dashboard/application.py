@@ -177,6 +177,8 @@ class _Headers(OutputTransform):
     ) -> tuple[int, HTTPHeaders, bytes]:
         headers.setdefault("Content-Security-Policy", POLICY)
         headers.setdefault("X-Frame-Options", "DENY")
+        # Flower 2.2 sends it itself.
+        headers.setdefault("X-Content-Type-Options", "nosniff")
         return status_code, headers, chunk
 
 

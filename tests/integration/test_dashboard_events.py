@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from .conftest import Serve, Site
 
-TASKS = "/tasks/datatable?draw=1&start=0&length=1000&order[0][column]=0&columns[0][data]=name&order[0][dir]=asc"
+TASKS = (
+    "/tasks/datatable?draw=1&start=0&length=1000&search[value]="
+    "&order[0][column]=0&columns[0][data]=name&order[0][dir]=asc"
+)
 PAGES = ("/", "/workers", "/workers?json=1", "/tasks", TASKS, "/metrics", "/dispatch", "/dispatch/data")
 
 

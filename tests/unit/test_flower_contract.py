@@ -155,7 +155,10 @@ def test_inspector_asks_what_we_check() -> None:
     """An answer to a method of which we know nothing would pass as it is."""
     from proj.dashboard.replies import _CHECKS  # noqa: PLC0415 what is tested
 
-    assert set(flower.inspector.Inspector.inspect_methods) == _CHECKS.keys()
+    inspector = flower.inspector.Inspector
+    # Its name in Flower 2.1, which asks for less.
+    asked = getattr(inspector, "inspect_methods", None) or inspector.methods
+    assert set(asked) <= _CHECKS.keys()
 
 
 def test_state_counts_by_worker_beside_celerys_own() -> None:
