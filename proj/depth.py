@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
 
-#: Queues that Celery makes for itself: delays, remote control, events, and the replies of `rpc://`.
-_PLUMBING = re.compile(r"celery_delayed_\d+|.*\.pidbox|celeryev\..*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+#: Queues that Celery makes for itself: delays, remote control, events, and the replies of `rpc://`; and those that our
+#: workers make, see `proj.delivery.suspects` and `proj.delivery.lease`.
+_PLUMBING = re.compile(rf"celery_delayed_\d+|.*\.pidbox|celeryev\..*|{_UUID}|.*\.suspects|.*\.lease\.{_UUID}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ class Gauge:
 
 
 def is_plumbing(name: str) -> bool:
-    """Whether Celery makes queues of such a name for itself."""
+    """Whether Celery or a worker of ours makes queues of such a name for itself."""
     return _PLUMBING.fullmatch(name) is not None
 
 

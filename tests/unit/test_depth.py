@@ -18,10 +18,12 @@ def depth(name: str, ready: int = 0) -> Depth:
         "w1@host.celery.pidbox",
         "celeryev.d112d98f-3f05-4a53-b45d-05aebbdbea99",
         "ba4ddd5e-618d-3042-9b41-80f9b04b7a00",
+        "task_queue.suspects",
+        "task_queue.lease.ba4ddd5e-618d-3042-9b41-80f9b04b7a00",
     ],
 )
 def test_empty_queue_that_celery_made_for_itself_is_plumbing(name: str) -> None:
-    """Delays, remote control, events and replies are not what a user looks for."""
+    """Delays, remote control, events, replies, and our own aside are not what a user looks for."""
     assert depth(name).is_plumbing
 
 
