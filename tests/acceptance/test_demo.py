@@ -128,7 +128,7 @@ def test_demo_figures_are_what_the_workers_did(celery: Celery) -> None:
         assert outcome["ideal_s"] == pytest.approx(6.3, rel=0.05)
         assert outcome["ratio"] == pytest.approx(outcome["makespan_s"] / outcome["ideal_s"])
     assert sorted(round_robin["tasks"].values()) == [6, 6]
-    assert sorted(round_robin["busy_s"].values()) == pytest.approx([0.6, 12.0], rel=0.2)
+    assert sorted(round_robin["busy_s"].values()) == pytest.approx([0.6, 12.0], rel=0.2, abs=0.3)
     assert round_robin["ratio"] == pytest.approx(1.9, rel=0.1)
     assert sorted(fair["busy_s"].values()) == pytest.approx([6.3, 6.3], rel=0.1)
     assert fair["ratio"] == pytest.approx(1.0, abs=0.15)

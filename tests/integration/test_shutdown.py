@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from celery import Celery
 
 from proj.celery import app
 from proj.connection import connected
@@ -54,6 +55,10 @@ def test_worker_that_leaves_does_what_its_pool_was_given_once_and_at_once(
     with connected(app.connection_for_write(broker.url(vhost))) as connection:
         work.apply_async(("given..",), connection=connection, ignore_result=True)
         wait_until(lambda: "] received" in worker.log_text(), what="the task", timeout_s=30)
+        # Its loop has gone round since, and so has written the task to the process.
+        asker = Celery("asker", broker=broker.url(vhost), set_as_current=False)
+        assert asker.control.ping(destination=[worker.node], timeout=10, limit=1, connection=connection)
+        asker.pool.force_close_all()
 
         worker.terminate()
         wait_until(lambda: "Leaving as soon as 1 task" in worker.log_text(), what="the worker to leave", timeout_s=30)
