@@ -222,7 +222,7 @@ class Analyst(Service):
         try:
             with self._lock:
                 changed, begun = self._hearing.fold(heard)
-        except Exception:
+        except Exception:  # whatever it was, these events are not in the figures, and that is told
             self._overflowed += len(heard)
             raise
         if self._observer is not None and self._is_metered():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psutil
@@ -76,13 +77,22 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+@contextmanager
+def running(arguments: tuple[str, ...], environment: dict[str, str], folder: Path) -> Iterator[Demo]:
+    """A demo that does not outlive the block, also when an assertion in it fails."""
+    demo = Demo(arguments, environment, folder)
+    try:
+        yield demo
+    finally:
+        if demo.popen.poll() is None:
+            demo.end(signal.SIGKILL)
+
+
 @pytest.fixture
 def demo(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[Demo]:
     """A demo with more work than it will ever get done."""
-    demo = Demo((*LONG, "--keep"), terminal_environment, tmp_path)
-    yield demo
-    if demo.popen.poll() is None:
-        demo.end(signal.SIGKILL)
+    with running((*LONG, "--keep"), terminal_environment, tmp_path) as demo:
+        yield demo
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -153,16 +163,16 @@ def test_demo_opens_its_page_in_the_browser_and_serves_it_until_ctrl_c(
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
     browser.chmod(0o700)
     environment = {**terminal_environment, "BROWSER": str(browser)}
-    demo = Demo(("--messages", "4", "--dot-seconds", "0.01", "--open"), environment, tmp_path)
-    demo.wait_until_it_says("until Ctrl-C")
-    (page,) = re.findall(r"The page stays at (\S+)", demo.talk_file.read_text())
+    with running(("--messages", "4", "--dot-seconds", "0.01", "--open"), environment, tmp_path) as demo:
+        demo.wait_until_it_says("until Ctrl-C")
+        (page,) = re.findall(r"The page stays at (\S+)", demo.talk_file.read_text())
 
-    assert opened.read_text() == page
-    with urllib.request.urlopen(page, timeout=10) as answer:
-        assert "Dispatch" in answer.read().decode()
-    wait_until(lambda: shown(page) == COMPLETE, what=f"a complete run on the page, not {shown(page)}", timeout_s=15)
-    assert demo.end(signal.SIGINT) == 0
-    wait_until(lambda: not demo.remaining(), what=f"the end of {demo.remaining()}", timeout_s=15)
+        assert opened.read_text() == page
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            assert "Dispatch" in answer.read().decode()
+        wait_until(lambda: shown(page) == COMPLETE, what=f"a complete run on the page, not {shown(page)}", timeout_s=15)
+        assert demo.end(signal.SIGINT) == 0
+        wait_until(lambda: not demo.remaining(), what=f"the end of {demo.remaining()}", timeout_s=15)
 
 
 @pytest.mark.parametrize("option", [("--messages", "0"), ("--workers", "many"), ("--dot-seconds", "-1")])
