@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,10 @@ from proj.lab.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A shell starts what runs in its background deaf to Ctrl-C, and whatever that starts inherits it: the commands that
+# tests interrupt would hear nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # --- A real broker for the whole run, and a virtual host of its own for each test ---------------------
 

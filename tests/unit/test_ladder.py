@@ -21,6 +21,7 @@ LADDER = (
     {"metrics"},
     {"report"},
     {"dispatch", "delivery", "dashboard", "doctor"},
+    {"messaging"},
     {"celery"},
     {"tasks"},
     {"lab"},
