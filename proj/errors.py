@@ -8,7 +8,9 @@ ProjError                 exit 1  (a click error, see below)
 ├── NoBroker              exit 3  nothing answers AMQP at the address
 ├── Unconfirmed           exit 3  the deadline passed before the broker had confirmed a message
 ├── PublishRefused        exit 1  the broker will not have a message, now or later
-│   └── Unroutable        exit 1  no queue takes it
+│   ├── Unroutable        exit 1  no queue takes it
+│   ├── QueueMismatch     exit 1  a queue or an exchange exists with other arguments
+│   └── QueueFull         exit 1  not now: its queue is full; the broker does not have it, and may later
 ├── NoManagement          exit 3  the broker's management API does not answer
 ├── NoDeadLetters         exit 1  there is no dead-letter queue of the name
 ├── NoJournal             exit 1  there is no journal file at the path
@@ -111,6 +113,30 @@ class PublishRefused(ProjError):
 
 class Unroutable(PublishRefused):
     """No queue takes what was published: the exchange does not exist, or nothing is bound by that routing key."""
+
+
+class QueueMismatch(PublishRefused):
+    """A queue or an exchange exists with other arguments than it is declared with (`proj.delivery.mismatch`)."""
+
+    def __init__(
+        self, message: str, *, kind: str, name: str, argument: str, there: str | None, asked: str | None
+    ) -> None:
+        """Say it; `there` and `asked` are None where the broker's words were cut."""
+        super().__init__(message)
+        self.kind = kind
+        self.name = name
+        self.argument = argument
+        self.there = there
+        self.asked = asked
+
+
+class QueueFull(PublishRefused, OperationalError):  # type: ignore[misc] # kombu has no types
+    """A queue had no room for what was published; it is not in the queue, and another attempt later may succeed.
+
+    So it is the one refusal to retry, as with `autoretry_for=(QueueFull,)`. `Unconfirmed` stands for what the broker
+    may have; this for what it has not, and publishing it again makes no second one of it. It is kombu's
+    `OperationalError` too, as everything is that passes.
+    """
 
 
 class NoManagement(ProjError):

@@ -1,8 +1,9 @@
-"""Which of the broker's errors another attempt cannot mend, as one sentence."""
+"""What the broker will not have, as one sentence: never, which another attempt cannot mend, or not now."""
 
 from __future__ import annotations
 
-from proj.errors import PublishRefused, Unroutable
+from proj.delivery.mismatch import mismatch
+from proj.errors import PublishRefused, QueueFull, Unroutable
 
 #: AMQP reply codes. Source: https://www.rabbitmq.com/amqp-0-9-1-reference#constants
 CONTENT_TOO_LARGE = 311
@@ -26,6 +27,8 @@ def refusal(error: BaseException, what: str) -> PublishRefused | None:
     """The error to raise at once; None when another attempt may succeed."""
     code = getattr(error, "reply_code", None)
     text = str(getattr(error, "reply_text", None) or error)
+    if (mismatched := mismatch(error, what)) is not None:
+        return mismatched
     if code == NO_ROUTE:
         return Unroutable(f"{what} was not accepted: {text}.")
     if code not in FINAL or (code in {NOT_FOUND, NOT_ALLOWED} and any(word in text for word in PASSING)):
@@ -33,3 +36,17 @@ def refusal(error: BaseException, what: str) -> PublishRefused | None:
     if code == NOT_FOUND:
         return Unroutable(f"{what} was not accepted: the broker says {text!r}.")
     return PublishRefused(f"{what} was not accepted: the broker says {text!r}, and would again.")
+
+
+def queue_full(what: str, nack: str, *, tried_s: float, task_ids: tuple[str, ...]) -> QueueFull:
+    """The error for what the broker refused with nacks and with nothing else; `nack` says from where.
+
+    A quorum queue that has lost its majority may refuse likewise: a nack gives no reason.
+    Source: https://www.rabbitmq.com/docs/maxlength#overflow-behaviour
+    """
+    return QueueFull(
+        f"The queue is full and did not take {what}: there was {nack}, and for {tried_s:.1f} s nothing else. "
+        "What was not taken is not in the queue; publish it again later, start more workers, or raise the limit "
+        "(celery -A yourapp queues --watch shows how it fills and drains).",
+        task_ids,
+    )

@@ -24,4 +24,10 @@ def watch_worker(app: Celery) -> None:
     provide(app, {"proj_consumer_timeout_s": CONSUMER_TIMEOUT_S})
     # By their names, for a client that publishes needs nothing of a worker's modules.
     app.steps["worker"].update({"proj.delivery.shutdown:Leave", "proj.delivery.watchdog:WatchConnections"})
-    app.steps["consumer"].update({"proj.delivery.watchdog:WatchConsumers", "proj.delivery.lease:TakeLeases"})
+    app.steps["consumer"].update(
+        {
+            "proj.delivery.watchdog:WatchConsumers",
+            "proj.delivery.fitting:FitWindow",
+            "proj.delivery.lease:TakeLeases",
+        }
+    )
