@@ -12,6 +12,7 @@ from proj.delivery.delays import is_delayed, lay_way
 from proj.delivery.pool import ConfirmingPool, PatientConnectionPool
 from proj.delivery.producer import ConfirmingProducer, passing_errors
 from proj.delivery.sending import Patience, Sending, current, sending
+from proj.queues import exchange_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,22 @@ logger = logging.getLogger(__name__)
 TRANSPORT_OPTIONS = {"read_timeout": 8, "write_timeout": 8}
 
 
+def task_sending(app: Celery, task_id: str) -> Sending:
+    """The sending of a task of the app, from its first declaration to its confirm.
+
+    What a task sends waits for a full queue as long as for anything: nobody waits for it, and a retry that cannot be
+    published would make its task a dead letter.
+    """
+    conf = app.conf
+    return Sending(
+        f"Task {task_id}",
+        task_id,
+        Patience(conf.proj_publish_timeout_s),
+        mandatory=True,
+        full_timeout_s=None if app.current_worker_task else conf.proj_queue_full_timeout_s,
+    )
+
+
 class Confirming:
     """What makes any subclass of Celery's `AMQP` confirm."""
 
@@ -36,6 +53,7 @@ class Confirming:
         conf = self.app.conf
         producer = ConfirmingProducer(*args, **options)
         producer.timeout_s = conf.proj_publish_timeout_s
+        producer.full_timeout_s = conf.proj_queue_full_timeout_s
         producer.unconfirmed_exchanges = frozenset(
             {conf.event_exchange, f"{conf.control_exchange}.pidbox", f"reply.{conf.control_exchange}.pidbox"}
         )
@@ -92,7 +110,7 @@ class Confirming:
 
     def _sending(self, message: Any) -> Sending:  # noqa: ANN401 Celery's tuple
         task_id = str(message.properties.get("correlation_id") or "")
-        return Sending(f"Task {task_id}", task_id, Patience(self.app.conf.proj_publish_timeout_s), mandatory=True)
+        return task_sending(self.app, task_id)
 
     def _lay_way(self, producer: Any, routing_key: str, now: Sending) -> None:  # noqa: ANN401 one of ours
         while True:
@@ -119,6 +137,9 @@ class SentEvents:
 
     def publish(self, kind: str, fields: dict[str, Any], producer: kombu.Producer, **_: object) -> None:
         """Publish the event over `producer`, without confirm and without retry."""
+        if fields.get("queue") is None and (exchange := exchange_of(str(fields.get("routing_key")))):
+            # A delayed task for one of our exchanges, which only its key still names.
+            fields = {**fields, "queue": exchange}
         # Celery's own keeps what it could not send for ever, when it is not told to raise.
         self._dispatcher.buffer_while_offline = False
         try:

@@ -35,13 +35,28 @@ class Publish:
     mandatory: bool
     settled: bool = False
     acked: bool = False
+    #: Why the broker refused it last, with a nack.
+    nack: str = ""
+    #: Whether the connection was lost after it was written, so that the broker may have it.
+    doubtful: bool = False
     #: Why no queue took it.
     returned: Exception | None = None
 
     @property
     def task_id(self) -> str:
-        """The task's id, which Celery also writes into this property; empty for a message that is no task."""
-        return str(self.message.properties.get("correlation_id") or "")
+        """The task's id, which Celery also writes into a property; of a message that is no task, its own, or none."""
+        return _identity(self.message)
+
+
+def _identity(message: Any) -> str:  # noqa: ANN401 py-amqp has no types
+    return str(message.properties.get("correlation_id") or message.properties.get("message_id") or "")
+
+
+def where(publish: Publish) -> str:
+    """Where it was published to, for people; a nack itself does not say which queue refused."""
+    if not publish.exchange:
+        return f"the queue {publish.routing_key!r}"
+    return f"where the exchange {publish.exchange!r} leads by the routing key {publish.routing_key!r}"
 
 
 class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
@@ -56,7 +71,8 @@ class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
         super().__init__(connection)
         # A connection with `confirm_publish` has put its own here.
         self.__dict__.pop("basic_publish", None)
-        self._written = 0
+        #: Messages that were written since it was opened, the last one perhaps in part.
+        self.written = 0
         #: What is written and not settled, by delivery tag, in the order of writing.
         self.in_flight: dict[int, Publish] = {}
         #: Called with each message that is settled.
@@ -125,7 +141,7 @@ class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
         finally:
             self.in_flight.pop(tag, None)
         if not publish.acked:
-            raise MessageNacked("the broker refused it with a nack: a queue is full, or cannot store it")
+            raise MessageNacked(f"a nack from {where(publish)}")
         if publish.returned is not None:
             raise publish.returned
 
@@ -137,8 +153,8 @@ class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
         """
         if self.connection is None:
             raise ConnectionResetError("The connection is lost.")
-        self._written += 1
-        tag = self._written
+        self.written += 1
+        tag = self.written
         self.in_flight[tag] = publish
         try:
             self.send_method(
@@ -151,7 +167,7 @@ class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
             del self.in_flight[tag]
             if isinstance(error, Exception) and not isinstance(error, OSError):
                 # It could not be encoded, so nothing was written, and the broker did not count it.
-                self._written -= 1
+                self.written -= 1
             elif not isinstance(error, Exception) and self.connection is not None:
                 # Interrupted: a part of it may be written, and nothing can follow that.
                 self.connection.collect()
@@ -236,7 +252,7 @@ class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
 
         Source: https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed
         """
-        task_id = str(message.properties.get("correlation_id") or "")
+        task_id = _identity(message)
         for publish in self.in_flight.values():
             if (
                 publish.returned is None

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 from proj.delivery.confirm_channel import ConfirmChannel
 from proj.delivery.sending import Patience, Sending, current
-from proj.errors import Unconfirmed
+from proj.errors import ProjError
 
 if TYPE_CHECKING:
     from kombu import Connection, Exchange
@@ -26,6 +26,10 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
     confirms = True
     #: Seconds until a publish that is not confirmed is given up, for whoever says nothing else; None is for ever.
     timeout_s: float | None = 90.0
+    #: Seconds of these for which a full queue is tried.
+    full_timeout_s: float | None = None
+    #: Whether the last attempt wrote its message before it ended.
+    _wrote = False
     #: Exchanges of monitoring and remote control, whose messages need no confirm and would suffer from waiting.
     unconfirmed_exchanges: frozenset[str] = frozenset()
 
@@ -64,7 +68,8 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
             options: as in kombu.
 
         Raises:
-            PublishRefused: the broker will not have it, at any time; `Unroutable` when no queue takes it.
+            PublishRefused: the broker will not have it, at any time; `Unroutable` when no queue takes it, and
+                `QueueFull` when its queue had no room for as long as was waited: then a later time may do.
             Unconfirmed: the deadline has passed; the broker may or may not have it.
         """
         connection = self.connection
@@ -84,11 +89,11 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
                     **options,
                 )
             except passing_errors(connection) as error:  # noqa: PERF203 each attempt may fail
-                if isinstance(error, Unconfirmed):
+                if isinstance(error, ProjError):
                     raise
                 if not isinstance(error, MessageNacked):
                     self.reset(connection)
-                sending.again_after(error, retry=retry)
+                sending.again_after(error, retry=retry, written=self._wrote)
             else:
                 return
 
@@ -99,11 +104,14 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
         self.revive(connection)
 
     def _publish_once(self, connection: Connection, *args: Any, **options: Any) -> None:  # noqa: ANN401 as kombu
+        self._wrote = False
         channel = ConfirmChannel.of(connection)
         usual, self._channel = self._channel, channel
+        written = channel.written
         try:
             super().publish(*args, retry=False, **options)
         finally:
+            self._wrote = channel.written > written
             self._channel = usual
 
     def _confirms(self, connection: Connection, exchange: str | Exchange | None) -> bool:
@@ -121,6 +129,7 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
             task_id=name,
             patience=Patience(self.timeout_s if timeout_s is None else timeout_s),
             mandatory=sending is not None and sending.mandatory,
+            full_timeout_s=self.full_timeout_s,
         )
 
     def _ensure_channel(self) -> None:

@@ -8,10 +8,11 @@ from celery.app.amqp import AMQP
 from celery.utils.imports import symbol_by_name
 from kombu.utils.uuid import uuid
 
-from proj.delivery.amqp import Confirming, ConfirmingAMQP
+from proj.delivery.amqp import Confirming, ConfirmingAMQP, task_sending
 from proj.delivery.defaults import provide
 from proj.delivery.delays import whole_seconds
-from proj.delivery.sending import Patience, Sending, sending
+from proj.delivery.destination import destination
+from proj.delivery.sending import sending
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Seconds: a broker's restart takes a minute at most, and a caller gets half of that again on top.
 TIMEOUT_S = 90.0
+#: Seconds: enough for a peak to pass, and not so long that a web request is given up by its own caller.
+FULL_TIMEOUT_S = 10.0
 
 
 def confirm_publishing(app: Celery) -> None:
@@ -27,12 +30,14 @@ def confirm_publishing(app: Celery) -> None:
 
     `delay`, `apply_async` and `send_task`, groups, chains and retries try again through the loss of connection or
     broker, until the setting `proj_publish_timeout_s` (90; None is for ever) has passed. They then raise `Unconfirmed`;
-    what no queue takes raises `Unroutable`, and what the broker will never have `PublishRefused`, both at once.
+    what no queue takes raises `Unroutable`, and what the broker will never have `PublishRefused`, both at once. Where a
+    queue is full and refuses (`reject-publish`), they try for `proj_queue_full_timeout_s` (10; None is as long as all
+    else) and raise `QueueFull`: the broker does not have the task.
     """
     base = symbol_by_name(app.amqp_cls)
     if issubclass(base, Confirming):
         return
-    provide(app, {"proj_publish_timeout_s": TIMEOUT_S})
+    provide(app, {"proj_publish_timeout_s": TIMEOUT_S, "proj_queue_full_timeout_s": FULL_TIMEOUT_S})
     # A class with a name of its own where possible, for whoever unpickles the app looks it up.
     app.amqp_cls = ConfirmingAMQP if base is AMQP else type(f"Confirming{base.__name__}", (Confirming, base), {})
     before = app.__dict__.pop("amqp", None)
@@ -65,7 +70,8 @@ def _be_patient(app: Celery) -> None:
         """As Celery's, and returns when the broker has confirmed the task."""
         task_id = task_id or uuid()
         countdown, eta = whole_seconds(app, countdown, eta)
-        with sending(Sending(f"Task {task_id}", task_id, Patience(app.conf.proj_publish_timeout_s), mandatory=True)):
+        with sending(task_sending(app, task_id)):
+            options = destination(app, options, delayed=bool(countdown or eta))
             return stock(name, args, kwargs, countdown, eta, task_id, *others, **options)
 
     app.send_task = send_task

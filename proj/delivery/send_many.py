@@ -62,12 +62,14 @@ def send_many(
             of a thousand.
         app: the app that sends; the current one unless said. It needs `confirm_publishing`.
         in_flight: how many may be on their way at a time.
-        timeout_s: seconds without any progress until it is given up; `proj_publish_timeout_s` unless said.
+        timeout_s: seconds without any progress until it is given up, also when a queue is full; `math.inf` is for ever,
+            and `proj_publish_timeout_s` holds unless something is said.
         on_progress: called now and then, and at the end.
         on_confirmed: called with the id of each task as soon as the broker has it, in no certain order.
 
     Raises:
         Unconfirmed: the deadline has passed; its `task_ids` are those of which nobody knows.
+        QueueFull: the deadline has passed; the broker has all others, and not those in `task_ids`: a queue was full.
         PublishRefused: the broker has all others, and will not have those in `task_ids`; `Unroutable` when no queue
             takes any of these.
         Exception: what `signatures` or a task's own check raised, after all before it were confirmed.
@@ -115,6 +117,7 @@ def _send(
                 signature.apply_async(producer=producer)
             while len(window) >= in_flight:
                 window.wait()
+                report.now_and_then()
             report.now_and_then()
             left_at = time.monotonic()
     except Exception as error:

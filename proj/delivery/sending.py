@@ -8,11 +8,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proj.delivery.refusal import refusal
+from amqp.exceptions import MessageNacked
+
+from proj.delivery.refusal import queue_full, refusal
 from proj.errors import Unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from proj.errors import QueueFull
 
 #: Seconds between two attempts: first soon, for most breaks are short; then seldom enough to be no load.
 FIRST_PAUSE_S = 0.05
@@ -68,20 +72,50 @@ class Sending:
     patience: Patience
     #: Whether it is an error that no queue takes it.
     mandatory: bool
+    #: How many seconds a full queue is tried, of those that the patience has; None is all of them.
+    full_timeout_s: float | None = None
+    #: Since when the broker has refused it with nacks, by the monotonic clock; None when it has not.
+    refused_since: float | None = None
+    #: Whether an attempt ended without an answer, so that the broker may have it whatever it says to later ones.
+    doubtful: bool = False
 
-    def again_after(self, error: Exception, *, retry: bool = True) -> None:
+    def again_after(self, error: Exception, *, retry: bool = True, written: bool = False) -> None:
         """Wait until it is worth another attempt; without `retry` nothing is.
 
+        Args:
+            error: how the attempt ended.
+            retry: whether there is to be another one.
+            written: whether the message itself left us in this attempt.
+
         Raises:
-            PublishRefused: another attempt would fail alike.
+            PublishRefused: another attempt would fail alike; `QueueFull` when a later one may not.
             Unconfirmed: the deadline has passed.
         """
         refused = refusal(error, self.what)
         if refused is not None:
             raise refused from error
-        if self.patience.is_over or not retry:
-            raise self.unconfirmed(error) from error
-        self.patience.pause()
+        if not isinstance(error, MessageNacked):
+            self.doubtful = self.doubtful or written
+        elif self.refused_since is None:
+            self.refused_since = time.monotonic()
+        full_left_s = self._full_left_s
+        if self.patience.is_over or not retry or full_left_s == 0.0:
+            raise self._given_up(error) from error
+        pause_s = self.patience.next_pause_s()
+        time.sleep(pause_s if full_left_s is None else min(pause_s, full_left_s))
+
+    @property
+    def _full_left_s(self) -> float | None:
+        """Seconds for which a full queue is tried still; None is as long as all else, and when there was a doubt."""
+        if self.full_timeout_s is None or self.refused_since is None or self.doubtful:
+            return None
+        return max(0.0, self.refused_since + self.full_timeout_s - time.monotonic())
+
+    def _given_up(self, error: Exception) -> QueueFull | Unconfirmed:
+        if isinstance(error, MessageNacked) and self.refused_since is not None and not self.doubtful:
+            tried_s = time.monotonic() - self.refused_since
+            return queue_full(self.what, str(error), tried_s=tried_s, task_ids=(self.task_id,))
+        return self.unconfirmed(error)
 
     def unconfirmed(self, error: Exception) -> Unconfirmed:
         """The error that says that nobody knows."""

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from amqp.exceptions import MessageNacked
 
-from proj.delivery.confirm_channel import SILENCE_S, ConfirmChannel, Publish
+from proj.delivery.confirm_channel import SILENCE_S, ConfirmChannel, Publish, where
 from proj.delivery.producer import ConfirmingProducer, passing_errors
-from proj.delivery.refusal import refusal
+from proj.delivery.refusal import queue_full, refusal
 from proj.delivery.sending import Patience, reason
 from proj.errors import PublishRefused, Unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from proj.errors import QueueFull
 
 #: How many messages are written before the broker's confirms are looked at, when the window is not full.
 LOOK_EVERY = 50
@@ -23,6 +25,8 @@ LOOK_EVERY = 50
 LOOK_EVERY_S = 0.1
 #: Ids of tasks that are named in an error's sentence; its `task_ids` has them all.
 NAMED = 3
+#: Seconds for which answers are waited for after the deadline, so that fewer are told that nobody knows.
+LAST_WORDS_S = 1.0
 
 
 class Window:
@@ -56,6 +60,8 @@ class Window:
         self.republished = 0
         #: How often the broker refused one for the moment.
         self.nacked = 0
+        #: Since when nothing but refusals has come, by the monotonic clock.
+        self._refused_since: float | None = None
         #: Why, by the id of each task that the broker will not have.
         self.refused: dict[str, PublishRefused] = {}
 
@@ -125,6 +131,7 @@ class Window:
         """Wait for one thing that the broker says, and act on it.
 
         Raises:
+            QueueFull: the deadline has passed, and the broker has refused all that is still on its way.
             Unconfirmed: the deadline has passed.
         """
         left_s = self._patience.left_s
@@ -142,7 +149,7 @@ class Window:
         except self._errors as error:
             self._recover(error)
         if self._patience.is_over and len(self):
-            raise self._unconfirmed("publishers are blocked" if self.blocked else "no confirm came")
+            self._hear_out()
 
     def close(self) -> None:
         """Leave the channel to others."""
@@ -156,7 +163,7 @@ class Window:
         channel = self.channel
         while self._suspects:
             self._publish_suspect(channel)
-        if channel.blocked or time.monotonic() < self._again_at:
+        if channel.blocked or time.monotonic() < self._again_at or self._patience.is_over:
             return
         channel.cork(on=True)
         while self._waiting:
@@ -225,7 +232,7 @@ class Window:
         self._retrieve(self._waiting)
         self._again_at = 0.0
         if self._patience.is_over:
-            raise self._unconfirmed(reason(error)) from error
+            raise self._given_up(reason(error)) from error
         self._patience.pause()
 
     def _read_last_words(self, channel: ConfirmChannel) -> None:
@@ -246,6 +253,7 @@ class Window:
         self.republished += len(lost)
         for publish in lost:
             publish.returned = None
+            publish.doubtful = True
         place.extendleft(reversed(lost))
 
     def _settle(self, publish: Publish) -> None:
@@ -259,16 +267,23 @@ class Window:
 
     def _confirm(self, publish: Publish) -> None:
         self.confirmed += 1
-        self._patience.renew()
+        self._progress()
         if self._on_confirmed is not None:
             self._on_confirmed(publish.task_id)
 
     def _refuse(self, publish: Publish, error: PublishRefused) -> None:
         self.refused[publish.task_id] = error
+        self._progress()
+
+    def _progress(self) -> None:
         self._patience.renew()
+        self._refused_since = None
 
     def _wait_longer(self, publish: Publish) -> None:
         self.nacked += 1
+        if self._refused_since is None:
+            self._refused_since = time.monotonic()
+        publish.nack = f"a nack from {where(publish)}"
         if not self._waiting:
             self._again_at = time.monotonic() + self._patience.next_pause_s()
         publish.settled, publish.returned = False, None
@@ -286,8 +301,31 @@ class Window:
         self.given_up = True
         return PublishRefused(final.message, self._ids())
 
-    def _unconfirmed(self, why: str) -> Unconfirmed:
+    def _hear_out(self) -> None:
+        """Take in the answers to what was written just before the deadline.
+
+        Raises:
+            QueueFull: the broker has refused all that is still on its way.
+            Unconfirmed: of some of it, nobody knows.
+        """
+        end = time.monotonic() + LAST_WORDS_S
+        try:
+            while self._refused_since is not None and self.channel.in_flight and time.monotonic() < end:
+                self._look(max(0.0, end - time.monotonic()))
+        except self._errors as error:
+            self._recover(error)
+        if self._patience.is_over and len(self):
+            raise self._given_up("publishers are blocked" if self.blocked else "no confirm came")
+
+    def _given_up(self, why: str) -> QueueFull | Unconfirmed:
+        """The error after the deadline: what is known of those that are still on their way."""
         self.given_up = True
+        refused = [publish for publish in self._waiting if publish.nack]
+        known = not any(publish.doubtful for publish in self._waiting)
+        if refused and known and len(self) == len(self._waiting) and self._refused_since is not None:
+            tried_s = time.monotonic() - self._refused_since
+            what = f"{self._named()}, and took {self.confirmed} others"
+            return queue_full(what, refused[0].nack, tried_s=tried_s, task_ids=self._ids())
         return Unconfirmed(
             f"{self._named()} may or may not have been accepted: the broker did not confirm them within "
             f"{self._patience.timeout_s:g} s ({why}); {self.confirmed} others it has.",

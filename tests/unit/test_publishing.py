@@ -13,12 +13,12 @@ from amqp.exceptions import error_for_code
 from celery import Celery
 from kombu import Exchange, Queue
 
-from proj.delivery.amqp import ConfirmingAMQP
+from proj.delivery.amqp import ConfirmingAMQP, task_sending
 from proj.delivery.delays import whole_seconds
 from proj.delivery.publisher import confirm_publishing
-from proj.delivery.refusal import refusal
+from proj.delivery.refusal import queue_full, refusal
 from proj.delivery.sending import LAST_PAUSE_S, Patience
-from proj.errors import EXIT_NO_BROKER, PublishRefused, Unconfirmed, Unroutable
+from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, PublishRefused, QueueFull, Unconfirmed, Unroutable
 
 if TYPE_CHECKING:
     from proj.errors import ProjError
@@ -73,6 +73,26 @@ def test_unconfirmed_survives_a_process_boundary() -> None:
     error = pickle.loads(pickle.dumps(Unconfirmed("Task 5 may …", ("5",))))  # noqa: S301 our own bytes
 
     assert (str(error), error.task_ids, error.exit_code) == ("Task 5 may …", ("5",), EXIT_NO_BROKER)
+
+
+def test_full_queue_survives_a_process_boundary_and_can_be_caught_for_a_retry() -> None:
+    """`autoretry_for=(QueueFull,)`: a task that publishes raises it in a pool process."""
+    error = pickle.loads(pickle.dumps(queue_full("Task 5", "a nack", tried_s=2.0, task_ids=("5",))))  # noqa: S301 our own bytes
+
+    assert (type(error), error.task_ids, error.exit_code) == (QueueFull, ("5",), EXIT_FAILED)
+    assert "Task 5" in str(error)
+
+
+def test_what_a_task_publishes_waits_for_a_full_queue_as_long_as_for_anything() -> None:
+    """Its retry would become a dead letter otherwise; a caller outside of a worker is told soon."""
+    app = app_with("classic")
+
+    @app.task(name="asks", shared=False)
+    def task() -> float | None:
+        return task_sending(app, "5").full_timeout_s
+
+    assert task_sending(app, "5").full_timeout_s == 10
+    assert task.apply().result is None
 
 
 def app_with(queue_type: str) -> Celery:

@@ -12,8 +12,9 @@ from celery import Celery, chain, group
 from celery.signals import after_task_publish, before_task_publish
 from kombu import Connection, Exchange, Queue
 
+from proj.delivery.confirm_channel import ConfirmChannel
 from proj.delivery.send_many import Progress, send_many
-from proj.errors import ProjError, PublishRefused, Unconfirmed, Unroutable
+from proj.errors import ProjError, PublishRefused, QueueFull, Unconfirmed, Unroutable
 from proj.lab.deadline import wait_until
 
 from .conftest import QUEUE
@@ -119,21 +120,53 @@ def test_send_many_waits_for_a_full_queue(app: Celery, arrivals: Arrivals, polic
     assert summary.nacked > 0
 
 
-def test_send_many_names_what_is_uncertain_after_the_deadline(
+def test_send_many_names_what_a_full_queue_did_not_take_after_the_deadline(
     app: Celery, arrivals: Arrivals, policy: Callable[..., None]
 ) -> None:
-    """How many, the first of them, and all ids; what it does not name is there."""
+    """How many, the first of them, and all ids: these are not there, and all others are."""
     app.send_task("note", task_id="first")
     policy(**{"max-length": 5, "overflow": "reject-publish"})
 
-    with pytest.raises(Unconfirmed, match=r"^\d+ tasks \(.*\) may or may not have been accepted: .* 1 s") as caught:
+    with pytest.raises(QueueFull, match=r"did not take \d+ tasks \(.*\), and took [45] others: .* nack") as caught:
         send_many(signatures(app, 30), app=app, timeout_s=1)
 
-    uncertain = set(caught.value.task_ids)
-    assert set(arrivals()) - {"first"} == ids(30) - uncertain
-    assert len(uncertain) in {25, 26}
+    missing = set(caught.value.task_ids)
+    assert set(arrivals()) - {"first"} == ids(30) - missing
+    assert len(missing) in {25, 26}
     app.send_task("note", task_id="later")
     assert set(arrivals()) == {"later"}
+
+
+def test_send_many_names_what_is_uncertain_after_the_deadline(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written and not answered may be there."""
+    app.send_task("note")
+    monkeypatch.setattr(ConfirmChannel, "_settle", lambda *_, **__: None)
+
+    with pytest.raises(Unconfirmed, match=r"^30 tasks \(.*\) may or may not have been accepted: .* 1 s") as caught:
+        send_many(signatures(app, 30), app=app, timeout_s=1)
+
+    assert set(caught.value.task_ids) == ids(30)
+
+
+def test_send_many_says_of_none_that_may_have_arrived_that_it_found_the_queue_full(
+    app: Celery, policy: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection broke after they were written; that a second attempt is refused proves nothing of the first."""
+    app.send_task("note")
+    policy(**{"max-length": 1, "overflow": "reject-publish"})
+    drain = ConfirmChannel.drain
+    first: list[ConfirmChannel] = []
+
+    def lose(channel: ConfirmChannel, timeout_s: float) -> bool:
+        if channel.in_flight and (channel in first or not first):
+            first.append(channel)
+            raise ConnectionResetError("lost")
+        return drain(channel, timeout_s)
+
+    monkeypatch.setattr(ConfirmChannel, "drain", lose)
+
+    with pytest.raises(Unconfirmed, match="may or may not have been accepted"):
+        send_many(signatures(app, 5), app=app, timeout_s=1)
 
 
 def test_send_many_refuses_a_header_that_cannot_be_encoded_and_sends_all_others(
@@ -201,7 +234,7 @@ def test_send_many_refuses_a_declaration_that_the_broker_refuses(app: Celery, br
     with Connection(broker.url(vhost)) as connection:
         Queue(QUEUE, Exchange("publishing", "topic"), QUEUE, max_length=5)(connection.default_channel).declare()
 
-    with pytest.raises(PublishRefused, match="PRECONDITION_FAILED"):
+    with pytest.raises(PublishRefused, match="exists with x-max-length=5, but was asked for with no x-max-length"):
         send_many(signatures(app, 5), app=app)
 
 
