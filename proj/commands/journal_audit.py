@@ -43,6 +43,7 @@ def audit(
     finished, failed, revoked, expired   it ended so
     dead-lettered                        its message is in the dead-letter queue
     running, held                        a worker says that it works on it, or has it
+    renamed                              its message had no id, and came again under another one
     waiting in the broker                nobody else has it, and the broker still holds a message for it
     missing                              nobody has it, and the broker holds no message for it either
 

@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 from celery.app.task import Context
-from celery.exceptions import InvalidTaskError, NotRegistered
+from celery.exceptions import InvalidTaskError, NotRegistered, WorkerShutdown
 from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
 from proj.delivery import intake, parcel, strikes
+from proj.delivery.adoption import JSON, Adopted, adopted, adopters
 from proj.delivery.dead_letter import dead_letter_queue
+from proj.delivery.fitting import Fitting
 from proj.delivery.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
 from proj.delivery.header_rules import shown
 from proj.delivery.inspection import Contents, Kind, Refusal, contents, refusal
 from proj.delivery.limits import Limits
+from proj.delivery.mismatch import mismatch
 from proj.delivery.suspects import Suspects
+from proj.errors import EXIT_FAILED
+from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,11 +42,15 @@ REQUEST = "proj.delivery.request:Request"
 logger = get_logger(__name__)
 
 
-class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types
+class Consumer(Fitting, StockConsumer):  # type: ignore[misc] # Celery has no types
     """Celery's consumer with an inspection before it and a dead letter after it; over RabbitMQ only."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
-        """Read the limits."""
+        """Read the settings.
+
+        Raises:
+            InvalidConfiguration: `proj_adopt` cannot be used.
+        """
         self._moved: deque[parcel.Parcel] = deque()
         self._queues: dict[str, str] = {}
         #: Connections that were lost while this worker had a task in hand, by its id.
@@ -52,12 +61,22 @@ class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types
         self._limits = Limits(
             deepest=conf.proj_deepest, largest_bytes=conf.proj_largest_bytes, latest_eta_s=conf.proj_latest_eta_s
         )
+        #: The task that adopts the plain messages of each queue, by its name.
+        self._adopters = adopters(conf.proj_adopt, tasks=self.app.tasks, accepted=conf.accept_content)
         self.forwarder = Forwarder(self._connect_forwarder, self._on_delivered)
         self.suspects = Suspects(self, pending=lambda: self.forwarder.pending)
         #: Receives a message of py-amqp, from wherever it was got.
         self.receive: Callable[[Any], None] = self._not_consuming
 
     # --- Hooks of Celery's consumer ------------------------------------------------------------------
+
+    def start(self) -> None:
+        """As the stock one, but a queue that exists with other arguments ends the worker with a sentence."""
+        try:
+            super().start()
+        except self.channel_errors as error:
+            _end_when_mismatched(error)
+            raise
 
     def connect(self) -> Any:  # noqa: ANN401 kombu's connection
         """The connection to consume from, which no message's properties can break."""
@@ -67,7 +86,12 @@ class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types
         return connection
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """As Celery's, but the connection of monitoring events, which is as dead, is not closed in order first."""
+        """As Celery's, but the connection of monitoring events, which is as dead, is not closed in order first.
+
+        Raises:
+            WorkerShutdown: a queue exists with other arguments, so that no other attempt would end better.
+        """
+        _end_when_mismatched(exc)
         beneath = getattr(self.event_dispatcher, "connection", None)
         if beneath is not None:
             beneath.collect(socket_timeout=1.0)
@@ -125,9 +149,21 @@ class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types
 
     # --- What can be done with a message -------------------------------------------------------------
 
-    def adopt(self, message: Any) -> Any:  # noqa: ANN401, ARG002 a hook
-        """A task message in place of one that names no task, or None: then it becomes a dead letter."""
-        return None
+    def adopt(self, message: Any) -> Refusal | None:  # noqa: ANN401 kombu's message
+        """Make a plain message one for the task that adopts its queue, if there is one; why that cannot be, or None.
+
+        What is published of it again, in whichever queue, has its body and properties still, and then an id.
+        """
+        task = self._adopters.get(strikes.home(self.queue_of(message))) if self._adopters else None
+        if task is None:
+            return None
+        found = adopted(message, task=task, limits=self._limits)
+        if isinstance(found, Adopted):
+            message.properties = {**message.properties, "message_id": found.id}
+            message.headers, message.body = found.headers, found.body
+            message.content_type, message.content_encoding = JSON, "utf-8"
+            return None
+        return found
 
     def refuse(self, message: Any, found: Refusal, error: Exception | None = None) -> None:  # noqa: ANN401 kombu's
         """Give the message up for what was found, and tell whom Celery would tell."""
@@ -199,12 +235,7 @@ class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types
             self.bury(message, f"Celery failed at it: {type(error).__name__}: {shown(error)}.")
 
     def _keep(self, message: Any) -> None:  # noqa: ANN401 kombu's message
-        found = self._inspected(message)
-        if found is not None and found.kind is Kind.FOREIGN:
-            adopted = self.adopt(message)
-            if adopted is not None:
-                self._label(adopted)
-                message, found = adopted, self._inspected(adopted)
+        found = self.adopt(message) or self._inspected(message)
         if found is not None:
             self.refuse(message, found)
             return
@@ -213,9 +244,10 @@ class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types
             self._handler(message)  # type: ignore[misc] # set before anything is consumed
         elif course is strikes.Course.BURY:
             limit = self.app.conf.proj_strikes
-            self.bury(
-                message, f"It killed the main process of its worker {limit} times (proj_strikes) while it ran alone."
-            )
+            reason = f"It killed the main process of its worker {limit} times (proj_strikes) while it ran alone."
+            if is_broadcast_queue(self.queue_of(message)):
+                reason = f"The main process of its worker died {limit} times (proj_strikes) with it in hand."
+            self.bury(message, reason)
         else:
             past, queue = self._past(message), self.queue_of(message)
             suspect = course is strikes.Course.SUSPECT
@@ -242,7 +274,12 @@ class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types
         if not task.acks_late:
             # It is acknowledged when it begins, so what comes back never began.
             return strikes.Course.RUN
-        return strikes.course(past, alone=queue != strikes.home(queue), limit=self.app.conf.proj_strikes)
+        return strikes.course(
+            past,
+            alone=queue != strikes.home(queue),
+            limit=self.app.conf.proj_strikes,
+            own=is_broadcast_queue(queue),
+        )
 
     def _move_home(self, message: Any, headers: dict[str, int]) -> None:  # noqa: ANN401 kombu's message
         past = self._past(message)
@@ -298,6 +335,18 @@ class Consumer(StockConsumer):  # type: ignore[misc] # Celery has no types
     @staticmethod
     def _not_consuming(raw: Any) -> None:  # noqa: ANN401 py-amqp's message
         raise RuntimeError(f"There is no connection for {raw!r}.")
+
+
+def _end_when_mismatched(error: Exception) -> None:
+    """Do nothing, unless the broker says that a queue or an exchange exists with other arguments.
+
+    Raises:
+        WorkerShutdown: it does. Celery's loop would connect again for ever, or end with a stack trace.
+    """
+    found = mismatch(error)
+    if found is not None:
+        logger.critical("%s", found.message)
+        raise WorkerShutdown(EXIT_FAILED) from error
 
 
 def _contents(message: Any) -> Contents | None:  # noqa: ANN401 kombu's message

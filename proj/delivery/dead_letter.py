@@ -30,6 +30,8 @@ WORKER = "x-proj-worker"
 TIME = "x-proj-time"
 #: How often it had been tried.
 ATTEMPTS = "x-proj-attempts"
+#: The task that had adopted it, where it names none itself.
+TASK = "x-proj-task"
 
 #: To which exchange its sender published it, and how it was routed there: workers tell tasks so.
 EXCHANGE = "x-proj-exchange"
@@ -177,7 +179,7 @@ def dead_letter(message: Properties) -> DeadLetter:
         died = died.replace(tzinfo=timezone.utc).timestamp()
     return DeadLetter(
         id=_identity(headers, message.properties, body),
-        task=_string(headers, "task"),
+        task=_string(headers, "task") or _string(headers, TASK),
         arguments=_arguments(headers, message.properties, body),
         reason=reason,
         # A suspect goes back to where it was suspected.
@@ -210,7 +212,7 @@ def _broker_reason(death: Mapping[Any, Any]) -> str:
 
 
 def _identity(headers: Mapping[Any, Any], properties: Mapping[str, Any], body: bytes) -> str:
-    for given in (headers.get("id"), properties.get("correlation_id")):
+    for given in (headers.get("id"), properties.get("message_id"), properties.get("correlation_id")):
         if isinstance(given, str) and given and given.isprintable() and len(given) <= 255:  # noqa: PLR2004 shortstr
             return given
     lasting = {str(name): value for name, value in headers.items() if name != "x-delivery-count"}

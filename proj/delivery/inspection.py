@@ -72,11 +72,30 @@ def refusal(
 ) -> Refusal | None:
     """Why this worker cannot run the message, or None when it can; `now` is seconds since the epoch."""
     try:
-        found = _unreadable(message, limits) or _refused(message, tasks, limits, now, zone, worker)
+        found = (
+            unfit(message, limits)
+            or _undecodable(message, limits)
+            or _refused(message, tasks, limits, now, zone, worker)
+        )
     # What cannot be looked at cannot be run; RecursionError and MemoryError are among these.
     except Exception as error:  # noqa: BLE001 nothing that a message holds may end the worker
         return Refusal(f"It cannot be inspected: {shown(error)}.", Kind.UNDECODABLE)
     return found
+
+
+def unfit(message: Any, limits: Limits) -> Refusal | None:  # noqa: ANN401 kombu's message
+    """Why the message is not even decoded, or None."""
+    headers = message.headers
+    if UNREADABLE in headers:
+        return Refusal(f"Its properties cannot be read: {headers[UNREADABLE]}.", Kind.UNDECODABLE)
+    if message.errors:
+        _kind, error, _trace = message.errors[0]
+        return Refusal(_body_fault(error, headers.get("compression"), limits), Kind.UNDECODABLE)
+    if len(message.body or b"") > limits.largest_bytes:
+        return Refusal(_body_fault(TooLarge(), None, limits), Kind.UNDECODABLE)
+    if is_deeper(headers, limits.deepest):
+        return Refusal(f"Its headers are nested deeper than the {limits.deepest} that proj_deepest allows.")
+    return None
 
 
 def contents(message: Any) -> Contents | None:  # noqa: ANN401 kombu's message
@@ -101,20 +120,6 @@ def contents(message: Any) -> Contents | None:  # noqa: ANN401 kombu's message
 def _of_protocol_1(headers: Mapping[Any, Any], payload: Mapping[Any, Any]) -> Contents:
     embed = {name: payload.get(name) for name in ("callbacks", "errbacks", "chord")}
     return Contents(headers=headers, args=payload.get("args", ()), kwargs=payload.get("kwargs", {}), embed=embed)
-
-
-def _unreadable(message: Any, limits: Limits) -> Refusal | None:  # noqa: ANN401 as above
-    headers = message.headers
-    if UNREADABLE in headers:
-        return Refusal(f"Its properties cannot be read: {headers[UNREADABLE]}.", Kind.UNDECODABLE)
-    if message.errors:
-        _kind, error, _trace = message.errors[0]
-        return Refusal(_body_fault(error, headers.get("compression"), limits), Kind.UNDECODABLE)
-    if len(message.body or b"") > limits.largest_bytes:
-        return Refusal(_body_fault(TooLarge(), None, limits), Kind.UNDECODABLE)
-    if is_deeper(headers, limits.deepest):
-        return Refusal(f"Its headers are nested deeper than the {limits.deepest} that proj_deepest allows.")
-    return _undecodable(message, limits)
 
 
 def _body_fault(error: BaseException, codec: object, limits: Limits) -> str:

@@ -15,7 +15,8 @@ def keep_messages(app: Celery) -> None:
     """Let workers of the app keep every message; before the app is first used.
 
     Settings: `proj_deepest`, `proj_largest_bytes` and `proj_latest_eta_s` (see `limits.Limits`), `proj_strikes`
-    (processes that a task may kill), `proj_requeues` (how often a task may give its message back).
+    (processes that a task may kill), `proj_requeues` (how often a task may give its message back),
+    `proj_adopt` (by the names of queues: the task that adopts its plain messages, see `adoption`).
     """
     limits = Limits()
     app.add_defaults({"worker_consumer": "proj.delivery.consumer:Consumer"})
@@ -28,5 +29,7 @@ def keep_messages(app: Celery) -> None:
             "proj_strikes": 3,
             # As often as a quorum queue of RabbitMQ 4 delivers a message.
             "proj_requeues": 20,
+            # Nobody's work but Celery's.
+            "proj_adopt": {},
         },
     )

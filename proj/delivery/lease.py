@@ -24,6 +24,7 @@ from celery import bootsteps, signals
 
 from proj.delivery import parcel, strikes
 from proj.delivery.forwarder import ANSWER_TIMEOUT_S
+from proj.queues import QUORUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +77,10 @@ class Lease:
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": self.home,
                 "x-expires": FORGOTTEN_S * 1000,
+                # Without these a message whose time is over is dropped when the queue that it goes back to is full.
+                "x-queue-type": QUORUM,
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
             },
         )
         self._copy(channel, self.name)
@@ -186,24 +191,14 @@ class Leases:
 
     def _fit(self) -> None:
         """Let the broker give as many messages as slots are free of leased ones."""
-        consumer = self._consumer
-        window, task_consumer = consumer.initial_prefetch_count, consumer.task_consumer
-        if not window or not task_consumer or consumer.blueprint.state != bootsteps.RUN or consumer.suspects.paused:
-            return
-        fitting = window - len(self.held)
-        if fitting == consumer.__dict__.get("fitted_window", window):
-            return
-        task_consumer.cancel()
-        if fitting > 0:
-            task_consumer.channel.basic_qos(0, fitting, consumer.qos_global)
-            task_consumer.consume()
-        consumer.fitted_window = fitting
+        self._consumer.leased = len(self.held)
+        self._consumer.fit()
 
 
 class TakeLeases(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
     """Takes and renews leases while the worker runs, and warns at its start of tasks that will need one."""
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
+    requires = ("proj.delivery.fitting:FitWindow",)
     label = "Leases"
 
     def __init__(self, consumer: Any, **options: Any) -> None:  # noqa: ANN401 Celery's consumer
@@ -219,7 +214,6 @@ class TakeLeases(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
             return
         for sentence in too_long(consumer.app.tasks.values(), consumer.app.conf.task_time_limit, leases.timeout_s):
             logger.warning("%s", sentence)
-        consumer.__dict__.pop("fitted_window", None)
         leases.use(consumer)
         consumer.timer.call_repeatedly(leases.look_s, leases.look)
 

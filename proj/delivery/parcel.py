@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proj.delivery.dead_letter import carried, stamped
+from proj.delivery.dead_letter import TASK, carried, stamped
 from proj.delivery.strikes import BROKER_COUNTS
 
 if TYPE_CHECKING:
@@ -57,9 +57,12 @@ def letter(
 ) -> Parcel:
     """The message as a dead letter, which says why and where it was given up."""
     properties = _properties(message)
-    properties["application_headers"] = stamped(
+    headers = stamped(
         properties["application_headers"], reason=reason, queue=queue, worker=worker, time=time, attempts=attempts
     )
+    if "task" in message.headers and "task" not in headers:
+        headers[TASK] = message.headers["task"]
+    properties["application_headers"] = headers
     return Parcel(
         original=message, queue=dead_letters, body=message.raw_body, properties=properties, ours=True, then=then
     )

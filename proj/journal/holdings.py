@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from proj.connection import connected
 from proj.journal.ledger import Holdings
+from proj.queues import EXCHANGES, is_fed_by
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -38,7 +39,7 @@ def holdings(app: Celery, gauge: Gauge, *, queues: Collection[str], dead_letters
         # Where nobody answers, two more questions are as many seconds lost.
         held = _named(inspect.reserved()) | _named(inspect.scheduled()) if active else frozenset()
     # Last, so that what moved meanwhile is counted rather than missed.
-    concerned = [depth for depth in gauge.read() if depth.name in queues or _DELAYS.fullmatch(depth.name)]
+    concerned = [depth for depth in gauge.read() if _concerns(depth.name, queues)]
     unacknowledged = [depth.unacknowledged for depth in concerned]
     return Holdings(
         running=running,
@@ -47,6 +48,12 @@ def holdings(app: Celery, gauge: Gauge, *, queues: Collection[str], dead_letters
         ready=sum(depth.ready for depth in concerned),
         unacknowledged=None if None in unacknowledged else sum(count or 0 for count in unacknowledged),
     )
+
+
+def _concerns(name: str, queues: Collection[str]) -> bool:
+    """Whether tasks of the queues may wait there; for an exchange of ours in the place of a queue, in what it feeds."""
+    fed = any(is_fed_by(name, exchange) for exchange in EXCHANGES.keys() & set(queues))
+    return fed or name in queues or _DELAYS.fullmatch(name) is not None
 
 
 def _named(replies: dict[str, list[dict[str, Any]]] | None) -> frozenset[str]:
@@ -63,7 +70,12 @@ def _ids_in(connection: Connection, queue: str) -> Iterable[str]:
     except connection.channel_errors:
         return []
     messages = (channel.basic_get(queue, no_ack=False) for _ in range(min(waiting, MOST_DEAD)))
-    ids = [str((message.headers or {}).get("id")) for message in messages if message is not None]
+    ids = [_id_of(message) for message in messages if message is not None]
     # What was not acknowledged goes back to its place.
     channel.close()
     return ids
+
+
+def _id_of(message: Any) -> str:  # noqa: ANN401 kombu's message
+    """The id of its task; a plain message that was adopted as one has it as its own."""
+    return str((message.headers or {}).get("id") or message.properties.get("message_id"))

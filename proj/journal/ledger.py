@@ -6,8 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proj.journal.nameless import is_again, is_nameless
+from proj.queues import COPYING
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from proj.journal.attempt import Attempt
 
@@ -21,9 +24,11 @@ RUNNING = "running"
 HELD = "held"
 WAITING = "waiting in the broker"
 MISSING = "missing"
+#: Its message had no id, and came again under another.
+RENAMED = "renamed"
 #: Nobody was asked who might hold it.
 OPEN = "open"
-FATES = (FINISHED, FAILED, REVOKED, EXPIRED, DEAD_LETTERED, RUNNING, HELD, WAITING, MISSING, OPEN)
+FATES = (FINISHED, FAILED, REVOKED, EXPIRED, DEAD_LETTERED, RUNNING, HELD, RENAMED, WAITING, MISSING, OPEN)
 
 #: How an attempt ended, and what that means for its task unless another attempt did better.
 _FATE_OF_STATE = {
@@ -79,6 +84,7 @@ def ledger(attempts: Iterable[Attempt], holdings: Holdings | None = None) -> Led
     for attempt in attempts:
         by_task.setdefault(attempt.task_id, []).append(attempt)
     fates = {task_id: _fate(own, holdings) for task_id, own in by_task.items()}
+    fates.update(dict.fromkeys(_renamed(by_task, fates), RENAMED))
     suspects = tuple(task_id for task_id, fate in fates.items() if fate is None)
     waiting = len(suspects) if holdings is None else min(len(suspects), _in_the_broker(holdings))
     missing = len(suspects) - waiting
@@ -89,11 +95,7 @@ def ledger(attempts: Iterable[Attempt], holdings: Holdings | None = None) -> Led
         counts[WAITING], counts[MISSING] = waiting, missing
     return Ledger(
         fates=resolved,
-        duplicates={
-            task_id: times
-            for task_id, own in by_task.items()
-            if (times := sum(attempt.succeeded for attempt in own)) > 1
-        },
+        duplicates={task_id: times for task_id, own in by_task.items() if (times := _times_done(own)) > 1},
         missing=missing,
         suspects=suspects,
         counts={fate: counts[fate] for fate in FATES if counts[fate]},
@@ -103,6 +105,10 @@ def ledger(attempts: Iterable[Attempt], holdings: Holdings | None = None) -> Led
 def _fate(attempts: list[Attempt], holdings: Holdings | None) -> str | None:
     """The fate of one task, None when neither its attempts nor who might hold it tell."""
     task_id = attempts[0].task_id
+    # Of what was copied to several workers, each is to do its own.
+    ends = {attempt.worker: attempt.state for attempt in attempts}
+    if attempts[0].queue in COPYING and "failed" in ends.values():
+        return FAILED
     if any(attempt.succeeded for attempt in attempts):
         return FINISHED
     if holdings is not None:
@@ -114,6 +120,31 @@ def _fate(attempts: list[Attempt], holdings: Holdings | None) -> str | None:
             return DEAD_LETTERED
     latest = max(attempts, key=lambda attempt: attempt.number)
     return _FATE_OF_STATE.get(latest.state)
+
+
+def _renamed(by_task: Mapping[str, list[Attempt]], fates: Mapping[str, str | None]) -> Iterator[str]:
+    """The tasks without a known end whose message had no id, and was delivered again under another one.
+
+    Each such delivery stands for one earlier delivery of a message with the same text, and for none after it.
+    """
+    alike: dict[tuple[str | None, str], list[tuple[float, str]]] = {}
+    for task_id, own in by_task.items():
+        if is_nameless(task_id):
+            alike.setdefault((own[0].name, own[0].arguments), []).append((own[0].received or 0.0, task_id))
+    for deliveries in alike.values():
+        later = 0
+        for _received, task_id in sorted(deliveries, reverse=True):
+            if later and fates[task_id] is None:
+                later -= 1
+                yield task_id
+            later += is_again(task_id)
+
+
+def _times_done(attempts: list[Attempt]) -> int:
+    """How often its work was done; of what was copied to several workers, by the one that did it most often."""
+    if attempts[0].queue not in COPYING:
+        return sum(attempt.succeeded for attempt in attempts)
+    return max(Counter(attempt.worker for attempt in attempts if attempt.succeeded).values(), default=0)
 
 
 def _in_the_broker(holdings: Holdings) -> int:

@@ -86,6 +86,20 @@ def test_dead_letter_is_found_by_its_id_and_stays_where_it_is(
     assert ledger["fates"]["one"] == "dead-lettered"
 
 
+@pytest.mark.usefixtures("_three_wait")
+def test_dead_letter_of_a_plain_message_is_found_by_the_messages_id(
+    celery: Celery, journal: Path, broker: Broker, vhost: str, variables: dict[str, str]
+) -> None:
+    """It has no header of Celery's."""
+    with app.connection_for_write(broker.url(vhost)) as connection, connection.Producer() as producer:
+        connection.default_channel.basic_get(WORK_QUEUE, no_ack=True)
+        producer.publish("hello.", routing_key="dead_letters", message_id="one")
+
+    status, ledger = audit(celery, journal, variables)
+
+    assert (status, ledger["counts"]) == (0, {"dead-lettered": 1, "waiting in the broker": 2})
+
+
 def test_journal_alone_calls_nothing_missing(celery: Celery, journal: Path) -> None:
     """Without a broker an unfinished task is open, and the answer is not no."""
     done = celery("-A", "proj", "journal", "audit", str(journal), "--offline")

@@ -87,6 +87,27 @@ def test_task_that_was_done_twice_is_finished_and_a_duplicate() -> None:
     assert (result.fates, result.duplicates) == ({"a": "finished"}, {"a": 2})
 
 
+def copy(worker: str, state: str, number: int) -> Attempt:
+    return Attempt(task_id="a", state=state, worker=worker, queue="broadcast", number=number)
+
+
+def test_broadcast_that_each_worker_did_once_is_finished_and_no_duplicate() -> None:
+    """It is one that the same worker did twice."""
+    once = [copy("w1", "succeeded", 0), copy("w2", "succeeded", 1)]
+
+    assert ledger(once).fates == {"a": "finished"}
+    assert ledger(once).duplicates == {}
+    assert ledger([*once, copy("w2", "succeeded", 2)]).duplicates == {"a": 2}
+
+
+def test_broadcast_that_failed_at_one_worker_has_failed() -> None:
+    """Unless that worker did it after all."""
+    failed = [copy("w1", "succeeded", 0), copy("w2", "failed", 1)]
+
+    assert ledger(failed).fates == {"a": "failed"}
+    assert ledger([*failed, copy("w2", "succeeded", 2)]).fates == {"a": "finished"}
+
+
 def test_counts_add_up_to_the_tasks() -> None:
     """Every id has one fate."""
     states = ["succeeded", "failed", "sent", "started", "revoked"]
@@ -94,3 +115,59 @@ def test_counts_add_up_to_the_tasks() -> None:
     result = ledger([attempt(str(number), state) for number, state in enumerate(states)], Holdings(ready=1))
 
     assert sum(result.counts.values()) == len(result.fates) == len(states)
+
+
+def delivered(task_id: str, state: str, received: float, text: str = "('hello.',)") -> Attempt:
+    return Attempt(task_id=task_id, state=state, name="work", arguments=text, received=received)
+
+
+def test_message_without_an_id_that_came_again_under_another_is_not_missing() -> None:
+    """Its worker was killed; what the next one did under the id that it gave it is the same message."""
+    result = ledger([delivered("plain-1", "started", 1.0), delivered("plain-again-2", "succeeded", 2.0)], NOTHING_HELD)
+
+    assert result.fates == {"plain-1": "renamed", "plain-again-2": "finished"}
+    assert (result.missing, result.suspects) == (0, ())
+
+
+def test_last_delivery_of_a_message_without_an_id_is_missing_when_nobody_holds_it() -> None:
+    """Each later delivery stands for one that came before it, and not for itself."""
+    result = ledger(
+        [
+            delivered("plain-again-3", "started", 3.0),
+            delivered("plain-1", "received", 1.0),
+            delivered("plain-again-2", "started", 2.0),
+        ],
+        NOTHING_HELD,
+    )
+
+    assert result.fates == {"plain-1": "renamed", "plain-again-2": "renamed", "plain-again-3": "missing"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        delivered("plain-again-2", "succeeded", 2.0, "('another.',)"),
+        delivered("plain-2", "succeeded", 2.0),
+        delivered("plain-again-2", "succeeded", 0.5),
+    ],
+    ids=["another text", "not delivered before", "delivered earlier"],
+)
+def test_other_deliveries_do_not_stand_for_a_message_without_an_id(other: Attempt) -> None:
+    """Then it is nowhere, as any other task."""
+    result = ledger([delivered("plain-1", "started", 1.0), other], NOTHING_HELD)
+
+    assert (result.fates["plain-1"], result.missing) == ("missing", 1)
+
+
+def test_one_delivery_stands_for_one_message_of_the_same_text() -> None:
+    """Of two that were lost with their worker, one came again."""
+    result = ledger(
+        [
+            delivered("plain-1", "started", 1.0),
+            delivered("plain-2", "started", 1.1),
+            delivered("plain-again-3", "succeeded", 2.0),
+        ],
+        NOTHING_HELD,
+    )
+
+    assert result.counts == {"finished": 1, "renamed": 1, "missing": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -30,6 +31,7 @@ app.conf.update(
     task_track_started=True,
     proj_strikes=int(os.environ.get("KEPT_STRIKES", "3")),
     proj_requeues=4,
+    proj_adopt=json.loads(os.environ.get("KEPT_ADOPT", "{}")),
     worker_hijack_root_logger=False,
 )
 
@@ -52,6 +54,19 @@ def good(self: Any, number: int, seconds: float = 0.0) -> int:
 def anything(self: Any, *_args: Any, **_kwargs: Any) -> str:
     note(f"end anything {self.request.properties.get('message_id')} {self.request.id}")
     return "done"
+
+
+@app.task(bind=True, max_retries=1, default_retry_delay=0)
+def hears(self: Any, text: Any) -> str:
+    request = self.request
+    note("heard " + json.dumps([text, request.id, request.retries, request.properties.get("correlation_id")]))
+    if text == "leave":
+        raise SystemExit(3)
+    if text == "retry":
+        raise self.retry()
+    if text == "reject":
+        raise Reject("it does not suit me", requeue=False)
+    return f"heard {text}"
 
 
 @app.task

@@ -115,6 +115,7 @@ HOSTILE: dict[str, tuple[Message, str]] = {
     # --- and what else can be thought of
     "expired": (task(expires="2001-01-01T00:00:00+00:00"), "expired"),
     "empty": (Message(""), "names no task"),
+    "plain-as-the-tutorials": (Message("hello...", delivery_mode=2), "names no task"),
     "plain-text": (Message("hello...", content_type="text/plain"), "text/plain"),
     "plain-json": (Message('{"x": 1}', content_type="application/json"), "names no task"),
     "pickle": (body(b"\x80\x04.", content_type="application/x-python-serialize"), "does not accept"),
