@@ -28,12 +28,8 @@ worker_prefetch_multiplier = _MODES[proj_dispatch]["multiplier"]
 # --- The broker ---------------------------------------------------------------------------------
 
 #: The standard name; Celery reads the variable itself too, here it is checked.
-broker_url = _environment.url(
-    "CELERY_BROKER_URL",
-    ("amqp", "amqps", "pyamqp"),
-    default="amqp://guest:guest@localhost:5672//",
-    allowed="the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//",
-)
+broker_url = _environment.broker_url()
+#: For every connection of ours.
 broker_transport_options = {
     # Without these a half-open connection blocks a worker inside a read for ever: it stays alive
     # and idle. Two heartbeats of four seconds were measured to recover in one.
@@ -43,6 +39,9 @@ broker_transport_options = {
 #: Seconds. A publish returns when the broker has the message on disk (`proj.delivery.publisher` sees to it), and tries
 #: again through a restart of the broker, which takes a minute at most; then it says that nobody knows.
 proj_publish_timeout_s = 90.0
+#: Seconds. A queue that is full (`queues policy --apply --max-length N`) has not lost anything: its caller is told
+#: soon, and may try again. What a task sends, and `send_many`, wait as long as for anything.
+proj_queue_full_timeout_s = 10.0
 #: Seconds after which the broker takes back a task that was not acknowledged, as its own `consumer_timeout` says;
 #: a task that takes longer keeps its message by a lease (`proj.delivery.lease`).
 proj_consumer_timeout_s = _environment.seconds("PROJ_CONSUMER_TIMEOUT_SECONDS", default=1800.0)
@@ -59,16 +58,32 @@ broker_channel_error_retry = True
 
 #: Quorum queues are replicated and count deliveries; classic is for sharing with older clients.
 _queue_type = _environment.choice("PROJ_QUEUE_TYPE", _queues.QUEUE_TYPES, default=_queues.QUORUM)
-task_queues = (_queues.work_queue(_queue_type),)
+#: Topic patterns, as "*.heavy,image.#", whose tasks a worker takes in place of those of the work queue.
+proj_bind = _environment.patterns("PROJ_BIND", longest=_queues.LONGEST_PATTERN)
+#: With theirs, so that `queues policy` knows them; from which a worker consumes says `proj.delivery.subscription`.
+task_queues = (_queues.work_queue(_queue_type), *(_queues.bound_queue(each, _queue_type) for each in proj_bind))
 task_default_queue = _queues.WORK_QUEUE
 task_default_routing_key = _queues.WORK_QUEUE
 task_default_exchange = _queues.TASKS.name
 task_default_exchange_type = _queues.TASKS.type
+#: The stages of the pipeline have a queue each. Those are not among `task_queues`, so that only workers of a stage,
+#: started with `-Q my_queue` or `-Q upper`, consume from them.
+task_routes = {
+    "proj.tasks.to_upper": {"queue": _queues.UPPERCASE_QUEUE},
+    "proj.tasks.printer": {"queue": _queues.PRINT_QUEUE},
+}
 #: A queue named by `-Q` or `queue=` alone is made like ours.
 task_create_missing_queue_type = _queue_type
 task_create_missing_queue_exchange_type = _queues.TASKS.type
 #: Written to disk by the broker, so that they outlive it.
 task_default_delivery_mode = "persistent"
+
+#: The tasks that adopt what other AMQP clients publish to a queue: plain texts, without anything of Celery's.
+proj_adopt = {
+    _queues.WORK_QUEUE: "proj.tasks.work",
+    _queues.UPPERCASE_QUEUE: "proj.tasks.to_upper",
+    _queues.PRINT_QUEUE: "proj.tasks.printer",
+}
 
 # --- Results ------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from celery.signals import celeryd_init
 from celery.utils.nodenames import default_nodename
 
 from proj.delivery.install import install
+from proj.delivery.subscription import subscribe
 
 # Stock Flower listens on every address and without a password unless it is told otherwise.
 os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")
@@ -29,3 +30,7 @@ def name_worker(instance: Any, **_: object) -> None:  # noqa: ANN401 Celery's wo
     if instance.hostname == default_nodename(None):
         name, _at, host = instance.hostname.partition("@")
         instance.hostname = f"{name}-{os.getpid()}@{host}"
+
+
+# After the name, for each worker's broadcast queue has it.
+subscribe(app)

@@ -41,6 +41,37 @@ def seconds(name: str, default: float) -> float:
     return value
 
 
+def patterns(name: str, longest: int) -> tuple[str, ...]:
+    """The variable's value as patterns of a topic exchange, joined by commas; none when it is not set.
+
+    Raises:
+        InvalidSetting: one is empty, has an empty word, a blank, a wildcard that is a part of a word, or more than
+            `longest` bytes.
+    """
+    text = os.environ.get(name) or ""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else ()
+    for pattern in found:
+        words = pattern.split(".")
+        # A wildcard within a word is none to the broker, so it would match nothing that was meant.
+        strange = any(len(word) > 1 and set("*#") & set(word) for word in words) or len(pattern.split()) != 1
+        if strange or not all(words) or not _fits(pattern, longest):
+            raise InvalidSetting(
+                name,
+                text,
+                "patterns such as *.heavy,image.#, each of words joined by dots, none of them empty, where * is any "
+                f"one word and # any number of them, and of {longest} bytes at most",
+            )
+    return found
+
+
+def _fits(text: str, longest: int) -> bool:
+    """Whether it has so many bytes at most, and is text at all."""
+    try:
+        return len(text.encode()) <= longest
+    except UnicodeEncodeError:
+        return False
+
+
 def url(name: str, schemes: Collection[str], default: str, allowed: str) -> str:
     """The variable's value as a URL, or several joined by `;`, each with one of `schemes`.
 
@@ -58,6 +89,20 @@ def url(name: str, schemes: Collection[str], default: str, allowed: str) -> str:
         if not known:
             raise InvalidSetting(name, _without_password(value), allowed)
     return value
+
+
+def broker_url() -> str:
+    """Where the broker is: CELERY_BROKER_URL, or RabbitMQ's usual place on this machine.
+
+    Raises:
+        InvalidSetting: it is not the URL of a broker that speaks AMQP.
+    """
+    return url(
+        "CELERY_BROKER_URL",
+        ("amqp", "amqps", "pyamqp"),
+        default="amqp://guest:guest@localhost:5672//",
+        allowed="the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//",
+    )
 
 
 def _without_password(value: str) -> str:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from kombu import Exchange, Queue
+import hashlib
+from typing import Any
+
+from amqp.exceptions import NotFound
+from kombu import Exchange, Queue, binding
+from kombu.common import Broadcast
 
 #: The queue of RabbitMQ's second tutorial, so that its programs share it with us.
 WORK_QUEUE = "task_queue"
+#: The queues of the tutorials' pipeline: what is to be written in capital letters, and what is to be printed.
+UPPERCASE_QUEUE = "my_queue"
+PRINT_QUEUE = "upper"
 #: Where messages go that will not be tried again; a policy of the broker sends them there.
 DEAD_LETTERS = "dead_letters"
 
@@ -18,6 +26,23 @@ QUEUE_TYPES = (QUORUM, CLASSIC)
 TASKS = Exchange("tasks", type="topic", durable=True)
 
 
+class WorkQueue(Queue):  # type: ignore[misc] # kombu has no types
+    """A queue that Celery may bind to its delays whether it is there or not.
+
+    A worker binds every queue of its app, also those that it does not consume from; one that nobody has made would end
+    that with an error. Who sends the first delayed task to it makes and binds it (`proj.delivery.delays`).
+    """
+
+    def bind_to(self, exchange: Any = "", routing_key: str = "", *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 as kombu's
+        """Bind it; by another key than its own only if it is there."""
+        if routing_key != self.routing_key:
+            try:
+                self.queue_declare(passive=True)
+            except NotFound:
+                return
+        super().bind_to(exchange, routing_key, *args, **kwargs)
+
+
 def work_queue(queue_type: str, name: str = WORK_QUEUE) -> Queue:
     """A durable queue for tasks, bound to the exchange `tasks` by its own name.
 
@@ -25,4 +50,100 @@ def work_queue(queue_type: str, name: str = WORK_QUEUE) -> Queue:
     the tutorials' queue agrees with us; all else is a policy of the broker.
     """
     arguments = {"x-queue-type": queue_type} if queue_type != CLASSIC else None
-    return Queue(name, TASKS, routing_key=name, durable=True, queue_arguments=arguments)
+    return WorkQueue(name, TASKS, routing_key=name, durable=True, queue_arguments=arguments)
+
+
+# --- Exchanges: one message to all workers, or to those that ask for its kind ----------------------
+
+#: A copy to each worker.
+BROADCAST = Exchange("broadcast", type="fanout", durable=True)
+#: To the workers that asked for exactly this key.
+DIRECT = Exchange("direct", type="direct", durable=True)
+#: To the workers with a pattern that the key matches: `*` is one word, `#` any number of them.
+TOPIC = Exchange("topic", type="topic", durable=True)
+EXCHANGES = {exchange.name: exchange for exchange in (BROADCAST, DIRECT, TOPIC)}
+#: Of these, who may copy a message to several queues.
+COPYING = frozenset({BROADCAST.name, TOPIC.name})
+
+#: Where a task that was delayed comes out of Celery's delays when it is due, by its key alone.
+DUE = Exchange("celery_delayed_delivery", type="topic", durable=True)
+
+#: Milliseconds for which the broadcast queue of a worker that is gone waits for it to come back.
+BROADCAST_EXPIRES_MS = 60_000
+_BOUND = f"{WORK_QUEUE}.topic."
+_BROADCAST = "broadcast."
+#: Bytes that a pattern may have: AMQP's names and keys have 255, and the longest that is made of it adds 18.
+LONGEST_PATTERN = 237
+
+
+def bound_queue(pattern: str, queue_type: str) -> Queue:
+    """The durable queue of a topic pattern, which all workers with that pattern share.
+
+    A pattern without a wildcard is a key of the exchange `direct` too.
+    """
+    ways = _ways(TOPIC, pattern)
+    if not {"*", "#"} & set(pattern.split(".")):
+        ways += _ways(DIRECT, pattern)
+    return _aside(_BOUND + pattern, ways, {"x-queue-type": queue_type} if queue_type != CLASSIC else None)
+
+
+def broadcast_queue(node: str, *, dead_letters: str = DEAD_LETTERS) -> Queue:
+    """The queue over which the worker `node` hears what is broadcast; what expires there goes to `dead_letters`.
+
+    Not exclusive, for a half-open connection would keep the worker itself out; not transient, which RabbitMQ 4
+    deprecates. It goes when nobody has asked for it for a minute.
+    """
+    arguments = {
+        "x-queue-type": CLASSIC,
+        "x-expires": BROADCAST_EXPIRES_MS,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead_letters,
+    }
+    return _aside(_BROADCAST + node, _ways(BROADCAST, "#"), arguments)
+
+
+def is_broadcast_queue(name: str) -> bool:
+    """Whether it is the queue over which one worker hears what is broadcast; a node's name has an @."""
+    return name.startswith(_BROADCAST) and "@" in name
+
+
+def is_fed_by(queue: str, exchange: str) -> bool:
+    """Whether messages from one of the exchanges above may be in the queue."""
+    return is_broadcast_queue(queue) if exchange == BROADCAST.name else queue.startswith(_BOUND)
+
+
+def delayed_key(exchange: str, key: str) -> str:
+    """The key by which a task for one of the exchanges above goes through Celery's delays, which know no exchange.
+
+    Marked on both sides: a queue is bound by `#` and its own pattern there, and no other may match the key by its end.
+    """
+    return f"@{exchange}.{key}.@{exchange}"
+
+
+def exchange_of(delayed: str) -> str | None:
+    """The exchange for which such a key was made; None when it is another key."""
+    mark = delayed.rpartition(".")[2]
+    return mark[1:] if mark.startswith("@") and mark[1:] in EXCHANGES and f"{mark}." in delayed else None
+
+
+def _aside(name: str, ways: list[binding], arguments: dict[str, object] | None) -> Queue:
+    """A durable queue with these bindings, to which a retry finds by a key of its own, delayed or not.
+
+    kombu's `Broadcast`, for Celery would bind any other to its delays by `#` and the pattern, through the same
+    exchange: then `*.heavy` would match `a.b.heavy` as well, and each node's name would leave a binding for ever.
+    """
+    # One word, since a name with dots and wildcards matches others, and is matched.
+    key = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+    own = [binding(TASKS, key), binding(DUE, f"#.{key}")]
+    queue = Broadcast(
+        queue=name, routing_key=key, bindings=own + ways, durable=True, auto_delete=False, queue_arguments=arguments
+    )
+    # A queue of kombu is declared by its bindings when it has any, and Celery publishes to its exchange.
+    queue.exchange = TASKS
+    return queue
+
+
+def _ways(exchange: Exchange, pattern: str) -> list[binding]:
+    """The bindings of a queue to an exchange: for what is sent now, and for what was delayed."""
+    key = "" if exchange is BROADCAST else pattern
+    return [binding(exchange, key), binding(DUE, f"#.{delayed_key(exchange.name, pattern)}")]

@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
-from kombu.utils.uuid import uuid
-
-from proj.errors import InvalidMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from celery import Celery
-    from celery.canvas import Signature
-
-    from proj.delivery.send_many import Progress
 
 #: What `new_task.py` sends when it is given no words.
 DEFAULT_MESSAGE = "Hello World!"
 TASK = "proj.tasks.work"
 #: Messages on their way at a time.
 IN_FLIGHT = 1000
+#: Bytes of a routing key in AMQP.
+LONGEST_KEY = 255
 
 
 @click.command(cls=CeleryCommand)
@@ -35,9 +31,31 @@ IN_FLIGHT = 1000
     help="Send this many numbered, time-stamped messages: '0 2014-04-22 00:10:16.946810 - Basic - Hello World'.",
 )
 @click.option("--queue", help="Send to this queue instead.  [default: task_queue]")
+@click.option(
+    "--exchange",
+    type=click.Choice(["broadcast", "direct", "topic"]),
+    help="Send to workers by this exchange instead: to each one, or to those that ask for --key.",
+)
+@click.option("--key", help="The routing key, such as image.heavy; with --exchange direct or topic.")
+@click.option("--plain", is_flag=True, help="Send bare texts, as new_task.py does, for any AMQP client to read.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    help="Seconds without any progress until it is given up, a full queue included.  [default: 90]",
+)
 @click.pass_context
 @handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
-def send(ctx: click.Context, *, messages: tuple[str, ...], count: int | None, queue: str | None) -> None:
+def send(
+    ctx: click.Context,
+    *,
+    messages: tuple[str, ...],
+    count: int | None,
+    queue: str | None,
+    exchange: str | None,
+    key: str | None,
+    plain: bool,
+    timeout: float | None,
+) -> None:
     """Send MESSAGES to the work queue; every dot in one is a second of work.
 
     Without MESSAGES it reads them from standard input, one a line, or sends 'Hello World!' when that is
@@ -48,25 +66,53 @@ def send(ctx: click.Context, *, messages: tuple[str, ...], count: int | None, qu
       celery -A proj send "First message." "Second message.."
       celery -A proj send --count 15
       seq 5 | sed 's/$/.../' | celery -A proj send
+      celery -A proj send --exchange broadcast "everyone."
+      celery -A proj send --exchange topic --key image.heavy "photo..."
+      celery -A proj send --plain "for worker.py.."
+
+    \b
+    --exchange broadcast   each worker does it once
+    --exchange topic       workers started with PROJ_BIND="*.heavy" or another pattern that the key matches; those of
+                           one pattern share the work
+    --exchange direct      workers started with PROJ_BIND=image.heavy, which is exactly the key
 
     Many are on their way at a time, and what was not confirmed when the broker went away is sent again when it is
-    back. Standard input is sent line by line.
+    back. Where a queue is full (a policy with reject-publish), it waits for room. Standard input is sent line by line.
 
-    Exit codes: 0 all sent; 1 one was refused; 2 wrong use; 3 no broker answers.
+    Exit codes: 0 all sent; 1 one was refused, its queue is full, or no queue takes it; 2 wrong use; 3 no broker
+    answers.
     """
     if count is not None and messages:
         raise click.UsageError("Give MESSAGES or --count, not both.")
+    _check_address(queue, exchange, key)
     app: Celery = ctx.obj.app
     app.loader.import_default_modules()
     if TASK not in app.tasks:
         raise click.UsageError(f"The app {app.main!r} has no task {TASK}; call it as: celery -A proj send …")
+    from proj.commands.sending import Address, send_messages
+
+    address = Address(queue=queue, exchange=exchange, key=key or "")
+    task = None if plain else app.tasks[TASK]
     if count is not None:
-        _send(app, numbered(count), queue=queue, in_flight=IN_FLIGHT)
+        send_messages(app, numbered(count), address, task=task, in_flight=IN_FLIGHT, timeout_s=timeout)
     elif messages:
-        _send(app, messages, queue=queue, in_flight=IN_FLIGHT)
+        send_messages(app, messages, address, task=task, in_flight=IN_FLIGHT, timeout_s=timeout)
     else:
         # Whoever types lines, or makes them slowly, wants to see each one sent before the next.
-        _send(app, _from_stdin(), queue=queue, in_flight=1)
+        send_messages(app, _from_stdin(), address, task=task, in_flight=1, timeout_s=timeout)
+
+
+def _check_address(queue: str | None, exchange: str | None, key: str | None) -> None:
+    if exchange is None and key is not None:
+        raise click.UsageError("--key is for --exchange direct or topic.")
+    if exchange is not None and queue is not None:
+        raise click.UsageError("Give --queue or --exchange, not both.")
+    if exchange == "broadcast" and key is not None:
+        raise click.UsageError("--exchange broadcast reaches each worker, whatever the --key; leave it away.")
+    if exchange in {"direct", "topic"} and not key:
+        raise click.UsageError(f"--exchange {exchange} needs a --key, such as image.heavy.")
+    if key is not None and len(key.encode(errors="surrogateescape")) > LONGEST_KEY:
+        raise click.UsageError(f"--key has more than {LONGEST_KEY} bytes, the most that AMQP carries.")
 
 
 def numbered(count: int) -> Iterator[str]:
@@ -79,46 +125,3 @@ def _from_stdin() -> Iterable[str]:
     if sys.stdin.isatty():
         return (DEFAULT_MESSAGE,)
     return (line.rstrip("\r\n") for line in sys.stdin if line.strip())
-
-
-def _send(app: Celery, messages: Iterable[str], *, queue: str | None, in_flight: int) -> None:
-    from proj.connection import connected
-    from proj.delivery.send_many import send_many
-
-    # A broker that is not there is told at once: the retries are for one that goes away meanwhile.
-    with connected(app.connection_for_write()):
-        pass
-    on_their_way: dict[str, str] = {}
-
-    def signatures() -> Iterator[Signature]:
-        for message in messages:
-            _check(message)
-            task_id = uuid()
-            on_their_way[task_id] = message
-            yield app.tasks[TASK].s(message).set(task_id=task_id, queue=queue, ignore_result=True)
-
-    def confirmed(task_id: str) -> None:
-        click.echo(f" [x] Sent {on_their_way.pop(task_id)!r}")
-
-    def progress(now: Progress) -> None:
-        click.echo(f"\r{now.confirmed} sent, {now.in_flight} on their way", nl=False, err=True)
-
-    # Where both go to the terminal, the messages themselves are the progress.
-    shown = progress if sys.stderr.isatty() and not sys.stdout.isatty() else None
-    try:
-        send_many(signatures(), app=app, in_flight=in_flight, on_progress=shown, on_confirmed=confirmed)
-    finally:
-        if shown is not None:
-            click.echo(err=True)
-
-
-def _check(message: str) -> None:
-    """Refuse what no other client could read.
-
-    Raises:
-        InvalidMessage: bytes that are not UTF-8 reached us as lone surrogates.
-    """
-    try:
-        message.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidMessage(f"The message {message!r} is not UTF-8 text, so nothing could read it.") from error

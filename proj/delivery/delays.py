@@ -53,6 +53,8 @@ def lay_way(app: Celery, connection: Connection, routing_key: str) -> None:
     """
     key = native._delay_prefix_re.sub("", routing_key, count=1)  # noqa: SLF001 kombu has no public inverse of its own
     mark: Any = (ENTRANCE, key)
+    # A publish that the broker refused has closed it, as kombu does after any error.
+    connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
     known: set[Any] = connection.declared_entities
     if mark in known:
         return

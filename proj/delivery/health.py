@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proj.delivery.strikes import SUSPECTS_SUFFIX
+from proj.depth import is_plumbing
 
 YES = "yes"
 NO = "no"
@@ -45,6 +46,7 @@ class Health:
 class Reading:
     """What a worker says of itself at one moment."""
 
+    #: Those that it consumes, without its own for broadcasts.
     queues: frozenset[str]
     #: Tasks that were begun since it started.
     begun: int
@@ -129,7 +131,7 @@ def reading(stats: Any, active: Any, held: Any, queues: Any) -> Reading:  # noqa
     slots = pool.get("max-concurrency") if isinstance(pool, dict) else None
     uptime = stats.get("uptime")
     return Reading(
-        queues=frozenset(str(queue["name"]) for queue in queues or () if isinstance(queue, dict) and "name" in queue),
+        queues=frozenset(name for name in _names(queues) if not is_plumbing(name)),
         begun=sum(count for count in total.values() if isinstance(count, int)) if isinstance(total, dict) else 0,
         running={str(request.get("id")): _number(request.get("time_start")) for request in requests},
         held=len(held) if isinstance(held, list) else 0,
@@ -176,6 +178,10 @@ def _listed(reading: Reading | None, queues: frozenset[str], consumers: Consumer
 def _routing_key(request: dict[str, Any]) -> str:
     delivery = request.get("delivery_info")
     return str(delivery.get("routing_key", "")) if isinstance(delivery, dict) else ""
+
+
+def _names(queues: Any) -> list[str]:  # noqa: ANN401 as workers answer
+    return [str(queue["name"]) for queue in queues or () if isinstance(queue, dict) and "name" in queue]
 
 
 def _number(value: object) -> float | None:

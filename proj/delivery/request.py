@@ -15,7 +15,8 @@ from celery.worker import request as stock
 from celery.worker import state
 
 from proj.delivery.header_rules import shown
-from proj.delivery.strikes import past
+from proj.delivery.strikes import home, past
+from proj.queues import DUE, EXCHANGES, exchange_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,9 @@ class Request(stock.Request):  # type: ignore[misc] # Celery has no types
         if past(message.headers, redelivered=False).attempts > 1:
             # The broker knows nothing of it, since it was published again.
             self._delivery_info["redelivered"] = True
+        if _came_by_exchange(self._delivery_info):
+            # A retry is for this worker's queue alone, by the default exchange, as Celery reads it.
+            self._delivery_info.update(exchange="", routing_key=home(message.keeper.queue_of(message)))
         for name in [name for name in self._request_dict if str(name).startswith("x-proj-")]:
             del self._request_dict[name]
 
@@ -192,6 +196,12 @@ def _guarded_success(stock_method: Callable[..., Any]) -> Callable[..., Any]:
         return stock_method(self, failed__retval__runtime, **kwargs)
 
     return on_success
+
+
+def _came_by_exchange(info: dict[str, Any]) -> bool:
+    """Whether the message came by an exchange that may have copied it to others."""
+    exchange = info.get("exchange")
+    return exchange in EXCHANGES or (exchange == DUE.name and exchange_of(str(info.get("routing_key"))) is not None)
 
 
 def _exception(exc_info: Any) -> Any:  # noqa: ANN401 billiard's ExceptionInfo

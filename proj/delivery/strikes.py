@@ -70,17 +70,20 @@ def past(headers: Mapping[Any, Any], *, redelivered: bool, survived: int = 0) ->
     )
 
 
-def course(past: Past, *, alone: bool, limit: int) -> Course:
+def course(past: Past, *, alone: bool, limit: int, own: bool = False) -> Course:
     """What to do with a message of this past; `alone` is whether nothing else runs beside it.
 
     Who vanished with several messages was killed by any of them, so none is guilty yet. Who vanished with one
-    that ran alone was killed by that.
+    that ran alone was killed by that. From a worker's `own` queue, which no other worker may serve, nothing is set
+    aside to be run alone: it has as many tries as that would.
     """
+    if own and past.vanished >= limit:
+        return Course.BURY
     if alone:
         return Course.BURY if past.vanished_here >= limit else Course.RUN
     if not past.vanished_here:
         return Course.RUN
-    if past.vanished >= _VANISHED_BEFORE_SUSPECT:
+    if past.vanished >= _VANISHED_BEFORE_SUSPECT and not own:
         return Course.SUSPECT
     return Course.RUN if past.counted else Course.LATER
 

@@ -17,6 +17,7 @@ from celery.worker import state
 
 from proj.delivery import strikes
 from proj.delivery.forwarder import declare
+from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,4 +127,6 @@ class Suspects:
     def _count(self, connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
         """On the forwarder's thread: how many suspects wait."""
         queues = self._consumer.task_consumer.queues
-        self._waiting = {name: declare(connection, name) for name in {strikes.suspects(queue.name) for queue in queues}}
+        # A worker's own queue has none: they would outlive it.
+        names = {strikes.suspects(queue.name) for queue in queues if not is_broadcast_queue(queue.name)}
+        self._waiting = {name: declare(connection, name) for name in names}

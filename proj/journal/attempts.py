@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from proj.journal.attempt import Attempt
 from proj.journal.event import ENDS, RECEIVED, RETRIED, REVOKED, SENT, STARTED, TaskEvent, parsed
+from proj.queues import COPYING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -213,13 +214,16 @@ def _told(task_id: str, facts: list[TaskEvent]) -> Iterator[Attempt]:
     for retries, tried in sorted(tries.items()):
         if not tried.deliveries and tried.sent is not None:
             yield _waiting(tried.sent)
-        for place, delivery in enumerate(tried.deliveries):
+        for delivery in tried.deliveries:
+            # What was copied to several workers comes again to one of them only after it came to that one.
+            copied = tried.sent is not None and tried.sent.queue in COPYING
+            same = [one for one in tried.deliveries if not copied or one.worker == delivery.worker]
             yield _attempt(
                 task_id,
                 tried.sent,
                 delivery,
-                redelivered=place > 0,
-                superseded=place < len(tried.deliveries) - 1,
+                redelivered=delivery is not same[0],
+                superseded=delivery is not same[-1],
                 retried=retries < max(tries),
             )
 

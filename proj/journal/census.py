@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from proj.depth import is_plumbing
 from proj.journal.worker import Worker
 
 if TYPE_CHECKING:
@@ -80,4 +81,5 @@ def _queues(queues: object) -> tuple[str, ...]:
     if not isinstance(queues, list):
         return ()
     names = (queue.get("name") for queue in queues if isinstance(queue, dict))
-    return tuple(sorted(name for name in names if isinstance(name, str) and name.isascii()))
+    # The one for broadcasts is each worker's own, and tells nothing of where its tasks come from.
+    return tuple(sorted(name for name in names if isinstance(name, str) and name.isascii() and not is_plumbing(name)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.connection import connected
+from proj.depth import is_plumbing
 from proj.journal.census import dispatch
 from proj.journal.worker import Worker
 
@@ -34,7 +35,7 @@ def roll_call(app: Celery, nodes: Sequence[str], *, started_seen: Mapping[str | 
         Worker(
             name=node,
             slots=stats[node]["pool"]["max-concurrency"],
-            queues=tuple(queue["name"] for queue in queues[node]),
+            queues=tuple(queue["name"] for queue in queues[node] if not is_plumbing(queue["name"])),
             dispatch=dispatch(settings[node]),
             processed=sum(stats[node]["total"].values()),
             started_seen=started_seen.get(node, 0),

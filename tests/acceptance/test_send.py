@@ -93,6 +93,7 @@ def test_send_says_that_the_broker_does_not_let_it_in(celery: Celery, variables:
     [
         (("-A", "proj", "send", "hello", "--count", "3"), "MESSAGES or --count"),
         (("-A", "proj", "send", "--count", "0"), "--count"),
+        (("-A", "proj", "send", "--exchange", "topic", "hello"), "needs a --key"),
         (("send", "hello"), "celery -A proj send"),
     ],
 )
@@ -111,3 +112,70 @@ def test_send_refuses_bytes_that_are_no_text(celery: Celery, variables: dict[str
     assert refused.returncode == 1
     assert refused.stdout == " [x] Sent 'fine.'\n"
     assert "is not UTF-8 text" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--exchange", "broadcast"), "no worker listens to the exchange 'broadcast'"),
+        (("--exchange", "direct", "--key", "image.heavy", "--plain"), "exchange 'direct' by the key 'image.heavy'"),
+        (("--exchange", "topic", "--key", "image.heavy"), "PROJ_BIND='image.heavy' celery -A proj worker"),
+    ],
+)
+def test_send_says_that_nobody_takes_what_is_sent_to_an_exchange(
+    celery: Celery, variables: dict[str, str], words: tuple[str, ...], sentence: str
+) -> None:
+    """One sentence for all messages, with the exchange, the key and what to do; nothing is called sent."""
+    failed = celery("-A", "proj", "send", *words, "one.", "two.", **variables)
+
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("Error: 2 messages were not sent: no ")
+    assert sentence in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
+def test_send_by_exchange_needs_no_work_queue(celery: Celery, variables: dict[str, str]) -> None:
+    """What a worker's pattern takes is in its queue; no other is made on the way."""
+    url = variables["CELERY_BROKER_URL"]
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.exchange_declare("topic", "topic", durable=True)
+        channel.queue_declare("mine")
+        channel.queue_bind("mine", "topic", "*.heavy")
+
+        sent = celery("-A", "proj", "send", "--exchange", "topic", "--key", "image.heavy", "photo.", **variables)
+
+        assert (sent.returncode, sent.stdout, sent.stderr) == (0, " [x] Sent 'photo.'\n", "")
+        assert waiting(url, "mine") == 1
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="NOT_FOUND"):
+            channel.queue_declare("task_queue", passive=True)
+
+
+@pytest.mark.parametrize(("queue_type", "arguments"), [("quorum", {"x-queue-type": "quorum"}), ("classic", None)])
+def test_send_plain_publishes_what_the_tutorials_worker_reads(
+    celery: Celery, variables: dict[str, str], queue_type: str, arguments: dict[str, str] | None
+) -> None:
+    """The bare text, persistent, with an id, in a queue that it makes as `new_task.py` does."""
+    sent = celery("-A", "proj", "send", "--plain", "hello..", "grüße.", PROJ_QUEUE_TYPE=queue_type, **variables)
+
+    assert (sent.returncode, sent.stderr) == (0, "")
+    assert sent.stdout == " [x] Sent 'hello..'\n [x] Sent 'grüße.'\n"
+    with pika.BlockingConnection(pika.URLParameters(variables["CELERY_BROKER_URL"])) as connection:
+        channel = connection.channel()
+        channel.queue_declare("task_queue", durable=True, arguments=arguments)
+        got = [channel.basic_get("task_queue", auto_ack=True) for _ in range(2)]
+    assert [body.decode() for _, _, body in got] == ["hello..", "grüße."]
+    for _, properties, _ in got:
+        assert (properties.delivery_mode, properties.content_type) == (2, "text/plain")
+        assert properties.content_encoding == "utf-8"
+        # The broker's own count, and nothing of Celery's.
+        assert properties.headers.keys() <= {"x-delivery-count"}
+    assert len({properties.message_id for _, properties, _ in got} - {None}) == 2
+
+
+def test_worker_refuses_a_pattern_that_cannot_match(celery: Celery, variables: dict[str, str]) -> None:
+    """One sentence, exit code 2; it would wait for ever."""
+    refused = celery("-A", "proj", "worker", PROJ_BIND="image..heavy", **variables)
+
+    assert refused.returncode == 2
+    assert "PROJ_BIND is 'image..heavy', but must be patterns such as *.heavy,image.#" in refused.stderr

@@ -80,6 +80,28 @@ def test_redelivery_is_another_attempt_and_overwrites_nothing() -> None:
     assert [(attempt.number, attempt.redelivered) for attempt in (first, second)] == [(0, False), (1, True)]
 
 
+@pytest.mark.parametrize("exchange", ["broadcast", "topic"])
+def test_copies_of_one_task_at_several_workers_supersede_nothing(exchange: str) -> None:
+    """Each worker has its own, which is a redelivery only when that worker had it before."""
+    both = [
+        event("sent", 9.0, "sender", queue=exchange),
+        event("received", 10.0, "w1"),
+        event("started", 10.5, "w1"),
+        event("received", 10.1, "w2"),
+        event("started", 10.6, "w2"),
+    ]
+
+    assert [(one.worker, one.state, one.redelivered) for one in told(*both)] == [
+        ("w1", "started", False),
+        ("w2", "started", False),
+    ]
+    assert [(one.worker, one.state, one.redelivered) for one in told(*both, event("received", 12.0, "w1"))] == [
+        ("w1", "lost", False),
+        ("w2", "started", False),
+        ("w1", "received", True),
+    ]
+
+
 def test_attempt_that_was_held_and_given_to_another_is_returned() -> None:
     """Nothing was lost with it, for it was never begun."""
     first, second = told(event("received", 2.0, worker="w1"), event("received", 5.0, worker="w2"))

@@ -12,7 +12,14 @@ import pytest
 from proj.errors import EXIT_USAGE, InvalidSetting
 
 FILE = Path(__file__).parents[2] / "celeryconfig.py"
-VARIABLES = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "PROJ_DISPATCH", "PROJ_DOT_SECONDS", "PROJ_QUEUE_TYPE")
+VARIABLES = (
+    "CELERY_BROKER_URL",
+    "CELERY_RESULT_BACKEND",
+    "PROJ_BIND",
+    "PROJ_DISPATCH",
+    "PROJ_DOT_SECONDS",
+    "PROJ_QUEUE_TYPE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +77,15 @@ def test_work_queue_is_durable_and_has_no_argument_but_its_type(
     [
         ("PROJ_DISPATCH", "fare", "round-robin, fair"),
         ("PROJ_QUEUE_TYPE", "stream", "quorum, classic"),
+        ("PROJ_BIND", "image..heavy", "none of them empty"),
+        ("PROJ_BIND", "*.heavy,", "none of them empty"),
+        ("PROJ_BIND", ".", "none of them empty"),
+        ("PROJ_BIND", " ", "none of them empty"),
+        ("PROJ_BIND", "image heavy", "words joined by dots"),
+        ("PROJ_BIND", "im*.heavy", "* is any one word"),
+        ("PROJ_BIND", "image.##", "# any number"),
+        ("PROJ_BIND", "x" * 238, "237 bytes at most"),
+        ("PROJ_BIND", "\udcff", "237 bytes at most"),
         ("PROJ_DOT_SECONDS", "-1", "0 or more"),
         ("PROJ_DOT_SECONDS", "nan", "0 or more"),
         ("PROJ_DOT_SECONDS", "inf", "0 or more"),
@@ -95,6 +111,23 @@ def test_wrong_value_is_refused_with_the_variable_the_value_and_what_is_allowed(
     assert allowed in message
     assert "\n" not in message
     assert caught.value.exit_code == EXIT_USAGE
+
+
+@pytest.mark.parametrize(
+    ("value", "patterns"),
+    [
+        ("", ()),
+        ("*.heavy", ("*.heavy",)),
+        ("*.heavy, image.#", ("*.heavy", "image.#")),
+        ("#,#", ("#",)),
+        ("é.ü", ("é.ü",)),
+    ],
+)
+def test_patterns_are_joined_by_commas(monkeypatch: pytest.MonkeyPatch, value: str, patterns: tuple[str, ...]) -> None:
+    """Each once, and a blank after a comma is none of them."""
+    monkeypatch.setenv("PROJ_BIND", value)
+
+    assert settings()["proj_bind"] == patterns
 
 
 def test_refusal_does_not_repeat_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,4 +158,4 @@ def test_every_setting_says_why() -> None:
         if " = " in line and line[0].isalpha() and not before.startswith("#") and " = " not in before
     ]
 
-    assert unexplained == ["broker_transport_options = {"]  # whose entries say it each
+    assert unexplained == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proj.journal.census import dispatch
+from proj.journal.census import _queues, dispatch
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ from proj.journal.census import dispatch
 def test_dispatch_is_what_the_settings_make_of_it(settings: object, mode: str | None) -> None:
     """The worker's own word where it has one, else what multiplier and acknowledgement amount to."""
     assert dispatch(settings) == mode
+
+
+def test_workers_queue_for_broadcasts_is_none_that_its_tasks_come_from() -> None:
+    """So a worker of one work queue is still known as that."""
+    assert _queues([{"name": "broadcast.w1@host"}, {"name": "task_queue"}, {"name": 1}, 2]) == ("task_queue",)

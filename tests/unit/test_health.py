@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proj.delivery.drain import Remainder, drain
+from proj.delivery.drain import UNSURE_LOOKS, Remainder, drain
 from proj.delivery.health import Consumers, Finding, Health, Reading, alive, consuming, progressing, reading
 from proj.delivery.roster import by_node
 from proj.errors import DeadlinePassed
@@ -154,5 +154,28 @@ def test_nothing_is_left_only_where_someone_can_tell(remainder: dict[str, int | 
     assert left(**remainder).is_none is nothing
 
 
+def test_drain_of_which_not_everyone_was_heard_takes_more_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker under load counts a queue as empty that did not answer it, and a worker's answer may be late."""
+    monkeypatch.setattr("proj.delivery.drain.INTERVAL_S", 0.0)
+    for unsure in (left(silent=1), left(unanswered=1)):
+        seen: list[Remainder] = []
+        looks = iter([unsure, unsure, unsure, left(ready=3), left(), unsure, left(), left()])
+
+        drain(lambda looks=looks: next(looks), what="q", timeout_s=60, progress=seen.append)  # type: ignore[misc] # mypy has no type for a default of a lambda
+
+        assert len(seen) == 8
+        seen.clear()
+        drain(lambda unsure=unsure: unsure, what="q", timeout_s=60, progress=seen.append)  # type: ignore[misc] # as above
+        assert len(seen) == UNSURE_LOOKS
+    assert "1 queues without an answer or a consumer" in str(left(unanswered=1))
+
+
 def left(**remainder: int | None) -> Remainder:
     return Remainder(**{"ready": 0, "in_work": 0, "unacknowledged": 0, "silent": 0, **remainder})  # type: ignore[arg-type] # one of them may be None
+
+
+def test_reading_leaves_the_queue_for_broadcasts_out() -> None:
+    """The roster has none of the queues that workers make for themselves, so it would be said to lack."""
+    queues = [{"name": "broadcast.w1@host"}, {"name": "task_queue"}]
+
+    assert reading({}, [], [], queues).queues == {"task_queue"}

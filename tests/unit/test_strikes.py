@@ -46,6 +46,23 @@ def test_course_of_a_message_follows_from_its_past(
     assert course(past(headers, redelivered=redelivered), alone=alone, limit=3) is expected
 
 
+@pytest.mark.parametrize(
+    ("headers", "redelivered", "expected"),
+    [
+        ({}, False, Course.RUN),
+        ({}, True, Course.LATER),
+        ({"x-proj-redeliveries": 1}, True, Course.LATER),
+        ({"x-proj-redeliveries": 2}, False, Course.RUN),
+        ({"x-proj-redeliveries": 2}, True, Course.BURY),
+    ],
+)
+def test_message_in_a_workers_own_queue_is_never_set_aside(
+    headers: dict[str, Any], *, redelivered: bool, expected: Course
+) -> None:
+    """No other worker may run it, so it has its tries where it is, and is kept after the last."""
+    assert course(past(headers, redelivered=redelivered), alone=False, limit=3, own=True) is expected
+
+
 @given(
     headers=st.dictionaries(
         st.sampled_from(["x-delivery-count", "x-proj-strikes", "x-proj-requeues", "x-proj-redeliveries"]), VALUES

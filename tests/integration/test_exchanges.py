@@ -1,0 +1,206 @@
+"""What reaches whom: broadcast, direct and topic, with workers that ask for patterns, on a real broker."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kombu.utils.uuid import uuid
+
+from proj.celery import app
+from proj.delivery.plain import PlainMessage
+from proj.delivery.publisher import close_publishing
+from proj.delivery.send_many import send_many
+from proj.depth import depths_by_management
+from proj.errors import Unroutable
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+from proj.queues import WORK_QUEUE
+from proj.tasks import work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+VHOST = "exchanges"
+TIMEOUT_S = 40
+#: Workers by name, with their PROJ_BIND; two share the work of one pattern.
+BINDINGS = {"plain": "", "heavy1": "*.heavy", "heavy2": "*.heavy", "image": "image.heavy,sound.#"}
+
+
+class Crew:
+    """Workers, and who of them received what."""
+
+    def __init__(self, guard: Guard, broker: Broker) -> None:
+        self._guard = guard
+        self._broker = broker
+        self.workers: dict[str, Process] = {}
+
+    def start(self, name: str) -> None:
+        process = Process(
+            f"worker {name}",
+            [
+                *(sys.executable, "-m", "celery", "-A", "proj", "worker", "--hostname", f"{name}@exchanges"),
+                *("--concurrency", "1", "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
+                *("--include", "exchange_tasks"),
+            ],
+            guard=self._guard,
+            environment=child_environment(
+                CELERY_BROKER_URL=self._broker.url(VHOST),
+                PROJ_BIND=BINDINGS[name],
+                PROJ_DOT_SECONDS="0.05",
+                PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])]),
+            ),
+            log=self._guard.folder / f"{name}-{uuid()}.log",
+        )
+        process.start()
+        self.workers[name] = process
+
+    def await_ready(self) -> None:
+        for worker in self.workers.values():
+            worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=TIMEOUT_S)
+
+    def received(self, text: str) -> dict[str, int]:
+        """How often each worker received a text that begins so; without those that did not."""
+        pattern = re.compile(rf" \[x\] Received '{re.escape(text)}")
+        times = {name: len(pattern.findall(worker.log_text())) for name, worker in self.workers.items()}
+        return {name: count for name, count in times.items() if count}
+
+    def await_received(self, text: str, **expected: int) -> None:
+        """Return when these, and nobody else, have received it so often."""
+        wait_until(lambda: self.received(text) == expected, what=f"{text!r} at {expected}", timeout_s=TIMEOUT_S)
+
+    def await_received_once(self, texts: list[str]) -> set[str]:
+        """Return who received these, when each was received once."""
+        wait_until(
+            lambda: all(sum(self.received(text).values()) == 1 for text in texts), what="each", timeout_s=TIMEOUT_S
+        )
+        return {name for text in texts for name in self.received(text)}
+
+
+@pytest.fixture(scope="module")
+def crew(broker: Broker, guard: Guard) -> Iterator[Crew]:
+    """All workers, ready."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELERY_BROKER_URL", broker.add_vhost(VHOST))
+        crew = Crew(guard, broker)
+        for name in BINDINGS:
+            crew.start(name)
+        crew.await_ready()
+        yield crew
+        for worker in crew.workers.values():
+            worker.kill()
+        close_publishing(app)
+        app.close()
+    broker.remove_vhost(VHOST)
+
+
+def send(text: str, exchange: str, key: str = "", **options: Any) -> None:
+    work.apply_async((text,), exchange=exchange, routing_key=key, ignore_result=True, **options)
+
+
+@pytest.mark.parametrize("countdown_s", [None, 1])
+def test_each_exchange_reaches_whom_it_should_and_nobody_else(crew: Crew, countdown_s: float | None) -> None:
+    """At once and delayed alike; Celery's own delays forget the exchange, and go to the default queue."""
+    when = f"after {countdown_s}"
+    send(f"all {when}", "broadcast", countdown=countdown_s)
+    send(f"photo {when}", "direct", "image.heavy", countdown=countdown_s)
+    send(f"song {when}", "topic", "sound.light.short", countdown=countdown_s)
+    work.apply_async((f"work {when}",), ignore_result=True, countdown=countdown_s)
+
+    crew.await_received(f"photo {when}", image=1)
+    crew.await_received(f"song {when}", image=1)
+    crew.await_received(f"work {when}", plain=1)
+    crew.await_received(f"all {when}", **dict.fromkeys(BINDINGS, 1))
+
+
+def test_workers_of_one_pattern_share_the_work(crew: Crew) -> None:
+    """Each message is done by one of them, and all of them do some; another pattern's queue gets its own copy."""
+    texts = [f"task {number}" for number in range(10)]
+    for text in texts:
+        send(text, "topic", "text.heavy")
+
+    assert crew.await_received_once(texts) == {"heavy1", "heavy2"}
+    send("heavy photo", "topic", "image.heavy")
+    wait_until(lambda: sum(crew.received("heavy photo").values()) == 2, what="both copies", timeout_s=TIMEOUT_S)
+    assert crew.received("heavy photo")["image"] == 1
+
+
+@pytest.mark.parametrize(
+    ("exchange", "key"),
+    [("direct", "text.heavy"), ("direct", "*.heavy"), ("topic", "image.light"), ("topic", "a.text.heavy")],
+)
+def test_task_that_no_worker_asks_for_is_unroutable(crew: Crew, exchange: str, key: str) -> None:
+    """One sentence with exchange and key; Celery's binding for delays would let `*.heavy` match any number of words."""
+    assert crew.workers
+
+    with pytest.raises(Unroutable, match=rf"exchange '{exchange}' by the routing key '{re.escape(key)}'"):
+        send("lost", exchange, key)
+
+
+def test_plain_message_for_a_pattern_is_work_too(crew: Crew) -> None:
+    """Whatever queue of a worker it comes by."""
+    send_many(
+        [
+            PlainMessage(text="plain for all", exchange="broadcast", routing_key=""),
+            PlainMessage(text="plain photo", exchange="direct", routing_key="image.heavy"),
+        ],
+        app=app,
+    )
+
+    crew.await_received("plain photo", image=1)
+    crew.await_received("plain for all", **dict.fromkeys(BINDINGS, 1))
+
+
+@pytest.mark.parametrize("countdown_s", [0, 1])
+def test_retry_goes_to_the_queue_that_it_came_from_alone(crew: Crew, countdown_s: float) -> None:
+    """Not through the exchange again, which would give it to everyone for each that asked."""
+    text = f"again after {countdown_s}"
+    for exchange, key in (("broadcast", ""), ("direct", "image.heavy")):
+        app.send_task(
+            "tests.try_again",
+            (f"{exchange} {text}", countdown_s),
+            exchange=exchange,
+            routing_key=key,
+            ignore_result=True,
+        )
+
+    crew.await_received(f"direct {text}, try 1", image=1)
+    crew.await_received(f"broadcast {text}, try 1", **dict.fromkeys(BINDINGS, 1))
+    crew.await_received(f"broadcast {text}, try 0", **dict.fromkeys(BINDINGS, 1))
+
+
+def test_workers_queues_for_broadcasts_are_hidden_and_leave_nothing_behind(crew: Crew, broker: Broker) -> None:
+    """There is one for each, which goes with it; none of suspects beside it, which would stay for ever."""
+    wait_until(
+        lambda: any(depth.name == f"{WORK_QUEUE}.suspects" for depth in depths_by_management(broker.management, VHOST)),
+        what="the queues of suspects",
+        timeout_s=TIMEOUT_S,
+    )
+
+    own = [depth for depth in depths_by_management(broker.management, VHOST) if depth.name.startswith("broadcast.")]
+
+    assert {depth.name for depth in own} == {f"broadcast.{name}@exchanges" for name in crew.workers}
+    assert all(depth.is_plumbing for depth in own)
+
+
+def test_worker_that_died_at_a_broadcast_does_it_when_it_is_back(crew: Crew) -> None:
+    """Within the minute for which its queue is kept; the others did it meanwhile, once."""
+    send("long" + "." * 40, "broadcast")
+    crew.await_received("long", **dict.fromkeys(BINDINGS, 1))
+
+    crew.workers["heavy2"].kill()
+    crew.start("heavy2")
+
+    crew.await_received("long", **dict.fromkeys(BINDINGS, 1))
+    wait_until(
+        lambda: crew.workers["heavy2"].log_text().count(" succeeded in ") == 1, what="its end", timeout_s=TIMEOUT_S
+    )
+    assert crew.received("long") == dict.fromkeys(BINDINGS, 1)
