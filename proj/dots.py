@@ -7,18 +7,27 @@ from proj.errors import InvalidMessage
 DOT = "."
 
 
-def weigh(message: object) -> int:
-    """The number of dots in the message, as the tutorials count them (`body.count(b".")`).
+def text_of(message: object) -> str:
+    """The message, which is a text.
 
     Raises:
-        InvalidMessage: the message is not a text.
+        InvalidMessage: it is none.
     """
     if not isinstance(message, str):
         kind = type(message).__name__
         raise InvalidMessage(
             f"A message must be a text whose dots are its weight, such as 'hello...', not {message!r} ({kind})."
         )
-    return message.count(DOT)
+    return message
+
+
+def weigh(message: object) -> int:
+    """The number of dots in the message, as the tutorials count them (`body.count(b".")`).
+
+    Raises:
+        InvalidMessage: the message is not a text.
+    """
+    return text_of(message).count(DOT)
 
 
 def duration_s(message: object, dot_seconds: float) -> float:

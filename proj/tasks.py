@@ -1,4 +1,4 @@
-"""The tasks, as thin shells: what they do is in `dots`."""
+"""The tasks, as thin shells: what they do is in `dots` and in `delivery.stage`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 from celery.utils.log import get_task_logger
 
 from proj.celery import app
-from proj.dots import duration_s, weigh
+from proj.delivery.stage import Stage, name_of
+from proj.dots import duration_s, text_of, weigh
+
+#: Dots of work for each message of a stage: printing takes twice as long, as in the tutorials.
+UPPERCASE_DOTS, PRINT_DOTS = 1, 2
 
 logger = get_task_logger(__name__)
 
@@ -43,3 +47,41 @@ def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self 
         "attempt": self.request.retries,
         "redelivered": bool((self.request.delivery_info or {}).get("redelivered")),
     }
+
+
+@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+def to_upper(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
+    """The first stage of the tutorials' pipeline: one dot of work, then the message goes to `printer` in capitals.
+
+    Args:
+        message: a text.
+
+    Returns:
+        The id under which `printer` has it.
+
+    Raises:
+        InvalidMessage: the message is not a text.
+    """
+    text = text_of(message)
+    logger.info("%s: %s", name_of(self), text)
+    time.sleep(UPPERCASE_DOTS * self.app.conf.proj_dot_seconds)
+    return str(self.hand_on(printer.s(text.upper())).id)
+
+
+@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+def printer(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
+    """The last stage of the tutorials' pipeline: two dots of work, then the message is printed into the worker's log.
+
+    Args:
+        message: a text.
+
+    Returns:
+        The text.
+
+    Raises:
+        InvalidMessage: the message is not a text.
+    """
+    text = text_of(message)
+    time.sleep(PRINT_DOTS * self.app.conf.proj_dot_seconds)
+    logger.info("%s: %s", name_of(self), text)
+    return text

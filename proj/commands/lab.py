@@ -8,6 +8,7 @@ import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
 from proj.commands.lab_drill import drill
+from proj.commands.lab_pipeline import pipeline
 from proj.commands.lab_run import run
 
 
@@ -46,3 +47,4 @@ def broker(ctx: click.Context, *, port: int | None, management_port: int | None,
 
 lab.add_command(run)
 lab.add_command(drill)
+lab.add_command(pipeline)

@@ -80,13 +80,18 @@ def drill(
       system-exit         a task that raises SystemExit each time
       memory-error        a task that raises MemoryError each time
       malformed           messages that no worker can run
+    Faults of a pipeline, of which each worker is a stage:
+      stage-killed        SIGKILL of a stage's main process, three times
+      stage-child-killed  SIGKILL of a stage's pool process, three times
+      stage-raises        a stage that raises an error, at some messages
 
     \b
     What is counted:
       confirmed  publishes that returned, and so are promised
       raised     publishes whose caller was told that nobody knows
       done       tasks whose code came to its end
-      twice      starts of a task beyond its first / the most that the fault allows: the tasks in flight
+      twice      starts of a task beyond its first / the most that the fault allows: the tasks in flight, and what
+                 one of these had handed on to the next stage
       dead       messages in the dead-letter queue
       lost       confirmed, and neither finished nor dead-lettered
 

@@ -80,16 +80,7 @@ class Drill:
         self.fault = fault
         self._queue_type = queue_type
         self._dispatch = dispatch
-        self._scene = Scene(
-            f"{fault.name}-{queue_type}",
-            broker=broker,
-            guard=guard,
-            queue_type=queue_type,
-            dispatch=dispatch,
-            through_proxy=fault.through_proxy,
-            settings=fault.worker_settings,
-            cancel=cancel,
-        )
+        self._scene = Scene(fault, broker=broker, guard=guard, queue_type=queue_type, dispatch=dispatch, cancel=cancel)
 
     def run(self) -> Result:
         """Do the harm, and tell what became of every task.
@@ -177,7 +168,10 @@ class Drill:
         end = time.monotonic() + RECOVERY_TIMEOUT_S
         most = 0
         while most < scene.all_slots and time.monotonic() < end:
-            batch = frozenset(scene.mailbox.send("note", PROBE_S) for _ in range(scene.all_slots))
+            batch = frozenset(
+                scene.mailbox.send("note", PROBE_S, queue=scene.queues[slot % len(scene.queues)])
+                for slot in range(scene.all_slots)
+            )
             scene.probes |= batch
 
             def done(batch: frozenset[str] = batch) -> bool:

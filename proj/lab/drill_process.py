@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proj.lab.environment import child_environment
 from proj.lab.process import Process
+from proj.queues import WORK_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,15 +20,18 @@ HEARTBEAT_S = 4
 
 
 def worker(
-    node: str, *, guard: Guard, environment: Mapping[str, str], slots: int, settings: Mapping[str, str]
+    node: str, *, guard: Guard, environment: Mapping[str, str], queue: str, slots: int, settings: Mapping[str, str]
 ) -> Process:
-    """A worker of our app with the tasks of a drill; `settings` are Celery's, by their names."""
+    """A worker of our app with the tasks of a drill, on one queue; `settings` are Celery's, by their names."""
     chosen = {"broker_heartbeat": str(HEARTBEAT_S), **settings}
     return Process(
         f"worker {node}",
         [
             *(sys.executable, "-m", "celery", "-A", "proj.lab.drill_tasks", "worker"),
-            *("--hostname", node, "--concurrency", str(slots), "--loglevel", "INFO", "--"),
+            *("--hostname", node, "--concurrency", str(slots), "--loglevel", "INFO"),
+            # The work queue is everyone's without a word.
+            *(() if queue == WORK_QUEUE else ("--queues", queue)),
+            "--",
             *(f"{name}={value}" for name, value in chosen.items()),
         ],
         guard=guard,
@@ -36,11 +40,13 @@ def worker(
     )
 
 
-def publisher(name: str, *, guard: Guard, environment: Mapping[str, str], task_s: float, interval_s: float) -> Process:
-    """The publisher, which calls tasks of `task_s` seconds until SIGTERM."""
+def publisher(
+    name: str, *, guard: Guard, environment: Mapping[str, str], task: str, task_s: float, interval_s: float
+) -> Process:
+    """The publisher, which calls the task of that name for `task_s` seconds each until SIGTERM."""
     return Process(
         name,
-        [sys.executable, "-m", "proj.lab.drill_publisher", str(task_s), str(interval_s)],
+        [sys.executable, "-m", "proj.lab.drill_publisher", task, str(task_s), str(interval_s)],
         guard=guard,
         environment=child_environment(**environment),
         log=guard.folder / f"{name}.log",

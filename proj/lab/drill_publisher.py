@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from celery.utils import uuid
 
-from proj.lab.drill_tasks import note
+from proj.lab.drill_tasks import app
 from proj.lab.evidence import CONFIRMED, FILE_VARIABLE, RAISED, SENDING, append
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Call a task every `interval_s` seconds; one that is being published at SIGTERM is brought to its end."""
-    seconds, interval_s = (float(word) for word in sys.argv[1:])
+    """Call the task every `interval_s` seconds; one that is being published at SIGTERM is brought to its end."""
+    task, *words = sys.argv[1:]
+    seconds, interval_s = map(float, words)
     path = os.environ[FILE_VARIABLE]
     stopping = threading.Event()
 
@@ -31,7 +32,7 @@ def main() -> None:
         task_id = uuid()
         append(path, SENDING, task_id)
         try:
-            note.apply_async((seconds,), task_id=task_id)
+            app.tasks[f"proj.lab.drill_tasks.{task}"].apply_async((seconds,), task_id=task_id)
         except Exception as error:  # noqa: BLE001 whatever it is, the caller was told
             append(path, RAISED, task_id, f"{type(error).__name__}: {error}")
         else:

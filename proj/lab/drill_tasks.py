@@ -8,9 +8,16 @@ import time
 from typing import Any, NoReturn
 
 from proj.celery import app
-from proj.lab.evidence import FILE_VARIABLE, FINISHED, STARTED, append, parse
+from proj.delivery.stage import Stage, output_id
+from proj.lab.evidence import CONFIRMED, FILE_VARIABLE, FINISHED, SENDING, STARTED, append, parse
+from proj.queues import WORK_QUEUE
 
-__all__ = ("app", "exhaust", "kill_child", "kill_main", "leave", "linger", "note")
+__all__ = ("app", "balk", "exhaust", "first", "kill_child", "kill_main", "last", "leave", "linger", "note")
+
+#: The queue of a pipeline's second stage: named so that all that holds for the work queue holds for it.
+LAST_QUEUE = f"{WORK_QUEUE}.last"
+#: What a stage that raises says.
+BALKED = "I will not do this one"
 
 #: Seconds until a killed process is gone; nothing may be done after the kill was sent.
 _GONE_S = 60.0
@@ -69,3 +76,30 @@ def exhaust(self: Any) -> NoReturn:  # noqa: ANN401 Celery has no types
     """Raise MemoryError."""
     _begin(self)
     raise MemoryError
+
+
+@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+def first(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
+    """Work for so many seconds, and hand as many on to the last stage."""
+    _begin(self)
+    time.sleep(seconds)
+    path, handed_on = os.environ[FILE_VARIABLE], output_id(self.request.id, last.name)
+    append(path, SENDING, handed_on)
+    self.hand_on(last.s(seconds).set(queue=LAST_QUEUE))
+    append(path, CONFIRMED, handed_on)
+    _end(self)
+
+
+@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+def last(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
+    """Work for so many seconds, as the last stage."""
+    _begin(self)
+    time.sleep(seconds)
+    _end(self)
+
+
+@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+def balk(self: Any) -> NoReturn:  # noqa: ANN401 Celery has no types
+    """Raise what any code may raise."""
+    _begin(self)
+    raise ValueError(BALKED)

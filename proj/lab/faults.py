@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proj.lab import strike_broker, strike_network, strike_tasks, strike_workers
+from proj.lab import strike_broker, strike_network, strike_stages, strike_tasks, strike_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +22,8 @@ class Fault:
     strike: Callable[[Scene], str]
     #: Whether workers and publisher reach the broker through a proxy.
     through_proxy: bool = False
+    #: Whether the workers are the two stages of a pipeline, instead of two workers of one queue.
+    pipeline: bool = False
     #: Celery settings of the workers, and lines of rabbitmq.conf, that it needs.
     worker_settings: Mapping[str, str] = field(default_factory=dict)
     broker_settings: tuple[tuple[str, str], ...] = ()
@@ -55,6 +57,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="system-exit", strike=strike_tasks.poison("leave")),
     Fault(name="memory-error", strike=strike_tasks.poison("exhaust")),
     Fault(name="malformed", strike=strike_tasks.send_malformed, short_on="classic"),
+    Fault(name="stage-killed", strike=strike_workers.kill_workers, pipeline=True),
+    Fault(name="stage-child-killed", strike=strike_workers.kill_children, pipeline=True),
+    Fault(name="stage-raises", strike=strike_stages.raise_in_stages, pipeline=True),
     Fault(name="broker-restarted", strike=strike_broker.restart),
     Fault(name="broker-killed", strike=strike_broker.kill, short_on="quorum"),
     Fault(name="consumer-timeout", strike=strike_broker.expire_delivery, broker_settings=_IMPATIENT),

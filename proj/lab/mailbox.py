@@ -37,8 +37,8 @@ class Mailbox:
         self._evidence = evidence
         self._dead: dict[str, str] = {}
 
-    def send(self, task: str, *args: object, task_id: str | None = None) -> str:
-        """Publish a task of the drill with confirm; its id.
+    def send(self, task: str, *args: object, task_id: str | None = None, queue: str = WORK_QUEUE) -> str:
+        """Publish a task of the drill to the queue with confirm; its id.
 
         Raises:
             amqp.exceptions.MessageNacked: the broker refuses it.
@@ -46,13 +46,19 @@ class Mailbox:
         chosen: str = task_id or uuid()
         message = Celery(set_as_current=False).amqp.as_task_v2(chosen, f"proj.lab.drill_tasks.{task}", args, {})
         body = json.dumps(message.body).encode()
-        self.send_raw(chosen, body, headers=message.headers, properties={"correlation_id": chosen})
+        self.send_raw(chosen, body, headers=message.headers, properties={"correlation_id": chosen}, queue=queue)
         return chosen
 
     def send_raw(
-        self, task_id: str, body: bytes, *, headers: Mapping[str, Any], properties: Mapping[str, Any] | None = None
+        self,
+        task_id: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, Any],
+        properties: Mapping[str, Any] | None = None,
+        queue: str = WORK_QUEUE,
     ) -> None:
-        """Publish whatever it is to the work queue, and note that the broker has confirmed it.
+        """Publish whatever it is to the queue, and note that the broker has confirmed it.
 
         Raises:
             amqp.exceptions.MessageNacked: the broker refuses it.
@@ -63,7 +69,7 @@ class Mailbox:
                 Producer(connection).publish(
                     body,
                     exchange="",
-                    routing_key=WORK_QUEUE,
+                    routing_key=queue,
                     headers={ID_HEADER: task_id, **headers},
                     delivery_mode=2,
                     **{"content_type": "application/json", "content_encoding": "utf-8", **(properties or {})},

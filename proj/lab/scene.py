@@ -15,6 +15,7 @@ from proj.depth import depths_by_management
 from proj.errors import NoManagement, ProjError
 from proj.lab.deadline import wait_until
 from proj.lab.drill_process import publisher, worker
+from proj.lab.drill_tasks import LAST_QUEUE
 from proj.lab.evidence import FINISHED, STARTED, Evidence, Record, running
 from proj.lab.mailbox import Mailbox
 from proj.lab.proxy import Proxy
@@ -24,10 +25,11 @@ from proj.queues import WORK_QUEUE
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from proj.lab.broker import Broker
+    from proj.lab.faults import Fault
     from proj.lab.guard import Guard
 
 T = TypeVar("T")
@@ -60,18 +62,16 @@ class Scene(Service):
 
     def __init__(
         self,
-        name: str,
+        fault: Fault,
         *,
         broker: Broker,
         guard: Guard,
         queue_type: str,
         dispatch: str = "fair",
-        through_proxy: bool = False,
-        settings: Mapping[str, str] | None = None,
         cancel: threading.Event | None = None,
     ) -> None:
         """Prepare everything; nothing is started before `start`. A `cancel` that is set ends every wait."""
-        self.name = name
+        self.name = name = f"{fault.name}-{queue_type}"
         self.broker = broker
         self.queue_type = queue_type
         self.evidence = Evidence(guard.folder / f"{name}.evidence")
@@ -79,7 +79,9 @@ class Scene(Service):
         self.guilty: set[str] = set()
         self.probes: set[str] = set()
         self.hits: list[Hit] = []
-        self.proxy = Proxy(broker.port) if through_proxy else None
+        #: Those that the workers consume from: all from one, or as the stages of a pipeline each from its own.
+        self.queues = (WORK_QUEUE, LAST_QUEUE) if fault.pipeline else (WORK_QUEUE,)
+        self.proxy = Proxy(broker.port) if fault.through_proxy else None
         self.mailbox = Mailbox(broker.url(name), self.evidence.path)
         self._cancel = cancel or threading.Event()
         address = broker.url(name)
@@ -94,13 +96,24 @@ class Scene(Service):
         self.workers = [
             Supervisor(
                 worker(
-                    f"{name}-{number}@drill", guard=guard, environment=environment, slots=SLOTS, settings=settings or {}
+                    f"{name}-{number}@drill",
+                    guard=guard,
+                    environment=environment,
+                    queue=self.queues[(number - 1) % len(self.queues)],
+                    slots=SLOTS,
+                    settings=fault.worker_settings,
                 )
             )
             for number in range(1, WORKERS + 1)
         ]
         self.publisher = publisher(
-            f"{name}-publisher", guard=guard, environment=environment, task_s=TASK_S, interval_s=INTERVAL_S
+            f"{name}-publisher",
+            guard=guard,
+            environment=environment,
+            task="first" if fault.pipeline else "note",
+            task_s=TASK_S,
+            # Each message of a pipeline is work for both workers.
+            interval_s=len(self.queues) * INTERVAL_S,
         )
         #: When the queue was seen for the first time.
         self.since = 0.0
@@ -203,9 +216,9 @@ class Scene(Service):
         return time.time() - began
 
     def consumers(self) -> int:
-        """Consumers of the work queue, as the broker counts them now."""
-        depth = self.mailbox.depth()
-        return 0 if depth is None else depth.consumers
+        """Consumers of the workers' queues, as the broker counts them now."""
+        depths = [self.mailbox.depth(queue) for queue in self.queues]
+        return sum(depth.consumers for depth in depths if depth is not None)
 
     def held(self) -> int | None:
         """Messages that the broker has in queues of work, waiting or unacknowledged; None when it does not tell."""

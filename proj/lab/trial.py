@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
@@ -19,6 +19,7 @@ from proj.lab.deadline import POLL_INTERVAL_S, wait_until
 from proj.lab.mark import mark_began, mark_ended
 from proj.lab.roll_call import roll_call
 from proj.lab.sampler import Sampler, empty_for_s
+from proj.lab.transcript import Transcript
 from proj.lab.worker import Worker, refuse_ended
 from proj.queues import QUORUM, WORK_QUEUE, work_queue
 from proj.service import Service
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 WORKERS_TIMEOUT_S = 60.0
 #: Seconds that all work may take beyond what one slot alone would need: more, and it is lost.
 PATIENCE_S = 60.0
-#: Seconds between two writes to the journal: what a kill of the lab itself may cost.
-SAVE_INTERVAL_S = 1.0
 #: Seconds for which the broker must hold nothing before work that a killed worker had begun is given up; the count
 #: of what is unacknowledged is up to a tick of half a second old.
 GIVE_UP_S = 3.0
@@ -106,10 +105,11 @@ class Trial(Service):
         self._workers: list[Worker] = []
         self._killed: Worker | None = None
         self._kill_time = float("inf")
-        self._sent: set[str] = set()
-        self._saved: dict[tuple[str, int], Attempt] = {}
-        self._saved_samples = 0
-        self._save_time = 0.0
+        #: The name of each task, by its id.
+        self._sent: dict[str, str] = {}
+        self._transcript = Transcript(
+            name, listener=self._listener, samplers=(self._sampler,), writer=writer, tasks=self._sent
+        )
         self._running = ExitStack()
 
     def start(self) -> None:
@@ -135,7 +135,7 @@ class Trial(Service):
     def stop(self) -> None:
         """Keep what is known, and stop everything; safe to call twice and before `start`."""
         try:
-            self._save()
+            self._transcript.save()
         finally:
             # Nothing that they could still do is wanted, and an orderly end of each takes a second.
             for worker in self._workers:
@@ -164,10 +164,7 @@ class Trial(Service):
         with self._client.connection_for_write() as connection:
             mark_ended(self._client, connection, run=self.name, queues=[self._queue.name])
         self._all_answer()
-        self._writer.replace_attempts(self.attempts())
-        self._save()
-        self._writer.end_run(self.name, time.time())
-        self._writer.commit()
+        self._transcript.finish()
 
     @property
     def ended(self) -> int:
@@ -186,11 +183,7 @@ class Trial(Service):
 
     def attempts(self) -> list[Attempt]:
         """What is known of the messages by now."""
-        return [
-            replace(attempt, run=self.name, name=attempt.name or work.name)
-            for attempt in self._listener.attempts
-            if attempt.task_id in self._sent
-        ]
+        return self._transcript.attempts()
 
     @property
     def _patience_s(self) -> float:
@@ -219,7 +212,7 @@ class Trial(Service):
                     producer=producer,
                     ignore_result=True,
                 )
-                self._sent.add(result.id)
+                self._sent[result.id] = work.name
 
     def _tick(self, on_progress: Callable[[], None]) -> bool:
         """Do what is due, and say whether all work has ended."""
@@ -230,9 +223,7 @@ class Trial(Service):
             self._killed = self._workers[0]
             self._killed.kill()
             self._add_worker()
-        if now >= self._save_time:
-            self._save_time = now + SAVE_INTERVAL_S
-            self._save()
+        self._transcript.save_seldom()
         on_progress()
         return self._all_ended()
 
@@ -255,17 +246,6 @@ class Trial(Service):
             and all(attempt is not None and attempt.worker == killed.node for attempt in unfinished)
             and empty_for_s(self._sampler.samples) >= GIVE_UP_S
         )
-
-    def _save(self) -> None:
-        changed = [
-            attempt for attempt in self.attempts() if self._saved.get((attempt.task_id, attempt.number)) != attempt
-        ]
-        samples = self._sampler.samples
-        self._writer.put_attempts(changed)
-        self._writer.put_samples(samples[self._saved_samples :])
-        self._writer.commit()
-        self._saved.update({(attempt.task_id, attempt.number): attempt for attempt in changed})
-        self._saved_samples = len(samples)
 
     def _add_worker(self) -> None:
         worker = Worker(

@@ -45,7 +45,8 @@ class Verdict:
     #: Tasks whose code came to its end; tasks that are in the dead-letter queue.
     finished: int
     dead_lettered: int
-    #: Starts of innocent tasks beyond the first of each, and how many the hits allow: the tasks in flight at each.
+    #: Starts of innocent tasks beyond the first of each, and how many the hits allow: the tasks in flight at each, and
+    #: what one of these had handed on to the next stage before it was done again.
     executed_twice: int
     in_flight: int
     #: How often guilty tasks were started.
@@ -105,7 +106,7 @@ def verdict(
         finished=len(ids[FINISHED]),
         dead_lettered=len(buried),
         executed_twice=sum(starts.values()) - len(starts),
-        in_flight=in_flight(innocent, blows),
+        in_flight=in_flight(innocent, blows) + handed_on_again(innocent),
         guilty_starts=len(guilty_starts),
         lost=tuple(sorted(ids[CONFIRMED] - ids[FINISHED] - buried)),
         condemned=tuple(sorted(buried - set(guilty))),
@@ -129,6 +130,12 @@ def in_flight(records: Iterable[Record], hits: Iterable[Hit]) -> int:
         total += len(reached) if hit.window is None else min(len(reached), hit.window)
         spans = [span for span in spans if span[1] is not None or span not in reached]
     return total
+
+
+def handed_on_again(records: Iterable[Record]) -> int:
+    """How many tasks were published once more under the same id: by a stage that was done again."""
+    sent = Counter(record.task_id for record in records if record.kind == SENDING)
+    return sum(sent.values()) - len(sent)
 
 
 def executions(records: Iterable[Record]) -> list[tuple[float, float | None]]:

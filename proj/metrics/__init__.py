@@ -5,6 +5,7 @@ from proj.metrics.fairness import jain
 from proj.metrics.figures import Figures, Offender, WorkerFigures, figures, figures_of
 from proj.metrics.lanes import Lane, lanes, lanes_of
 from proj.metrics.record import Record
+from proj.metrics.stages import PipelineFigures, StageFigures, pipeline_figures
 from proj.metrics.waits import avoidable_waits, longest_wait_s
 from proj.metrics.work import busy_s_by_worker, ideal_s, makespan_s, tasks_by_worker
 
@@ -13,7 +14,9 @@ __all__ = [
     "Figures",
     "Lane",
     "Offender",
+    "PipelineFigures",
     "Record",
+    "StageFigures",
     "WorkerFigures",
     "avoidable_waits",
     "busy_s_by_worker",
@@ -26,5 +29,6 @@ __all__ = [
     "lanes_of",
     "longest_wait_s",
     "makespan_s",
+    "pipeline_figures",
     "tasks_by_worker",
 ]

@@ -139,12 +139,19 @@ def documented(
 def workers_of(run: Run, attempts: Sequence[Attempt], workers: Sequence[Worker]) -> list[Worker]:
     """The workers that had a part in the run, and those that could have had one and got nothing."""
     seen = {attempt.worker for attempt in attempts}
+    # The lab names its workers after their run, and runs of a pipeline have the same queues.
+    own = f"@{run.name}"
+    of_lab = any((name or "").endswith(own) for name in seen)
     queues = {attempt.queue for attempt in attempts if attempt.queue is not None}
     return [
         worker
         for worker in workers
         if worker.name in seen
-        or (queues.intersection(worker.queues) and (run.dispatch is None or worker.dispatch == run.dispatch))
+        or (
+            queues.intersection(worker.queues)
+            and (run.dispatch is None or worker.dispatch == run.dispatch)
+            and (not of_lab or worker.name.endswith(own))
+        )
     ]
 
 

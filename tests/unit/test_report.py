@@ -17,7 +17,7 @@ from proj.journal.run import Run
 from proj.journal.sample import Sample
 from proj.journal.worker import Worker
 from proj.report import tables
-from proj.report.data import document
+from proj.report.data import document, workers_of
 from proj.report.markdown import as_markdown
 from proj.report.page import as_page
 from proj.report.script import NOUNS, script
@@ -191,6 +191,23 @@ def test_document_has_the_runs_that_were_asked_for() -> None:
 
     with pytest.raises(ProjError, match=r"No run 'unfair' .* there are: round-robin, fair\."):
         document(both(), title="j", names=["unfair"])
+
+
+def test_run_of_the_lab_has_no_workers_of_another_one_though_their_queues_are_the_same() -> None:
+    """The lab names workers after their run, and every run of a pipeline has the queues of the tutorials."""
+    runs = [Run(name=name, dispatch="fair", began=BEGAN) for name in ("fair-1", "fair-2")]
+    workers = [
+        Worker(name=f"P{number}@{run.name}", slots=1, queues=("upper",), dispatch="fair")
+        for run in runs
+        for number in (1, 2)
+    ]
+    attempts = [
+        Attempt(task_id="t", state="succeeded", queue="upper", worker="P1@fair-1", started=1.0, finished=2.0),
+    ]
+
+    assert [worker.name for worker in workers_of(runs[0], attempts, workers)] == ["P1@fair-1", "P2@fair-1"]
+    of_theirs = [replace(attempts[0], worker="celery@host")]
+    assert len(workers_of(runs[0], of_theirs, workers)) == len(workers)
 
 
 def test_document_of_nothing_is_refused() -> None:

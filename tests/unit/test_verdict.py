@@ -152,3 +152,21 @@ def test_task_is_missing_until_it_has_finished_or_is_dead() -> None:
     records = [*published("a", "b", "c"), *published("d", outcome=RAISED), *done("a", 1.0)]
 
     assert missing(records, {"b": "a reason"}) == {"c"}
+
+
+def test_output_that_a_stage_handed_on_again_may_be_done_again() -> None:
+    """Under the same id, because its input was done again; one that was handed on once may not."""
+    once = [*published("input"), *done("input", 1.0), *published("output"), *done("output", 2.0), *done("output", 3.0)]
+    again = [*once, *published("output")]
+
+    assert (judged(once).executed_twice, judged(once).in_flight) == (1, 0)
+    assert len(judged(once).complaints) == 1
+    assert (judged(again).executed_twice, judged(again).in_flight) == (1, 1)
+    assert judged(again).complaints == ()
+
+
+def test_output_that_was_handed_on_and_never_done_is_lost() -> None:
+    """Its input is done, and that is not the end of it."""
+    found = judged([*published("input"), *done("input", 1.0), *published("output")])
+
+    assert found.lost == ("output",)

@@ -1,0 +1,143 @@
+"""A pipeline run on a private broker: progress on stderr, then its timeline, its figures and what was printed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from proj import metrics
+from proj.commands.console import console
+from proj.commands.interrupt import interruptible
+from proj.commands.series import free_name
+from proj.errors import EXIT_FAILED
+from proj.journal.store import Writer
+from proj.lab.broker import Broker
+from proj.lab.guard import Guard
+from proj.lab.machine import machine
+from proj.lab.pipeline import Pipeline
+from proj.report.stages import legend, signs, stages_table, timeline, verdict
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from proj.lab.pipeline import PipelineOutcome, PipelineSetup
+
+#: What the file is called that is written where nobody asked for one.
+UNKEPT = "pipeline.sqlite"
+
+
+def show_pipeline(setup: PipelineSetup, *, output: Path | None, as_json: bool) -> None:
+    """Run it and print what happened.
+
+    Raises:
+        UnreadableJournal: there is something else at `output`.
+        ProjError: something did not start, or did not come to its end.
+        Interrupted: by Ctrl-C, SIGTERM or a hang-up; nothing is left running.
+        Exit: a message was lost, or printed twice.
+    """
+    kept = f", and {output} has what was measured until then" if output else ""
+    with interruptible(f"Interrupted; nothing is left running{kept}."):
+        outcome = _run_into(output, setup) if output else _run_aside(setup)
+    figures = metrics.pipeline_figures(outcome.attempts, slots=outcome.slots)
+    if as_json:
+        click.echo(json.dumps(_as_json(setup, outcome, figures), indent=2))
+    else:
+        _show(setup, outcome, figures)
+    if output:
+        click.echo(f"Kept in {output}; next: celery -A proj journal report {output}", err=True)
+    if outcome.lost or outcome.doubled:
+        for what, words in (("Lost", outcome.lost), ("Printed more than once", outcome.doubled)):
+            if words:
+                click.echo(f"{what}: {', '.join(words)}", err=True)
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _run_into(output: Path, setup: PipelineSetup) -> PipelineOutcome:
+    # The file before all else: what is no journal is refused before anything is started.
+    with Writer(output) as writer, Guard() as guard:
+        return _run(setup, writer, guard)
+
+
+def _run_aside(setup: PipelineSetup) -> PipelineOutcome:
+    with Guard() as guard, Writer(guard.folder / UNKEPT) as writer:
+        return _run(setup, writer, guard)
+
+
+def _run(setup: PipelineSetup, writer: Writer, guard: Guard) -> PipelineOutcome:
+    name = free_name(f"{setup.dispatch}-pipeline", {run.name for run in writer.journal.runs()})
+    writer.commit()
+    click.echo("Starting a private RabbitMQ …", err=True)
+    with Broker(guard) as broker:
+        here = machine(broker.management)
+        workers = ", ".join(f"{count} of {stage}" for stage, count in setup.workers.items())
+        click.echo(f"{name}: starting the workers, {workers} …", err=True)
+        with Pipeline(name, setup, broker=broker, guard=guard, writer=writer) as pipeline, _progress() as progress:
+            bar = progress.add_task(name, total=len(setup.messages))
+            return pipeline.run(here, on_progress=lambda done: progress.update(bar, completed=done))
+
+
+def _progress() -> AbstractContextManager[Progress]:
+    """A bar where someone looks."""
+    talk = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal)
+
+
+def _show(setup: PipelineSetup, outcome: PipelineOutcome, figures: metrics.PipelineFigures) -> None:
+    marks = signs(outcome.ids)
+    lanes = {stage: metrics.lanes(own, outcome.workers) for stage, own in outcome.attempts.items()}
+    out = console()
+    for line in timeline(lanes, marks):
+        out.print(Text(line))
+    out.print(Text(legend(setup.messages)), end="\n\n")
+    out.print(_table(figures))
+    least = f"the least that these workers could reach is {figures.ideal_s:.2f} s"
+    done = f"{len(setup.messages)} messages in {figures.makespan_s:.2f} s; {least}."
+    out.print(Text(f"{done}\n{verdict(figures)}\n"), soft_wrap=True)
+    for each in outcome.printed:
+        out.print(Text(each.line))
+
+
+def _table(figures: metrics.PipelineFigures) -> Table:
+    made = stages_table(figures)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, heading in enumerate(made.head):
+        table.add_column(heading, justify="left" if column < made.words else "right", no_wrap=True)
+    for number, row in enumerate(made.rows):
+        if number == len(figures.stages):
+            table.add_section()
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _as_json(setup: PipelineSetup, outcome: PipelineOutcome, figures: metrics.PipelineFigures) -> dict[str, object]:
+    messages = {task_id: text for ids, text in zip(outcome.ids, setup.messages, strict=True) for task_id in ids}
+    return {
+        **asdict(figures),
+        "balanced": figures.is_balanced,
+        "verdict": verdict(figures),
+        "printed": [each.line for each in outcome.printed],
+        "lost": list(outcome.lost),
+        "doubled": list(outcome.doubled),
+        "tasks": [
+            {
+                "stage": stage,
+                "worker": attempt.worker,
+                "message": messages[attempt.task_id],
+                "state": attempt.state,
+                "started": attempt.started,
+                "finished": attempt.finished,
+            }
+            for stage, own in outcome.attempts.items()
+            for attempt in own
+        ],
+    }

@@ -1,0 +1,104 @@
+"""The stages that the lab knows how to run, and what the messages of a pipeline are called in each of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proj.delivery.stage import output_id
+from proj.errors import InvalidSetting
+from proj.queues import PRINT_QUEUE, UPPERCASE_QUEUE
+from proj.tasks import PRINT_DOTS, UPPERCASE_DOTS, printer, to_upper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from proj.lab.process import Process
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineStage:
+    """One stage: a task on a queue of its own."""
+
+    name: str
+    #: The name of its task.
+    task: str
+    queue: str
+    #: Dots of work for each message.
+    dots: int
+    #: What its workers are called before their number, as in the tutorials: T1, P1, P2.
+    letter: str
+
+
+#: In the order in which a message goes through them.
+STAGES = (
+    PipelineStage(name="to_upper", task=to_upper.name, queue=UPPERCASE_QUEUE, dots=UPPERCASE_DOTS, letter="T"),
+    PipelineStage(name="printer", task=printer.name, queue=PRINT_QUEUE, dots=PRINT_DOTS, letter="P"),
+)
+
+#: A line of a worker's log in which a stage says what it has done: when, under which id, what.
+_LINE = r"^\[([^\]]+): INFO/[^\]]*\] {task}\[([^\]]+)\]: (.*)$"
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Printed:
+    """One line that a printer printed; they sort by time."""
+
+    #: As the log has it, to the millisecond.
+    time: str
+    #: Such as "P1: GOODBYE".
+    line: str
+    task_id: str
+
+
+def chosen_workers(settings: Iterable[str]) -> dict[str, int]:
+    """How many workers each stage gets, by its name, from words such as `printer=2`; one where nothing is said.
+
+    Raises:
+        InvalidSetting: there is no such stage, or no such number of workers.
+    """
+    workers = {stage.name: 1 for stage in STAGES}
+    for setting in settings:
+        name, _, count = setting.partition("=")
+        if name not in workers or not re.fullmatch(r"[1-9]\d{0,2}", count):
+            raise InvalidSetting("--stage", setting, f"NAME=WORKERS, such as printer=2, of {', '.join(workers)}")
+        workers[name] = int(count)
+    return workers
+
+
+def ids_by_stage(input_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The ids of the messages in each stage, by its name, in the order of the inputs."""
+    ids = list(input_ids)
+    known = {STAGES[0].name: ids}
+    for stage in STAGES[1:]:
+        ids = [output_id(one, stage.task) for one in ids]
+        known[stage.name] = ids
+    return known
+
+
+def printed(workers: Iterable[Process]) -> list[Printed]:
+    """What the workers of the last stage printed, in the order in which they did."""
+    line = re.compile(_LINE.format(task=re.escape(STAGES[-1].task)), re.MULTILINE)
+    return sorted(
+        Printed(time=when, line=text, task_id=task_id)
+        for worker in workers
+        for when, task_id, text in line.findall(worker.log_text())
+    )
+
+
+def lost(expected: Mapping[str, str], lines: Iterable[Printed]) -> list[str]:
+    """The messages that nobody printed; `expected` are the messages by their id in the last stage."""
+    there = {line.task_id for line in lines}
+    return [message for task_id, message in expected.items() if task_id not in there]
+
+
+def doubled(expected: Mapping[str, str], lines: Iterable[Printed]) -> list[str]:
+    """The messages that were printed more than once, each as often as that was too often."""
+    seen: set[str] = set()
+    again = []
+    for line in lines:
+        if line.task_id in seen:
+            again.append(expected.get(line.task_id, line.line))
+        seen.add(line.task_id)
+    return again

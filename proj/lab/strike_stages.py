@@ -1,0 +1,37 @@
+"""Faults of the stages of a pipeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery.utils import uuid
+
+from proj.lab.drill_tasks import BALKED
+from proj.lab.scene import NotStruck
+
+if TYPE_CHECKING:
+    from proj.lab.scene import Scene
+
+#: How many messages each stage raises at.
+RAISES = 3
+#: Seconds until all of them must be among the dead letters.
+BURIED_TIMEOUT_S = 30.0
+
+
+def raise_in_stages(scene: Scene) -> str:
+    """Let each stage raise at some messages among the others; the reason must be there to be read."""
+    guilty: set[str] = {uuid() for _ in range(RAISES * len(scene.queues))}
+    scene.guilty |= guilty
+    for number, task_id in enumerate(sorted(guilty)):
+        scene.mailbox.send("balk", task_id=task_id, queue=scene.queues[number % len(scene.queues)])
+        scene.pause(0.1)
+    scene.wait(
+        lambda: guilty <= scene.mailbox.dead().keys(),
+        what="what a stage raised at to be among the dead letters",
+        timeout_s=BURIED_TIMEOUT_S,
+    )
+    reasons = scene.mailbox.dead()
+    if unreadable := {reasons[task_id] for task_id in guilty if BALKED not in reasons[task_id]}:
+        raise NotStruck(f"The reason of a dead letter is not what its stage raised: {unreadable.pop()}")
+    scene.wait_for_work(20)
+    return f"each stage raised {RAISES} times, with the reason in the dead letters"

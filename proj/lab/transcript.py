@@ -1,0 +1,84 @@
+"""What is known of one run by now, and how it gets into a journal bit by bit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from proj.journal.attempt import Attempt
+    from proj.journal.listener import Listener
+    from proj.journal.store import Writer
+    from proj.lab.sampler import Sampler
+
+#: Seconds between two writes to the journal: what a kill of the lab itself may cost.
+SAVE_INTERVAL_S = 1.0
+
+
+class Transcript:
+    """The attempts and samples of one run, and which of them the journal has."""
+
+    def __init__(
+        self,
+        run: str,
+        *,
+        listener: Listener,
+        samplers: Sequence[Sampler],
+        writer: Writer,
+        tasks: Mapping[str, str],
+    ) -> None:
+        """Keep what a listener and samplers tell.
+
+        Args:
+            run: the name of the run.
+            listener: hears the events.
+            samplers: one a queue.
+            writer: fills the journal.
+            tasks: the name of each task that belongs to the run, by its id; it may grow.
+        """
+        self._run = run
+        self._listener = listener
+        self._samplers = samplers
+        self._writer = writer
+        self._tasks = tasks
+        self._saved: dict[tuple[str, int], Attempt] = {}
+        self._saved_samples = [0] * len(samplers)
+        self._save_time = 0.0
+
+    def attempts(self) -> list[Attempt]:
+        """What is known of the messages by now."""
+        return [
+            replace(attempt, run=self._run, name=attempt.name or self._tasks[attempt.task_id])
+            for attempt in self._listener.attempts
+            if attempt.task_id in self._tasks
+        ]
+
+    def save(self) -> None:
+        """Write down what is new."""
+        changed = [
+            attempt for attempt in self.attempts() if self._saved.get((attempt.task_id, attempt.number)) != attempt
+        ]
+        self._writer.put_attempts(changed)
+        for place, sampler in enumerate(self._samplers):
+            samples = sampler.samples
+            self._writer.put_samples(samples[self._saved_samples[place] :])
+            self._saved_samples[place] = len(samples)
+        self._writer.commit()
+        self._saved.update({(attempt.task_id, attempt.number): attempt for attempt in changed})
+
+    def save_seldom(self) -> None:
+        """The same, once in a while."""
+        now = time.time()
+        if now >= self._save_time:
+            self._save_time = now + SAVE_INTERVAL_S
+            self.save()
+
+    def finish(self) -> None:
+        """Write it all anew: what is known in the end takes the place of what was in between."""
+        self._writer.replace_attempts(self.attempts())
+        self.save()
+        self._writer.end_run(self._run, time.time())
+        self._writer.commit()

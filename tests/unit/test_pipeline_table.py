@@ -1,0 +1,76 @@
+"""What `celery -A proj lab pipeline` says of a run."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from proj.commands import pipeline_table
+from proj.journal.attempt import Attempt
+from proj.lab.pipeline import PipelineOutcome, PipelineSetup
+from proj.lab.pipeline_stage import Printed
+
+SETUP = PipelineSetup(messages=("hello", "world"), workers={"to_upper": 1, "printer": 1})
+
+
+def attempt(stage: str, word: str, started: float, finished: float) -> Attempt:
+    return Attempt(
+        task_id=f"{stage} {word}",
+        state="succeeded",
+        queue=stage,
+        worker=f"{stage[0].upper()}1@run",
+        sent=0.0,
+        started=started,
+        finished=finished,
+    )
+
+
+def outcome(lost: tuple[str, ...] = (), doubled: tuple[str, ...] = ()) -> PipelineOutcome:
+    return PipelineOutcome(
+        attempts={
+            "to_upper": [attempt("to_upper", "hello", 0.0, 1.0), attempt("to_upper", "world", 1.0, 2.0)],
+            "printer": [attempt("printer", "hello", 1.0, 3.0), attempt("printer", "world", 3.0, 5.0)],
+        },
+        workers=(),
+        slots=SETUP.workers,
+        ids=[(f"to_upper {word}", f"printer {word}") for word in SETUP.messages],
+        printed=[
+            Printed(time=str(number), line=f"P1: {word.upper()}", task_id=f"printer {word}")
+            for number, word in enumerate(SETUP.messages)
+        ],
+        lost=lost,
+        doubled=doubled,
+    )
+
+
+def test_pipeline_shows_timeline_figures_and_what_was_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this order, each as it was."""
+    monkeypatch.setattr(pipeline_table, "_run_aside", lambda _: outcome())
+
+    pipeline_table.show_pipeline(SETUP, output=None, as_json=False)
+
+    shown = capsys.readouterr().out
+    assert "  T1 " + 12 * "1" + 12 * "2" + 36 * "·" in shown
+    assert "1 hello  2 world" in shown
+    assert "2 messages in 5.00 s; the least that these workers could reach is 5.00 s." in shown
+    assert "2 workers would keep up with to_upper." in shown
+    assert shown.endswith("P1: HELLO\nP1: WORLD\n")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"lost": ("world",)}, "Lost: world"), ({"doubled": ("hello",)}, "Printed more than once: hello")],
+)
+def test_pipeline_that_lost_or_doubled_something_says_no(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: dict[str, tuple[str, ...]], said: str
+) -> None:
+    """Exit code 1, and the words are named."""
+    monkeypatch.setattr(pipeline_table, "_run_aside", lambda _: outcome(**wrong))
+
+    with pytest.raises(click.exceptions.Exit) as ended:
+        pipeline_table.show_pipeline(SETUP, output=None, as_json=True)
+
+    assert ended.value.exit_code == 1
+    assert said in capsys.readouterr().err

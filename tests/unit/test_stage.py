@@ -1,0 +1,188 @@
+"""The stages of a pipeline: what makes a task one, and what the lab knows of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+from celery import Celery
+from celery.exceptions import Reject
+
+import celeryconfig
+from proj.celery import app
+from proj.delivery.stage import Stage, output_id
+from proj.errors import InvalidMessage, InvalidSetting, QueueFull, Unconfirmed, Unroutable
+from proj.lab.pipeline_stage import STAGES, Printed, chosen_workers, doubled, ids_by_stage, lost, printed
+from proj.lab.process import Process
+from proj.tasks import printer, to_upper
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Following:
+    """In the place of a signature: what it is published with, or how that ends."""
+
+    task = "following"
+
+    def __init__(self, text: str, sent: list[tuple[str, dict[str, Any]]], outcome: Exception | None) -> None:
+        self.text, self.sent, self.outcome = text, sent, outcome
+
+    def apply_async(self, **options: Any) -> None:
+        if self.outcome is not None:
+            raise self.outcome
+        self.sent.append((self.text, options))
+
+
+def handing_on(outcome: Exception | None = None) -> tuple[Any, list[tuple[str, dict[str, Any]]]]:
+    """A stage that hands each word on, and what it published; or one whose publishes end so."""
+    theirs = Celery("theirs", set_as_current=False)
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    @theirs.task(base=Stage, bind=True, name="stage", shared=False)  # type: ignore[untyped-decorator] # Celery has no types
+    def stage(self: Any, text: str) -> None:
+        for word in text.split():
+            self.hand_on(Following(word, sent, outcome))
+
+    return stage, sent
+
+
+def run(stage: Any, text: str, **request: Any) -> None:
+    stage.push_request(**request)
+    try:
+        stage.run(text)
+    finally:
+        stage.pop_request()
+
+
+def test_stage_done_again_hands_on_the_same_ids_again() -> None:
+    """So that what is done twice is seen; each output of an input has an id of its own, and each input others."""
+    stage, sent = handing_on()
+
+    for input_id in ("first", "first", "second"):
+        run(stage, "one two", id=input_id, reply_to="caller", ignore_result=False)
+
+    ids = [options["task_id"] for _, options in sent]
+    assert ids[:2] == ids[2:4]
+    assert len(set(ids)) == 4
+    assert all(str(UUID(one)) == one for one in ids)
+    assert ids[1] == output_id("first", "following", 1)
+    assert [text for text, _ in sent[:2]] == ["one", "two"]
+    assert {options["reply_to"] for _, options in sent} == {"caller"}
+
+
+def test_ids_of_different_stages_differ_though_their_inputs_are_one() -> None:
+    """Two stages that follow the same one must not take each other's outputs for their own."""
+    assert output_id("x", "proj.tasks.printer") != output_id("x", "proj.tasks.to_upper")
+    assert output_id("x", "proj.tasks.printer") == output_id("x", "proj.tasks.printer", 0)
+
+
+@pytest.mark.parametrize("passing", [Unconfirmed("nobody knows"), QueueFull("full")])
+def test_stage_gives_its_input_back_when_the_broker_does_not_take_its_output_now(passing: Exception) -> None:
+    """It is no failure of the input: it waits in its own queue for better times."""
+    stage, _ = handing_on(passing)
+
+    with pytest.raises(Reject) as raised:
+        run(stage, "one", id="x")
+
+    assert raised.value.requeue
+    assert raised.value.reason == str(passing)
+
+
+def test_stage_fails_when_no_queue_will_ever_take_its_output() -> None:
+    """With the reason; trying again would change nothing."""
+    stage, _ = handing_on(Unroutable("no queue"))
+
+    with pytest.raises(Unroutable):
+        run(stage, "one", id="x")
+
+
+def test_stage_acknowledges_late_in_every_dispatch_mode() -> None:
+    """Early acknowledgement would lose what a killed stage was at; what fails is rejected, and so a dead letter."""
+    for task in (to_upper, printer):
+        assert (task.acks_late, task.reject_on_worker_lost) == (True, True)
+        assert (task.acks_on_failure, task.acks_on_timeout) == (False, False)
+
+
+@pytest.mark.parametrize("stage", [to_upper, printer])
+def test_stage_refuses_what_is_no_text(stage: Any) -> None:
+    """In one sentence, before it works or hands on."""
+    with pytest.raises(InvalidMessage, match="A message must be a text"):
+        stage(7)
+
+
+def test_every_stage_has_a_queue_that_default_workers_do_not_consume() -> None:
+    """A worker without `-Q` is one of the work queue alone."""
+    default = {queue.name for queue in celeryconfig.task_queues}
+
+    assert {stage.task: {"queue": stage.queue} for stage in STAGES} == celeryconfig.task_routes
+    assert not default & {stage.queue for stage in STAGES}
+    assert all(isinstance(app.tasks[stage.task], Stage) for stage in STAGES)
+    assert len({stage.letter for stage in STAGES}) == len(STAGES)
+
+
+def test_stages_have_one_worker_each_unless_it_is_said_otherwise() -> None:
+    """In the order of the stages, whatever the order of the words; the last word holds."""
+    assert chosen_workers([]) == {"to_upper": 1, "printer": 1}
+    assert list(chosen_workers(["printer=2", "to_upper=3", "printer=4"]).items()) == [("to_upper", 3), ("printer", 4)]
+
+
+@pytest.mark.parametrize(
+    "word", ["reader=1", "printer=0", "printer", "printer=two", "printer=-1", "=2", "printer=1000"]
+)
+def test_number_of_workers_that_is_none_is_refused(word: str) -> None:
+    """One sentence that names the stages there are."""
+    with pytest.raises(InvalidSetting, match="NAME=WORKERS, such as printer=2, of to_upper, printer"):
+        chosen_workers([word])
+
+
+def test_messages_keep_their_places_from_stage_to_stage() -> None:
+    """The lab knows beforehand under which id the printer has a word."""
+    ids = ids_by_stage(["a", "b"])
+
+    assert ids == {"to_upper": ["a", "b"], "printer": [output_id("a", printer.name), output_id("b", printer.name)]}
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> list[Process]:
+    """Two printers that have ended, and what is in their logs."""
+    line = "[2026-11-21 10:00:0{}: INFO/ForkPoolWorker-1] proj.tasks.{}[{}]: {}"
+    texts = {
+        "P1": [
+            line.format("1,500", "printer", "a", "P1: GOODBYE"),
+            "[2026-11-21 10:00:01,501: INFO/ForkPoolWorker-1] Task proj.tasks.printer[a] succeeded in 2.0s: 'GOODBYE'",
+            line.format("3,500", "printer", "c", "P1: [b]: WORLD"),
+        ],
+        "P2": [
+            line.format("2,500", "printer", "b", "P2: CRUEL"),
+            line.format("2,600", "to_upper", "x", "P2: nothing"),
+        ],
+    }
+    for node, lines in texts.items():
+        (tmp_path / node).write_text("\n".join(lines) + "\n")
+    made = []
+    for node in texts:
+        process = Process.__new__(Process)
+        process.log = tmp_path / node
+        made.append(process)
+    return made
+
+
+def test_printed_lines_are_those_of_the_last_stage_in_the_order_of_time(logs: list[Process]) -> None:
+    """From the workers' own logs, which nobody's events can lose."""
+    assert [(each.line, each.task_id) for each in printed(logs)] == [
+        ("P1: GOODBYE", "a"),
+        ("P2: CRUEL", "b"),
+        ("P1: [b]: WORLD", "c"),
+    ]
+
+
+def test_message_that_nobody_printed_is_lost_and_one_that_was_printed_again_is_double(logs: list[Process]) -> None:
+    """By the ids, for two words of a text may be the same."""
+    lines = [*printed(logs), Printed(time="2026-11-21 10:00:09,000", line="P2: GOODBYE", task_id="a")]
+    expected = {"a": "goodbye", "b": "cruel", "c": "world", "d": "goodbye"}
+
+    assert lost(expected, lines) == ["goodbye"]
+    assert doubled(expected, lines) == ["goodbye"]
+    assert (lost(expected, []), doubled(expected, [])) == (["goodbye", "cruel", "world", "goodbye"], [])
