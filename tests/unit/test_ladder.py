@@ -16,7 +16,7 @@ ROOT = Path(proj.__file__).parent
 LADDER = (
     {"errors", "service"},
     {"dots", "queues", "environment", "management", "connection"},
-    {"depth"},
+    {"depth", "flow"},
     {"journal"},
     {"metrics"},
     {"report"},

@@ -1,0 +1,199 @@
+"""The programs of RabbitMQ's own second tutorial as clients beside our workers: who did what, and was anything lost?
+
+    git clone https://github.com/rabbitmq/rabbitmq-tutorials
+    python bench/tutorials.py rabbitmq-tutorials [MESSAGES]
+
+REPO is a checkout or a git directory of it. Its `python/new_task.py` and `python/worker.py` run as they are: they know
+one broker, guest at localhost:5672, so a private one is started there. Where something listens on that port already,
+a network of its own does: unshare -rn sh -c 'ip link set lo up; python bench/tutorials.py rabbitmq-tutorials'
+
+Every message has a text of its own, and what became of it is read from what the consumers print. Prints a table as
+Markdown; the exit code is 1 when a message was lost or done twice.
+
+Caveats: all run on one machine. `new_task.py` is a process a message, of which a few run at a time, so the first row
+measures how fast Python starts. Messages without dots take no time, so who gets more of them is who is faster; fairness
+shows in the last row, with messages of one second.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kombu import Connection
+
+from proj.lab.broker import Broker
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.guard import Guard
+from proj.lab.ports import demanded_port
+from proj.lab.process import Process
+from proj.lab.worker import Worker
+from proj.queues import QUORUM, WORK_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PROGRAMS = ("new_task.py", "worker.py")
+#: Of `new_task.py`, which run at a time.
+PUBLISHERS = 4
+#: Messages of one dot each, in the last row.
+DOTTED = 24
+TIMEOUT_S = 300.0
+#: What both `worker.py` and our task print of a message, with and without quotes.
+RECEIVED = re.compile(r" \[x\] Received (['\"]?)(?P<text>.*)\1$", re.MULTILINE)
+DONE = " [x] Done"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What became of one exchange of messages."""
+
+    what: str
+    sent: list[str]
+    #: By consumer.
+    received: dict[str, list[str]]
+    seconds: float
+
+    @property
+    def lost(self) -> int:
+        """Messages that no consumer had."""
+        return len(set(self.sent) - set(self._all))
+
+    @property
+    def twice(self) -> int:
+        """Deliveries of a message beyond its first."""
+        return len(self._all) - len(set(self._all))
+
+    @property
+    def _all(self) -> list[str]:
+        return [text for texts in self.received.values() for text in texts]
+
+    def __str__(self) -> str:
+        """As a row of the table."""
+        shares = ", ".join(f"{name} {len(texts)}" for name, texts in self.received.items())
+        return f"| {self.what} | {len(self.sent)} | {self.lost} | {self.twice} | {self.seconds:.1f} s | {shares} |"
+
+
+class Scene:
+    """The broker of the tutorials, their programs, and our workers."""
+
+    def __init__(self, guard: Guard, broker: Broker, repo: Path) -> None:
+        """Let guest in, and take the programs out of `repo`."""
+        self._guard = guard
+        self._url = broker.url()
+        self._folder = guard.folder / "tutorial"
+        self._folder.mkdir()
+        for name in PROGRAMS:
+            (self._folder / name).write_bytes(source(repo, f"python/{name}"))
+        self._environment = child_environment(CELERY_BROKER_URL=self._url, PROJ_QUEUE_TYPE=QUORUM)
+        broker.order("add_user", "guest", "guest")
+        broker.order("set_permissions", "-p", "/", "guest", ".*", ".*", ".*")
+
+    def exchange(self, what: str, messages: list[str], *, send: str, theirs: int, ours: int, number: int) -> Row:
+        """Start so many consumers, send all messages, and return when they are done."""
+        consumers: list[Process] = [self._worker_py(f"worker.py-{number}-{one}") for one in range(theirs)]
+        consumers += [self._worker(f"celery-{number}-{one}") for one in range(ours)]
+        try:
+            for consumer in consumers:
+                consumer.start()
+            wait_until(lambda: self._consumers() == len(consumers), what="all consumers", timeout_s=60)
+            begun = time.monotonic()
+            getattr(self, send)(messages)
+            wait_until(
+                lambda: sum(consumer.log_text().count(DONE) for consumer in consumers) >= len(messages),
+                what=f"{len(messages)} messages to be done",
+                timeout_s=TIMEOUT_S,
+            )
+            seconds = time.monotonic() - begun
+        finally:
+            for consumer in consumers:
+                consumer.stop()
+        received = {
+            re.sub(r"^(worker )?(.*?)-\d+-(\d+)$", r"\2 \3", consumer.name): [
+                found["text"] for found in RECEIVED.finditer(consumer.log_text())
+            ]
+            for consumer in consumers
+        }
+        return Row(what=what, sent=messages, received=received, seconds=seconds)
+
+    def new_task_py(self, messages: Iterable[str]) -> None:
+        """Each by a `new_task.py` of its own."""
+        with ThreadPoolExecutor(PUBLISHERS) as pool:
+            list(pool.map(lambda text: self._run([sys.executable, str(self._folder / "new_task.py"), text]), messages))
+
+    def send_plain(self, messages: Iterable[str]) -> None:
+        """All by one `celery -A proj send --plain`."""
+        self._run([sys.executable, "-m", "celery", "-A", "proj", "send", "--plain", *messages])
+
+    def _run(self, command: list[str]) -> None:
+        subprocess.run(
+            command, env={**self._environment, **self._guard.environment}, check=True, stdout=subprocess.DEVNULL
+        )
+
+    def _worker_py(self, name: str) -> Process:
+        return Process(
+            name,
+            [sys.executable, str(self._folder / "worker.py")],
+            guard=self._guard,
+            environment=self._environment,
+            log=self._folder / f"{name}.log",
+        )
+
+    def _worker(self, name: str) -> Worker:
+        return Worker(
+            name,
+            guard=self._guard,
+            broker_url=self._url,
+            queue=WORK_QUEUE,
+            dispatch="fair",
+            slots=1,
+            dot_seconds=1.0,
+            queue_type=QUORUM,
+        )
+
+    def _consumers(self) -> int:
+        with Connection(self._url) as connection, connection.channel() as channel:
+            arguments = {"x-queue-type": QUORUM}
+            return int(channel.queue_declare(WORK_QUEUE, durable=True, auto_delete=False, arguments=arguments)[2])
+
+
+def source(repo: Path, path: str) -> bytes:
+    """The file's bytes, from a checkout or from the newest commit of a git directory."""
+    if (repo / path).exists():
+        return (repo / path).read_bytes()
+    return subprocess.run(["git", "--git-dir", repo, "show", f"HEAD:{path}"], check=True, capture_output=True).stdout  # noqa: S607 whichever git there is
+
+
+def main() -> None:
+    """Exchange messages in every direction, and print the table."""
+    repo = Path(sys.argv[1])
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 1000  # noqa: PLR2004 the second word, when there is one
+    port = demanded_port("The tutorials' port", 5672)
+    with Guard() as guard, Broker(guard, port=port) as broker:
+        scene = Scene(guard, broker, repo)
+        plan = (
+            ("`new_task.py` to 2 Celery workers", "", "new_task_py", 0, 2, count),
+            ("`send --plain` to 2 `worker.py`", "", "send_plain", 2, 0, count),
+            ("`send --plain` to 2 of each", "", "send_plain", 2, 2, count),
+            ("`send --plain` to 2 of each, one second a message", ".", "send_plain", 2, 2, DOTTED),
+        )
+        rows = []
+        print("| messages | sent | lost | twice | took | who did how many |\n| --- | --- | --- | --- | --- | --- |")
+        for number, (what, dots, send, theirs, ours, messages) in enumerate(plan):
+            texts = [f"message {number}-{one}{dots}" for one in range(messages)]
+            rows.append(scene.exchange(what, texts, send=send, theirs=theirs, ours=ours, number=number))
+            print(rows[-1], flush=True)
+        letters = Counter(re.findall(r"dead_letters\s+(\d+)", broker.order("list_queues", "name", "messages")))
+    sys.exit(any(row.lost or row.twice for row in rows) or set(letters) != {"0"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""One connection that consumes from one queue, for one thread; it lives until it is closed or lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from amqp.exceptions import AccessRefused
+from kombu import Connection
+
+from proj.delivery.intake import tolerate
+from proj.delivery.producer import passing_errors
+from proj.delivery.refusal import NOT_FOUND, refusal
+from proj.errors import NoBroker
+from proj.messaging.heartbeat import Heartbeat
+from proj.messaging.message import Message
+
+if TYPE_CHECKING:
+    from kombu import Queue
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for one read or write of the socket: without, a half-open connection blocks for ever.
+TRANSPORT_OPTIONS = {"read_timeout": 8, "write_timeout": 8}
+
+
+class Subscription:
+    """Messages of one queue, as they come. Its errors are those of `passing_errors(subscription.connection)`."""
+
+    def __init__(self, url: str, queue: Queue, *, prefetch: int, heartbeat_s: float) -> None:
+        """Keep what `open` needs.
+
+        Args:
+            url: of the broker.
+            queue: made when it is missing.
+            prefetch: unacknowledged messages that the broker gives out at a time; 0 is without limit.
+            heartbeat_s: seconds; a dead connection is noticed, here and by the broker, in two of these.
+        """
+        self.connection = Connection(url, heartbeat=heartbeat_s, transport_options=TRANSPORT_OPTIONS)
+        self._queue = queue
+        self._prefetch = prefetch
+        self._owner = threading.get_ident()
+        self._arrived: deque[Message] = deque()
+        #: What other threads settled, for the owner to write: no two threads may write at once.
+        self._settled: deque[tuple[int, bool]] = deque()
+        #: py-amqp's connection: kombu's would connect again by itself when it is lost, and consume from nothing.
+        self._beneath: Any = None
+        self._channel: Any = None
+        self._tag = ""
+        self._lock = threading.Lock()
+        self._heartbeat: Heartbeat | None = None
+
+    def open(self) -> None:
+        """Connect, make the queue when it is missing, and begin to consume.
+
+        Raises:
+            NoBroker: the broker does not let us in.
+            QueueMismatch: the queue exists with other arguments.
+            PublishRefused: the broker does not let us consume, and would not the next time.
+        """
+        try:
+            # Twice, so that one stale address of several does not count as a failure.
+            self.connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
+        except AccessRefused as error:
+            raise NoBroker(
+                f"The broker at {self.connection.as_uri()} does not let us in ({error}). "
+                "Are the user, the password and the virtual host in CELERY_BROKER_URL right?"
+            ) from error
+        beneath = self._beneath = self.connection.connection
+        tolerate(beneath)
+        if beneath.heartbeat:
+            self._heartbeat = Heartbeat(beneath.send_heartbeat, beneath.heartbeat / 2, lock=self._lock)
+        self._channel = beneath.channel()
+        # A body that does not fit its content encoding would be an error of the whole connection.
+        self._channel.auto_decode = False
+        try:
+            self._queue(self._channel).queue_declare()
+            self._channel.basic_qos(0, self._prefetch, False)  # noqa: FBT003 py-amqp names it a_global
+            self._tag = self._channel.basic_consume(self._queue.name, callback=self._receive)
+        except self.connection.channel_errors as error:
+            refused = refusal(error, f"Consuming from the queue {self._queue.name!r}")
+            # A queue that is gone already is made again by the next attempt.
+            if refused is None or getattr(error, "reply_code", None) == NOT_FOUND:
+                raise
+            raise refused from error
+        if self._heartbeat is not None:
+            self._heartbeat.start()
+
+    def next(self, timeout_s: float) -> Message | None:
+        """The next message; None when none came within `timeout_s`."""
+        self._write_settled()
+        if not self._arrived:
+            with self._lock:
+                with suppress(TimeoutError):
+                    self._beneath.drain_events(timeout=timeout_s)
+                # After a read, for the beats that came while a handler worked are still to be read then.
+                self._beneath.heartbeat_tick()
+        return self._arrived.popleft() if self._arrived else None
+
+    def ack(self, tag: int) -> None:
+        """Acknowledge a message; any thread may."""
+        self._settle(tag, done=True)
+
+    def give_back(self, tag: int) -> None:
+        """Give a message back; any thread may."""
+        self._settle(tag, done=False)
+
+    def consumers(self) -> int:
+        """How many consume from the queue, as the broker counts them: this one too, unless it is cancelled."""
+        with self._lock:
+            return int(self._channel.queue_declare(self._queue.name, passive=True).consumer_count)
+
+    def cancel(self) -> None:
+        """Take no more messages; those that are held stay here."""
+        with self._lock:
+            self._channel.basic_cancel(self._tag)
+
+    def take(self) -> Message | None:
+        """The message at the head of the queue, without consuming; None when none waits."""
+        with self._lock:
+            raw = self._channel.basic_get(self._queue.name)
+        return None if raw is None else self._message(raw)
+
+    def close(self) -> None:
+        """Disconnect: the broker gives what is held to whoever is next. Safe to call twice, and after `drop`."""
+        self._stop_heartbeat()
+        try:
+            self._write_settled()
+            self.connection.release()
+        except self._losses as error:
+            logger.debug("A connection could not be closed in order: %r", error)
+            self.connection.collect()
+
+    def drop(self) -> None:
+        """Disconnect from a broker that does not answer, without a word to it."""
+        self._stop_heartbeat()
+        self._settled.clear()
+        self.connection.collect()
+
+    def _stop_heartbeat(self) -> None:
+        heartbeat, self._heartbeat = self._heartbeat, None
+        if heartbeat is not None:
+            heartbeat.stop()
+
+    @property
+    def _losses(self) -> tuple[type[Exception], ...]:
+        """What a connection or channel that is gone raises; py-amqp has no error of its own for some of it."""
+        return (*passing_errors(self.connection), AttributeError)
+
+    def _receive(self, raw: Any) -> None:  # noqa: ANN401 py-amqp's message
+        self._arrived.append(self._message(raw))
+
+    def _message(self, raw: Any) -> Message:  # noqa: ANN401 py-amqp's message
+        info = raw.delivery_info
+        # A message without a body has an empty text in its place.
+        body = bytes(raw.body or b"")
+        return Message(
+            body, raw.properties, tag=info["delivery_tag"], redelivered=bool(info["redelivered"]), settlement=self
+        )
+
+    def _settle(self, tag: int, *, done: bool) -> None:
+        self._settled.append((tag, done))
+        if threading.get_ident() == self._owner:
+            self._write_settled()
+
+    def _write_settled(self) -> None:
+        while self._settled:
+            tag, done = self._settled.popleft()
+            try:
+                with self._lock:
+                    if done:
+                        self._channel.basic_ack(tag)
+                    else:
+                        self._channel.basic_reject(tag, requeue=True)
+            except self._losses as error:
+                logger.warning("A message of %r could not be settled, and comes again: %r", self._queue.name, error)

@@ -1,0 +1,186 @@
+"""The programs in `examples/`, typed as the tutorials type theirs, and the unacknowledged messages that each leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from kombu import Connection
+
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+from tests.acceptance.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+TIMEOUT_S = 20
+#: Seconds of a dot: short, and long beside what a message takes on its way.
+DOT_S = 0.1
+
+
+class Programs:
+    """Starts programs in `examples/`, and asks the broker what they left."""
+
+    def __init__(self, broker: Broker, vhost: str, guard: Guard, folder: Path) -> None:
+        self._broker = broker
+        self._vhost = vhost
+        self._guard = guard
+        self._folder = folder
+        self._environment = child_environment(CELERY_BROKER_URL=broker.url(vhost), PROJ_DOT_SECONDS=str(DOT_S))
+        self.started: list[Process] = []
+
+    def run(self, name: str, *words: str) -> str:
+        """What it prints until it ends by itself."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "examples" / name), *words],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "") or name.startswith("workflow"), done.stderr
+        return done.stdout
+
+    def start(self, name: str) -> Process:
+        """The program, which runs until it is ended."""
+        log = self._folder / f"{len(self.started)}-{name}.log"
+        program = Process(
+            name,
+            [sys.executable, str(ROOT / "examples" / name)],
+            guard=self._guard,
+            environment=self._environment,
+            log=log,
+        )
+        self.started.append(program)
+        program.start()
+        return program
+
+    def wait_for_unacknowledged(self, count: int) -> None:
+        """Return when the management API, which is some seconds behind, says that so many are."""
+
+        def counts() -> bool:
+            row = self._broker.management.request("GET", f"queues/{self._vhost}/my_queue")
+            return (row.get("messages_ready"), row.get("messages_unacknowledged")) == (0, count)
+
+        wait_until(counts, what=f"{count} unacknowledged and none ready", timeout_s=TIMEOUT_S)
+
+    def left(self, queue: str = "my_queue") -> int:
+        """Messages in the queue when its last consumer has gone, so that none is unacknowledged any more."""
+        with Connection(self._broker.url(self._vhost)) as connection, connection.channel() as channel:
+            wait_until(
+                lambda: channel.queue_declare(queue, passive=True).consumer_count == 0,
+                what=f"the consumers of {queue} to go",
+                timeout_s=TIMEOUT_S,
+            )
+            return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+@pytest.fixture
+def programs(broker: Broker, vhost: str, guard: Guard, tmp_path: Path) -> Iterator[Programs]:
+    """The examples, on a virtual host of their own."""
+    programs = Programs(broker, vhost, guard, tmp_path)
+    yield programs
+    for program in programs.started:
+        program.kill()
+
+
+def wait_for_line(program: Process, line: str) -> None:
+    wait_until(lambda: line in program.log_text().splitlines(), what=f"{line!r} of {program.name}", timeout_s=TIMEOUT_S)
+
+
+def wait_for_end(program: Process) -> None:
+    wait_until(lambda: not program.running, what=f"the end of {program.name}", timeout_s=TIMEOUT_S)
+
+
+def test_consumer_that_forgets_to_acknowledge_leaves_two_and_prints_them_again(programs: Programs) -> None:
+    """consumer1.py: two unacknowledged while it runs, two ready when it was killed, and printed anew."""
+    programs.run("producer.py", "Hello", "world")
+
+    for killed in range(2):
+        consumer = programs.start("consumer1.py")
+        wait_for_line(consumer, "world")
+        assert consumer.log_text().splitlines() == ["Starting the consumer.", "Hello", "world"]
+        if not killed:
+            programs.wait_for_unacknowledged(2)
+        consumer.kill()
+        assert programs.left() == 2
+
+
+def test_consumer_that_acknowledges_leaves_none_and_ends_by_ctrl_c(programs: Programs) -> None:
+    """consumer2.py: what it printed is gone, and Ctrl-C ends it in order."""
+    programs.run("producer.py", "Hello", "world")
+    consumer = programs.start("consumer2.py")
+    wait_for_line(consumer, "world")
+
+    os.kill(consumer.pid, signal.SIGINT)
+    wait_for_end(consumer)
+
+    assert consumer.log_text().splitlines() == ["Starting the consumer.", "Hello", "world", "The consumer has ended."]
+    assert consumer.returncode == 0
+    assert programs.left() == 0
+
+
+def test_consumer_with_a_poison_pill_ends_by_itself_and_leaves_none(programs: Programs) -> None:
+    """consumer3.py: the queue is filled first, and the pill itself is not printed."""
+    programs.run("producer.py", "Hello", "world", "HALT")
+
+    printed = programs.run("consumer3.py")
+
+    assert printed.splitlines() == [
+        "Starting the consumer.",
+        "Hello",
+        "world",
+        "Halting the consumer.",
+        "The consumer has ended.",
+    ]
+    assert programs.left() == 0
+
+
+def test_workflow_prints_in_capital_letters_and_one_pill_ends_both_stages(programs: Programs) -> None:
+    """workflow.py: DATA -> Q1 -> P1 -> Q2 -> P2."""
+    programs.run("producer.py", "hello", "world", "HALT")
+
+    assert programs.run("workflow.py").splitlines() == ["HELLO", "WORLD"]
+    assert (programs.left(), programs.left("upper")) == (0, 0)
+
+
+def test_scaled_workflow_shares_the_slow_stage_and_one_pill_ends_all_three(programs: Programs) -> None:
+    """workflow2.py: P1 and P2 print four each, in turn, and neither is left hanging."""
+    words = ["goodbye", "cruel", "world", "I", "am", "leaving", "you", "today"]
+    programs.run("producer.py", *words, "HALT")
+
+    lines = programs.run("workflow2.py").splitlines()
+
+    assert [line for line in lines if line.startswith("T1")] == [f"T1: {word}" for word in words]
+    printed = [line.split(": ") for line in lines if line.startswith("P")]
+    assert sorted(text for _, text in printed) == sorted(word.upper() for word in words)
+    assert [[who for who, _ in printed].count(name) for name in ("P1", "P2")] == [4, 4]
+    assert (programs.left(), programs.left("upper")) == (0, 0)
+
+
+def test_scaled_workflow_finishes_what_is_in_hand_when_it_is_asked_to_end(programs: Programs) -> None:
+    """SIGTERM: no message is half done, and the others wait in their queues."""
+    workflow = programs.start("workflow2.py")
+    wait_for_line(workflow, "P2 starts.")
+    programs.run("producer.py", "one", "two", "three", "four")
+    wait_for_line(workflow, "T1: two")
+
+    workflow.terminate()
+    wait_for_end(workflow)
+
+    assert workflow.returncode == 0
+    assert {"T1 halted.", "P1 halted.", "P2 halted."} <= set(workflow.log_text().splitlines())
+    begun = sum(line.startswith("T1: ") for line in workflow.log_text().splitlines())
+    printed = sum(line.startswith(("P1: ", "P2: ")) for line in workflow.log_text().splitlines())
+    assert (programs.left(), programs.left("upper")) == (4 - begun, begun - printed)

@@ -1,0 +1,132 @@
+"""Message queues when the connection is lost: closed by the broker, cut, half-open, or silent for long."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from proj.errors import DeadlinePassed
+from proj.lab.deadline import wait_until
+from tests.integration.messaging.conftest import TIMEOUT_S, through
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proj.lab.broker import Broker
+    from proj.lab.proxy import Proxy
+    from proj.messaging import Message
+    from tests.integration.messaging.conftest import Queues
+
+
+def close_connections(broker: Broker, vhost: str) -> int:
+    """Close all that the management API lists; it is some seconds behind."""
+    names = [row["name"] for row in broker.management.request("GET", f"vhosts/{vhost}/connections")]
+    for name in names:
+        broker.management.request("DELETE", f"connections/{quote(name, safe='')}")
+    return len(names)
+
+
+def test_consumer_and_publisher_go_on_when_the_broker_closes_their_connections(
+    quorum: Queues, broker: Broker, vhost: str, running: Callable[..., Any]
+) -> None:
+    """Nothing is lost, and only what was in hand is done twice."""
+    published: list[str] = []
+    seen: list[str] = []
+    ending = threading.Event()
+    queue, consumer = quorum(), quorum()
+    consumer.register(lambda message: (seen.append(message.text), ending.wait(0.02)))
+
+    def publish() -> None:
+        while not ending.wait(0.02):
+            queue.publish(text := str(len(published)))
+            published.append(text)
+
+    publisher = threading.Thread(target=publish)
+    with running(consumer):
+        publisher.start()
+        closed = wait_until(lambda: close_connections(broker, vhost), what="connections", timeout_s=TIMEOUT_S)
+        before = len(published)
+        wait_until(lambda: len(published) > before + 10, what="the publisher to go on", timeout_s=TIMEOUT_S)
+        ending.set()
+        publisher.join(TIMEOUT_S)
+        wait_until(lambda: set(published) <= set(seen), what="every message", timeout_s=TIMEOUT_S)
+        wait_until(lambda: quorum.ready() == 0, what="an empty queue", timeout_s=TIMEOUT_S)
+
+    assert closed
+    # One in the consumer's hand and one in the publisher's.
+    assert len(seen) - len(set(seen)) <= 2
+
+
+def test_consumer_waits_for_a_broker_that_is_away_when_it_starts(
+    quorum: Queues, proxy: Proxy, running: Callable[..., Any]
+) -> None:
+    """It may be started first."""
+    proxy.refuse()
+    seen: list[str] = []
+    consumer = quorum(url=through(proxy, quorum))
+    consumer.register(lambda message: seen.append(message.text))
+    quorum().publish("first")
+    with running(consumer):
+        wait_until(lambda: proxy.refused > 2, what="three attempts", timeout_s=TIMEOUT_S)
+        proxy.admit()
+        wait_until(lambda: seen, what="the message", timeout_s=TIMEOUT_S)
+
+    assert seen == ["first"]
+
+
+def test_message_whose_connection_was_lost_under_its_handler_is_given_out_again(
+    quorum: Queues, proxy: Proxy, running: Callable[..., Any]
+) -> None:
+    """It cannot be acknowledged any more, and the consumer goes on."""
+    seen: list[bool] = []
+    consumer = quorum(url=through(proxy, quorum))
+
+    def work(message: Message) -> None:
+        if not seen:
+            proxy.cut()
+            wait_until(lambda: quorum.ready() > 0, what="the broker to take it back", timeout_s=TIMEOUT_S)
+        seen.append(message.redelivered)
+
+    consumer.register(work)
+    quorum().publish("first")
+    with running(consumer):
+        wait_until(lambda: len(seen) == 2, what="the second delivery", timeout_s=TIMEOUT_S)
+
+    assert seen == [False, True]
+    assert quorum.ready() == 0
+
+
+def test_half_open_connection_is_noticed_within_heartbeats(
+    quorum: Queues, proxy: Proxy, running: Callable[..., Any]
+) -> None:
+    """A connection of which a NAT table knows nothing any more does not make a consumer wait for ever."""
+    seen: list[str] = []
+    consumer = quorum(url=through(proxy, quorum), heartbeat_s=1)
+    consumer.register(lambda message: seen.append(message.text))
+    with running(consumer):
+        quorum().declare()
+        wait_until(lambda: quorum.consumers() == 1, what="the consumer", timeout_s=TIMEOUT_S)
+        proxy.freeze()
+        quorum().publish("first")
+        wait_until(lambda: seen, what="the message", timeout_s=TIMEOUT_S)
+
+    assert seen == ["first"]
+
+
+def test_handler_of_many_heartbeats_keeps_its_message(quorum: Queues) -> None:
+    """A handler may take minutes: another thread beats for it."""
+    queue = quorum(heartbeat_s=1)
+    queue.publish("long")
+
+    def work(_message: Message) -> None:
+        queue.stop()
+        # The broker, which closes a connection after three silent seconds, is asked on another one.
+        with suppress(DeadlinePassed):
+            wait_until(lambda: quorum.ready() > 0, what="the broker to take it back", timeout_s=4)
+
+    queue.register(work)
+    queue.start()
+
+    assert quorum.ready() == 0
