@@ -10,6 +10,7 @@ from urllib.parse import quote
 from proj.connection import connected
 from proj.errors import NoManagement
 from proj.management import Management
+from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
 
+#: Counts of messages that have left a queue by way of a consumer.
+FINISHED = ("ack", "deliver_no_ack", "get_no_ack")
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: Queues that Celery makes for itself: delays, remote control, events, and the replies of `rpc://`; and those that our
 #: workers make, see `proj.delivery.suspects` and `proj.delivery.lease`.
@@ -35,11 +38,23 @@ class Depth:
     #: Messages that a consumer has and did not acknowledge yet; None when the broker cannot be asked.
     unacknowledged: int | None
     consumers: int
+    #: Messages that may wait in it, by policy or argument; None when there is no such limit, or nobody may tell.
+    limit: int | None = None
 
     @property
     def is_plumbing(self) -> bool:
         """Whether Celery made the queue for itself and nothing waits in it."""
         return self.ready == 0 and is_plumbing(self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What the broker says of what consumers did with one queue's messages; seconds old."""
+
+    #: Acknowledged, or taken without acknowledgement, since the queue or the broker began.
+    finished: int
+    #: Whether no consumer has more than its window, all of them have one, and all of them acknowledge.
+    windowed: bool
 
 
 class Gauge:
@@ -65,8 +80,8 @@ class Gauge:
         #: Why the last reading is not complete, for people; None when it is.
         self.doubt: str | None = None
 
-    def read(self) -> list[Depth]:
-        """The queues now, by name.
+    def read(self, also: Iterable[str] = ()) -> list[Depth]:
+        """The queues now, by name; those called `also` too where only the app's own are known.
 
         Raises:
             NoBroker: neither the management API nor AMQP answers.
@@ -78,7 +93,7 @@ class Gauge:
                 f"{error.message} So these are the app's own queues as AMQP counts them, "
                 "without what is unacknowledged; --broker-api says where the API is."
             )
-            return self._by_declare(self._app.amqp.queues)
+            return self._by_declare({*self._app.amqp.queues, *also})
         self.doubt = None
         # The API learns of consumers, and of what is ready in a quorum queue, seconds late; a declaration asks now.
         now = {depth.name: depth for depth in self._by_declare(depth.name for depth in depths if not depth.is_plumbing)}
@@ -89,6 +104,13 @@ class Gauge:
             for depth in depths
         ]
 
+    def read_progress(self) -> dict[str, Progress]:
+        """What consumers did with the messages of each queue; empty when the management API does not tell."""
+        try:
+            return progress_by_management(self.management, self._address.virtual_host or "/")
+        except NoManagement:
+            return {}
+
     def _by_declare(self, names: Iterable[str]) -> list[Depth]:
         with connected(self._app.connection_for_read()) as connection:
             return depths_by_declare(connection, names)
@@ -96,7 +118,7 @@ class Gauge:
 
 def is_plumbing(name: str) -> bool:
     """Whether Celery or a worker of ours makes queues of such a name for itself."""
-    return _PLUMBING.fullmatch(name) is not None
+    return _PLUMBING.fullmatch(name) is not None or is_broadcast_queue(name)
 
 
 def depths_by_management(management: Management, vhost: str = "/") -> list[Depth]:
@@ -111,11 +133,39 @@ def depths_by_management(management: Management, vhost: str = "/") -> list[Depth
     """
     there = quote(vhost, safe="")
     queues = management.request("GET", f"queues/{there}?disable_stats=true&enable_queue_totals=true")
+    limits = _policy_limits(management, there)
     consumers: dict[str, int] = {}
     for consumer in management.request("GET", f"consumers/{there}"):
         name = consumer["queue"]["name"]
         consumers[name] = consumers.get(name, 0) + 1
-    return [_from_listing(queue, consumers) for queue in sorted(queues, key=lambda queue: str(queue["name"]))]
+    return [_from_listing(queue, consumers, limits) for queue in sorted(queues, key=lambda queue: str(queue["name"]))]
+
+
+def progress_by_management(management: Management, vhost: str = "/") -> dict[str, Progress]:
+    """What consumers did with the messages of each queue, by its name.
+
+    Raises:
+        NoManagement: the API does not answer, or refuses.
+    """
+    there = quote(vhost, safe="")
+    consumers = management.request("GET", f"consumers/{there}")
+    # A consumer that says 0 has the window of its channel, which is 0 when there is none.
+    whole = any(not consumer.get("prefetch_count") for consumer in consumers)
+    channels = management.request("GET", f"vhosts/{there}/channels") if whole else []
+    windows = {channel.get("name"): channel.get("global_prefetch_count") for channel in channels}
+    unlimited = {
+        consumer["queue"]["name"]
+        for consumer in consumers
+        if not consumer.get("ack_required")
+        or not (consumer.get("prefetch_count") or windows.get(consumer.get("channel_details", {}).get("name")))
+    }
+    return {
+        queue["name"]: Progress(
+            finished=sum(queue.get("message_stats", {}).get(count, 0) for count in FINISHED),
+            windowed=queue["name"] not in unlimited,
+        )
+        for queue in management.request("GET", f"queues/{there}?columns=name,message_stats")
+    }
 
 
 def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Depth]:
@@ -141,11 +191,23 @@ def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Dept
     return depths
 
 
-def _from_listing(queue: dict[str, Any], consumers: dict[str, int]) -> Depth:
+def _policy_limits(management: Management, there: str) -> dict[str, int]:
+    """The length limit of each policy that has one; none for a user who may not see policies."""
+    try:
+        policies = management.request("GET", f"policies/{there}")
+    except NoManagement:
+        return {}
+    return {each["name"]: each["definition"]["max-length"] for each in policies if "max-length" in each["definition"]}
+
+
+def _from_listing(queue: dict[str, Any], consumers: dict[str, int], limits: dict[str, int]) -> Depth:
+    own = [queue.get("arguments", {}).get("x-max-length"), limits.get(queue.get("policy", ""))]
     return Depth(
         name=queue["name"],
         type=queue.get("type") or queue.get("arguments", {}).get("x-queue-type", "classic"),
         ready=queue.get("messages_ready", 0),
         unacknowledged=queue.get("messages_unacknowledged", 0),
         consumers=consumers.get(queue["name"], 0),
+        # The lesser one counts.
+        limit=min((limit for limit in own if isinstance(limit, int)), default=None),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,10 +16,12 @@ from proj.delivery.control_bus import ControlBus
 from proj.delivery.drain import drain, remainder
 from proj.delivery.halting import Halted, Muster, halt_workers
 from proj.delivery.strikes import SUSPECTS_SUFFIX
-from proj.depth import Gauge
-from proj.errors import EXIT_FAILED
+from proj.depth import Gauge, is_plumbing
+from proj.errors import EXIT_FAILED, DeadlinePassed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celery import Celery
 
     from proj.delivery.drain import Remainder
@@ -33,38 +36,52 @@ class Halt:
         self._gauge = Gauge(app, broker_api=broker_api)
         self._as_json = as_json
 
-    def run(self, *, queue: str | None, worker: str | None, drain_timeout_s: float | None, timeout_s: float) -> None:
+    def run(
+        self, *, queues: Sequence[str], worker: str | None, drain_timeout_s: float | None, timeout_s: float
+    ) -> None:
         """Drain, when `drain_timeout_s` says for how long, then halt, and print what became of each.
+
+        Of several queues each is drained and its workers are halted before the next; of none, all together.
 
         Raises:
             NoBroker: no broker answers.
-            DeadlinePassed: the queues did not run empty; nobody was halted.
+            DeadlinePassed: the queues did not run empty; nobody of the last one was halted.
             ProjError: there is no such worker.
             Exit: a worker has not stopped.
         """
+        halted: list[Halted] = []
+        end = None if drain_timeout_s is None else time.monotonic() + drain_timeout_s
         with ControlBus(self._app) as bus:
             muster = Muster(self._app, bus, self._gauge)
             if muster.doubt:
                 click.echo(muster.doubt, err=True)
-            nodes = muster.chosen(worker=worker, queue=queue)
-            if drain_timeout_s is not None:
-                queues = {queue} if queue else {name for node in nodes for name in muster.queues[node]}
-                # What is tried once more on its own is not done either.
-                queues |= {name + SUSPECTS_SUFFIX for name in queues}
-                self._drain(bus, queues, nodes, drain_timeout_s)
-            halted = halt_workers(
-                bus,
-                nodes,
-                listening=muster.listening,
-                timeout_s=timeout_s,
-                progress=lambda each: click.echo(f" [x] {each.worker} is gone after {each.seconds} s", err=True),
-            )
-        self._show(halted, queue)
+            for place, queue in enumerate(queues or (None,)):
+                nodes = muster.chosen(worker=worker, queue=queue)
+                if end is not None:
+                    drained = {queue} if queue else {name for node in nodes for name in muster.queues[node]}
+                    # What is tried once more on its own is not done either.
+                    drained |= {name + SUSPECTS_SUFFIX for name in drained}
+                    try:
+                        self._drain(bus, drained, nodes, max(0.0, end - time.monotonic()))
+                    except DeadlinePassed:
+                        if halted:
+                            self._show(halted, queues)
+                        raise
+                # Who serves a later queue too goes with that one.
+                leaving = [node for node in nodes if muster.queues[node].isdisjoint(queues[place + 1 :])]
+                halted += halt_workers(
+                    bus,
+                    leaving,
+                    listening=muster.listening,
+                    timeout_s=timeout_s,
+                    progress=lambda each: click.echo(f" [x] {each.worker} is gone after {each.seconds} s", err=True),
+                )
+        self._show(halted, queues)
         if not all(each.stopped for each in halted):
             raise click.exceptions.Exit(EXIT_FAILED)
 
     def _drain(self, bus: ControlBus, queues: set[str], nodes: list[str], timeout_s: float) -> None:
-        what = ", ".join(sorted(name for name in queues if not name.endswith(SUSPECTS_SUFFIX))) or "no queue"
+        what = ", ".join(sorted(name for name in queues if not is_plumbing(name))) or "no queue"
         last: list[Remainder] = []
 
         def progress(left: Remainder) -> None:
@@ -79,12 +96,13 @@ class Halt:
             progress=progress,
         )
 
-    def _show(self, halted: list[Halted], queue: str | None) -> None:
+    def _show(self, halted: list[Halted], queues: Sequence[str]) -> None:
         if self._as_json:
             click.echo(json.dumps([_row(each) for each in halted]))
             return
         if not halted:
-            click.echo(f"No worker consumes from {queue}." if queue else "There is no worker.", err=True)
+            names = " or ".join(queues)
+            click.echo(f"No worker consumes from {names}." if names else "There is no worker.", err=True)
             return
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in ("worker", "answer", "running", "held", "outcome"):

@@ -30,15 +30,18 @@ def show_policy(policies: DeadLetterPolicy, *, as_json: bool) -> None:
         click.echo(json.dumps({"dead_letters_bound": leads, "queues": [asdict(each) for each in standings]}))
     else:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in ("queue", "type", "dead letters go to", "delivery limit", "policy", "missing"):
+        for heading in ("queue", "type", "dead letters go to", "delivery limit", "max length", "policy", "missing"):
             table.add_column(heading, overflow="fold")
         for each in standings:
-            missing = ", ".join(f"{key}: {value}" for key, value in each.missing.items())
+            missing = ", ".join(
+                f"no {key}" if value is None else f"{key}: {value}" for key, value in each.missing.items()
+            )
             cells = (
                 each.queue if each.exists else f"{each.queue} (not there yet)",
                 each.type,
                 each.dead_letter_exchange or "-",
                 "-" if each.delivery_limit is None else str(each.delivery_limit),
+                "-" if each.max_length is None else str(each.max_length),
                 each.policy or "-",
                 missing or "nothing",
             )

@@ -43,9 +43,21 @@ def queues(
     unacknowledged  messages that a worker has and has not acknowledged yet
     consumers       workers that take messages from the queue
 
-    They come from RabbitMQ's management API, as `rabbitmqctl list_queues name messages_ready
+    With --watch also how they change, over the last quarter of a minute:
+
+    \b
+    in/s, out/s     messages that came, and that were finished (acknowledged)
+    growth/s        the one less the other
+    empty in        until nothing is left at this rate; never, when it does not shrink
+    slots needed    busy slots that would finish as much as comes: in/s times the mean time in work
+
+    The rates come from the broker's counters, which are up to five seconds old, so the first take ten. Slots are
+    not known (?) where an unacknowledged message is not a busy slot: with early acknowledgement, or where
+    workers hold more than one message a slot. A limit is shown as `ready / limit`.
+
+    The counts come from RabbitMQ's management API, as `rabbitmqctl list_queues name messages_ready
     messages_unacknowledged` prints them. Where it does not answer, the app's own queues are asked over
-    AMQP, which does not tell what is unacknowledged.
+    AMQP, which does not tell what is unacknowledged, nor what was finished.
 
     Exit codes: 0 shown; 2 wrong use; 3 no broker answers.
     """
@@ -58,7 +70,14 @@ def queues(
     if open_page:
         open_management(gauge)
     else:
-        show_depths(gauge, interval_s=interval if watch else None, show_all=show_all, as_json=as_json)
+        conf = ctx.obj.app.conf
+        show_depths(
+            gauge,
+            interval_s=interval if watch else None,
+            show_all=show_all,
+            as_json=as_json,
+            one_a_slot=bool(conf.task_acks_late and conf.worker_prefetch_multiplier == 1),
+        )
 
 
 queues.add_command(dead)

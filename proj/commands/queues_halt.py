@@ -9,7 +9,13 @@ from proj.commands.broker_api import broker_api_option
 
 
 @click.command(cls=CeleryCommand)
-@click.option("--queue", help="Only the workers that consume from this queue.")
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAME",
+    help="Only the workers that consume from this queue; given more than once, one queue after the other.",
+)
 @click.option("--worker", help="Only this worker, by its node name.")
 @click.option("--drain", is_flag=True, help="First let the queues run empty.")
 @click.option(
@@ -17,7 +23,7 @@ from proj.commands.broker_api import broker_api_option
     type=click.FloatRange(min=0),
     default=600,
     show_default=True,
-    help="Seconds that this may take; if it takes longer, nobody is halted.",
+    help="Seconds that this may take in all; if it takes longer, nobody of that queue or a later one is halted.",
 )
 @click.option(
     "--timeout",
@@ -33,7 +39,7 @@ from proj.commands.broker_api import broker_api_option
 def halt(
     ctx: click.Context,
     *,
-    queue: str | None,
+    queues: tuple[str, ...],
     worker: str | None,
     drain: bool,
     drain_timeout: float,
@@ -50,6 +56,10 @@ def halt(
     reaches each worker once, beside the queue and not in it, and each answers before it leaves. What a
     pill's place at the end of the queue was good for, --drain does.
 
+    The stages of a pipeline end one after the other: --queue first --queue second --drain lets the first run empty
+    and halts its workers, then the second, which by then has all that it will ever get. Without --queue, --drain
+    waits until all queues are empty together.
+
     Workers whose app has not installed `answer_halt` cannot answer; they are told with Celery's own
     `shutdown`, and count as stopped when they have left the control bus, where their last tasks may still
     be running.
@@ -60,7 +70,7 @@ def halt(
     from proj.commands.halt_table import Halt
 
     Halt(ctx.obj.app, broker_api=broker_api, as_json=as_json).run(
-        queue=queue,
+        queues=queues,
         worker=worker,
         drain_timeout_s=drain_timeout if drain else None,
         timeout_s=timeout,

@@ -1,9 +1,9 @@
-"""Dead letters by policy: what a broker lacks so that nothing is dropped that an app's queues give up."""
+"""Policies of an app's queues: what is lacking so that nothing they give up is dropped, and how long they may be."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -36,8 +36,12 @@ class Standing:
     policy: str | None
     dead_letter_exchange: str | None
     delivery_limit: int | None
-    #: What is to be added for it to be safe; empty when it is.
+    #: Messages beyond which it refuses or drops; None when it takes all.
+    max_length: int | None
+    #: What is to be added or changed for it to be as wanted; empty when it is. None is to be taken away.
     missing: dict[str, Any]
+    #: What our own policy says now; empty when there is none.
+    own: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_foreign(self) -> bool:
@@ -70,10 +74,12 @@ def standing(
     declared_type: str,
     dead_letters: str,
     policy: Mapping[str, Any] | None = None,
+    max_length: int | None = None,
 ) -> Standing:
     """How a queue stands, from what the management API says of it (None: it has no such queue) and its policy.
 
-    A limit or an exchange that someone chose otherwise is their choice: only what is absent is missing.
+    A limit or an exchange that someone chose otherwise is their choice: only what is absent is missing. But where a
+    `max_length` is asked for (0: none at all), another one is not it.
     """
     arguments = (there or {}).get("arguments") or {}
     queue_type = (there or {}).get("type") or arguments.get("x-queue-type") or declared_type
@@ -86,15 +92,29 @@ def standing(
     missing = {key: value for key, value in needs.items() if key not in has}
     if name == dead_letters and limit is not None and limit < LOOKS:
         missing = needs
+    if name != dead_letters and max_length is not None:
+        missing.update({key: value for key, value in limiting(max_length).items() if has.get(key) != value})
+    holds = policy["name"] if policy else (there or {}).get("policy")
     return Standing(
         queue=name,
         type=queue_type,
         exists=there is not None,
-        policy=policy["name"] if policy else (there or {}).get("policy"),
+        policy=holds,
         dead_letter_exchange=has.get("dead-letter-exchange"),
         delivery_limit=limit,
+        max_length=has.get("max-length"),
         missing=missing,
+        own=dict(effective) if isinstance(effective, dict) and str(holds).startswith(OURS) else {},
     )
+
+
+def limiting(max_length: int) -> dict[str, Any]:
+    """What a policy says so that a queue takes so many messages and refuses the next; 0 takes the limit away.
+
+    What consumers have does not count, and a quorum queue takes a few more before it refuses.
+    Source: https://www.rabbitmq.com/docs/maxlength
+    """
+    return {"max-length": max_length, "overflow": "reject-publish"} if max_length else {"max-length": None}
 
 
 def visible_policies(management: Management, vhost: str) -> list[Mapping[str, Any]] | None:
@@ -119,8 +139,20 @@ def holding(policies: Iterable[Mapping[str, Any]], queue: str, queue_type: str) 
 class DeadLetterPolicy:
     """The policies of one app's queues on one broker."""
 
-    def __init__(self, management: Management, *, vhost: str, declared: Mapping[str, str], dead_letters: str) -> None:
-        """Take the app's queues with the type of each, as it declares them."""
+    def __init__(
+        self,
+        management: Management,
+        *,
+        vhost: str,
+        declared: Mapping[str, str],
+        dead_letters: str,
+        max_length: int | None = None,
+    ) -> None:
+        """Take the app's queues with the type of each, as it declares them, and how long they may be.
+
+        A `max_length` of None leaves that as it is, 0 is without limit; the dead letters have none.
+        """
+        self._max_length = max_length
         self._management = management
         self._vhost = quote(vhost, safe="")
         self._declared = {**declared, dead_letters: queues.QUORUM}
@@ -141,6 +173,7 @@ class DeadLetterPolicy:
                 declared_type=declared,
                 dead_letters=self.dead_letters,
                 policy=None if policies is None else holding(policies, name, there.get(name, {}).get("type", declared)),
+                max_length=self._max_length,
             )
             for name, declared in self._declared.items()
         ]
@@ -168,7 +201,7 @@ class DeadLetterPolicy:
         if foreign:
             raise ProjError(
                 "Only one policy holds for a queue, and others made these, so nothing was changed: "
-                + "; ".join(f"add {each.missing} to {each.policy!r}, which holds for {each.queue}" for each in foreign)
+                + "; ".join(f"{change(each)} {each.policy!r}, which holds for {each.queue}" for each in foreign)
                 + "."
             )
         name = quote(self.dead_letters, safe="")
@@ -192,11 +225,22 @@ class DeadLetterPolicy:
             ) from error
 
 
+def change(each: Standing) -> str:
+    """What is to be done to a policy of someone else, for people."""
+    added = {key: value for key, value in each.missing.items() if value is not None}
+    taken = ", ".join(key for key, value in each.missing.items() if value is None)
+    if not taken:
+        return f"add {added} to"
+    return f"take {taken} from" + f", and add {added} to," * bool(added)
+
+
 def remedy(each: Standing, dead_letters: str) -> dict[str, Any]:
-    """The policy that makes such a queue safe, for it and its suspects alone, as the management API takes it."""
+    """The policy that makes such a queue as wanted, for it and its suspects alone, as the management API takes it."""
+    needs = wanted(each.type, dead_letters=dead_letters, is_dead_letters=each.queue == dead_letters)
+    definition = {**needs, **each.own, **each.missing}
     return {
         "pattern": f"^{re.escape(each.queue)}({re.escape(SUSPECTS_SUFFIX)})?$",
         "apply-to": "queues",
         "priority": 0,
-        "definition": wanted(each.type, dead_letters=dead_letters, is_dead_letters=each.queue == dead_letters),
+        "definition": {key: value for key, value in definition.items() if value is not None},
     }

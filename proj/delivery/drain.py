@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proj.delivery.control_bus import good
+from proj.depth import is_plumbing
 from proj.errors import DeadlinePassed
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Looks in a row that must find nothing: a task that publishes another may end between two questions of one look.
 LOOKS = 2
+#: The same while not everyone was heard: longer than the five seconds for which the broker's counts may stand still.
+UNSURE_LOOKS = 10
 #: Seconds between two looks.
 INTERVAL_S = 1.0
 #: Seconds that a worker may take to say what it has.
@@ -35,6 +38,14 @@ class Remainder:
     unacknowledged: int | None
     #: Workers that did not say what they have.
     silent: int
+    #: Queues of these workers of which the broker counted no message and no consumer. That is how it counts a quorum
+    #: queue too that did not tell it in a quarter of a second (`rabbit_quorum_queue:stat`, RabbitMQ 3.10).
+    unanswered: int = 0
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether everyone was heard."""
+        return not self.silent and not self.unanswered
 
     @property
     def is_none(self) -> bool:
@@ -47,22 +58,24 @@ class Remainder:
         """For people."""
         unacknowledged = "?" if self.unacknowledged is None else self.unacknowledged
         silent = f", {self.silent} workers silent" if self.silent else ""
-        return f"{self.ready} ready, {self.in_work} in work, {unacknowledged} unacknowledged{silent}"
+        unanswered = f", {self.unanswered} queues without an answer or a consumer" if self.unanswered else ""
+        return f"{self.ready} ready, {self.in_work} in work, {unacknowledged} unacknowledged{silent}{unanswered}"
 
 
 def drain(look: Callable[[], Remainder], *, what: str, timeout_s: float, progress: Callable[[Remainder], None]) -> None:
-    """Return when `LOOKS` looks in a row found nothing left.
+    """Return when `LOOKS` looks in a row that heard everyone found nothing left, or `UNSURE_LOOKS` of any kind.
 
     Raises:
         DeadlinePassed: something was left, again and again, for `timeout_s`.
     """
     end = time.monotonic() + timeout_s
-    nothing = 0
+    nothing = sure = 0
     while True:
         remainder = look()
         progress(remainder)
         nothing = nothing + 1 if remainder.is_none else 0
-        if nothing >= LOOKS:
+        sure = sure + 1 if remainder.is_none and remainder.is_sure else 0
+        if sure >= LOOKS or nothing >= UNSURE_LOOKS:
             return
         if time.monotonic() >= end:
             raise DeadlinePassed(f"{what} to run empty; there is still {remainder}", timeout_s)
@@ -75,10 +88,11 @@ def remainder(bus: ControlBus, gauge: Gauge, *, queues: Collection[str], nodes: 
     Raises:
         NoBroker: no broker answers.
     """
-    there = gauge.read()
+    there = gauge.read(also=queues)
     known = {depth.name for depth in there}
     depths = [depth for depth in there if depth.name in queues]
     counted = [depth.unacknowledged for depth in depths]
+    heard = {depth.name for depth in depths if depth.ready or depth.consumers}
     answers = [
         good(bus.ask(command, timeout_s=ANSWER_TIMEOUT_S, nodes=nodes, **arguments), list)
         for command, arguments in (("active", {"safe": True}), ("reserved", {}), ("scheduled", {}))
@@ -88,6 +102,8 @@ def remainder(bus: ControlBus, gauge: Gauge, *, queues: Collection[str], nodes: 
         in_work=sum(_of(queues, known, requests) for answer in answers for requests in answer.values()),
         unacknowledged=None if None in counted else sum(count or 0 for count in counted),
         silent=len(set(nodes) - answers[0].keys()),
+        # What workers make for themselves is fetched, or not asked for now.
+        unanswered=len({name for name in queues if not is_plumbing(name)} - heard) if nodes else 0,
     )
 
 

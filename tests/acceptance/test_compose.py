@@ -47,7 +47,8 @@ def shown(celery: Celery, variables: dict[str, str]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("service", "queue"), [("worker-fair", "task_queue"), ("worker-round-robin", "task_queue.round-robin")]
+    ("service", "queue", "scale"),
+    [("worker-fair", "task_queue", 4), ("worker-round-robin", "task_queue.round-robin", 2)],
 )
 def test_worker_of_compose_does_the_work_of_its_queue(
     guard: Guard,
@@ -56,9 +57,10 @@ def test_worker_of_compose_does_the_work_of_its_queue(
     tmp_path: Path,
     service: str,
     queue: str,
+    scale: int,
 ) -> None:
-    """Started twice, as `--scale` does, both take part."""
-    folders = [tmp_path / "1", tmp_path / "2"]
+    """Started several times, as `--scale` does, all take part: as many messages at a time as there are workers."""
+    folders = [tmp_path / str(number) for number in range(scale)]
     for folder in folders:
         folder.mkdir()
     workers = [start(service, guard=guard, variables=variables, folder=folder) for folder in folders]
@@ -66,14 +68,14 @@ def test_worker_of_compose_does_the_work_of_its_queue(
         for worker in workers:
             worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=60)
         (depth,) = [depth for depth in shown(celery, variables) if depth["name"] == queue]
-        celery("-A", "proj", "send", "--queue", queue, "one.", "two.", **variables)
+        celery("-A", "proj", "send", "--queue", queue, *["one."] * scale, **variables)
         for worker in workers:
             worker.wait_until_ready(lambda worker=worker: "[x] Done" in worker.log_text(), timeout_s=20)
     finally:
         for worker in workers:
             worker.kill()
 
-    assert (depth["consumers"], depth["type"]) == (2, "quorum")
+    assert (depth["consumers"], depth["type"]) == (scale, "quorum")
 
 
 def test_flower_of_compose_serves_its_pages(guard: Guard, variables: dict[str, str], tmp_path: Path) -> None:

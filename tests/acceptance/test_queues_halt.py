@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import secrets
 import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from celery import Celery as CeleryApp
+
+from proj.depth import depths_by_declare
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
+from proj.lab.worker import Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from proj.lab.guard import Guard
 
     from .conftest import Celery, Theirs
 
@@ -91,6 +100,55 @@ def test_halt_stops_nobody_when_the_queue_does_not_run_empty(
     assert worker.running
     assert unknown.returncode == 1
     assert "There is no worker 'nobody@x' on this broker. There are: one@x." in unknown.stderr
+
+
+def test_halt_drain_ends_a_pipeline_stage_after_stage(celery: Celery, variables: dict[str, str], guard: Guard) -> None:
+    """The tutorial's open exercise: any number of workers end when all is printed, the first stage before the last."""
+    url = variables["CELERY_BROKER_URL"]
+    workers = [
+        Worker(
+            f"{name}@{secrets.token_hex(2)}",
+            guard=guard,
+            broker_url=url,
+            queue=queue,
+            dispatch="fair",
+            slots=1,
+            dot_seconds=0.2,
+        )
+        for name, queue in (("T1", "my_queue"), ("P1", "upper"), ("P2", "upper"))
+    ]
+    client = CeleryApp(set_as_current=False)
+    client.config_from_object("celeryconfig")
+    client.conf.update(broker_read_url=url, broker_write_url=url)
+    with contextlib.ExitStack() as running:
+        running.callback(client.close)
+        for worker in workers:
+            running.callback(worker.kill)
+            worker.start()
+        for worker in workers:
+            worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=30)
+        for number in range(6):
+            client.send_task("proj.tasks.to_upper", (f"word {number}",), queue="my_queue", ignore_result=True)
+
+        halted = celery(
+            *("-A", "proj", "queues", "halt", "--queue", "my_queue", "--queue", "upper", "--drain", "--json"),
+            **variables,
+        )
+
+        assert halted.returncode == 0, halted.stderr
+        rows = json.loads(halted.stdout)
+        assert [row["worker"] for row in rows] == [worker.node for worker in workers]
+        assert [row["stopped"] for row in rows] == [True] * 3
+        wait_until(lambda: not any(worker.running for worker in workers), what="the workers' end", timeout_s=15)
+    printed = sorted(
+        word for worker in workers[1:] for word in re.findall(r"P\d: (WORD \d)$", worker.log_text(), re.MULTILINE)
+    )
+    assert printed == [f"WORD {number}" for number in range(6)]
+    # When the writer was halted, the printers had work left: the first stage did not wait for the last.
+    assert halted.stderr.index(workers[0].node) < halted.stderr.index("upper: 0 ready, 0 in work, 0 unacknowledged")
+    with client.connection_for_read() as connection:
+        depths = depths_by_declare(connection, ["my_queue", "upper"])
+    assert [(depth.ready, depth.consumers) for depth in depths] == [(0, 0), (0, 0)]
 
 
 def test_halt_says_that_no_broker_answers(tmp_path: Path) -> None:

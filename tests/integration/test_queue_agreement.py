@@ -10,7 +10,7 @@ import pytest
 
 from proj.celery import app
 from proj.lab.deadline import wait_until
-from proj.queues import work_queue
+from proj.queues import PRINT_QUEUE, UPPERCASE_QUEUE, work_queue
 from proj.tasks import work
 
 if TYPE_CHECKING:
@@ -89,3 +89,20 @@ def test_task_queue_is_under_the_policy_with_dead_letters(broker: Broker, vhost:
         "delivery-limit": 20,
         "overflow": "reject-publish",
     }
+
+
+def test_queues_of_the_pipeline_are_under_such_a_policy_too(broker: Broker, vhost: str) -> None:
+    """On both types of queue: a classic one has no policy at all when a key of it is for quorum queues only."""
+    types = {UPPERCASE_QUEUE: "quorum", f"{PRINT_QUEUE}.suspects": "quorum", PRINT_QUEUE: "classic"}
+    with app.connection_for_write(broker.url(vhost)) as connection:
+        for name, queue_type in types.items():
+            work_queue(queue_type, name)(connection.default_channel).declare()
+
+    def policies() -> dict[str, dict[str, object]]:
+        there = {name: broker.management.request("GET", f"queues/{vhost}/{name}") for name in types}
+        known = {name: queue.get("effective_policy_definition") for name, queue in there.items()}
+        return known if all(known.values()) else {}
+
+    for name, policy in wait_until(policies, what="the statistics of the queues", timeout_s=20).items():
+        assert (policy["dead-letter-exchange"], policy["overflow"]) == ("dead_letters", "reject-publish")
+        assert ("delivery-limit" in policy) == (types[name] == "quorum")

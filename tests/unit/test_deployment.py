@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,17 @@ def test_compose_workers_can_be_scaled(services: dict[str, Any]) -> None:
         assert "@%h" in services[name]["command"]
 
 
-def test_policy_covers_the_work_queue_and_leads_to_the_dead_letters() -> None:
-    """What is over its delivery limit is kept, not dropped."""
+def test_policies_cover_every_queue_of_work_and_lead_to_the_dead_letters() -> None:
+    """What is over its delivery limit is kept, not dropped; for the stages of the pipeline and for suspects too."""
     definitions = packaged_definitions()
-    (policy,) = [policy for policy in definitions["policies"] if policy["name"] == "work"]
+    of_work = [queues.WORK_QUEUE, queues.UPPERCASE_QUEUE, queues.PRINT_QUEUE]
+    for policy in definitions["policies"]:
+        if policy["name"] in ("work", "work_classic"):
+            held = [name for name in of_work if re.search(policy["pattern"], name)]
+            suspects = [name for name in of_work if re.search(policy["pattern"], f"{name}.suspects")]
 
-    assert queues.WORK_QUEUE.startswith(policy["pattern"].removeprefix("^"))
-    assert policy["definition"]["dead-letter-exchange"] == queues.DEAD_LETTERS
+            assert held == suspects == of_work
+            assert not re.search(policy["pattern"], "uppercase")
+            assert policy["definition"]["dead-letter-exchange"] == queues.DEAD_LETTERS
     assert [queue["name"] for queue in definitions["queues"]] == [queues.DEAD_LETTERS]
     assert [binding["source"] for binding in definitions["bindings"]] == [queues.DEAD_LETTERS]

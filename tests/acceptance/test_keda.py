@@ -1,0 +1,88 @@
+"""What deploy/keda.yml runs and reads, as it stands there, on a real broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from base64 import b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import yaml
+
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+    from .conftest import Celery
+
+FILE = Path(__file__).parents[2] / "deploy" / "keda.yml"
+MANIFEST: dict[str, Any] = {document["kind"]: document for document in yaml.safe_load_all(FILE.read_text())}
+(CONTAINER,) = MANIFEST["Deployment"]["spec"]["template"]["spec"]["containers"]
+(TRIGGER,) = MANIFEST["ScaledObject"]["spec"]["triggers"]
+
+
+def counted(address: str, queue: str) -> dict[str, int]:
+    """What KEDA's scaler reads: the queue below the virtual host that its address ends with.
+
+    Source: https://github.com/kedacore/keda/blob/main/pkg/scalers/rabbitmq_scaler.go (getQueueInfoViaHTTP)
+    """
+    parts = urlsplit(address)
+    login = b64encode(f"{parts.username}:{parts.password}".encode()).decode()
+    request = urllib.request.Request(
+        f"http://{parts.hostname}:{parts.port}/api/queues{parts.path}/{queue}",
+        headers={"Authorization": f"Basic {login}"},
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        found = json.load(answer)
+    return {name: found.get(name, 0) for name in ("messages", "messages_ready", "messages_unacknowledged")}
+
+
+def test_pod_works_is_well_by_its_probe_and_what_it_has_in_hand_is_counted(
+    guard: Guard, broker: Broker, vhost: str, variables: dict[str, str], celery: Celery, tmp_path: Path
+) -> None:
+    """KEDA counts what waits and what is in hand; AMQP would count what waits alone."""
+    slots = int(TRIGGER["metadata"]["value"])
+    pod = {
+        **{each["name"]: each["value"] for each in CONTAINER["env"] if "value" in each},
+        **variables,
+        "POD_NAME": f"proj-worker-{vhost}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    words = [*CONTAINER["command"], *CONTAINER["args"]]
+    worker = Process(
+        "pod",
+        [sys.executable, "-m", *(word.replace("$(POD_NAME)", pod["POD_NAME"]) for word in words)],
+        guard=guard,
+        environment=child_environment(**pod),
+        log=tmp_path / "pod.log",
+    )
+    address = broker.management_url.replace("/api/", f"/{quote(vhost, safe='')}")
+    with worker:
+        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        celery("-A", "proj", "send", *["long" + 60 * "."] * slots, "waits.", **variables)
+        there = {"messages": slots + 1, "messages_ready": 1, "messages_unacknowledged": slots}
+        queue = TRIGGER["metadata"]["queueName"]
+        wait_until(lambda: counted(address, queue) == there, what="what is in hand to be counted", timeout_s=20)
+
+        probe = subprocess.run(
+            CONTAINER["livenessProbe"]["exec"]["command"],
+            env=child_environment(**pod),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=CONTAINER["livenessProbe"]["timeoutSeconds"],
+            check=False,
+        )
+        worker.kill()
+
+    assert probe.returncode == 0, probe.stdout + probe.stderr
+    assert f"fair@{pod['POD_NAME']}" in probe.stdout

@@ -1,0 +1,131 @@
+"""`celery -A proj queues --watch` beside a queue whose rates are known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kombu import Connection
+
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+
+#: Slots, seconds of work, and messages published in a second: eight slots would hold them, of which there are four.
+SLOTS = 4
+WORK_S = 0.2
+PUBLISHED_PER_S = 40
+FILLS, DRAINS = "task_queue", "task_queue.drains"
+#: Messages in each when it begins: twenty seconds of work.
+WAITING = 400
+
+
+@pytest.fixture
+def _collected_often(broker: Broker) -> Iterator[None]:
+    """Connections made from now on report what they do twice a second, where it is every five seconds usually."""
+    collect = "application:set_env(rabbit, collect_statistics_interval, {})."
+    broker.order("eval", collect.format(500))
+    yield
+    broker.order("eval", collect.format(5000))
+
+
+@contextmanager
+def running(work: Callable[[Any, threading.Event], None], url: str) -> Iterator[None]:
+    """The work goes on in a thread with a channel of its own."""
+    ending = threading.Event()
+
+    def run() -> None:
+        with Connection(url) as connection:
+            work(connection, ending)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join(timeout=20)
+
+
+def publish(connection: Any, ending: threading.Event) -> None:
+    """So many messages a second, by the clock, so that a late one is made up for."""
+    producer = connection.Producer()
+    begun, sent = time.monotonic(), 0
+    while not ending.wait(0.02):
+        while sent < (time.monotonic() - begun) * PUBLISHED_PER_S:
+            producer.publish(b"x", exchange="", routing_key=FILLS)
+            sent += 1
+
+
+def consume(queue: str, connection: Any, ending: threading.Event) -> None:
+    """As a worker of so many slots under fair dispatch: each message is acknowledged when its time is over."""
+    due: deque[tuple[float, Any]] = deque()
+    channel = connection.default_channel
+    channel.basic_qos(0, SLOTS, False)  # noqa: FBT003 AMQP's own
+    channel.basic_consume(queue, callback=lambda message: due.append((time.monotonic() + WORK_S, message)))
+    while not ending.is_set():
+        while due and due[0][0] <= time.monotonic():
+            channel.basic_ack(due.popleft()[1].delivery_tag)
+        try:
+            connection.drain_events(timeout=0.01)
+        except TimeoutError:
+            continue
+
+
+@pytest.mark.usefixtures("_collected_often")
+def test_watch_tells_how_queues_fill_and_drain(broker: Broker, vhost: str, tmp_path: Path) -> None:
+    """Four slots finish 20 a second of each of two queues.
+
+    Into the one come 40: it grows by 20, and eight slots would hold it. Into the other comes nothing: it shrinks by 20,
+    and is empty after what is left over that.
+    """
+    url = broker.url(vhost)
+    with Connection(url) as connection:
+        for queue in (FILLS, DRAINS):
+            arguments = {"x-queue-type": "quorum"}
+            connection.default_channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+            for _ in range(WAITING):
+                connection.Producer().publish(b"x", exchange="", routing_key=queue)
+    output = tmp_path / "looks"
+    with output.open("w") as looks:
+        watch = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "proj", "queues", "--watch", "--json", "--interval", "0.5"],
+            env=child_environment(PYTHONUNBUFFERED="1", CELERY_BROKER_URL=url, FLOWER_BROKER_API=broker.management_url),
+            stdout=looks,
+        )
+
+    def told() -> bool:
+        last = next(iter(output.read_text().split("\n")[-2:-1]), "[]")
+        seen = {each["name"]: each for each in json.loads(last)}
+        if not {FILLS, DRAINS} <= seen.keys():
+            return False
+        left_s = (seen[DRAINS]["ready"] + SLOTS) / 20
+        return seen[FILLS]["empty_in_s"] is None and all(
+            # On a machine that others use too.
+            seen[queue][name] == pytest.approx(figure, rel=0.25, abs=2)
+            for queue, figures in (
+                (FILLS, {"in_per_s": 40, "out_per_s": 20, "growth_per_s": 20, "slots": 8}),
+                (DRAINS, {"in_per_s": 0, "out_per_s": 20, "growth_per_s": -20, "slots": 0, "empty_in_s": left_s}),
+            )
+            for name, figure in figures.items()
+        )
+
+    try:
+        with running(partial(consume, FILLS), url), running(partial(consume, DRAINS), url), running(publish, url):
+            wait_until(told, what="the figures", timeout_s=20)
+    finally:
+        watch.kill()
+        watch.wait()

@@ -1,0 +1,113 @@
+"""A worker's window when its pool grows, shrinks, and when it connects again."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from celery import Celery
+
+from proj.celery import app
+from proj.connection import connected
+from proj.depth import depths_by_declare
+from proj.errors import NoManagement
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+from proj.queues import QUEUE_TYPES, WORK_QUEUE, work_queue
+from proj.tasks import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+#: Two seconds: enough for three to be held before the first is done.
+MESSAGE = "held."
+HELD_S = 2.0
+
+
+@contextmanager
+def running(guard: Guard, url: str, queue_type: str, *options: str) -> Iterator[Process]:
+    """A worker with these options."""
+    name = f"fitting-{url.rpartition('/')[2]}"
+    worker = Process(
+        f"worker {name}",
+        [
+            *(sys.executable, "-m", "celery", "-A", "proj", "worker", *options),
+            *("--hostname", f"{name}@host", "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
+        ],
+        guard=guard,
+        environment=child_environment(CELERY_BROKER_URL=url, PROJ_QUEUE_TYPE=queue_type, PROJ_DOT_SECONDS=str(HELD_S)),
+        log=guard.folder / f"{name}.log",
+    )
+    with worker:
+        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        yield worker
+        worker.kill()
+
+
+def send_three(url: str, queue_type: str) -> Callable[[], int]:
+    """Three messages are in the queue; what is left of them there."""
+    with connected(app.connection_for_write(url)) as connection:
+        for _ in range(3):
+            work.apply_async((MESSAGE,), queue=work_queue(queue_type), connection=connection, ignore_result=True)
+
+    def left() -> int:
+        with connected(app.connection_for_write(url)) as connection:
+            return depths_by_declare(connection, [WORK_QUEUE])[0].ready
+
+    return left
+
+
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+def test_window_follows_a_pool_that_people_grow_and_shrink(
+    guard: Guard, broker: Broker, vhost: str, queue_type: str
+) -> None:
+    """With three slots three messages run at once; with one again, the others wait for whoever is free."""
+    url = broker.url(vhost)
+    with (
+        Celery(broker=url, set_as_current=False) as client,
+        running(guard, url, queue_type, "--concurrency", "1") as worker,
+    ):
+        client.control.pool_grow(2)
+        wait_until(lambda: "window is fitted to 3 messages" in worker.log_text(), what="the window", timeout_s=10)
+        send_three(url, queue_type)
+        wait_until(lambda: worker.log_text().count("[x] Received") == 3, what="three at work", timeout_s=10)
+        assert "[x] Done" not in worker.log_text()
+
+        wait_until(lambda: worker.log_text().count("[x] Done") == 3, what="the three", timeout_s=20)
+        client.control.pool_shrink(2)
+        wait_until(lambda: "window is fitted to 1 messages" in worker.log_text(), what="the window", timeout_s=10)
+        left = send_three(url, queue_type)
+        wait_until(lambda: worker.log_text().count("[x] Received") == 4, what="one at work", timeout_s=10)
+        assert (left(), worker.log_text().count(" received")) == (2, 4)
+
+
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+def test_pool_that_scales_itself_still_grows_after_a_lost_connection(
+    guard: Guard, broker: Broker, vhost: str, queue_type: str
+) -> None:
+    """It was idle, with one process; a window of one message would never let it see that there is work for more."""
+    url = broker.url(vhost)
+    with running(guard, url, queue_type, "--autoscale", "3,1") as worker:
+        names = wait_until(lambda: connections(broker, vhost), what="the list of connections", timeout_s=20)
+        for name in names:
+            # One may have ended by itself since.
+            with contextlib.suppress(NoManagement):
+                broker.management.request("DELETE", f"connections/{quote(name, safe='')}")
+        wait_until(lambda: worker.log_text().count("Connected to amqp") == 2, what="the new connection", timeout_s=20)
+
+        send_three(url, queue_type)
+
+        wait_until(lambda: worker.log_text().count("[x] Received") == 3, what="three at work", timeout_s=20)
+        assert "[x] Done" not in worker.log_text()
+
+
+def connections(broker: Broker, vhost: str) -> list[str]:
+    return [each["name"] for each in broker.management.request("GET", f"vhosts/{vhost}/connections") if "name" in each]
