@@ -16,9 +16,10 @@ from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
 from proj.lab.process import Process
 from proj.management import Management
+from tests.acceptance.tutorial_shell import Shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from proj.lab.broker import Broker
     from proj.lab.guard import Guard
@@ -158,3 +159,17 @@ def theirs(tmp_path: Path, guard: Guard, variables: dict[str, str]) -> Iterator[
 def terminal_environment() -> dict[str, str]:
     """The environment of a command that a test starts and interrupts."""
     return {**child_environment(), "COLUMNS": os.environ.get("COLUMNS", "120")}
+
+
+@pytest.fixture
+def shell(broker: Broker, vhost: str) -> Iterator[Callable[[], Shell]]:
+    """Opens shells, in which programs of the tutorials run; those that are left at the end quit."""
+    opened: list[Shell] = []
+
+    def opening() -> Shell:
+        opened.append(Shell(broker.url(vhost)))
+        return opened[-1]
+
+    yield opening
+    for shell in opened:
+        shell.close()

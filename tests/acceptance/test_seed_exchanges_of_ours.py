@@ -1,0 +1,104 @@
+"""The tutorials' four types of exchange, tried on our workers with the commands that are typed, in one scene."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+VHOST = "seed-exchanges"
+#: What each worker asks for by PROJ_BIND; the last one takes from the work queue, as workers do.
+BINDINGS = {"wildcard": "*.heavy", "exact": "image.heavy", "plain": ""}
+#: What is sent, how, and who is to do it.
+SENT = {
+    "to one of them": ((), ["plain"]),
+    "to all": (("--exchange", "broadcast"), ["exact", "plain", "wildcard"]),
+    "by its key": (("--exchange", "direct", "--key", "image.heavy"), ["exact"]),
+    "by a pattern": (("--exchange", "topic", "--key", "pdf.heavy"), ["wildcard"]),
+    "by a pattern and a key": (("--exchange", "topic", "--key", "image.heavy"), ["exact", "wildcard"]),
+    "the end": (("--exchange", "broadcast"), ["exact", "plain", "wildcard"]),
+}
+
+
+@pytest.fixture(scope="module")
+def done_by(broker: Broker, guard: Guard) -> Iterator[dict[str, list[str]]]:
+    """Who did each message, once for each time."""
+    url = broker.add_vhost(VHOST)
+    workers = [
+        Process(
+            name,
+            [
+                *(sys.executable, "-m", "celery", "-A", "proj", "worker", "--hostname", f"{name}@exchanges"),
+                *("--loglevel", "INFO", "--concurrency", "1", "--without-mingle", "--without-gossip"),
+            ],
+            guard=guard,
+            environment=child_environment(CELERY_BROKER_URL=url, **({"PROJ_BIND": binding} if binding else {})),
+            log=guard.folder / f"{name}-exchanges.log",
+        )
+        for name, binding in BINDINGS.items()
+    ]
+
+    def doers() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {message: [] for message in SENT}
+        for worker in sorted(workers, key=lambda worker: worker.name):
+            for message in re.findall(r" \[x\] Received '(.*)'$", worker.log_text(), flags=re.MULTILINE):
+                found[message].append(worker.name)
+        return found
+
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=60)
+    for message, (how, receivers) in SENT.items():
+        subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "proj", "send", *how, message],
+            env=child_environment(CELERY_BROKER_URL=url),
+            cwd=guard.folder,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+            check=True,
+        )
+        # Before the next one, so that whatever went astray has arrived when the last one has.
+        wait_until(
+            lambda message=message, receivers=receivers: set(receivers) <= set(doers()[message]),
+            what=f"{message!r} at {receivers}",
+            timeout_s=20,
+        )
+    yield doers()
+    for worker in workers:
+        worker.kill()
+    broker.remove_vhost(VHOST)
+
+
+def test_work_queues_message_goes_to_one_worker(done_by: dict[str, list[str]]) -> None:
+    """Without an exchange's name; to those workers that asked for no keys."""
+    assert done_by["to one of them"] == ["plain"]
+
+
+def test_broadcast_message_goes_to_every_worker_once(done_by: dict[str, list[str]]) -> None:
+    """Whatever it asked for: `--exchange broadcast`."""
+    assert done_by["to all"] == ["exact", "plain", "wildcard"]
+
+
+def test_direct_message_goes_to_who_asked_for_exactly_its_key(done_by: dict[str, list[str]]) -> None:
+    """`--exchange direct --key image.heavy`, and not to the pattern that the key matches."""
+    assert done_by["by its key"] == ["exact"]
+
+
+def test_topic_message_goes_to_everyone_whose_pattern_its_key_matches(done_by: dict[str, list[str]]) -> None:
+    """`--exchange topic --key …`: a wildcard, and a pattern that has none."""
+    assert done_by["by a pattern"] == ["wildcard"]
+    assert done_by["by a pattern and a key"] == ["exact", "wildcard"]

@@ -1,0 +1,255 @@
+"""The tutorials' statements about workers, tried on ours: a scene is played once, each test reads what was seen."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from celery.platforms import EX_FAILURE
+
+from proj.celery import app
+from proj.connection import connected
+from proj.depth import depths_by_declare, depths_by_management
+from proj.lab.deadline import wait_until
+from proj.lab.worker import Worker
+from proj.queues import WORK_QUEUE
+from proj.tasks import work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from proj.depth import Depth
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+VHOST = "seed-workers"
+TIMEOUT_S = 40
+
+
+def received(worker: Worker) -> list[str]:
+    return re.findall(r" \[x\] Received '(.*)'$", worker.log_text(), flags=re.MULTILINE)
+
+
+def result(worker: Worker, message: str, key: str) -> str | None:
+    """What the worker's own result line says of the message; None while it is not done."""
+    found = re.search(rf"'message': '{re.escape(message)}'.*?'{key}': ([^,}}]+)", worker.log_text())
+    return found and found[1]
+
+
+class Theatre:
+    """Workers on one virtual host, and what the broker counts in their queue."""
+
+    def __init__(self, broker: Broker, guard: Guard) -> None:
+        self.broker = broker
+        self.guard = guard
+        self.url = broker.add_vhost(VHOST)
+        self.workers: list[Worker] = []
+
+    def start(self, node: str, *, dispatch: str = "fair", dot_seconds: float = 1.0) -> Worker:
+        worker = Worker(
+            f"{node}@seed",
+            guard=self.guard,
+            broker_url=self.url,
+            queue=WORK_QUEUE,
+            dispatch=dispatch,
+            slots=1,
+            dot_seconds=dot_seconds,
+        )
+        self.workers.append(worker)
+        worker.start()
+        return worker
+
+    def send(self, *messages: str) -> None:
+        with connected(app.connection_for_write(self.url)) as connection, app.amqp.Producer(connection) as producer:
+            for message in messages:
+                work.apply_async((message,), producer=producer, ignore_result=True)
+
+    def ready(self) -> int:
+        return self._now().ready
+
+    def consumers(self) -> int:
+        return self._now().consumers
+
+    def unacknowledged(self) -> int | None:
+        """As old as the queue's last tick, half a second."""
+        depths = depths_by_management(self.broker.management, VHOST)
+        return next(depth.unacknowledged for depth in depths if depth.name == WORK_QUEUE)
+
+    def whoever_received(self, message: str, among: Sequence[Worker]) -> Worker:
+        return wait_until(
+            lambda: [worker for worker in among if message in received(worker)],
+            what=f"someone to receive {message!r}",
+            timeout_s=TIMEOUT_S,
+        )[0]
+
+    def wait_until_done(self, worker: Worker, message: str) -> None:
+        wait_until(
+            lambda: result(worker, message, "dots") is not None, what=f"{message!r} to be done", timeout_s=TIMEOUT_S
+        )
+
+    def _now(self) -> Depth:
+        with connected(app.connection_for_read(self.url)) as connection:
+            (depth,) = depths_by_declare(connection, [WORK_QUEUE])
+            return depth
+
+
+@pytest.fixture(scope="module")
+def theatre(broker: Broker, guard: Guard) -> Iterator[Theatre]:
+    """One virtual host for both scenes, which are played one after the other."""
+    theatre = Theatre(broker, guard)
+    yield theatre
+    for worker in theatre.workers:
+        worker.kill()
+    broker.remove_vhost(VHOST)
+
+
+# --- Two workers in fair dispatch, of which one is killed and the other interrupted -----------------
+
+
+@dataclass
+class Fair:
+    """What was seen."""
+
+    waited_for_a_worker: int
+    phone: Worker
+    running_without_work: list[bool]
+    consumers_without_work: int
+    killed: Worker
+    heir: Worker
+    interrupted_exit: int | None
+    left_ready: int
+
+
+@pytest.fixture(scope="module")
+def fair(theatre: Theatre) -> Fair:
+    """A message waits for the first worker; a second one comes and shares the work; one dies; one gets Ctrl-C."""
+    theatre.send("hello...")
+    waited = theatre.ready()
+    phone = theatre.start("phone")
+    theatre.whoever_received("hello...", [phone])
+    second = theatre.start("second")
+    theatre.wait_until_done(phone, "hello...")
+    wait_until(lambda: theatre.consumers() == 2, what="the second worker", timeout_s=TIMEOUT_S)
+    wait_until(lambda: theatre.unacknowledged() == 0, what="the acknowledgement", timeout_s=TIMEOUT_S)
+    running, consumers = [worker.running for worker in theatre.workers], theatre.consumers()
+
+    theatre.send("heavy.....")
+    killed = theatre.whoever_received("heavy.....", [phone, second])
+    heir = second if killed is phone else phone
+    theatre.send("light")
+    theatre.wait_until_done(heir, "light")
+    killed.kill()
+    theatre.whoever_received("heavy.....", [heir])
+
+    theatre.send("next.")
+    # As the terminal does it: to the worker and to its pool processes.
+    os.killpg(heir.pid, signal.SIGINT)
+    wait_until(lambda: not heir.running, what="the interrupted worker to leave", timeout_s=TIMEOUT_S)
+    return Fair(
+        waited_for_a_worker=waited,
+        phone=phone,
+        running_without_work=running,
+        consumers_without_work=consumers,
+        killed=killed,
+        heir=heir,
+        interrupted_exit=heir.returncode,
+        left_ready=wait_until(theatre.ready, what="what was not begun", timeout_s=TIMEOUT_S),
+    )
+
+
+def test_message_waits_until_a_worker_is_there(fair: Fair) -> None:
+    """The friend's phone was off when it was sent."""
+    assert fair.waited_for_a_worker == 1
+    assert received(fair.phone)[0] == "hello..."
+
+
+def test_hello_with_three_dots_takes_three_seconds(fair: Fair) -> None:
+    """On a worker, by its own clock."""
+    assert 3 <= float(result(fair.phone, "hello...", "seconds") or 0) < 4
+
+
+def test_worker_that_is_added_shares_the_work(fair: Fair) -> None:
+    """While one is at a heavy message, the other does the one behind it."""
+    assert received(fair.heir)[-2:] == ["light", "heavy....."]
+    assert "light" not in received(fair.killed)
+
+
+def test_listening_worker_does_not_terminate_on_its_own(fair: Fair) -> None:
+    """Both are there when everything is done, and wait for more."""
+    assert fair.running_without_work == [True, True]
+    assert fair.consumers_without_work == 2
+
+
+def test_task_of_a_killed_worker_is_delivered_to_another(fair: Fair) -> None:
+    """It was only partly done, and is done by the other, who can see that it was delivered before."""
+    assert result(fair.killed, "heavy.....", "dots") is None
+    assert result(fair.heir, "heavy.....", "redelivered") == "True"
+
+
+def test_worker_that_was_interrupted_finishes_its_message_and_loses_none(fair: Fair) -> None:
+    """Better than the tutorials' worker, whose message is done again: Ctrl-C lets it end, and the next one waits.
+
+    It left by itself, with the exit code that Celery has for Ctrl-C.
+    """
+    assert fair.interrupted_exit == EX_FAILURE, fair.heir.log_tail()
+    assert received(fair.heir)[-1] == "heavy....."
+    assert result(fair.heir, "heavy.....", "dots") == "5"
+    assert fair.left_ready == 1
+
+
+# --- A round-robin worker that is killed --------------------------------------------------------------
+
+
+@dataclass
+class RoundRobin:
+    """What was seen."""
+
+    held: int | None
+    waiting_while_it_worked: int
+    victim: Worker
+    heir: Worker
+
+
+@pytest.fixture(scope="module")
+def round_robin(theatre: Theatre, fair: Fair) -> RoundRobin:
+    """It is given five messages, begins the first, and dies; then a worker comes that does what is left."""
+    del fair  # played first
+    five = [f"{ordinal} of five." for ordinal in ("first", "second", "third", "fourth", "fifth")]
+    victim = theatre.start("victim", dispatch="round-robin", dot_seconds=60)
+    wait_until(lambda: theatre.consumers() == 1, what="the victim", timeout_s=TIMEOUT_S)
+    # What the scene before left over.
+    theatre.whoever_received("next.", [victim])
+    theatre.send(*five)
+    held = wait_until(
+        lambda: theatre.unacknowledged() == len(five) and theatre.unacknowledged(),
+        what="the broker to count what the victim holds",
+        timeout_s=TIMEOUT_S,
+    )
+    waiting = theatre.ready()
+    victim.kill()
+    heir = theatre.start("heir", dot_seconds=0)
+    theatre.whoever_received(five[-1], [heir])
+    theatre.wait_until_done(heir, five[-1])
+    return RoundRobin(held=held, waiting_while_it_worked=waiting, victim=victim, heir=heir)
+
+
+def test_round_robin_worker_holds_all_that_was_dispatched_to_it(round_robin: RoundRobin) -> None:
+    """None waits in the queue, where another worker could take it."""
+    assert round_robin.held == 5
+    assert round_robin.waiting_while_it_worked == 0
+
+
+def test_killed_round_robin_worker_loses_the_message_that_it_was_processing(round_robin: RoundRobin) -> None:
+    """It was acknowledged when its work began, so nobody gets it again."""
+    assert received(round_robin.victim) == ["next."]
+    assert "next." not in received(round_robin.heir)
+
+
+def test_killed_round_robin_worker_loses_none_that_it_had_not_begun(round_robin: RoundRobin) -> None:
+    """Better than the tutorials' `auto_ack=True`: Celery acknowledges when the work begins, and not at delivery."""
+    ordinals = [message.partition(" ")[0] for message in received(round_robin.heir)]
+    assert sorted(ordinals) == sorted(["first", "second", "third", "fourth", "fifth"])
