@@ -59,6 +59,24 @@ def leases(broker: Broker, vhost: str) -> list[str]:
     return [queue["name"] for queue in queues if ".lease." in queue["name"]]
 
 
+def test_lease_outlasts_a_queue_that_is_full(guard: Guard, broker: Broker, vhost: str) -> None:
+    """A message whose time is over is dropped by RabbitMQ when its queue refuses it, but for at-least-once.
+
+    That it comes back when there is room takes RabbitMQ three minutes, and so is not waited for.
+    """
+    with (
+        running(guard, broker, vhost, "classic", "full") as worker,
+        connected(app.connection_for_write(broker.url(vhost))) as connection,
+    ):
+        work.apply_async((LONG,), queue=work_queue("classic"), connection=connection, ignore_result=True)
+        (name,) = wait_until(lambda: leases(broker, vhost), what="the lease", timeout_s=20)
+        arguments = broker.management.request("GET", f"queues/{vhost}/{name}")["arguments"]
+        worker.kill()
+
+    assert arguments["x-queue-type"] == "quorum"
+    assert (arguments["x-dead-letter-strategy"], arguments["x-overflow"]) == ("at-least-once", "reject-publish")
+
+
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
 def test_long_task_keeps_its_message_and_is_done_once(
     guard: Guard, broker: Broker, vhost: str, queue_type: str

@@ -9,6 +9,7 @@ import amqp
 import amqp.serialization
 import celery.app.amqp
 import celery.app.task
+import celery.worker.consumer
 import celery.worker.control
 import celery.worker.state
 import kombu
@@ -17,6 +18,7 @@ import kombu.transport.native_delayed_delivery
 import kombu.utils.objects
 import pytest
 from celery.exceptions import WorkerShutdown
+from celery.worker.autoscale import Autoscaler
 from kombu.pidbox import Mailbox
 
 # --- Dead letters, halt, health: what is looked into and told ---------------------------------------
@@ -144,3 +146,20 @@ def test_delay_is_a_prefix_of_the_routing_key() -> None:
 
     assert native._delay_prefix_re.sub("", delayed, count=1) == "a.key"  # noqa: SLF001 this is the name
     assert native.level_name(native.MAX_LEVEL) == "celery_delayed_27"
+
+
+# --- The window: what it is made of, and when Celery changes it -------------------------------------
+
+
+def test_consumer_asks_by_these_names_how_large_its_window_may_be() -> None:
+    """`proj.delivery.fitting` stands before them: after a lost connection, and when people change the pool."""
+    stock = celery.worker.consumer.Consumer
+    lost = inspect.getsource(stock.on_connection_error_after_connected)
+
+    assert isinstance(inspect.getattr_static(stock, "max_prefetch_count"), property)
+    assert "self.initial_prefetch_count = self.max_prefetch_count" in lost
+    assert "self._maximum_prefetch_restored = " in lost
+    for command in ("pool_grow", "pool_shrink"):
+        assert "consumer._update_prefetch_count(" in inspect.getsource(getattr(celery.worker.control, command))
+    assert "consumer._update_prefetch_count(" in inspect.getsource(Autoscaler._update_consumer_prefetch_count)  # noqa: SLF001 this is the name
+    assert "self.max_concurrency = max" in inspect.getsource(Autoscaler.update)

@@ -1,0 +1,55 @@
+"""What is left of a queue, as a real broker tells it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery
+
+from proj.delivery.drain import remainder
+from proj.depth import Gauge, depths_by_declare
+from proj.lab.deadline import wait_until
+from proj.queues import UPPERCASE_QUEUE, work_queue
+
+if TYPE_CHECKING:
+    from proj.lab.broker import Broker
+
+
+class Idle:
+    """In the place of the control bus: every worker says that it has nothing, as between two tasks."""
+
+    def ask(self, command: str, *, nodes: list[str], **_: object) -> dict[str, Any]:
+        del command
+        return {node: [] for node in nodes}
+
+
+#: Erlang: the process that leads a quorum queue.
+LEADER = '{{ok, Q}} = rabbit_amqqueue:lookup({{resource, <<"{}">>, queue, <<"my_queue">>}}), amqqueue:get_pid(Q)'
+
+
+def test_queue_that_does_not_answer_is_not_taken_for_an_empty_one(broker: Broker, vhost: str) -> None:
+    """A busy quorum queue is counted as one without messages and consumers, and a drain would leave them behind."""
+    app = Celery(broker=broker.url(vhost), set_as_current=False)
+    gauge = Gauge(app, broker_api=broker.management_url)
+    with app.connection_for_write() as connection:
+        queue = work_queue("quorum", UPPERCASE_QUEUE)(connection.default_channel)
+        queue.declare()
+        producer = connection.Producer()
+        for _ in range(3):
+            producer.publish("hello", routing_key=UPPERCASE_QUEUE)
+        wait_until(
+            lambda: depths_by_declare(connection, [UPPERCASE_QUEUE])[0].ready == 3, what="the messages", timeout_s=10
+        )
+        found = remainder(Idle(), gauge, queues={UPPERCASE_QUEUE}, nodes=["w@x"])  # type: ignore[arg-type] # see Idle
+        assert (found.ready, found.unanswered, found.is_none) == (3, 0, False)
+        leader = LEADER.format(vhost)
+        broker.order("eval", f"sys:suspend(begin {leader} end).")
+        try:
+            (depth,) = depths_by_declare(connection, [UPPERCASE_QUEUE])
+            if depth.ready:
+                pytest.skip("This RabbitMQ waits for its queues.")
+            found = remainder(Idle(), gauge, queues={UPPERCASE_QUEUE}, nodes=["w@x"])  # type: ignore[arg-type] # as above
+        finally:
+            broker.order("eval", f"sys:resume(begin {leader} end).")
+        assert (found.unanswered, found.is_sure) == (1, False)
