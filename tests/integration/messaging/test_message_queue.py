@@ -312,10 +312,11 @@ def test_message_whose_properties_cannot_be_read_is_worked_on_as_any_other(quoru
 
 
 class Ancient(amqp.Message):
-    """A message of which the only property, its timestamp, is too large for Python."""
+    """A message with one header, a time that is too large for Python."""
 
     def _serialize_properties(self) -> bytes:
-        return struct.pack(">HQ", 1 << 6, 2**63)
+        table = b"\x01tT" + struct.pack(">Q", 2**63)
+        return struct.pack(">HI", 0x2000, len(table)) + table
 
 
 def test_text_that_cannot_be_written_is_refused(quorum: Queues) -> None:
