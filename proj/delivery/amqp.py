@@ -74,10 +74,18 @@ class Confirming:
             pool = ConfirmingPool(PatientConnectionPool(connection, limit=limit), limit=limit, Producer=self.Producer)
             # Of threads that come here at once, one makes the pool of all. Without a lock, which a forked process
             # might find held by a thread that it does not have.
-            self._producer_pool = self.__dict__.setdefault(f"proj_producer_pool_{os.getpid()}", pool)
+            self._producer_pool = self.__dict__.setdefault(_pool_of_process(), pool)
         return self._producer_pool
 
     publisher_pool = producer_pool
+
+    def close(self) -> None:
+        """Close the pool; another is made when it is needed."""
+        pool, self._producer_pool = self._producer_pool, None
+        self.__dict__.pop(_pool_of_process(), None)
+        if pool is not None:
+            pool.force_close_all()
+            pool.connections.force_close_all()
 
     def _retry_publish(self, publish: Callable[..., Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401 as Celery's
         # Celery gives the callbacks of a finished task (links, the next of a chain) three attempts, within a second;
@@ -146,3 +154,7 @@ class SentEvents:
             self._dispatcher.publish(kind, fields, producer)
         except passing_errors(producer.connection):
             logger.debug("An event %s could not be sent.", kind, exc_info=True)
+
+
+def _pool_of_process() -> str:
+    return f"proj_producer_pool_{os.getpid()}"

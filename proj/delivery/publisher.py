@@ -48,9 +48,7 @@ def confirm_publishing(app: Celery) -> None:
 
 def close_publishing(app: Celery) -> None:
     """Close the connections over which `app` publishes; it opens others when it needs them."""
-    pool = app.amqp.producer_pool
-    pool.force_close_all()
-    pool.connections.force_close_all()
+    app.amqp.close()
 
 
 def _be_patient(app: Celery) -> None:

@@ -13,6 +13,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.exceptions import EncodeError, OperationalError
 
 from proj.delivery.confirm_channel import ConfirmChannel
+from proj.delivery.publisher import close_publishing
 from proj.errors import PublishRefused, QueueFull, Unconfirmed, Unroutable
 from proj.lab.deadline import wait_until
 from proj.lab.ports import free_port
@@ -49,6 +50,16 @@ def test_delay_returns_when_the_queue_has_the_task(app: Celery, arrivals: Arriva
     found = arrivals()
     assert {alone.id, named.id, both[0].id, both[1].id} <= set(found)
     assert sum(found.values()) == 5
+
+
+def test_delay_opens_another_connection_after_the_publishing_was_closed(app: Celery, arrivals: Arrivals) -> None:
+    """Who closes what an app publishes over, before a fork or at the end of a test, may go on with that app."""
+    app.tasks["note"].delay("before")
+    close_publishing(app)
+
+    after = app.tasks["note"].delay("after")
+
+    assert arrivals()[after.id] == 1
 
 
 @pytest.mark.parametrize(
