@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from kombu import Connection
 
+#: Seconds for one read or write of the socket: without them, a connection whose other end is gone blocks for ever.
+TRANSPORT_OPTIONS = {"read_timeout": 8, "write_timeout": 8}
+
 
 @contextmanager
 def connected(connection: Connection) -> Iterator[Connection]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.app.amqp import AMQP
 
+from proj.connection import TRANSPORT_OPTIONS
 from proj.delivery.delays import is_delayed, lay_way
 from proj.delivery.pool import ConfirmingPool, PatientConnectionPool
 from proj.delivery.producer import ConfirmingProducer, passing_errors
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from celery import Celery
 
 logger = logging.getLogger(__name__)
-
-#: What every publishing connection needs: without time-outs, one whose other end is gone blocks for ever.
-TRANSPORT_OPTIONS = {"read_timeout": 8, "write_timeout": 8}
 
 
 def task_sending(app: Celery, task_id: str) -> Sending:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import time
 from typing import TYPE_CHECKING
 
-from proj import queues
-from proj.delivery.dead_letter import carried, stamped
-from proj.errors import InvalidMessage, NoBroker, QueueFull, Unconfirmed
+from proj.errors import InvalidMessage
+from proj.messaging.burial import PASSING, bury
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +19,6 @@ logger = logging.getLogger(__name__)
 #: Seconds before a message is tried for the second time; then twice as many each time, up to the longest.
 RETRY_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
-#: What a handler meets that is no fault of its message: it is tried until it passes.
-PASSING = (NoBroker, QueueFull, Unconfirmed)
 
 
 class Handling:
@@ -76,7 +70,8 @@ class Handling:
                     return
                 # What cannot be read will not be readable another time.
                 if attempts >= self._attempts or isinstance(error, InvalidMessage):
-                    self._bury(message, error, attempts)
+                    why = _sentence(error, attempts)
+                    bury(message, why, attempts=attempts, queue=self._queue, publisher=self._publisher)
                     return
             else:
                 if self._acknowledge:
@@ -85,31 +80,6 @@ class Handling:
             if not self._pause(pause_s):
                 return
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    def _bury(self, message: Message, error: Exception, attempts: int) -> None:
-        """Make it a dead letter; while that cannot be, it goes back to its queue."""
-        properties = carried(dict(message.properties))
-        properties["application_headers"] = stamped(
-            properties["application_headers"],
-            reason=_sentence(error, attempts),
-            queue=self._queue,
-            worker=f"{os.getpid()}@{socket.gethostname()}",
-            time=time.time(),
-            attempts=attempts,
-        )
-        try:
-            self._publisher.publish(
-                message.body,
-                queue=queues.work_queue(queues.QUORUM, queues.DEAD_LETTERS),
-                what=f"A dead letter of the queue {self._queue!r}",
-                any_kind=True,
-                **properties,
-            )
-        except PASSING as failure:
-            logger.warning("A message of the queue %r goes back to it: %s", self._queue, failure)
-            message.give_back()
-        else:
-            message.ack()
 
 
 def _sentence(error: Exception, attempts: int) -> str:

@@ -54,6 +54,9 @@ def launch(*consumers: Consumer) -> None:
             thread.start()
         for thread in threads:
             thread.join()
+    for consumer in consumers:
+        # Those that had ended when the others were stopped would end at once the next time.
+        consumer.input.forget_stop()
     if errors:
         raise errors[0]
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from kombu.utils.uuid import uuid
 
 from proj import environment, queues
-from proj.delivery.producer import passing_errors
-from proj.delivery.sending import Patience, reason
 from proj.errors import InvalidMessage, InvalidSetting
-from proj.messaging.halting import halt
+from proj.messaging.burial import GIVEN_OUT_LIMIT, bury, times_given_out
+from proj.messaging.halting import Halting
 from proj.messaging.handling import Handling
 from proj.messaging.publisher import Publisher
+from proj.messaging.reconnection import Reconnection
 from proj.messaging.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ class MessageQueue:
                 `QueueFull` and `Unconfirmed` is not counted: the next queue fails, not the message.
             acknowledge: whether a message is acknowledged when its handler has returned. Without it the handler does
                 so by `message.ack()`, and what it forgets is given out again when this consumer has gone.
-            when_last: called when the pill has come and no other consumer is left, before it is acknowledged.
+            when_last: called when the pill has come and no other consumer is left, before it is acknowledged; again
+                while it raises `NoBroker`, `QueueFull` or `Unconfirmed`. What else it raises, `start` raises.
         """
         self._handling = Handling(
             handler,
@@ -183,6 +184,10 @@ class MessageQueue:
         """
         self._stopping = True
 
+    def forget_stop(self) -> None:
+        """Forget a `stop` that came when nothing ran any more."""
+        self._stopping = False
+
     def __iter__(self) -> Iterator[Message]:
         """Each message as it comes; the one before is acknowledged when the next is asked for.
 
@@ -212,45 +217,41 @@ class MessageQueue:
     # --- How ------------------------------------------------------------------------------------------
 
     def _messages(self) -> Generator[Message, None, None]:
-        """Every message but the pill, over as many connections as it takes."""
-        patience = Patience(None)
-        lost = False
+        """Every message but the pill, and but those that nobody gets done, over as many connections as it takes."""
+        connections = Reconnection(self._subscription, name=self.name, held=self._subscriptions, pause=self._pause)
+        halting = Halting(connections, renew=self.halt, when_last=self._when_last, pause=self._pause)
         try:
-            while not self._stopping:
-                subscription = Subscription(
-                    self._url, self._queue, prefetch=self._prefetch, heartbeat_s=self._heartbeat_s
-                )
-                self._subscriptions.append(subscription)
-                try:
-                    subscription.open()
-                    patience.renew()
-                    if lost:
-                        logger.warning("Consuming from the queue %r again.", self.name)
-                        lost = False
-                    while not self.may_begin() and self._pause(LOOK_S):
-                        pass
-                    while not self._stopping:
-                        message = subscription.next(TICK_S)
-                        if message is None:
-                            continue
-                        if self._is_pill(message):
-                            logger.info("The queue %r halts its consumer.", self.name)
-                            halt(subscription, message, renew=self.halt, when_last=self._when_last)
+            with closing(self._deliveries(connections)) as deliveries:
+                for subscription, message in deliveries:
+                    if self._is_pill(message):
+                        logger.info("The queue %r halts its consumer.", self.name)
+                        if halting.end(subscription, message):
                             return
-                        yield message
-                except passing_errors(subscription.connection) as error:
-                    subscription.drop()
-                    if not lost:
-                        logger.warning(
-                            "The queue %r cannot be consumed from (%s); trying again.", self.name, reason(error)
+                    elif (times := times_given_out(message)) >= GIVEN_OUT_LIMIT:
+                        why = (
+                            f"It was given out {times} times and never acknowledged, as by consumers that died with it."
                         )
-                    lost = True
-                finally:
-                    subscription.close()
-                    self._subscriptions.remove(subscription)
-                self._pause(patience.next_pause_s())
+                        bury(message, why, attempts=times, queue=self.name, publisher=self._publisher)
+                    else:
+                        yield message
         finally:
             self._stopping = False
+
+    def _deliveries(self, connections: Reconnection) -> Generator[tuple[Subscription, Message], None, None]:
+        """Everything that comes, and where it comes from."""
+        while not self._stopping:
+            with connections.next() as subscription:
+                if subscription is None:
+                    continue
+                while not self.may_begin() and self._pause(LOOK_S):
+                    pass
+                while not self._stopping:
+                    message = subscription.next(TICK_S)
+                    if message is not None:
+                        yield subscription, message
+
+    def _subscription(self) -> Subscription:
+        return Subscription(self._url, self._queue, prefetch=self._prefetch, heartbeat_s=self._heartbeat_s)
 
     def _is_pill(self, message: Message) -> bool:
         return self.pill is not None and message.body == self.pill.encode()

@@ -10,12 +10,11 @@ from amqp.basic_message import Message
 from amqp.exceptions import MessageNacked
 from kombu import Connection
 
-from proj.connection import connected
+from proj.connection import TRANSPORT_OPTIONS, connected
 from proj.delivery.confirm_channel import ConfirmChannel
 from proj.delivery.producer import passing_errors
 from proj.delivery.sending import Patience, Sending
 from proj.errors import Unroutable
-from proj.messaging.subscription import TRANSPORT_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

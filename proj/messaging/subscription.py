@@ -6,11 +6,12 @@ import logging
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from amqp.exceptions import AccessRefused
+from amqp.exceptions import AccessRefused, NotAllowed
 from kombu import Connection
 
+from proj.connection import TRANSPORT_OPTIONS
 from proj.delivery.intake import tolerate
 from proj.delivery.producer import passing_errors
 from proj.delivery.refusal import NOT_FOUND, refusal
@@ -23,12 +24,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for one read or write of the socket: without, a half-open connection blocks for ever.
-TRANSPORT_OPTIONS = {"read_timeout": 8, "write_timeout": 8}
+#: Seconds of one wait for messages while something is unsettled that another thread may settle meanwhile.
+SETTLE_TICK_S = 0.02
+
+
+class Counts(NamedTuple):
+    """What a queue holds, as the broker counts it."""
+
+    ready: int
+    consumers: int
 
 
 class Subscription:
-    """Messages of one queue, as they come. Its errors are those of `passing_errors(subscription.connection)`."""
+    """Messages of one queue, as they come. Its `losses` are what it raises when its connection is gone."""
 
     def __init__(self, url: str, queue: Queue, *, prefetch: int, heartbeat_s: float) -> None:
         """Keep what `open` needs.
@@ -46,6 +54,10 @@ class Subscription:
         self._arrived: deque[Message] = deque()
         #: What other threads settled, for the owner to write: no two threads may write at once.
         self._settled: deque[tuple[int, bool]] = deque()
+        #: How many are here and not settled yet.
+        self._unsettled = 0
+        #: What another has met on this connection, for `next` to raise.
+        self.lost: Exception | None = None
         #: py-amqp's connection: kombu's would connect again by itself when it is lost, and consume from nothing.
         self._beneath: Any = None
         self._channel: Any = None
@@ -53,8 +65,8 @@ class Subscription:
         self._lock = threading.Lock()
         self._heartbeat: Heartbeat | None = None
 
-    def open(self) -> None:
-        """Connect, make the queue when it is missing, and begin to consume.
+    def open(self, *, consume: bool = True) -> None:
+        """Connect, make the queue when it is missing, and begin to consume; without `consume` only `take` gets any.
 
         Raises:
             NoBroker: the broker does not let us in.
@@ -64,7 +76,10 @@ class Subscription:
         try:
             # Twice, so that one stale address of several does not count as a failure.
             self.connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
-        except AccessRefused as error:
+        except (AccessRefused, NotAllowed) as error:
+            # A virtual host that is down, or has too many connections, will let us in later.
+            if isinstance(error, NotAllowed) and not str(error.reply_text).endswith("not found"):
+                raise
             raise NoBroker(
                 f"The broker at {self.connection.as_uri()} does not let us in ({error}). "
                 "Are the user, the password and the virtual host in CELERY_BROKER_URL right?"
@@ -79,7 +94,8 @@ class Subscription:
         try:
             self._queue(self._channel).queue_declare()
             self._channel.basic_qos(0, self._prefetch, False)  # noqa: FBT003 py-amqp names it a_global
-            self._tag = self._channel.basic_consume(self._queue.name, callback=self._receive)
+            if consume:
+                self._tag = self._channel.basic_consume(self._queue.name, callback=self._receive)
         except self.connection.channel_errors as error:
             refused = refusal(error, f"Consuming from the queue {self._queue.name!r}")
             # A queue that is gone already is made again by the next attempt.
@@ -90,12 +106,15 @@ class Subscription:
             self._heartbeat.start()
 
     def next(self, timeout_s: float) -> Message | None:
-        """The next message; None when none came within `timeout_s`."""
+        """The next message; None when none came within `timeout_s`, or sooner while another is unsettled."""
+        if self.lost is not None:
+            raise self.lost
         self._write_settled()
         if not self._arrived:
             with self._lock:
                 with suppress(TimeoutError):
-                    self._beneath.drain_events(timeout=timeout_s)
+                    # Whoever settles it in another thread must not wait until this one has waited.
+                    self._beneath.drain_events(timeout=min(timeout_s, SETTLE_TICK_S) if self._unsettled else timeout_s)
                 # After a read, for the beats that came while a handler worked are still to be read then.
                 self._beneath.heartbeat_tick()
         return self._arrived.popleft() if self._arrived else None
@@ -108,10 +127,11 @@ class Subscription:
         """Give a message back; any thread may."""
         self._settle(tag, done=False)
 
-    def consumers(self) -> int:
-        """How many consume from the queue, as the broker counts them: this one too, unless it is cancelled."""
+    def count(self) -> Counts:
+        """What is ready, and how many consume: this one too, unless it is cancelled."""
         with self._lock:
-            return int(self._channel.queue_declare(self._queue.name, passive=True).consumer_count)
+            answer = self._channel.queue_declare(self._queue.name, passive=True)
+        return Counts(int(answer.message_count), int(answer.consumer_count))
 
     def cancel(self) -> None:
         """Take no more messages; those that are held stay here."""
@@ -130,7 +150,7 @@ class Subscription:
         try:
             self._write_settled()
             self.connection.release()
-        except self._losses as error:
+        except self.losses as error:
             logger.debug("A connection could not be closed in order: %r", error)
             self.connection.collect()
 
@@ -146,7 +166,7 @@ class Subscription:
             heartbeat.stop()
 
     @property
-    def _losses(self) -> tuple[type[Exception], ...]:
+    def losses(self) -> tuple[type[Exception], ...]:
         """What a connection or channel that is gone raises; py-amqp has no error of its own for some of it."""
         return (*passing_errors(self.connection), AttributeError)
 
@@ -157,6 +177,7 @@ class Subscription:
         info = raw.delivery_info
         # A message without a body has an empty text in its place.
         body = bytes(raw.body or b"")
+        self._unsettled += 1
         return Message(
             body, raw.properties, tag=info["delivery_tag"], redelivered=bool(info["redelivered"]), settlement=self
         )
@@ -169,11 +190,12 @@ class Subscription:
     def _write_settled(self) -> None:
         while self._settled:
             tag, done = self._settled.popleft()
+            self._unsettled -= 1
             try:
                 with self._lock:
                     if done:
                         self._channel.basic_ack(tag)
                     else:
                         self._channel.basic_reject(tag, requeue=True)
-            except self._losses as error:
+            except self.losses as error:
                 logger.warning("A message of %r could not be settled, and comes again: %r", self._queue.name, error)

@@ -37,10 +37,13 @@ class Worker(Consumer):
             QueueMismatch: one of the queues exists with other arguments.
             and what `MessageQueue.start` raises.
         """
-        # A broker that is away is waited for.
-        with suppress(NoBroker, Unconfirmed):
-            self.output.declare()
-        super().start()
+        try:
+            # A broker that is away is waited for.
+            with suppress(NoBroker, Unconfirmed):
+                self.output.declare()
+            super().start()
+        finally:
+            self.close()
 
     def write(self, message: str) -> None:
         """Publish to the output queue, and return when the broker has it.

@@ -35,8 +35,6 @@ def message(body: bytes, desk: Desk) -> Message:
     [
         (0, 0, Course.LAST),
         (0, RENEW_AFTER, Course.LAST),
-        # The broker may count fewer than there are, never as many as none.
-        (-1, 0, Course.LAST),
         (1, 0, Course.HAND_ON),
         (12, RENEW_AFTER - 1, Course.HAND_ON),
         (1, RENEW_AFTER, Course.RENEW),

@@ -89,7 +89,12 @@ def test_broker_that_is_not_there_is_told_at_once_to_who_publishes(quorum: Queue
 
 
 def test_broker_that_does_not_let_us_in_is_told_to_who_consumes(quorum: Queues) -> None:
-    """Another attempt would not help."""
+    """Another attempt would not help; neither with a wrong password nor on a virtual host that is not there."""
+    elsewhere = quorum(url=quorum.url + "-elsewhere")
+    elsewhere.register(print)
+    with pytest.raises(NoBroker, match="does not let us in.*virtual host"):
+        elsewhere.start()
+
     queue = quorum(url=quorum.url.replace("amqp://proj:", "amqp://proj:not"))
     queue.register(print)
 

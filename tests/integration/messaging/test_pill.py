@@ -10,7 +10,7 @@ import pytest
 
 from proj.errors import QueueMismatch
 from proj.lab.deadline import wait_until
-from proj.messaging import Consumer, Worker, halting, launch
+from proj.messaging import Consumer, MessageQueue, Worker, halting, launch
 from proj.messaging.subscription import Subscription
 from tests.integration.messaging.conftest import TIMEOUT_S, wait_for_end
 
@@ -135,11 +135,11 @@ def test_pill_that_waits_already_ends_no_consumer_before_the_others_are_there(
     early_consumes = threading.Event()
     stock = Subscription.open
 
-    def open_late(self: Subscription) -> None:
+    def open_late(self: Subscription, **how: bool) -> None:
         if threading.current_thread().name == "late":
             assert early_consumes.wait(TIMEOUT_S)
             assert not threading.Event().wait(0.3)
-        stock(self)
+        stock(self, **how)
         early_consumes.set()
 
     monkeypatch.setattr(Subscription, "open", open_late)
@@ -170,17 +170,14 @@ def test_pill_that_was_delivered_often_is_renewed(quorum: Queues, monkeypatch: p
     monkeypatch.setattr(halting, "RENEW_AFTER", 1)
     queue = quorum(pill="HALT")
     renewed: list[int] = []
-    stock = halting.halt
-    monkeypatch.setattr(
-        "proj.messaging.message_queue.halt",
-        lambda *words, renew, **more: stock(*words, renew=lambda: (renewed.append(1), renew()), **more),
-    )
+    stock = MessageQueue.halt
+    monkeypatch.setattr(MessageQueue, "halt", lambda self: (renewed.append(1), stock(self)))
     printers = [Printer(f"P{number}", "my_queue", **quorum.options) for number in range(5)]
     begun = threading.Thread(target=launch, args=printers)
     begun.start()
     wait_until(lambda: len(printers) == quorum_consumers(quorum), what="all to consume", timeout_s=TIMEOUT_S)
 
-    queue.halt()
+    stock(queue)
     begun.join(TIMEOUT_S)
 
     assert not begun.is_alive()
