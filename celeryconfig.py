@@ -59,9 +59,9 @@ broker_channel_error_retry = True
 #: Quorum queues are replicated and count deliveries; classic is for sharing with older clients.
 _queue_type = _environment.choice("PROJ_QUEUE_TYPE", _queues.QUEUE_TYPES, default=_queues.QUORUM)
 #: Topic patterns, as "*.heavy,image.#", whose tasks a worker takes in place of those of the work queue.
-proj_bind = _environment.patterns("PROJ_BIND", longest=_queues.LONGEST_PATTERN)
+proj_bind = _environment.patterns("PROJ_BIND", longest=_queues.LONGEST_PATTERNS)
 #: With theirs, so that `queues policy` knows them; from which a worker consumes says `proj.delivery.subscription`.
-task_queues = (_queues.work_queue(_queue_type), *(_queues.bound_queue(each, _queue_type) for each in proj_bind))
+task_queues = (_queues.work_queue(_queue_type), *([_queues.bound_queue(proj_bind, _queue_type)] if proj_bind else ()))
 task_default_queue = _queues.WORK_QUEUE
 task_default_routing_key = _queues.WORK_QUEUE
 task_default_exchange = _queues.TASKS.name

@@ -45,8 +45,8 @@ def patterns(name: str, longest: int) -> tuple[str, ...]:
     """The variable's value as patterns of a topic exchange, joined by commas; none when it is not set.
 
     Raises:
-        InvalidSetting: one is empty, has an empty word, a blank, a wildcard that is a part of a word, or more than
-            `longest` bytes.
+        InvalidSetting: one is empty, has an empty word, a blank, or a wildcard that is a part of a word, or all have
+            more than `longest` bytes.
     """
     text = os.environ.get(name) or ""
     found = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else ()
@@ -54,12 +54,12 @@ def patterns(name: str, longest: int) -> tuple[str, ...]:
         words = pattern.split(".")
         # A wildcard within a word is none to the broker, so it would match nothing that was meant.
         strange = any(len(word) > 1 and set("*#") & set(word) for word in words) or len(pattern.split()) != 1
-        if strange or not all(words) or not _fits(pattern, longest):
+        if strange or not all(words) or not _fits(",".join(found), longest):
             raise InvalidSetting(
                 name,
                 text,
                 "patterns such as *.heavy,image.#, each of words joined by dots, none of them empty, where * is any "
-                f"one word and # any number of them, and of {longest} bytes at most",
+                f"one word and # any number of them, and all of {longest} bytes at most",
             )
     return found
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import NotFound
 from kombu import Exchange, Queue, binding
 from kombu.common import Broadcast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: The queue of RabbitMQ's second tutorial, so that its programs share it with us.
 WORK_QUEUE = "task_queue"
@@ -72,19 +75,23 @@ DUE = Exchange("celery_delayed_delivery", type="topic", durable=True)
 BROADCAST_EXPIRES_MS = 60_000
 _BOUND = f"{WORK_QUEUE}.topic."
 _BROADCAST = "broadcast."
-#: Bytes that a pattern may have: AMQP's names and keys have 255, and the longest that is made of it adds 18.
-LONGEST_PATTERN = 237
+#: Bytes that patterns may have, with commas: AMQP's names and keys have 255, and the longest made of them adds 18.
+LONGEST_PATTERNS = 237
 
 
-def bound_queue(pattern: str, queue_type: str) -> Queue:
-    """The durable queue of a topic pattern, which all workers with that pattern share.
+def bound_queue(patterns: Iterable[str], queue_type: str) -> Queue:
+    """The durable queue of some topic patterns, which all workers with the same ones share.
 
-    A pattern without a wildcard is a key of the exchange `direct` too.
+    One for all of them: a worker would hold a message of each queue that it consumes from, and get a message that
+    matches two of them twice. A pattern without a wildcard is a key of the exchange `direct` too.
     """
-    ways = _ways(TOPIC, pattern)
-    if not {"*", "#"} & set(pattern.split(".")):
-        ways += _ways(DIRECT, pattern)
-    return _aside(_BOUND + pattern, ways, {"x-queue-type": queue_type} if queue_type != CLASSIC else None)
+    # The name tells all bindings, for those of a durable queue stay: other patterns must be another queue.
+    asked = sorted(set(patterns))
+    ways = [way for pattern in asked for way in _ways(TOPIC, pattern)]
+    for pattern in asked:
+        if not {"*", "#"} & set(pattern.split(".")):
+            ways += _ways(DIRECT, pattern)
+    return _aside(_BOUND + ",".join(asked), ways, {"x-queue-type": queue_type} if queue_type != CLASSIC else None)
 
 
 def broadcast_queue(node: str, *, dead_letters: str = DEAD_LETTERS) -> Queue:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def subscribe(app: Celery) -> None:
     """Let each worker of the app run once what is sent to `proj.queues.BROADCAST`, and what its patterns match.
 
-    The setting `proj_bind` has the patterns, such as `("*.heavy",)`; a worker that has some consumes from their queues,
-    which it shares with all workers of the same pattern, in place of its usual ones. `-Q` stands above them. After
+    The setting `proj_bind` has the patterns, such as `("*.heavy",)`; a worker that has some consumes from their queue,
+    which it shares with all workers of the same patterns, in place of its usual ones. `-Q` stands above them. After
     whatever else names workers. Plain messages are adopted there as from the app's default queue.
     """
     provide(app, {"proj_bind": ()})
@@ -30,13 +30,15 @@ def subscribe(app: Celery) -> None:
         if instance.app is not app:
             return
         queue_type = app.conf.task_create_missing_queue_type or CLASSIC
-        bound = [bound_queue(pattern, queue_type) for pattern in app.conf.proj_bind]
-        for queue in bound:
-            app.amqp.queues.add(queue)
-        if not options.get("queues"):
-            app.amqp.queues.select([queue.name for queue in bound])
+        heard = [broadcast_queue(instance.hostname).name]
+        if app.conf.proj_bind:
+            bound = bound_queue(app.conf.proj_bind, queue_type)
+            app.amqp.queues.add(bound)
+            heard.append(bound.name)
+            if not options.get("queues"):
+                app.amqp.queues.select([bound.name])
         # Now, for the worker's consumer reads it before the next signal.
-        _adopt_too(app, [*(queue.name for queue in bound), broadcast_queue(instance.hostname).name])
+        _adopt_too(app, heard)
 
     def listen(instance: Any, **_: object) -> None:  # noqa: ANN401 Celery's worker
         if instance.app is app:

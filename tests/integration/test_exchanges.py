@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 VHOST = "exchanges"
 TIMEOUT_S = 40
 #: Workers by name, with their PROJ_BIND; two share the work of one pattern.
-BINDINGS = {"plain": "", "heavy1": "*.heavy", "heavy2": "*.heavy", "image": "image.heavy,sound.#"}
+BINDINGS = {"plain": "", "heavy1": "*.heavy", "heavy2": "*.heavy", "image": "image.heavy,sound.#,sound.light.*"}
 
 
 class Crew:
@@ -119,6 +119,16 @@ def test_each_exchange_reaches_whom_it_should_and_nobody_else(crew: Crew, countd
     crew.await_received(f"song {when}", image=1)
     crew.await_received(f"work {when}", plain=1)
     crew.await_received(f"all {when}", **dict.fromkeys(BINDINGS, 1))
+
+
+def test_message_that_matches_two_patterns_of_a_worker_comes_once(crew: Crew) -> None:
+    """As to a queue of the tutorial with two bindings; at once and delayed alike."""
+    send("twice asked for", "topic", "sound.light.short")
+    send("twice asked for, later", "topic", "sound.light.short", countdown=1)
+    send("behind", "topic", "sound.dark", countdown=2)
+
+    crew.await_received("behind", image=1)
+    assert crew.received("twice asked for") == {"image": 2}
 
 
 def test_workers_of_one_pattern_share_the_work(crew: Crew) -> None:

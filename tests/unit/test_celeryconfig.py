@@ -85,6 +85,7 @@ def test_work_queue_is_durable_and_has_no_argument_but_its_type(
         ("PROJ_BIND", "im*.heavy", "* is any one word"),
         ("PROJ_BIND", "image.##", "# any number"),
         ("PROJ_BIND", "x" * 238, "237 bytes at most"),
+        ("PROJ_BIND", ",".join(f"{number:039}" for number in range(6)), "237 bytes at most"),
         ("PROJ_BIND", "\udcff", "237 bytes at most"),
         ("PROJ_DOT_SECONDS", "-1", "0 or more"),
         ("PROJ_DOT_SECONDS", "nan", "0 or more"),

@@ -33,14 +33,22 @@ def app() -> Celery:
 
 def test_pattern_without_a_wildcard_is_a_key_of_the_direct_exchange_too() -> None:
     """And one with a wildcard is not, for `direct` takes it for a word."""
-    assert keys(bound_queue("image.heavy", "quorum"), "direct") == {"image.heavy"}
-    assert keys(bound_queue("image.*", "quorum"), "direct") == set()
-    assert keys(bound_queue("image.*", "quorum"), "topic") == {"image.*"}
+    assert keys(bound_queue(["image.heavy"], "quorum"), "direct") == {"image.heavy"}
+    assert keys(bound_queue(["image.*"], "quorum"), "direct") == set()
+    assert keys(bound_queue(["image.*"], "quorum"), "topic") == {"image.*"}
+
+
+def test_patterns_of_a_worker_are_one_queue_in_whatever_order_they_were_said() -> None:
+    """With a queue for each, a worker of one slot would hold a message of each, and do twice what matches two."""
+    queue = bound_queue(["image.#", "*.heavy", "image.#"], "quorum")
+
+    assert queue.name == bound_queue(["*.heavy", "image.#"], "quorum").name == "task_queue.topic.*.heavy,image.#"
+    assert keys(queue, "topic") == {"*.heavy", "image.#"}
 
 
 def test_queue_has_a_key_of_its_own_that_is_one_word_and_that_no_other_has() -> None:
     """So a retry that is published by it reaches this queue alone, whatever wildcards are in the queue's name."""
-    made = [bound_queue("#", "quorum"), bound_queue("*.heavy", "quorum"), bound_queue("a.heavy", "quorum")]
+    made = [bound_queue(["#"], "quorum"), bound_queue(["*.heavy"], "quorum"), bound_queue(["a.heavy"], "quorum")]
     made.append(broadcast_queue("w1@host"))
 
     own = [queue.routing_key for queue in made]
@@ -54,7 +62,7 @@ def test_queue_has_a_key_of_its_own_that_is_one_word_and_that_no_other_has() -> 
 @pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 def test_queue_of_a_pattern_is_under_the_policy_of_the_work_queue(queue_type: str) -> None:
     """Durable, of the type that was asked for, and called after `task_queue`, so that its dead letters are kept."""
-    queue = bound_queue("*.heavy", queue_type)
+    queue = bound_queue(["*.heavy"], queue_type)
 
     assert queue.name.startswith("task_queue")
     assert (queue.durable, queue.auto_delete, queue.exclusive) == (True, False, False)
@@ -64,9 +72,9 @@ def test_queue_of_a_pattern_is_under_the_policy_of_the_work_queue(queue_type: st
 @pytest.mark.parametrize("last", ["x", "é"])
 def test_longest_pattern_fits_into_every_name_that_is_made_of_it(last: str) -> None:
     """AMQP's names and keys have 255 bytes at most."""
-    pattern = "x" * (queues.LONGEST_PATTERN - len(last.encode())) + last
+    pattern = "x" * (queues.LONGEST_PATTERNS - len(last.encode())) + last
 
-    queue = bound_queue(pattern, "quorum")
+    queue = bound_queue([pattern], "quorum")
 
     made = [queue.name, *(one.routing_key for one in queue.bindings)]
     assert max(len(name.encode()) for name in made) == 255
@@ -88,7 +96,7 @@ def test_own_queue_of_a_worker_is_told_by_its_name() -> None:
     assert not queues.is_broadcast_queue("broadcast.news")
     assert queues.is_fed_by(broadcast_queue("w1@host").name, "broadcast")
     assert not queues.is_fed_by(broadcast_queue("w1@host").name, "topic")
-    assert queues.is_fed_by(bound_queue("#", "quorum").name, "topic")
+    assert queues.is_fed_by(bound_queue(["#"], "quorum").name, "topic")
 
 
 @pytest.mark.parametrize("exchange", ["topic", TOPIC])
