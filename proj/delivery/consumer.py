@@ -11,9 +11,7 @@ from collections import Counter, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from celery import signals
-from celery.app.task import Context
-from celery.exceptions import InvalidTaskError, NotRegistered, WorkerShutdown
+from celery.exceptions import WorkerShutdown
 from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
@@ -24,15 +22,16 @@ from proj.delivery.dead_letter import dead_letter_queue
 from proj.delivery.fitting import Fitting
 from proj.delivery.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
 from proj.delivery.header_rules import shown
-from proj.delivery.inspection import Contents, Kind, Refusal, contents, refusal
+from proj.delivery.inspection import Kind, Refusal, contents, refusal
 from proj.delivery.limits import Limits
 from proj.delivery.mismatch import mismatch
+from proj.delivery.recourse import Recourse
 from proj.delivery.suspects import Suspects
 from proj.errors import EXIT_FAILED
 from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from kombu import Connection
 
@@ -42,7 +41,7 @@ REQUEST = "proj.delivery.request:Request"
 logger = get_logger(__name__)
 
 
-class Consumer(Fitting, StockConsumer):  # type: ignore[misc] # Celery has no types
+class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery has no types
     """Celery's consumer with an inspection before it and a dead letter after it; over RabbitMQ only."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
@@ -147,7 +146,7 @@ class Consumer(Fitting, StockConsumer):  # type: ignore[misc] # Celery has no ty
         self._settle()
         super().shutdown()
 
-    # --- What can be done with a message -------------------------------------------------------------
+    # --- What becomes of a message ---------------------------------------------------------------------
 
     def adopt(self, message: Any) -> Refusal | None:  # noqa: ANN401 kombu's message
         """Make a plain message one for the task that adopts its queue, if there is one; why that cannot be, or None.
@@ -164,63 +163,6 @@ class Consumer(Fitting, StockConsumer):  # type: ignore[misc] # Celery has no ty
             message.content_type, message.content_encoding = JSON, "utf-8"
             return None
         return found
-
-    def refuse(self, message: Any, found: Refusal, error: Exception | None = None) -> None:  # noqa: ANN401 kombu's
-        """Give the message up for what was found, and tell whom Celery would tell."""
-        logger.error("Message refused: %s", found.reason)
-        held = _contents(message)
-        task_id, name = (held.headers.get("id"), held.headers.get("task")) if held else (None, None)
-        known = isinstance(task_id, str) and 0 < len(task_id) <= 255 and isinstance(name, str)  # noqa: PLR2004 shortstr
-        failure: Exception = InvalidTaskError(found.reason)
-        if found.kind is Kind.UNREGISTERED:
-            failure = NotRegistered(name)
-        self.bury(
-            message,
-            found.reason,
-            then=partial(self._mark, held, message.properties, failure) if known and held else None,
-        )
-        if known and self.event_dispatcher:
-            self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(failure), traceback="")
-        if found.kind is Kind.UNREGISTERED:
-            signals.task_unknown.send(sender=self, message=message, exc=error or failure, name=name, id=task_id)
-        else:
-            signals.task_rejected.send(sender=self, message=message, exc=error or failure)
-
-    def bury(self, message: Any, reason: str, then: Callable[[], None] | None = None) -> None:  # noqa: ANN401 kombu's
-        """Make the message a dead letter: publish it, acknowledge it, and do `then` on the forwarder's thread."""
-        queue = self.queue_of(message)
-        self.forwarder.send(
-            parcel.letter(
-                message,
-                dead_letters=dead_letter_queue(self.app),
-                reason=reason,
-                queue=strikes.home(queue),
-                worker=self.hostname,
-                time=time.time(),
-                attempts=self._past(message).attempts,
-                then=then,
-            )
-        )
-
-    def give_back(self, message: Any) -> None:  # noqa: ANN401 kombu's message
-        """To the end of its queue, because its task wants so; a dead letter when it does so for ever."""
-        past = self._past(message)
-        limit = self.app.conf.proj_requeues
-        if past.requeues >= limit:
-            self.bury(message, f"Its task gave it back {limit} times (proj_requeues) and once more.")
-        else:
-            self._move_home(message, {strikes.REQUEUES: past.requeues + 1})
-
-    def strike(self, message: Any, guilt: str) -> str | None:  # noqa: ANN401 kombu's message
-        """To the end of its queue with one strike more; the reason when it was the last and made it a dead letter."""
-        struck = self._past(message).strikes + 1
-        if struck >= self.app.conf.proj_strikes:
-            reason = f"It killed its pool process {struck} times (proj_strikes), last by {guilt}."
-            self.bury(message, reason)
-            return reason
-        logger.warning("A task killed its pool process by %s. It is tried again.", guilt)
-        self._move_home(message, {strikes.STRIKES: struck})
-        return None
 
     # --- How ------------------------------------------------------------------------------------------
 
@@ -281,56 +223,14 @@ class Consumer(Fitting, StockConsumer):  # type: ignore[misc] # Celery has no ty
             own=is_broadcast_queue(queue),
         )
 
-    def _move_home(self, message: Any, headers: dict[str, int]) -> None:  # noqa: ANN401 kombu's message
-        past = self._past(message)
-        queue = strikes.home(self.queue_of(message))
-        headers = {**headers, strikes.REDELIVERIES: past.vanished}
-        self.forwarder.send(parcel.copy(message, queue=queue, headers=headers, ours=False))
-
-    def _past(self, message: Any) -> strikes.Past:  # noqa: ANN401 kombu's message
-        identity = message.headers.get("id")
-        return strikes.past(
-            message.headers,
-            redelivered=bool(message.delivery_info.get("redelivered")),
-            survived=self._survived[identity] if isinstance(identity, str) else 0,
-        )
-
     def _label(self, message: Any) -> None:  # noqa: ANN401 kombu's message
         message.keeper = self
         parcel.restore_origin(message)
-
-    def queue_of(self, message: Any) -> str:  # noqa: ANN401 kombu's message
-        """The queue from which it came."""
-        info = message.delivery_info
-        if "queue" in info:
-            return str(info["queue"])
-        tag = info.get("consumer_tag")
-        if tag not in self._queues:
-            self._queues.update({value: name for name, value in self.task_consumer._active_tags.items()})  # noqa: SLF001 kombu tells nowhere else
-        return self._queues.get(tag) or str(self.app.conf.task_default_queue)
-
-    def _mark(self, held: Contents, properties: Mapping[str, Any], failure: Exception) -> None:
-        """Record the failure for who waits for the result; on the forwarder's thread."""
-        where = {name: properties.get(name) for name in ("reply_to", "correlation_id")}
-        request = Context({**held.headers, **_embedded(held), "args": held.args, "kwargs": held.kwargs, **where})
-        self.app.backend.mark_as_failure(held.headers["id"], failure, request=request)
 
     def _connect_forwarder(self) -> Connection:
         options = {"read_timeout": ANSWER_TIMEOUT_S, "write_timeout": ANSWER_TIMEOUT_S, "confirm_publish": True}
         # No heartbeat: nobody would beat it while there is nothing to do.
         return self.app.connection_for_write(heartbeat=0, transport_options=options)
-
-    def _on_delivered(self, moved: parcel.Parcel) -> None:
-        """On the forwarder's thread: the copy is safe."""
-        self._moved.append(moved)
-        self.call_soon(self._settle)
-
-    def _settle(self) -> None:
-        """Acknowledge the originals of the copies that are safe."""
-        while self._moved:
-            message = self._moved.popleft().original
-            if not message.acknowledged:
-                message.ack_log_error(logger, self.connection_errors)
 
     @staticmethod
     def _not_consuming(raw: Any) -> None:  # noqa: ANN401 py-amqp's message
@@ -347,18 +247,6 @@ def _end_when_mismatched(error: Exception) -> None:
     if found is not None:
         logger.critical("%s", found.message)
         raise WorkerShutdown(EXIT_FAILED) from error
-
-
-def _contents(message: Any) -> Contents | None:  # noqa: ANN401 kombu's message
-    try:
-        return contents(message)
-    except Exception:  # noqa: BLE001 it was refused because it holds nothing, or nothing that can be read
-        headers = message.headers
-        return Contents(headers=headers, args=(), kwargs={}, embed={}) if isinstance(headers, dict) else None
-
-
-def _embedded(held: Contents) -> dict[str, Any]:
-    return dict(held.embed) if isinstance(held.embed, dict) else {}
 
 
 def _declare_ours(connection: Any, *, dead_letters: str) -> None:  # noqa: ANN401 py-amqp's connection
