@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from proj.delivery.mismatch import mismatch
 from proj.errors import PublishRefused, QueueFull, Unroutable
 
@@ -18,9 +20,17 @@ NOT_IMPLEMENTED = 540
 FINAL = frozenset(
     {CONTENT_TOO_LARGE, ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, SYNTAX_ERROR, NOT_ALLOWED, NOT_IMPLEMENTED}
 )
-#: What RabbitMQ says with one of these codes of something that passes: a queue whose node is away, and too many
-#: connections or channels at the moment.
-PASSING = ("down or inaccessible", "limit")
+#: What RabbitMQ says with one of these codes of something that passes: a queue whose node is away or slow, and too many
+#: connections or channels of a virtual host, a user or a node at the moment. Matched whole, because a name may have any
+#: of these words; but AMQP cuts off after 255 bytes what follows the names of a node and a queue.
+#: Source: RabbitMQ 3.10 to 4.x, rabbit_amqqueue:priv_absent and :with, and the checks of limits in rabbit_reader
+PASSING = {
+    NOT_FOUND: re.compile(r"NOT_FOUND - (home node '|failed to perform operation on queue ').*", re.DOTALL),
+    NOT_ALLOWED: re.compile(
+        r"NOT_ALLOWED - .*(connection limit \(\d+\) is reached|the maximum allowed (user )?limit of \(\d+\))",
+        re.DOTALL,
+    ),
+}
 
 
 def refusal(error: BaseException, what: str) -> PublishRefused | None:
@@ -31,11 +41,16 @@ def refusal(error: BaseException, what: str) -> PublishRefused | None:
         return mismatched
     if code == NO_ROUTE:
         return Unroutable(f"{what} was not accepted: {text}.")
-    if code not in FINAL or (code in {NOT_FOUND, NOT_ALLOWED} and any(word in text for word in PASSING)):
+    if code not in FINAL or _passes(code, text):
         return None
     if code == NOT_FOUND:
         return Unroutable(f"{what} was not accepted: the broker says {text!r}.")
     return PublishRefused(f"{what} was not accepted: the broker says {text!r}, and would again.")
+
+
+def _passes(code: int, text: str) -> bool:
+    words = PASSING.get(code)
+    return words is not None and words.fullmatch(text) is not None
 
 
 def queue_full(what: str, nack: str, *, tried_s: float, task_ids: tuple[str, ...]) -> QueueFull:
