@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
+from proj.delivery.lost_channel import connecting_again
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,6 +36,7 @@ class Fitting:
     timer: Any
     connection: Any
     call_soon: Callable[..., Any]
+    channel_errors: tuple[type[Exception], ...]
     #: Celery's: the window for all slots, 0 without limit; whether it is one of the channel; and whether all of it is
     #: given again after the loss of a connection.
     initial_prefetch_count: int
@@ -70,6 +73,10 @@ class Fitting:
 
         What a consumer of a quorum queue has when it is replaced counts no more, so that once, until that is done, the
         worker may hold as much again.
+
+        Raises:
+            RecoverableConnectionError: the broker closed the channel, because a queue is gone; the window that was
+                noted is not there, and nothing is consumed.
         """
         before = self.fitted_window
         if before is None or not self.task_consumer or self.blueprint.state != bootsteps.RUN:
@@ -84,12 +91,14 @@ class Fitting:
         # Celery's own count, which has the tasks on top that wait for their time.
         self.qos.value = max(1, self.qos.value + after - before)
         if self.qos_global and before and after:
-            self.qos.update()
+            with connecting_again(self.channel_errors):
+                self.qos.update()
             return
-        self.task_consumer.cancel()
-        if after:
-            self.task_consumer.channel.basic_qos(0, self.qos.value if self.qos_global else after, self.qos_global)
-            self.task_consumer.consume()
+        with connecting_again(self.channel_errors):
+            self.task_consumer.cancel()
+            if after:
+                self.task_consumer.channel.basic_qos(0, self.qos.value if self.qos_global else after, self.qos_global)
+                self.task_consumer.consume()
         self.qos.prev = self.qos.value
 
     def begin_fitting(self) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from amqp.exceptions import RecoverableConnectionError
 from celery import bootsteps
 from celery.utils.log import get_logger
 from celery.worker import state
 
 from proj.delivery import strikes
 from proj.delivery.forwarder import declare
+from proj.delivery.lost_channel import connecting_again
 from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
@@ -61,13 +61,10 @@ class Suspects:
         """Do what is next: count, pause, take one, or go on as ever.
 
         Raises:
-            RecoverableConnectionError: the broker closed the channel, because a queue is gone; Celery's loop connects
-                again at this one, and would log any other and go on without a consumer.
+            RecoverableConnectionError: the broker closed the channel, because a queue is gone.
         """
-        try:
+        with connecting_again(self._consumer.channel_errors):
             self._look()
-        except self._consumer.channel_errors as error:
-            raise RecoverableConnectionError(f"The broker closed the channel: {error}") from error
 
     def _look(self) -> None:
         consumer = self._consumer
