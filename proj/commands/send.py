@@ -79,7 +79,8 @@ def send(
     Many are on their way at a time, and what was not confirmed when the broker went away is sent again when it is
     back. Where a queue is full (a policy with reject-publish), it waits for room. Standard input is sent line by line.
 
-    Exit codes: 0 all sent; 1 one was refused, its queue is full, or no queue takes it; 2 wrong use; 3 no broker
+    Exit codes: 0 all sent; 1 one was refused, its queue is full, no queue takes it, or standard output was closed
+    (as under '| head -1': then no more are begun, and those that were are sent once); 2 wrong use; 3 no broker
     answers.
     """
     if count is not None and messages:

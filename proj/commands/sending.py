@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from kombu.utils.uuid import uuid
 from proj.connection import connected
 from proj.delivery.plain import PlainMessage
 from proj.delivery.send_many import send_many
-from proj.errors import InvalidMessage, Unroutable
+from proj.errors import InvalidMessage, ProjError, Unroutable
 from proj.queues import BROADCAST, EXCHANGES
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def send_messages(
         QueueFull: a queue had no room in time; the others are sent.
         Unconfirmed: the broker did not confirm in time.
         NoBroker: no broker answers.
+        BrokenPipeError: nobody reads what is said of them any more; those that were begun are sent.
+        ProjError: it cannot be written for another reason; those that were begun are sent.
     """
     # A broker that is not there is told at once: the retries are for one that goes away meanwhile.
     with connected(app.connection_for_write()):
@@ -93,7 +96,16 @@ def send_messages(
                 yield task.s(message).set(task_id=message_id, **options)
 
     def confirmed(message_id: str) -> None:
-        click.echo(f" [x] Sent {on_their_way.pop(message_id)!r}")
+        try:
+            click.echo(f" [x] Sent {on_their_way.pop(message_id)!r}")
+        except BrokenPipeError:
+            # Nobody reads any more, as under `| head -1`: click ends without a word.
+            raise
+        except OSError as error:
+            _abandon_output()
+            raise ProjError(
+                f"Standard output takes no more ({error.strerror}); the messages that were begun are sent, no others."
+            ) from error
 
     # Where both go to the terminal, the messages themselves are the progress.
     shown = sys.stderr.isatty() and not sys.stdout.isatty()
@@ -115,6 +127,16 @@ def send_messages(
     finally:
         if shown:
             click.echo(err=True)
+
+
+def _abandon_output() -> None:
+    """Let what is left for standard output vanish, which Python would try to write once more at its end, and fail.
+
+    Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 class _Talk:

@@ -123,7 +123,7 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
         sending = current()
         if sending is not None and timeout_s is None:
             return sending
-        name = str(options.get("correlation_id") or "")
+        name = str(options.get("correlation_id") or options.get("message_id") or "")
         return Sending(
             what=f"The message {name}".rstrip(),
             task_id=name,

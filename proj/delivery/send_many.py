@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from celery.app import app_or_default
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from proj.delivery.pool import ConfirmingPool
 
+T = TypeVar("T")
 #: Messages on their way at a time: more bring no more speed over loopback, and each may be sent twice.
 IN_FLIGHT = 1000
 #: Seconds between two reports of progress.
@@ -65,14 +66,16 @@ def send_many(
         timeout_s: seconds without any progress until it is given up, also when a queue is full; `math.inf` is for ever,
             and `proj_publish_timeout_s` holds unless something is said.
         on_progress: called now and then, and at the end.
-        on_confirmed: called with the id of each task as soon as the broker has it, in no certain order.
+        on_confirmed: called with the id of each task as soon as the broker has it, in no certain order. Once it or
+            `on_progress` has raised, no more tasks are taken, and neither is called again.
 
     Raises:
         Unconfirmed: the deadline has passed; its `task_ids` are those of which nobody knows.
         QueueFull: the deadline has passed; the broker has all others, and not those in `task_ids`: a queue was full.
         PublishRefused: the broker has all others, and will not have those in `task_ids`; `Unroutable` when no queue
             takes any of these.
-        Exception: what `signatures` or a task's own check raised, after all before it were confirmed.
+        Exception: what `signatures`, a task's own check, `on_progress` or `on_confirmed` raised, after all tasks that
+            were taken before it were confirmed.
 
     After a broken connection exactly those are written again that were not confirmed. Signals are Celery's own:
     `after_task_publish` is sent when a task is written. A task's `task-sent` event goes with those of others.
@@ -85,15 +88,15 @@ def send_many(
         window = Window(
             pooled,
             timeout_s=app.conf.proj_publish_timeout_s if timeout_s is None else timeout_s,
-            on_confirmed=on_confirmed,
         )
         producer = WindowProducer(pooled, window, event_exchange=app.conf.event_exchange)
-        report = _Reporter(window, on_progress)
+        report = _Reporter(window, on_progress, on_confirmed)
         try:
             with declared_seldom(app.backend):
                 _send(signatures, pool=pool, producer=producer, window=window, in_flight=in_flight, report=report)
         finally:
             window.close()
+            report.confirmed()
     if window.refused:
         raise _refused(window.refused)
     return report.progress()
@@ -119,6 +122,8 @@ def _send(
                 window.wait()
                 report.now_and_then()
             report.now_and_then()
+            if report.failure is not None:
+                break
             left_at = time.monotonic()
     except Exception as error:
         if window.given_up:
@@ -129,17 +134,26 @@ def _send(
         window.wait()
         report.now_and_then()
     report.at_last()
+    failure = failure or report.failure
     if failure is not None:
         raise failure
 
 
 class _Reporter:
-    """Tells how far it is, not too often."""
+    """Tells the caller what is confirmed, and not too often how far it is."""
 
-    def __init__(self, window: Window, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self,
+        window: Window,
+        on_progress: Callable[[Progress], None] | None,
+        on_confirmed: Callable[[str], None] | None,
+    ) -> None:
         self._window = window
-        self._tell = on_progress
+        self._on_progress = on_progress
+        self._on_confirmed = on_confirmed
         self._begun = self._told_at = time.monotonic()
+        #: What the caller raised when it was told; it is told no more.
+        self.failure: Exception | None = None
 
     def progress(self) -> Progress:
         window = self._window
@@ -153,13 +167,29 @@ class _Reporter:
         )
 
     def now_and_then(self) -> None:
-        if self._tell is not None and time.monotonic() - self._told_at >= PROGRESS_EVERY_S:
+        self.confirmed()
+        if time.monotonic() - self._told_at >= PROGRESS_EVERY_S:
             self.at_last()
 
     def at_last(self) -> None:
-        if self._tell is not None:
-            self._told_at = time.monotonic()
-            self._tell(self.progress())
+        self.confirmed()
+        self._told_at = time.monotonic()
+        self._tell(self._on_progress, self.progress())
+
+    def confirmed(self) -> None:
+        for task_id in self._window.take_news():
+            self._tell(self._on_confirmed, task_id)
+
+    def _tell(self, listener: Callable[[T], None] | None, news: T) -> None:
+        if listener is None or self.failure is not None:
+            return
+        begun = time.monotonic()
+        try:
+            listener(news)
+        except Exception as error:  # noqa: BLE001 whatever it is, it is raised when all that was taken is confirmed
+            self.failure = error
+        # A pipe that is read slowly, for example.
+        self._window.excuse(time.monotonic() - begun)
 
 
 def _refused(errors: dict[str, PublishRefused]) -> PublishRefused:

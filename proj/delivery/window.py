@@ -15,8 +15,6 @@ from proj.delivery.sending import Patience, reason
 from proj.errors import PublishRefused, Unconfirmed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proj.errors import QueueFull
 
 #: How many messages are written before the broker's confirms are looked at, when the window is not full.
@@ -37,15 +35,12 @@ class Window:
     message and does not say which, so that all which were in flight then are published one by one.
     """
 
-    def __init__(
-        self, producer: ConfirmingProducer, *, timeout_s: float | None, on_confirmed: Callable[[str], None] | None
-    ) -> None:
+    def __init__(self, producer: ConfirmingProducer, *, timeout_s: float | None) -> None:
         """Publish over the producer's connection; `timeout_s` without any progress is the deadline."""
         self._producer = producer
         self._connection = producer.connection
         self._errors = passing_errors(self._connection)
         self._patience = Patience(timeout_s)
-        self._on_confirmed = on_confirmed
         self._channel: ConfirmChannel | None = None
         self._waiting: deque[Publish] = deque()
         self._suspects: deque[Publish] = deque()
@@ -56,6 +51,7 @@ class Window:
         #: Whether it has raised, and does not go on.
         self.given_up = False
         self.confirmed = 0
+        self._news: list[str] = []
         #: How often a message was written again, for the connection was lost before its confirm.
         self.republished = 0
         #: How often the broker refused one for the moment.
@@ -69,6 +65,20 @@ class Window:
         """How many messages are on their way."""
         in_flight = 0 if self._channel is None else len(self._channel.in_flight)
         return in_flight + len(self._waiting) + len(self._suspects)
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds without any progress until it gives up; None is for ever."""
+        return self._patience.timeout_s
+
+    def take_news(self) -> list[str]:
+        """The ids of what the broker has confirmed since this was asked last.
+
+        Whoever wants to hear of each asks, and is not called from here: an error of theirs, such as that of a pipe
+        that nobody reads, would be taken for one of the connection, and all would be published again.
+        """
+        news, self._news = self._news, []
+        return news
 
     @property
     def blocked(self) -> bool:
@@ -267,9 +277,8 @@ class Window:
 
     def _confirm(self, publish: Publish) -> None:
         self.confirmed += 1
+        self._news.append(publish.task_id)
         self._progress()
-        if self._on_confirmed is not None:
-            self._on_confirmed(publish.task_id)
 
     def _refuse(self, publish: Publish, error: PublishRefused) -> None:
         self.refused[publish.task_id] = error

@@ -10,8 +10,7 @@ from kombu.common import maybe_declare
 
 from proj.delivery.confirm_channel import ConfirmChannel
 from proj.delivery.producer import ConfirmingProducer, passing_errors
-from proj.delivery.refusal import refusal
-from proj.delivery.sending import current
+from proj.delivery.sending import sending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from kombu import Exchange
 
     from proj.delivery.confirm_channel import Publish
+    from proj.delivery.sending import Sending
     from proj.delivery.window import Window
 
 #: Monitoring events of as many tasks go in one message, as a worker's do; and no event waits longer than this.
@@ -51,6 +51,7 @@ class WindowProducer(ConfirmingProducer):
         """Publish as the pooled producer would, into the window."""
         super().__init__(pooled.connection, serializer=pooled.serializer, auto_declare=False)
         self.unconfirmed_exchanges = pooled.unconfirmed_exchanges
+        self.timeout_s = window.timeout_s
         self._window = window
         self._declaring: DeclaringChannel | None = None
         self._event_exchange = event_exchange
@@ -93,7 +94,8 @@ class WindowProducer(ConfirmingProducer):
                 self, body, *args, exchange=exchange, retry=retry, retry_policy=retry_policy, declare=declare, **options
             )
             return
-        self._declare(declare or ())
+        with sending(self._sending(None, options)) as now:
+            self._declare(declare or (), now)
         channel = self._window.usable_channel()
         taken: list[Publish] = []
         channel.divert = taken.append
@@ -137,7 +139,7 @@ class WindowProducer(ConfirmingProducer):
         if len(self._events) >= EVENTS_AT_ONCE or time.monotonic() - self._events_since >= EVENTS_WAIT_S:
             self.send_events()
 
-    def _declare(self, entities: Iterable[Any]) -> None:
+    def _declare(self, entities: Iterable[Any], now: Sending) -> None:
         """Declare beside the window's channel, which the broker would close over a declaration that it refuses."""
         for entity in entities:
             while True:
@@ -148,9 +150,6 @@ class WindowProducer(ConfirmingProducer):
                 try:
                     maybe_declare(entity, self.channel)
                 except passing_errors(connection) as error:
-                    now = current()
-                    if now is None:
-                        raise refusal(error, "The message") or error from error
                     now.again_after(error)
                 else:
                     break

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pika
 import pytest
+
+from proj.lab.environment import child_environment
 
 if TYPE_CHECKING:
     from .conftest import Celery
@@ -19,6 +24,16 @@ NUMBERED = re.compile(r" \[x\] Sent '(\d+) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}
 def waiting(url: str, queue: str = "task_queue") -> int:
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+
+
+def bodies(variables: dict[str, str]) -> list[str]:
+    """What the messages in the work queue say; they are taken out of it."""
+    found = []
+    with pika.BlockingConnection(pika.URLParameters(variables["CELERY_BROKER_URL"])) as connection:
+        channel = connection.channel()
+        while (got := channel.basic_get("task_queue", auto_ack=True))[0] is not None:
+            found.append(got[2].decode())
+    return found
 
 
 def test_send_prints_each_message_as_the_tutorials_do(celery: Celery, variables: dict[str, str]) -> None:
@@ -46,6 +61,53 @@ def test_send_count_sends_the_numbered_messages_of_the_oldest_tutorial(
     numbers = [NUMBERED.fullmatch(line) for line in sent.stdout.splitlines()]
     assert [number and number[1] for number in numbers] == [str(number) for number in range(15)]
     assert waiting(variables["CELERY_BROKER_URL"]) == 15
+
+
+@pytest.mark.parametrize("options", [(), ("--plain",)])
+def test_send_ends_quietly_when_nobody_reads_what_it_says(
+    tmp_path: Path, variables: dict[str, str], options: tuple[str, ...]
+) -> None:
+    """As under `| head -1`: exit code 1 and no word; what was begun is in the queue, once."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "proj", "send", "--count", "300", *options],
+        env=child_environment(**variables),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as sending:
+        assert sending.stdout
+        assert sending.stderr
+        first = sending.stdout.readline()
+        sending.stdout.close()
+        said = sending.stderr.read()
+        returncode = sending.wait(timeout=60)
+
+    numbers = [found[1] for found in re.finditer(r"(\d+) \d{4}-\d\d-\d\d", " ".join(bodies(variables)))]
+    assert (returncode, said) == (1, b"")
+    assert NUMBERED.fullmatch(first.decode().rstrip("\n"))
+    assert sorted(map(int, numbers)) == list(range(len(numbers)))
+    assert 0 < len(numbers) <= 300
+
+
+def test_send_says_that_its_output_cannot_be_written_and_sends_nothing_twice(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """A disk that is full: one sentence, exit code 1."""
+    with Path("/dev/full").open("w") as full:
+        failed = subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "proj", "send", "one.", "two."],
+            env=child_environment(**variables),
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert failed.returncode == 1
+    assert re.fullmatch(r"Error: Standard output takes no more \(No space left on device\); .*\n", failed.stderr)
+    assert waiting(variables["CELERY_BROKER_URL"]) == 2
 
 
 def test_send_takes_another_queue(celery: Celery, variables: dict[str, str]) -> None:

@@ -229,6 +229,55 @@ def test_send_many_confirms_what_came_before_an_error_of_its_source(app: Celery,
     assert set(arrivals()) == ids(50)
 
 
+def test_send_many_raises_what_its_listener_raised_after_all_taken_are_confirmed_once(
+    app: Celery, arrivals: Arrivals
+) -> None:
+    """Also an OSError, as of a pipe that nobody reads: the connection has nothing to do with it, so nothing goes twice.
+
+    It is not called again, and no more tasks are taken.
+    """
+    told: list[str] = []
+    taken = 0
+
+    def counted() -> Iterator[Signature]:
+        nonlocal taken
+        for signature in signatures(app, 5000):
+            taken += 1
+            yield signature
+
+    def break_at_the_third(task_id: str) -> None:
+        told.append(task_id)
+        if len(told) == 3:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        send_many(counted(), app=app, in_flight=100, on_confirmed=break_at_the_third)
+
+    assert len(told) == 3
+    assert arrivals() == dict.fromkeys(ids(taken), 1)
+    assert taken < 5000
+
+
+def test_send_many_does_not_blame_the_broker_for_a_slow_listener(
+    new_app: Callable[..., Celery], arrivals: Arrivals, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection that was lost meanwhile is made anew: the deadline counts only what was waited for the broker."""
+    monkeypatch.setattr("proj.delivery.send_many.PROGRESS_EVERY_S", 0)
+    app = new_app(through=proxy)
+    cut: list[int] = []
+
+    def slowly(now: Progress) -> None:
+        if now.in_flight and not cut:
+            cut.append(proxy.cut())
+            threading.Event().wait(1)
+
+    summary = send_many(signatures(app, 10), app=app, timeout_s=0.7, on_progress=slowly)
+
+    assert cut == [1]
+    assert summary.confirmed == 10
+    assert set(arrivals()) == ids(10)
+
+
 def test_send_many_refuses_a_declaration_that_the_broker_refuses(app: Celery, broker: Broker, vhost: str) -> None:
     """One sentence, at once."""
     with Connection(broker.url(vhost)) as connection:
