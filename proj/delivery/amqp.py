@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Our settings of publishing, for who sets nothing, in seconds: a broker's restart takes a minute at most, and a caller
+#: gets half of that again on top; a full queue gets enough for a peak to pass, and not so long that a web request is
+#: given up by its own caller.
+DEFAULTS = {"proj_publish_timeout_s": 90.0, "proj_queue_full_timeout_s": 10.0}
+
 
 def task_sending(app: Celery, task_id: str) -> Sending:
     """The sending of a task of the app, from its first declaration to its confirm.
@@ -30,14 +35,18 @@ def task_sending(app: Celery, task_id: str) -> Sending:
     What a task sends waits for a full queue as long as for anything: nobody waits for it, and a retry that cannot be
     published would make its task a dead letter.
     """
-    conf = app.conf
     return Sending(
         f"Task {task_id}",
         task_id,
-        Patience(conf.proj_publish_timeout_s),
+        Patience(setting(app, "proj_publish_timeout_s")),
         mandatory=True,
-        full_timeout_s=None if app.current_worker_task else conf.proj_queue_full_timeout_s,
+        full_timeout_s=None if app.current_worker_task else setting(app, "proj_queue_full_timeout_s"),
     )
+
+
+def setting(app: Celery, name: str) -> Any:  # noqa: ANN401 a setting
+    """One of the settings above, in any thread: Celery shows others the settings before it has added the defaults."""
+    return app.conf.get(name, DEFAULTS[name])
 
 
 class Confirming:
@@ -50,8 +59,8 @@ class Confirming:
         """A producer of ours with this app's settings."""
         conf = self.app.conf
         producer = ConfirmingProducer(*args, **options)
-        producer.timeout_s = conf.proj_publish_timeout_s
-        producer.full_timeout_s = conf.proj_queue_full_timeout_s
+        producer.timeout_s = setting(self.app, "proj_publish_timeout_s")
+        producer.full_timeout_s = setting(self.app, "proj_queue_full_timeout_s")
         producer.unconfirmed_exchanges = frozenset(
             {conf.event_exchange, f"{conf.control_exchange}.pidbox", f"reply.{conf.control_exchange}.pidbox"}
         )
@@ -61,7 +70,8 @@ class Confirming:
     def producer_pool(self) -> Any:  # noqa: ANN401 kombu's pool
         """The pool that `delay`, Celery's results over AMQP, and we ourselves publish with."""
         if self._producer_pool is None:
-            limit = self.app.pool.limit
+            # As its `pool` has, which cannot be made by several threads at once (kombu.pools.set_limit).
+            limit = self.app.conf.broker_pool_limit or 0
             options = self.app.conf.broker_transport_options or {}
             connection = self.app.connection_for_write()
             if connection.transport.driver_type == "amqp":

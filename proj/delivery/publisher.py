@@ -8,7 +8,7 @@ from celery.app.amqp import AMQP
 from celery.utils.imports import symbol_by_name
 from kombu.utils.uuid import uuid
 
-from proj.delivery.amqp import Confirming, ConfirmingAMQP, task_sending
+from proj.delivery.amqp import DEFAULTS, Confirming, ConfirmingAMQP, task_sending
 from proj.delivery.defaults import provide
 from proj.delivery.delays import whole_seconds
 from proj.delivery.destination import destination
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from celery import Celery
-
-#: Seconds: a broker's restart takes a minute at most, and a caller gets half of that again on top.
-TIMEOUT_S = 90.0
-#: Seconds: enough for a peak to pass, and not so long that a web request is given up by its own caller.
-FULL_TIMEOUT_S = 10.0
 
 
 def confirm_publishing(app: Celery) -> None:
@@ -37,7 +32,7 @@ def confirm_publishing(app: Celery) -> None:
     base = symbol_by_name(app.amqp_cls)
     if issubclass(base, Confirming):
         return
-    provide(app, {"proj_publish_timeout_s": TIMEOUT_S, "proj_queue_full_timeout_s": FULL_TIMEOUT_S})
+    provide(app, DEFAULTS)
     # A class with a name of its own where possible, for whoever unpickles the app looks it up.
     app.amqp_cls = ConfirmingAMQP if base is AMQP else type(f"Confirming{base.__name__}", (Confirming, base), {})
     before = app.__dict__.pop("amqp", None)

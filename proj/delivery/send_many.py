@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from celery.app import app_or_default
 
-from proj.delivery.amqp import Confirming
+from proj.delivery.amqp import Confirming, setting
 from proj.delivery.reply_queue import declared_seldom
 from proj.delivery.window import Window
 from proj.delivery.window_producer import WindowProducer
@@ -87,7 +87,7 @@ def send_many(
     with pool.acquire(block=True) as pooled:
         window = Window(
             pooled,
-            timeout_s=app.conf.proj_publish_timeout_s if timeout_s is None else timeout_s,
+            timeout_s=setting(app, "proj_publish_timeout_s") if timeout_s is None else timeout_s,
         )
         producer = WindowProducer(pooled, window, event_exchange=app.conf.event_exchange)
         report = _Reporter(window, on_progress, on_confirmed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -115,6 +116,29 @@ def test_what_a_task_publishes_waits_for_a_full_queue_as_long_as_for_anything() 
 
     assert task_sending(app, "5").full_timeout_s == 10
     assert task.apply().result is None
+
+
+def test_thread_that_sends_while_another_reads_the_configuration_has_our_settings() -> None:
+    """Two requests of a web application may be its first ones; Celery shows the second half a configuration."""
+    app = Celery("young", broker="amqp://", set_as_current=False)
+    app.conf.proj_queue_full_timeout_s = 3.0
+    seen: list[tuple[float | None, float | None]] = []
+
+    def send(**_: object) -> None:
+        sending = task_sending(app, "5")
+        seen.append((sending.patience.timeout_s, sending.full_timeout_s))
+
+    def meanwhile(**_: object) -> None:
+        thread = threading.Thread(target=send)
+        thread.start()
+        thread.join(5)
+
+    # Before ours, which completes the configuration.
+    app.on_after_configure.connect(meanwhile, weak=False)
+    confirm_publishing(app)
+
+    assert app.conf.proj_publish_timeout_s == 90
+    assert seen == [(90, 3)]
 
 
 def app_with(queue_type: str) -> Celery:
