@@ -53,7 +53,6 @@ class Confirming:
     """What makes any subclass of Celery's `AMQP` confirm."""
 
     app: Celery
-    _producer_pool: Any
 
     def Producer(self, *args: Any, **options: Any) -> ConfirmingProducer:  # noqa: N802, ANN401 Celery's own name, kombu's arguments
         """A producer of ours with this app's settings."""
@@ -69,8 +68,12 @@ class Confirming:
     @property
     def producer_pool(self) -> Any:  # noqa: ANN401 kombu's pool
         """The pool that `delay`, Celery's results over AMQP, and we ourselves publish with."""
-        if self._producer_pool is None:
-            # As its `pool` has, which cannot be made by several threads at once (kombu.pools.set_limit).
+        # One for each process, for a forked one must not use its parent's.
+        found = self.__dict__.get(_pool_of_process())
+        if found is None:
+            # As `app.pool` does, and with its limit. That one cannot be made by several threads at once: kombu goes
+            # through all pools of the process meanwhile (kombu.pools.set_limit).
+            self.app._ensure_after_fork()  # noqa: SLF001 Celery has no other name for it; a contract test names it
             limit = self.app.conf.broker_pool_limit or 0
             options = self.app.conf.broker_transport_options or {}
             connection = self.app.connection_for_write()
@@ -82,15 +85,14 @@ class Confirming:
             pool = ConfirmingPool(PatientConnectionPool(connection, limit=limit), limit=limit, Producer=self.Producer)
             # Of threads that come here at once, one makes the pool of all. Without a lock, which a forked process
             # might find held by a thread that it does not have.
-            self._producer_pool = self.__dict__.setdefault(_pool_of_process(), pool)
-        return self._producer_pool
+            found = self.__dict__.setdefault(_pool_of_process(), pool)
+        return found
 
     publisher_pool = producer_pool
 
     def close(self) -> None:
         """Close the pool; another is made when it is needed."""
-        pool, self._producer_pool = self._producer_pool, None
-        self.__dict__.pop(_pool_of_process(), None)
+        pool = self.__dict__.pop(_pool_of_process(), None)
         if pool is not None:
             pool.force_close_all()
             pool.connections.force_close_all()

@@ -13,6 +13,7 @@ from kombu import Connection
 from proj.celery import app
 from proj.connection import connected
 from proj.delivery.dead_letter import REASON
+from proj.delivery.publisher import close_publishing
 from proj.delivery.stage import Stage, output_id
 from proj.errors import QueueFull
 from proj.lab.deadline import wait_until
@@ -62,6 +63,7 @@ def _worker(broker: Broker) -> Iterator[None]:
             yield
         test_worker_started.disconnect(tick)
         app.amqp.queues.select([app.conf.task_default_queue])
+        close_publishing(app)
         app.close()
     broker.remove_vhost(VHOST)
 

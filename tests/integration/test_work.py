@@ -10,6 +10,7 @@ from celery import chain, chord, group
 from celery.contrib.testing.worker import start_worker, test_worker_started
 
 from proj.celery import app
+from proj.delivery.publisher import close_publishing
 from proj.depth import depths_by_management
 from proj.errors import InvalidMessage
 from proj.lab.deadline import wait_until
@@ -39,6 +40,7 @@ def _worker(broker: Broker) -> Iterator[None]:
         with start_worker(app, pool="solo", perform_ping_check=False):
             yield
         test_worker_started.disconnect(tick)
+        close_publishing(app)
         app.close()
     broker.remove_vhost(VHOST)
 

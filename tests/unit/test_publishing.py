@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 import time
@@ -139,6 +140,19 @@ def test_thread_that_sends_while_another_reads_the_configuration_has_our_setting
 
     assert app.conf.proj_publish_timeout_s == 90
     assert seen == [(90, 3)]
+
+
+def test_forked_process_publishes_with_a_pool_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of its parent is closed in it, however it was forked."""
+    app = app_with("classic")
+    parents = app.amqp.producer_pool
+    assert app.amqp.producer_pool is parents
+    parents.force_close_all()
+
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+
+    assert app.amqp.producer_pool is not parents
+    assert not app.amqp.producer_pool._closed  # noqa: SLF001 kombu tells nowhere else
 
 
 def app_with(queue_type: str) -> Celery:
