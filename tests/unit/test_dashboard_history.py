@@ -50,8 +50,26 @@ facts = st.builds(
 )
 
 
+def ended_once(told: Sequence[TaskEvent]) -> list[TaskEvent]:
+    """With one end of a task for each worker that tells of its revocation.
+
+    Celery may tell that twice. One of the two is forgotten for good, and which one may hang on what else is known then.
+    """
+    revoked = {(one.task_id, one.host) for one in told if one.kind == "revoked"}
+    ended: set[tuple[str, str | None]] = set()
+    kept = []
+    for one in told:
+        where = one.task_id, one.host
+        if one.kind in ENDS and where in revoked:
+            if where in ended:
+                continue
+            ended.add(where)
+        kept.append(one)
+    return kept
+
+
 @settings(max_examples=60, deadline=None, database=None)
-@given(told=st.lists(facts, max_size=15), cuts=st.lists(st.integers(1, 15), max_size=4))
+@given(told=st.lists(facts, max_size=15).map(ended_once), cuts=st.lists(st.integers(1, 15), max_size=4))
 def test_figures_of_the_history_are_those_of_all_events_when_nothing_was_evicted(
     told: Sequence[TaskEvent], cuts: Sequence[int]
 ) -> None:
