@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 from celery.signals import celeryd_after_setup, celeryd_init
+from kombu.common import ignore_errors
 
 from proj.delivery.dead_letter import dead_letter_queue
 from proj.delivery.defaults import provide
@@ -57,7 +58,11 @@ def _adopt_too(app: Celery, names: list[str]) -> None:
 
 
 class KeepBroadcasts(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
-    """Keeps a worker's broadcast queue while the worker consumes nothing, for a suspect's or a lease's sake."""
+    """Keeps a worker's broadcast queue while the worker consumes nothing, for a suspect's or a lease's sake.
+
+    Who leaves in order takes the queue along, unless a broadcast waits in it: else what is broadcast to nobody would be
+    accepted for a minute more.
+    """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     label = "Broadcast queue"
@@ -74,3 +79,20 @@ class KeepBroadcasts(bootsteps.StartStopStep):  # type: ignore[misc] # Celery ha
             channel.close()
 
         consumer.timer.call_repeatedly(BROADCAST_EXPIRES_MS / 1000 / 4, consumer.forwarder.ask, (ask,))
+
+    def shutdown(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
+        """Delete the queue; what the worker holds of it goes back before, and then it stays."""
+        if not consumer.task_consumer or consumer.connection.transport.driver_type != "amqp":
+            return
+        # What Celery's own steps do next, each in its turn.
+        consumer.perform_pending_operations()
+        ignore_errors(consumer, consumer.task_consumer.cancel)
+        ignore_errors(consumer, consumer.task_consumer.channel.close)
+
+        def delete() -> None:
+            channel = consumer.connection.connection.channel()
+            # Another worker of that name may have it by now.
+            channel.queue_delete(broadcast_queue(consumer.hostname).name, if_unused=True, if_empty=True)
+            channel.close()
+
+        ignore_errors(consumer, delete)

@@ -201,6 +201,30 @@ def test_workers_queues_for_broadcasts_are_hidden_and_leave_nothing_behind(crew:
     assert all(depth.is_plumbing for depth in own)
 
 
+def test_worker_that_leaves_in_order_takes_its_queue_for_broadcasts_along(crew: Crew, broker: Broker) -> None:
+    """Unless one waits in it, for its next start; else broadcasts to nobody would be accepted for a minute."""
+    idle, busy = crew.workers["heavy1"], crew.workers["heavy2"]
+    idle.terminate()
+    wait_until(lambda: not idle.running, what="the end of the idle one", timeout_s=TIMEOUT_S)
+    send("before" + "." * 40, "broadcast")
+    crew.await_received("before", **dict.fromkeys(crew.workers.keys() - {"heavy1"}, 1))
+    send("behind", "broadcast")
+    busy.terminate()
+    wait_until(lambda: not busy.running, what="the end of the busy one", timeout_s=TIMEOUT_S)
+
+    kept = {
+        depth.name: depth.ready
+        for depth in depths_by_management(broker.management, VHOST)
+        if depth.name.startswith("broadcast.heavy")
+    }
+    assert kept == {"broadcast.heavy2@exchanges": 1}
+
+    crew.start("heavy1")
+    crew.start("heavy2")
+    crew.await_ready()
+    wait_until(lambda: "behind" in crew.workers["heavy2"].log_text(), what="what was kept", timeout_s=TIMEOUT_S)
+
+
 def test_worker_that_died_at_a_broadcast_does_it_when_it_is_back(crew: Crew) -> None:
     """Within the minute for which its queue is kept; the others did it meanwhile, once."""
     send("long" + "." * 40, "broadcast")
