@@ -55,6 +55,7 @@ def flush(processes: Any, stock: Callable[[], None]) -> None:  # noqa: ANN401 ce
         if writer in begun:
             # A message that is cut in two would keep its process reading for ever.
             processes._flush_writer(begun[writer], writer)  # noqa: SLF001 as above
-    logger.info("Leaving as soon as %d tasks are done that were begun.", len(processes._cache))  # noqa: SLF001 as above
+    if processes._cache:  # noqa: SLF001 as above
+        logger.info("Leaving as soon as %d tasks are done that were begun.", len(processes._cache))  # noqa: SLF001 as above
     processes._active_writers.clear()  # noqa: SLF001 as above
     processes._active_writes.clear()  # noqa: SLF001 as above
