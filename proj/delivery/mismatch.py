@@ -34,7 +34,9 @@ def mismatch(error: BaseException, what: str | None = None) -> QueueMismatch | N
     known = found.groupdict()
     kind, name, argument, vhost = known["kind"], known["name"], known["argument"], known.get("vhost")
     asked, there = _value(known.get("asked"), argument), _value(known.get("there"), argument)
-    how = f" (proj does with PROJ_QUEUE_TYPE={there})" if argument == _TYPE and there in QUEUE_TYPES else ""
+    how = ""
+    if argument == _TYPE and there in QUEUE_TYPES:
+        how = f" (proj does with PROJ_QUEUE_TYPE={there}, other apps with task_default_queue_type = {there!r})"
     beginning = f"{what} was not accepted: the" if what else "The"
     where = f" in the virtual host {vhost!r}" if vhost not in {None, "/"} else ""
     difference = f"with {_stated(argument, there)}, but was asked for with {_stated(argument, asked)}"
