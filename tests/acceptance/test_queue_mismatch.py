@@ -39,7 +39,8 @@ def channel(variables: dict[str, str]) -> Iterator[BlockingChannel]:
 def sentence(there: str, asked: str) -> str:
     return (
         f"exists with x-queue-type={there}, but was asked for with x-queue-type={asked}: declare it as it is "
-        f"(proj does with PROJ_QUEUE_TYPE={there}), use another name, or delete the queue that is there."
+        f"(proj does with PROJ_QUEUE_TYPE={there}, other apps with task_default_queue_type = {there!r}), "
+        "use another name, or delete the queue that is there."
     )
 
 

@@ -19,16 +19,14 @@ IN_V = "in vhost '/'"
 WORDS = {
     f"inequivalent arg 'x-queue-type' for queue 'task_queue' {IN_V}: received 'quorum' but current is 'classic'": (
         "The queue 'task_queue' exists with x-queue-type=classic, but was asked for with x-queue-type=quorum: "
-        "declare it as it is (proj does with PROJ_QUEUE_TYPE=classic, other apps with task_default_queue_type = 'classic'), "
-        "use another name, "
-        "or delete the queue that is there."
+        "declare it as it is (proj does with PROJ_QUEUE_TYPE=classic, other apps "
+        "with task_default_queue_type = 'classic'), use another name, or delete the queue that is there."
     ),
     f"inequivalent arg 'x-queue-type' for queue 'task_queue' {IN_V}: received none but current is the value 'quorum' "
     "of type 'longstr'": (
         "The queue 'task_queue' exists with x-queue-type=quorum, but was asked for with x-queue-type=classic: "
-        "declare it as it is (proj does with PROJ_QUEUE_TYPE=quorum, other apps with task_default_queue_type = 'quorum'), "
-        "use another name, "
-        "or delete the queue that is there."
+        "declare it as it is (proj does with PROJ_QUEUE_TYPE=quorum, other apps "
+        "with task_default_queue_type = 'quorum'), use another name, or delete the queue that is there."
     ),
     f"inequivalent arg 'x-queue-type' for queue 'q' {IN_V}: received 'quorum' but current is 'stream'": (
         "The queue 'q' exists with x-queue-type=stream, but was asked for with x-queue-type=quorum: "
