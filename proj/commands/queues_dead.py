@@ -7,6 +7,7 @@ from typing import Any
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.app_hint import naming_the_app
 from proj.commands.broker_api import broker_api_option
 
 
@@ -59,4 +60,6 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
 
     wishes = Wishes(**options)
     app = ctx.obj.app
-    serve(DeadLetters(app, queue=queue, at_most=wishes.at_most), Gauge(app, broker_api=broker_api).management, wishes)
+    letters = DeadLetters(app, queue=queue, at_most=wishes.at_most)
+    with naming_the_app(ctx):
+        serve(letters, Gauge(app, broker_api=broker_api).management, wishes)

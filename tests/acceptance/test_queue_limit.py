@@ -52,14 +52,30 @@ def row(table: str, name: str) -> list[str]:
     return next(line.split() for line in table.splitlines() if line.split()[:1] == [name])
 
 
+def blocks(shown: str) -> dict[str, dict[str, str]]:
+    """What `queues policy` prints: for each queue, what stands behind each heading."""
+    found = {}
+    for block in shown.strip().split("\n\n"):
+        first, *lines = block.splitlines()
+        found[first.split()[0]] = {line[2:20].strip(): line[22:] for line in lines}
+    return found
+
+
 def test_policy_limits_the_queues_of_an_app_and_its_sender_is_told(
     theirs: Celery,
 ) -> None:
     """The limit is in both tables; the sender of one more gets an error to retry; 0 takes the limit away."""
     applied = theirs("queues", "policy", "--apply", "--max-length", "3")
     assert applied.returncode == 0, applied.stderr
-    assert row(applied.stdout, "theirs")[-3:] == ["3", "proj.dead_letters.theirs", "nothing"]
-    assert row(applied.stdout, "dead_letters")[4] == "-"
+    shown = blocks(applied.stdout)
+    assert shown["theirs"] == {
+        "dead letters go to": "dead_letters",
+        "delivery limit": "-",
+        "max length": "3",
+        "policy": "proj.dead_letters.theirs",
+        "missing": "nothing",
+    }
+    assert shown["dead_letters"]["max length"] == "-"
 
     sender = theirs("shell", "--python", stdin="exec(open('sender.py').read())")
     assert "The queue is full and did not take Task" in sender.stdout, sender.stderr
@@ -69,24 +85,114 @@ def test_policy_limits_the_queues_of_an_app_and_its_sender_is_told(
     assert looked["ready"] == 3
 
     # Without the option the limit stays, also where something else is mended.
-    assert row(theirs("queues", "policy", "--apply").stdout, "theirs")[-3] == "3"
-    assert row(theirs("queues", "policy", "--apply", "--max-length", "0").stdout, "theirs")[-3] == "-"
+    assert blocks(theirs("queues", "policy", "--apply").stdout)["theirs"]["max length"] == "3"
+    assert blocks(theirs("queues", "policy", "--apply", "--max-length", "0").stdout)["theirs"]["max length"] == "-"
+
+
+@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
+def test_policy_limits_the_queues_of_a_broker_that_has_our_policies_from_the_start(
+    celery: Celery, variables: dict[str, str], queue_type: str
+) -> None:
+    """By one of the same and a higher priority, which stays until it is told otherwise and goes with the limit."""
+    variables["PROJ_QUEUE_TYPE"] = queue_type
+    vhost = variables["CELERY_BROKER_URL"].rpartition("/")[2]
+    management = Management(variables["FLOWER_BROKER_API"])
+
+    def policies() -> dict[str, Any]:
+        return {each["name"]: each for each in management.request("GET", f"policies/{vhost}")}
+
+    def run(*words: str) -> tuple[int, str, dict[str, dict[str, str]]]:
+        done = celery("-A", "proj", "queues", "policy", *words, **variables)
+        return done.returncode, done.stderr, blocks(done.stdout)
+
+    before = policies()
+    asked = run("--max-length", "2")
+    assert asked[:2] == (1, "--apply makes what is missing.\n")
+    assert {name: block["missing"] for name, block in asked[2].items()} == {
+        **dict.fromkeys(("task_queue", "my_queue", "upper"), "max-length: 2"),
+        "dead_letters": "nothing",
+    }
+    assert policies() == before
+
+    assert run("--apply", "--max-length", "3")[:2] == (0, "")
+    applied = run("--apply", "--max-length", "2")
+    assert applied[:2] == (0, "")
+    assert applied[2]["task_queue"]["policy"] == "proj.dead_letters.task_queue"
+    assert {name: block["max length"] for name, block in applied[2].items()} == {
+        **dict.fromkeys(("task_queue", "my_queue", "upper"), "2"),
+        "dead_letters": "-",
+    }
+    shipped = before["work" if queue_type == "quorum" else "work_classic"]
+    ours = policies()["proj.dead_letters.task_queue"]
+    assert ours["priority"] == shipped["priority"] + 1
+    assert ours["definition"] == {**shipped["definition"], "max-length": 2}
+
+    # The broker goes by it. A quorum queue has taken what came at once before it notices.
+    celery("-A", "proj", "send", "--count", "3", "--timeout", "1", **variables)
+    full = celery("-A", "proj", "send", "--timeout", "1", "one.", "two.", **variables)
+    assert (full.returncode, full.stdout) == (1, "")
+
+    assert run()[2]["task_queue"]["max length"] == "2"
+    assert run("--apply")[2]["task_queue"]["max length"] == "2"
+    removed = run("--apply", "--max-length", "0")
+    assert removed[:2] == (0, "")
+    assert removed[2]["task_queue"]["policy"] == shipped["name"]
+    assert policies() == before
+
+
+def test_policy_covers_the_queues_of_routes_and_of_adoption_and_those_that_are_named(
+    theirs: Celery, tmp_path: Path
+) -> None:
+    """Where only messages name a queue, the command line does."""
+    (tmp_path / "theirs.py").write_text(
+        APP + 'app.conf.update(task_routes={"t.*": {"queue": "routed"}}, proj_adopt={"adopted": "t.one"})\n'
+    )
+
+    lacking = theirs("queues", "policy", "--queue", "named", "--queue", "other")
+    applied = theirs("queues", "policy", "--apply", "--queue", "named", "--max-length", "5")
+
+    assert (lacking.returncode, applied.returncode) == (1, 0), applied.stderr
+    assert list(blocks(lacking.stdout)) == ["theirs", "routed", "adopted", "named", "other", "dead_letters"]
+    shown = blocks(applied.stdout)
+    for name in ("routed", "adopted", "named"):
+        assert (shown[name]["max length"], shown[name]["dead letters go to"]) == ("5", "dead_letters")
+
+    assert theirs("queues", "policy", "--queue", "").returncode == 2
+    assert theirs("queues", "policy", "--queue", "x" * 256).returncode == 2
 
 
 def test_limit_is_asked_for_and_not_made_where_another_policy_holds(theirs: Celery, variables: dict[str, str]) -> None:
-    """Ours would end theirs; it is said what to add."""
+    """Ours would end theirs; it is said what to add, with --apply and without."""
     vhost = variables["CELERY_BROKER_URL"].rpartition("/")[2]
     policy = {"pattern": "^theirs$", "apply-to": "queues", "definition": {"message-ttl": 60000}}
     management = Management(variables["FLOWER_BROKER_API"])
     management.request("PUT", f"policies/{vhost}/of-someone", policy)
 
+    asked = theirs("queues", "policy", "--max-length", "3")
     refused = theirs("queues", "policy", "--apply", "--max-length", "3")
 
-    assert refused.returncode == 1
+    assert (asked.returncode, refused.returncode) == (1, 1)
+    assert f"Error: {asked.stderr}" == refused.stderr
+    assert blocks(asked.stdout)["theirs"]["policy"] == "of-someone"
     assert "'max-length': 3" in refused.stderr
     assert "'of-someone', which holds for theirs" in refused.stderr
     (there,) = [each for each in management.request("GET", f"policies/{vhost}") if each["name"] == "of-someone"]
     assert there["definition"] == policy["definition"]
+
+
+def test_policy_can_be_read_at_eighty_columns(celery: Celery, variables: dict[str, str]) -> None:
+    """No line is longer, so no word is cut, also where much is missing and names are long."""
+    shown = celery("-A", "proj", "queues", "policy", "--queue", "another.queue.with-a-long_name", **variables)
+
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert "another.queue.with-a-long_name (quorum, not there yet)\n" in shown.stdout
+    assert blocks(shown.stdout)["task_queue"] == {
+        "dead letters go to": "dead_letters",
+        "delivery limit": "20",
+        "max length": "-",
+        "policy": "work",
+        "missing": "nothing",
+    }
 
 
 def test_send_to_a_full_queue_is_one_sentence(celery: Celery, variables: dict[str, str]) -> None:

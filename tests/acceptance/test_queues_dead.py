@@ -138,15 +138,17 @@ def test_dead_refuses_to_look_where_letters_would_be_dropped(
 
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "dead_letters drops a letter after 20" in refused.stderr
+    assert "; celery -A theirs queues policy --apply raises the limit" in refused.stderr
     assert (len(anyway.stdout.splitlines()), shown.returncode, len(shown.stdout.splitlines())) == (3, 0, 3)
 
 
 def test_dead_says_that_there_is_no_such_queue(celery: Celery, variables: dict[str, str]) -> None:
-    """And how one is made."""
+    """And how one is made, by a command that can be typed as it is."""
     failed = celery(*DEAD, "--queue", "not-there", **variables)
 
     assert failed.returncode == 1
     assert "There is no queue 'not-there'" in failed.stderr
+    assert failed.stderr.endswith("celery -A theirs queues policy --apply\n")
 
 
 def test_policy_shows_what_is_missing_and_makes_it(celery: Celery, variables: dict[str, str], vhost: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from proj.delivery.dead_letter_policy import DeadLetterPolicy, Standing, holding, remedy, standing
+from proj.delivery.dead_letter_policy import DeadLetterPolicy, hindrance
 from proj.delivery.delivery_limit import delivery_limit, doubt_about_looking
+from proj.delivery.queue_policy import Standing, holding, remedy, standing
 from proj.errors import NoManagement, ProjError
 from proj.lab.broker import packaged_definitions
 from proj.management import Management
@@ -90,10 +91,10 @@ def test_policy_is_for_its_queue_and_its_suspects_alone() -> None:
 def test_policy_that_holds_is_the_matching_one_of_the_highest_priority() -> None:
     """As the broker chooses; those for exchanges or another type of queue do not count."""
     policies = [
-        {"name": "low", "pattern": "^work", "apply-to": "queues", "priority": 0},
-        {"name": "high", "pattern": "ork$", "apply-to": "all", "priority": 9},
-        {"name": "other", "pattern": ".*", "apply-to": "classic_queues", "priority": 99},
-        {"name": "exchanges", "pattern": ".*", "apply-to": "exchanges", "priority": 99},
+        {"name": "low", "pattern": "^work", "apply-to": "queues", "priority": 0, "definition": {}},
+        {"name": "high", "pattern": "ork$", "apply-to": "all", "priority": 9, "definition": {}},
+        {"name": "other", "pattern": ".*", "apply-to": "classic_queues", "priority": 99, "definition": {}},
+        {"name": "exchanges", "pattern": ".*", "apply-to": "exchanges", "priority": 99, "definition": {}},
     ]
 
     held = {name: holding(policies, name, "quorum") for name in ("work", "work.suspects", "else")}
@@ -114,6 +115,77 @@ def test_foreign_policy_is_never_pushed_aside() -> None:
         policies.apply()
 
     assert broker.changes == []
+
+
+def test_policy_with_a_key_that_a_type_of_queue_does_not_know_does_not_hold_for_it() -> None:
+    """So the packaged policy for quorum queues leaves a classic one to the packaged one of a lower priority."""
+    packaged = packaged_definitions()["policies"]
+
+    held = {kind: holding(packaged, "task_queue", kind) for kind in ("quorum", "classic")}
+
+    assert {kind: policy and policy["name"] for kind, policy in held.items()} == {
+        "quorum": "work",
+        "classic": "work_classic",
+    }
+
+
+@pytest.mark.parametrize(("kind", "name", "priority"), [("quorum", "work", 2), ("classic", "work_classic", 1)])
+def test_limit_over_a_packaged_policy_says_the_same_and_more_for_the_queue_alone(
+    kind: str, name: str, priority: int
+) -> None:
+    """Its suspects, and all that matches its pattern besides, stay under the packaged one."""
+    packaged = packaged_definitions()["policies"]
+    policy = holding(packaged, "task_queue", kind)
+    assert policy is not None
+    assert policy["name"] == name
+    there = {"type": kind}
+    limited = standing(
+        "task_queue",
+        there,
+        declared_type=kind,
+        dead_letters="dead_letters",
+        policy=policy,
+        max_length=9,
+        shipped=packaged,
+    )
+
+    assert not limited.is_foreign
+    assert remedy(limited, "dead_letters") == {
+        "pattern": "^task_queue$",
+        "apply-to": "queues",
+        "priority": priority,
+        "definition": {**policy["definition"], "max-length": 9},
+    }
+
+
+def test_packaged_policy_that_someone_changed_is_theirs() -> None:
+    """The name alone does not make it ours."""
+    packaged = packaged_definitions()["policies"]
+    changed = {"name": "work", "definition": {**SAFE, "message-ttl": 5}}
+
+    assert standing(
+        "task_queue", None, declared_type="quorum", dead_letters="d", policy=changed, shipped=packaged
+    ).is_foreign
+
+
+@pytest.mark.parametrize(
+    ("argument", "asked", "fixed"),
+    [(50, 100, {"x-max-length": 50}), (50, 0, {"x-max-length": 50}), (50, 50, {}), (50, 30, {})],
+)
+def test_limit_that_a_queue_was_declared_with_is_in_the_way_when_it_is_the_lesser(
+    argument: int, asked: int, fixed: dict[str, int]
+) -> None:
+    """No policy overrules it; a lower limit by policy holds."""
+    there = {"type": "classic", "arguments": {"x-max-length": argument, "x-dead-letter-exchange": "d"}}
+    policy = {"name": "proj.dead_letters.q", "definition": {"overflow": "reject-publish"}}
+    before = standing("q", there, declared_type="classic", dead_letters="d", policy=policy, max_length=asked)
+
+    assert before.fixed == fixed
+    assert (hindrance([before]) is not None) == bool(fixed)
+    if not fixed:
+        after = {**policy, "definition": remedy(before, "d")["definition"]}
+        made = standing("q", there, declared_type="classic", dead_letters="d", policy=after, max_length=asked)
+        assert (made.missing, made.max_length) == ({}, asked)
 
 
 @pytest.mark.parametrize(

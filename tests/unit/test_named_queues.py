@@ -1,0 +1,54 @@
+"""The queues that an app's configuration names."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu import Queue
+
+from proj.delivery.named_queues import named_queues
+from proj.errors import InvalidConfiguration
+
+
+def app(**settings: Any) -> Celery:
+    made = Celery("theirs", set_as_current=False)
+    made.conf.update(**settings)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("routes", "names"),
+    [
+        ({"t.one": "one", "t.two": {"queue": "two"}}, {"one", "two"}),
+        ({"t.*": {"queue": "by-glob"}}, {"by-glob"}),
+        ([{"t.one": "one"}, [("t.*", "pair"), (re.compile("u"), {"queue": Queue("regex")})]], {"one", "pair", "regex"}),
+        ({"t.one": {"exchange": "topic", "routing_key": "a.b"}}, set()),
+        ([lambda name, *_: {"queue": name}, "not.imported"], set()),
+    ],
+)
+def test_named_queues_has_those_of_task_routes(routes: Any, names: set[str]) -> None:
+    """Texts, tables, globs, pairs and patterns; not what a function would say, and nothing is imported."""
+    assert set(named_queues(app(task_routes=routes))) == {"celery", *names}
+
+
+def test_named_queues_has_those_of_proj_adopt_and_those_asked_for() -> None:
+    """Each with the type that it is declared with, or that Celery gives a missing one."""
+    theirs = app(
+        task_queues=(Queue("mine", queue_arguments={"x-queue-type": "quorum"}), Queue("old")),
+        task_routes={"t": "old"},
+        proj_adopt={"adopted": "t", "mine": "t"},
+    )
+
+    classic = {"mine": "quorum", "old": "classic", "adopted": "classic", "asked": "classic"}
+    assert named_queues(theirs, ["asked"]) == classic
+    theirs.conf.task_create_missing_queue_type = "quorum"
+    assert named_queues(theirs, ["asked"]) == {**classic, "adopted": "quorum", "asked": "quorum"}
+
+
+def test_named_queues_refuses_routes_that_celery_cannot_read() -> None:
+    """In one sentence, with an example."""
+    with pytest.raises(InvalidConfiguration, match=r"task_routes is \[\('t.one', 'one'\)\], but must be a table"):
+        named_queues(app(task_routes=[("t.one", "one")]))
