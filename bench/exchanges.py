@@ -11,13 +11,14 @@ asks for is kept is not measured here: the broker looks again every three minute
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
 import time
 from itertools import count
 
-from proj.errors import Unroutable
+from proj.errors import ProjError, Unroutable
 from proj.lab.broker import Broker
 from proj.lab.environment import child_environment
 from proj.lab.guard import Guard
@@ -129,4 +130,9 @@ def times(worker: Process, text: str) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    try:
+        main()
+    except ProjError as error:
+        error.show()
+        sys.exit(error.exit_code)

@@ -4,8 +4,10 @@
     python bench/tutorials.py rabbitmq-tutorials [MESSAGES]
 
 REPO is a checkout or a git directory of it. Its `python/new_task.py` and `python/worker.py` run as they are: they know
-one broker, guest at localhost:5672, so a private one is started there. Where something listens on that port already,
-a network of its own does: unshare -rn sh -c 'ip link set lo up; python bench/tutorials.py rabbitmq-tutorials'
+one broker, guest at localhost:5672, so a private one is started there, as `lab broker --guest` does. Where something
+listens on that port already, a network of its own does:
+
+    unshare -rn sh -c 'ip link set lo up; python bench/tutorials.py rabbitmq-tutorials'
 
 Every message has a text of its own, and what became of it is read from what the consumers print. Prints a table as
 Markdown; the exit code is 1 when a message was lost or done twice.
@@ -17,6 +19,7 @@ shows in the last row, with messages of one second.
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -29,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from kombu import Connection
 
+from proj.errors import ProjError
 from proj.lab.broker import Broker
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
@@ -85,17 +89,15 @@ class Row:
 class Scene:
     """The broker of the tutorials, their programs, and our workers."""
 
-    def __init__(self, guard: Guard, broker: Broker, repo: Path) -> None:
-        """Let guest in, and take the programs out of `repo`."""
+    def __init__(self, guard: Guard, broker: Broker, programs: dict[str, bytes]) -> None:
+        """Write the programs, by their names, into a folder of their own."""
         self._guard = guard
         self._url = broker.url()
         self._folder = guard.folder / "tutorial"
         self._folder.mkdir()
-        for name in PROGRAMS:
-            (self._folder / name).write_bytes(source(repo, f"python/{name}"))
+        for name, text in programs.items():
+            (self._folder / name).write_bytes(text)
         self._environment = child_environment(CELERY_BROKER_URL=self._url, PROJ_QUEUE_TYPE=QUORUM)
-        broker.order("add_user", "guest", "guest")
-        broker.order("set_permissions", "-p", "/", "guest", ".*", ".*", ".*")
 
     def exchange(self, what: str, messages: list[str], *, send: str, theirs: int, ours: int, number: int) -> Row:
         """Start so many consumers, send all messages, and return when they are done."""
@@ -166,19 +168,46 @@ class Scene:
 
 
 def source(repo: Path, path: str) -> bytes:
-    """The file's bytes, from a checkout or from the newest commit of a git directory."""
-    if (repo / path).exists():
+    """The file's bytes, from a checkout or from the newest commit of a git directory.
+
+    Raises:
+        ProjError: `repo` has no such file.
+    """
+    if (repo / path).is_file():
         return (repo / path).read_bytes()
-    return subprocess.run(["git", "--git-dir", repo, "show", f"HEAD:{path}"], check=True, capture_output=True).stdout  # noqa: S607 whichever git there is
+    shown = subprocess.run(["git", "--git-dir", repo, "show", f"HEAD:{path}"], check=False, capture_output=True)  # noqa: S607 whichever git there is
+    if shown.returncode:
+        raise ProjError(f"There is no {path} in {repo}; give a checkout, or a git directory, of rabbitmq-tutorials.")
+    return shown.stdout
 
 
-def main() -> None:
-    """Exchange messages in every direction, and print the table."""
-    repo = Path(sys.argv[1])
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 1000  # noqa: PLR2004 the second word, when there is one
+def number_of(text: str) -> int:
+    """A number of messages, for argparse."""
+    if not re.fullmatch("[1-9][0-9]{0,6}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of messages, such as 1000")
+    return int(text)
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repo", type=Path, metavar="REPO", help="a checkout, or a git directory, of rabbitmq-tutorials")
+    parser.add_argument(
+        "messages", type=number_of, nargs="?", default=1000, metavar="MESSAGES", help="in each of the first three rows"
+    )
+    return parser.parse_args()
+
+
+def main(repo: Path, count: int) -> None:
+    """Exchange messages in every direction, and print the table.
+
+    Raises:
+        ProjError: the programs are not there, or the port is taken.
+    """
+    programs = {name: source(repo, f"python/{name}") for name in PROGRAMS}
     port = demanded_port("The tutorials' port", 5672)
-    with Guard() as guard, Broker(guard, port=port) as broker:
-        scene = Scene(guard, broker, repo)
+    with Guard() as guard, Broker(guard, port=port, guest=True) as broker:
+        scene = Scene(guard, broker, programs)
         plan = (
             ("`new_task.py` to 2 Celery workers", "", "new_task_py", 0, 2, count),
             ("`send --plain` to 2 `worker.py`", "", "send_plain", 2, 0, count),
@@ -196,4 +225,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typed = arguments()
+    try:
+        main(typed.repo, typed.messages)
+    except ProjError as error:
+        error.show()
+        sys.exit(error.exit_code)

@@ -29,20 +29,31 @@ def lab() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the data here, for the next start.  [default: nothing is kept]",
 )
+@click.option(
+    "--guest",
+    is_flag=True,
+    help="Let the user guest in too, with the password guest, as a fresh RabbitMQ does: for the programs of "
+    "RabbitMQ's tutorials, unedited.",
+)
 @click.pass_context
 @handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
-def broker(ctx: click.Context, *, port: int | None, management_port: int | None, folder: Path | None) -> None:
+def broker(
+    ctx: click.Context, *, port: int | None, management_port: int | None, folder: Path | None, guest: bool
+) -> None:
     """Run a private RabbitMQ until Ctrl-C, for people who have none.
 
     It listens on loopback only, with a random password, the management plug-in and our policies, and
     prints on stdout what to export so that workers, `send`, `queues` and Flower find it.
+
+    With --guest the tutorials' programs find it as they are, at localhost:5672. Where that port is taken it takes
+    another, and says what to change in them. Without --guest there is no such user.
 
     Exit codes: 0 ended by Ctrl-C; 1 it did not start, or died; 2 wrong use.
     """
     del ctx
     from proj.commands.lab_broker import run_broker
 
-    run_broker(port=port, management_port=management_port, folder=folder)
+    run_broker(port=port, management_port=management_port, folder=folder, guest=guest)
 
 
 lab.add_command(run)

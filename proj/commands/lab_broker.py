@@ -8,10 +8,10 @@ import click
 
 from proj.commands.interrupt import Interrupted, interruptible
 from proj.errors import ProjError
-from proj.lab.broker import Broker
+from proj.lab.broker import GUEST, USER, Broker
 from proj.lab.deadline import wait_until
 from proj.lab.guard import Guard
-from proj.lab.ports import demanded_port, free_port
+from proj.lab.ports import demanded_port, free_port, is_free
 from proj.management import DEFAULT_PORT as MANAGEMENT_PORT
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 AMQP_PORT = 5672
 
 
-def run_broker(*, port: int | None, management_port: int | None, folder: Path | None) -> None:
-    """Run a broker until it is interrupted, and say how to reach it.
+def run_broker(*, port: int | None, management_port: int | None, folder: Path | None, guest: bool = False) -> None:
+    """Run a broker until it is interrupted, and say how to reach it; with `guest`, as the tutorials' programs do.
 
     Raises:
         InvalidSetting: a port that was asked for is taken.
@@ -35,7 +35,10 @@ def run_broker(*, port: int | None, management_port: int | None, folder: Path | 
                 demanded_port("--management-port", management_port) if management_port else free_port(MANAGEMENT_PORT)
             ),
             folder=folder.absolute() if folder else None,
+            guest=guest,
         )
+        # Asked before it listens itself.
+        programs = _programs(broker.port)
         try:
             with interruptible("The broker has ended."):
                 click.echo("Starting RabbitMQ …", err=True)
@@ -44,10 +47,23 @@ def run_broker(*, port: int | None, management_port: int | None, folder: Path | 
                     click.echo(f"export FLOWER_BROKER_API={broker.management_url}")
                     click.echo(
                         f"RabbitMQ answers on port {broker.port}; its page is {broker.management.page} "
-                        f"(user proj, password {broker.password}). Ctrl-C ends it.",
+                        f"(user {USER}, password {broker.password}). Ctrl-C ends it.",
                         err=True,
                     )
+                    if guest:
+                        click.echo(f"The user {GUEST}, password {GUEST}, may use it too{programs}.", err=True)
                     wait_until(lambda: not broker.running, what="the end of the broker", timeout_s=float("inf"))
                     raise ProjError(f"RabbitMQ ended by itself:\n{broker.log_tail()}")
         except Interrupted as interruption:
             click.echo(interruption.message, err=True)
+
+
+def _programs(port: int) -> str:
+    """Whether the tutorials' programs, which know one port, find a broker on this one; and if not, what to do."""
+    if port == AMQP_PORT:
+        return ": the programs of RabbitMQ's tutorials run as they are"
+    why = "" if is_free(AMQP_PORT) else ", where something else listens"
+    return (
+        f", but the programs of RabbitMQ's tutorials look for it on port {AMQP_PORT}{why}: let them say "
+        f"pika.ConnectionParameters(host='localhost', port={port}), or start this again when that port is free"
+    )

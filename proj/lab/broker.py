@@ -34,6 +34,8 @@ STOP_TIMEOUT_S = 30.0
 #: Seconds that an order to a running node may take; two were measured, nearly all of it the program's own start.
 ORDER_TIMEOUT_S = 60.0
 USER = "proj"
+#: Who a fresh RabbitMQ lets in, with this as the password too; its tutorials' programs know no other.
+GUEST = "guest"
 
 #: Places of the server's own script. The one that Debian puts on the PATH first becomes the user
 #: `rabbitmq` and refuses to run for anyone but that user and root; these run as whoever starts them.
@@ -60,6 +62,7 @@ class Broker(Service):
         port: int | None = None,
         management_port: int | None = None,
         settings: Mapping[str, str] | None = None,
+        guest: bool = False,
     ) -> None:
         """Choose ports and a password.
 
@@ -69,6 +72,8 @@ class Broker(Service):
             port: of AMQP.
             management_port: of the management API.
             settings: further lines of rabbitmq.conf, by their keys.
+            guest: whether the user guest, whose password everyone knows, may do all that ours may, as on a fresh
+                RabbitMQ. Without it there is none, also where an earlier node of the folder had one.
 
         Raises:
             MissingProgram: there is no `rabbitmq-server`, or no `epmd`.
@@ -78,6 +83,7 @@ class Broker(Service):
         self.port = port or free_port()
         self.management_port = management_port or free_port()
         self._keeps_data = folder is not None
+        self._has_guest = guest
         self.folder = folder or guard.folder / f"broker-{secrets.token_hex(4)}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.password = self._kept_password()
@@ -138,6 +144,10 @@ class Broker(Service):
         self._epmd.wait_until_ready(lambda: not is_free(self._epmd_port), timeout_s=START_TIMEOUT_S)
         self._server.start()
         self._server.wait_until_ready(self._answers, timeout_s=START_TIMEOUT_S)
+        if self._keeps_data and not self._has_guest:
+            users = self.management.request("GET", "users?columns=name")
+            if GUEST in {user["name"] for user in users}:
+                self.management.request("DELETE", f"users/{GUEST}")
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End the node: in order when its data are kept; else by a kill, which takes no six seconds."""
@@ -205,7 +215,11 @@ class Broker(Service):
         """Write the node's files; return its whole environment, with nothing of the caller's in it."""
         folder = self.folder
         definitions = packaged_definitions()
-        definitions["users"][0].update(name=USER, password_hash=hash_password(self.password))
+        (ours,) = definitions["users"]
+        ours.update(name=USER, password_hash=hash_password(self.password))
+        if self._has_guest:
+            definitions["users"].append({**ours, "name": GUEST, "password_hash": hash_password(GUEST)})
+            definitions["permissions"] += [{**each, "user": GUEST} for each in definitions["permissions"]]
         _write_private(folder / "definitions.json", json.dumps(definitions))
         _write_private(
             folder / "rabbitmq.conf",

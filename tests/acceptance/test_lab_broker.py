@@ -50,6 +50,43 @@ def test_lab_broker_prints_what_to_export_and_ends_when_told(
     assert ["task_queue", "quorum", "1", "0", "0"] in [line.split() for line in shown.stdout.splitlines()]
 
 
+@pytest.mark.parametrize("guest", [True, False])
+def test_lab_broker_lets_the_tutorials_programs_in_when_it_is_asked_to(
+    terminal_environment: dict[str, str],
+    tmp_path: Path,
+    guest: bool,  # noqa: FBT001 a parameter
+) -> None:
+    """As guest, whom they know; it says on which port, where it is another than theirs. Otherwise there is no guest."""
+    port, said = free_port(), tmp_path / "said"
+    with said.open("w") as stderr:
+        running = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "celery", "-A", "proj", "lab", "broker", "--port", str(port)),
+                *(["--guest"] if guest else []),
+            ],
+            env=terminal_environment,
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+    try:
+        wait_until(lambda: said.read_text().count("\n") == 2 + guest, what="the broker", timeout_s=60)
+        theirs = pika.ConnectionParameters(host="localhost", port=port)
+        if guest:
+            with pika.BlockingConnection(theirs) as connection:
+                connection.channel().queue_declare("task_queue", durable=True, arguments={"x-queue-type": "quorum"})
+        else:
+            with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+                pika.BlockingConnection(theirs)
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.wait(30)
+
+    assert running.returncode == 0
+    assert ("The user guest, password guest, may use it too" in said.read_text()) is guest
+    assert (f"ConnectionParameters(host='localhost', port={port})" in said.read_text()) is guest
+
+
 def test_lab_broker_refuses_a_port_that_is_taken(celery: Celery) -> None:
     """Who asks for a port wants that one."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -84,6 +84,29 @@ def test_broker_keeps_its_data_when_it_is_stopped_and_when_it_is_killed(own_guar
         assert (successor.url(), waiting(successor, "kept")) == (address, 20)
 
 
+def lets_guest_in(broker: Broker) -> bool:
+    """As the tutorials' programs connect, but for the port."""
+    try:
+        pika.BlockingConnection(pika.ConnectionParameters(host="localhost", port=broker.port)).close()
+    except pika.exceptions.ProbableAuthenticationError:
+        return False
+    return True
+
+
+def test_broker_lets_guest_in_only_when_it_was_told_to(own_guard: Guard, tmp_path: Path) -> None:
+    """With all rights, for the tutorials' programs; the next node in the folder, which was not told, has no guest."""
+    with Broker(own_guard, folder=tmp_path / "kept", guest=True) as broker:
+        address = f"amqp://guest:guest@127.0.0.1:{broker.port}/%2F"
+        with pika.BlockingConnection(pika.URLParameters(address)) as connection:
+            connection.channel().queue_declare("theirs", durable=True)
+        assert lets_guest_in(broker)
+        assert waiting(broker, "theirs") == 0
+
+    with Broker(own_guard, folder=tmp_path / "kept") as successor:
+        assert not lets_guest_in(successor)
+        assert waiting(successor, "theirs") == 0
+
+
 def test_broker_listens_on_loopback_only(broker: Broker) -> None:
     """No server of ours can be reached from another machine unless its user asks for it."""
     processes = [psutil.Process(broker.pid), *psutil.Process().children(recursive=True)]
