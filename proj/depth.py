@@ -40,6 +40,8 @@ class Depth:
     consumers: int
     #: Messages that may wait in it, by policy or argument; None when there is no such limit, or nobody may tell.
     limit: int | None = None
+    #: Whether it goes when nobody has asked for it for a while; by policy or argument.
+    expires: bool = False
 
     @property
     def is_plumbing(self) -> bool:
@@ -95,8 +97,10 @@ class Gauge:
             )
             return self._by_declare({*self._app.amqp.queues, *also})
         self.doubt = None
-        # The API learns of consumers, and of what is ready in a quorum queue, seconds late; a declaration asks now.
-        now = {depth.name: depth for depth in self._by_declare(depth.name for depth in depths if not depth.is_plumbing)}
+        # The API learns of consumers, and of what is ready in a quorum queue, seconds late; a declaration asks now. It
+        # also begins a queue's time to expire anew, and so would keep what a dead worker left for as long as one looks.
+        asked = (depth.name for depth in depths if not depth.is_plumbing and not depth.expires)
+        now = {depth.name: depth for depth in self._by_declare(asked)}
         return [
             replace(depth, ready=now[depth.name].ready, consumers=now[depth.name].consumers)
             if depth.name in now
@@ -133,12 +137,12 @@ def depths_by_management(management: Management, vhost: str = "/") -> list[Depth
     """
     there = quote(vhost, safe="")
     queues = management.request("GET", f"queues/{there}?disable_stats=true&enable_queue_totals=true")
-    limits = _policy_limits(management, there)
+    policies = _policies(management, there)
     consumers: dict[str, int] = {}
     for consumer in management.request("GET", f"consumers/{there}"):
         name = consumer["queue"]["name"]
         consumers[name] = consumers.get(name, 0) + 1
-    return [_from_listing(queue, consumers, limits) for queue in sorted(queues, key=lambda queue: str(queue["name"]))]
+    return [_from_listing(queue, consumers, policies) for queue in sorted(queues, key=lambda queue: str(queue["name"]))]
 
 
 def progress_by_management(management: Management, vhost: str = "/") -> dict[str, Progress]:
@@ -191,23 +195,26 @@ def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Dept
     return depths
 
 
-def _policy_limits(management: Management, there: str) -> dict[str, int]:
-    """The length limit of each policy that has one; none for a user who may not see policies."""
+def _policies(management: Management, there: str) -> dict[str, dict[str, Any]]:
+    """The definition of each policy, by its name; none for a user who may not see policies."""
     try:
         policies = management.request("GET", f"policies/{there}")
     except NoManagement:
         return {}
-    return {each["name"]: each["definition"]["max-length"] for each in policies if "max-length" in each["definition"]}
+    return {each["name"]: each["definition"] for each in policies}
 
 
-def _from_listing(queue: dict[str, Any], consumers: dict[str, int], limits: dict[str, int]) -> Depth:
-    own = [queue.get("arguments", {}).get("x-max-length"), limits.get(queue.get("policy", ""))]
+def _from_listing(queue: dict[str, Any], consumers: dict[str, int], policies: dict[str, dict[str, Any]]) -> Depth:
+    arguments = queue.get("arguments", {})
+    policy = policies.get(queue.get("policy") or "", {})
+    limits = [arguments.get("x-max-length"), policy.get("max-length")]
     return Depth(
         name=queue["name"],
-        type=queue.get("type") or queue.get("arguments", {}).get("x-queue-type", "classic"),
+        type=queue.get("type") or arguments.get("x-queue-type", "classic"),
         ready=queue.get("messages_ready", 0),
         unacknowledged=queue.get("messages_unacknowledged", 0),
         consumers=consumers.get(queue["name"], 0),
         # The lesser one counts.
-        limit=min((limit for limit in own if isinstance(limit, int)), default=None),
+        limit=min((limit for limit in limits if isinstance(limit, int)), default=None),
+        expires="x-expires" in arguments or "expires" in policy,
     )

@@ -1,0 +1,75 @@
+"""The depths of queues, on a real broker: what looking at them must not do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from celery import Celery
+from kombu import Connection
+
+from proj.depth import Depth, Gauge
+from proj.lab.deadline import wait_until
+from proj.queues import broadcast_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proj.lab.broker import Broker
+
+#: Milliseconds; a look takes some hundredths of a second.
+EXPIRES_MS = 1500
+
+
+@pytest.fixture
+def gauge(broker: Broker, vhost: str) -> Iterator[Gauge]:
+    """What `celery queues` looks with."""
+    app = Celery("theirs", broker=broker.url(vhost), set_as_current=False)
+    yield Gauge(app, broker_api=broker.management_url)
+    app.close()
+
+
+def there(gauge: Gauge, name: str) -> Depth | None:
+    return next((depth for depth in gauge.read() if depth.name == name), None)
+
+
+def test_look_again_and_again_lets_the_broadcast_queue_of_a_dead_worker_expire(
+    broker: Broker, vhost: str, gauge: Gauge
+) -> None:
+    """With messages in it, by which it is shown: it goes when its worker has not asked for it in time."""
+    queue = broadcast_queue("dead@host")
+    queue.queue_arguments = {**queue.queue_arguments, "x-expires": EXPIRES_MS}
+    with Connection(broker.url(vhost)) as connection:
+        queue(connection.default_channel).queue_declare()
+        connection.Producer().publish(b"x", exchange="", routing_key=queue.name)
+        wait_until(
+            lambda: getattr(there(gauge, queue.name), "ready", 0), what="its message", timeout_s=EXPIRES_MS / 1000
+        )
+
+        wait_until(lambda: there(gauge, queue.name) is None, what="its end", timeout_s=10)
+
+
+def test_look_again_and_again_lets_a_queue_expire_that_a_policy_lets_expire(
+    broker: Broker, vhost: str, gauge: Gauge
+) -> None:
+    """Any queue that nobody uses."""
+    policy = {"pattern": "^theirs$", "definition": {"expires": EXPIRES_MS}, "apply-to": "queues"}
+    broker.management.request("PUT", f"policies/{vhost}/theirs", policy)
+    with Connection(broker.url(vhost)) as connection:
+        connection.default_channel.queue_declare("theirs", durable=True, auto_delete=False)
+
+        assert there(gauge, "theirs")
+        wait_until(lambda: there(gauge, "theirs") is None, what="its end", timeout_s=10)
+
+
+def test_queue_that_does_not_expire_is_counted_now(broker: Broker, vhost: str, gauge: Gauge) -> None:
+    """And not at the last tick of the broker's statistics."""
+    with Connection(broker.url(vhost)) as connection:
+        channel = connection.default_channel
+        channel.queue_declare("theirs", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+        for number in range(1, 4):
+            producer = connection.Producer(channel=connection.channel())
+            producer.publish(b"x", exchange="", routing_key="theirs")
+            wait_until(
+                lambda number=number: getattr(there(gauge, "theirs"), "ready", 0) == number, what="it", timeout_s=2
+            )
