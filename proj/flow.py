@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 WINDOW_S = 15.0
 #: Looks that are kept however long ago they were, for who looks seldom.
 FEWEST_LOOKS = 4
-#: Seconds that looks must span before they tell how a queue grows.
+#: Seconds that looks must span before they tell a rate.
 SETTLED_S = 2.0
 #: Seconds after which a count that stands still does so because nothing happens: RabbitMQ collects its statistics
 #: every five seconds (`collect_statistics_interval`), and a look comes up to two seconds later.
 STANDSTILL_S = 8.0
+#: Seconds that a count may be older than the backlog that is seen beside it: one of the broker's collections.
+COLLECTED_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class Flow:
     in_per_s: float | None = None
     #: Messages that were finished.
     out_per_s: float | None = None
+    #: The one less the other, over the same time; less than that where messages left unfinished: purged, or expired.
     growth_per_s: float | None = None
     #: Seconds until nothing is left at this rate; 0 when nothing is. None when it does not shrink, too.
     empty_in_s: float | None = None
@@ -86,9 +89,11 @@ def flow(looks: Sequence[Look]) -> Flow:
     if not looks:
         return Flow()
     latest = looks[-1]
-    growth = growth_per_s(looks)
-    out = out_per_s(looks)
-    come = None if growth is None or out is None else max(0.0, growth + out)
+    counted = counted_span(looks)
+    growth = growth_per_s(*(counted or (looks[0], latest)))
+    come, out = None, None
+    if counted is not None and growth is not None:
+        come, out = in_and_out_per_s(*counted, growth)
     empty_in_s = None
     if latest.backlog == 0:
         empty_in_s = 0.0
@@ -103,32 +108,43 @@ def flow(looks: Sequence[Look]) -> Flow:
     )
 
 
-def growth_per_s(looks: Sequence[Look]) -> float | None:
-    """Messages that the backlog grows by in a second; None when the looks do not tell yet."""
-    first, last = looks[0], looks[-1]
-    span_s = last.at_s - first.at_s
-    return (last.backlog - first.backlog) / span_s if span_s >= SETTLED_S else None
-
-
-def out_per_s(looks: Sequence[Look]) -> float | None:
-    """Messages finished in a second; None when the looks do not tell yet.
+def counted_span(looks: Sequence[Look]) -> tuple[Look, Look] | None:
+    """The looks between which it is known what was finished, so that all rates are of the same time; None if not yet.
 
     The broker's count stands still between its collections. So it is measured from one collection to another, each at
     the look that saw it first.
     """
-    counts = [(look.at_s, look.finished) for look in looks if look.finished is not None]
+    counts = [look for look in looks if look.finished is not None]
     if not counts:
         return None
-    seen = [later for earlier, later in pairwise(counts) if later[1] != earlier[1]]
-    now_s = counts[-1][0]
+    seen = [later for earlier, later in pairwise(counts) if later.finished != earlier.finished]
+    oldest, now = counts[0], counts[-1]
     if not seen:
-        return 0.0 if now_s - counts[0][0] >= STANDSTILL_S else None
-    (first_s, first), (last_s, last) = seen[0], seen[-1]
-    if now_s - last_s >= STANDSTILL_S:
-        last_s = now_s
+        return (oldest, now) if now.at_s - oldest.at_s >= STANDSTILL_S else None
+    first, last = seen[0], seen[-1]
+    if now.at_s - last.at_s >= STANDSTILL_S:
+        last = now
         if len(seen) == 1:
-            (first_s, first) = counts[0]
-    return (last - first) / (last_s - first_s) if last_s > first_s else None
+            first = oldest
+    return (first, last) if last.at_s - first.at_s >= SETTLED_S else None
+
+
+def growth_per_s(first: Look, last: Look) -> float | None:
+    """Messages that the backlog grew by in a second between two looks; None when they are too near to tell."""
+    span_s = last.at_s - first.at_s
+    return (last.backlog - first.backlog) / span_s if span_s >= SETTLED_S else None
+
+
+def in_and_out_per_s(first: Look, last: Look, growth: float) -> tuple[float, float]:
+    """Messages that came, and that were finished, in a second between two looks that counted what was finished."""
+    span_s = last.at_s - first.at_s
+    out = ((last.finished or 0) - (first.finished or 0)) / span_s
+    come = growth + out
+    if come >= 0:
+        return come, out
+    # More left than was counted as finished. If the counts' age can explain it, nothing came, and the backlog, which is
+    # counted now, tells what was finished.
+    return 0.0, -growth if -come * span_s <= out * COLLECTED_S else out
 
 
 def slots(looks: Sequence[Look], *, in_per_s: float | None, out_per_s: float | None) -> float | None:

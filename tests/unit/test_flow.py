@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from proj.commands.depth_table import duration, table
+from proj.commands.depth_table import View, duration, table
 from proj.depth import Depth
 from proj.flow import WINDOW_S, Flow, Look, Trend
 
@@ -124,26 +124,119 @@ def test_growth_is_told_where_amqp_alone_tells() -> None:
     assert flow.empty_in_s == pytest.approx(82 / 2)
 
 
-def drawn(depth: Depth, flow: Flow | None) -> str:
+@pytest.mark.parametrize("seconds", range(12, 60))
+def test_growth_is_what_came_less_what_was_finished_at_every_look(seconds: int) -> None:
+    """All three are of the same time, though the counter moves in leaps and the backlog at each look."""
+    drains = watch(seconds, come=0, finish=18.4, begin=2000)[-1]
+    fills = watch(seconds, come=31.7, finish=18.4)[-1]
+
+    for flow in (drains, fills):
+        assert flow.in_per_s is not None
+        assert flow.out_per_s is not None
+        assert flow.growth_per_s == pytest.approx(flow.in_per_s - flow.out_per_s)
+    assert drains.in_per_s == pytest.approx(0, abs=0.2)
+    assert drains.out_per_s == pytest.approx(18.4, abs=0.2)
+
+
+def test_counts_that_are_late_make_no_negative_rate_of_what_came() -> None:
+    """Two collections, the second of which was seen late: nothing came, so what left was finished."""
+    looks = [(0, 1000, 0), (1, 980, 20), (5, 900, 20), (7, 860, 110)]
+
+    flow = trend(looks)
+
+    assert (flow.in_per_s, flow.out_per_s, flow.growth_per_s) == (0.0, 20.0, -20.0)
+
+
+def test_messages_that_were_purged_are_growth_alone() -> None:
+    """Nobody finished them."""
+    flow = trend([(0, 1000, 0), (1, 998, 2), (6, 988, 12), (11, 0, 22)])
+
+    assert (flow.in_per_s, flow.out_per_s, flow.growth_per_s) == (0.0, 2.0, pytest.approx(-99.8))
+
+
+def test_rates_are_not_told_of_two_collections_one_right_after_the_other() -> None:
+    """Each worker's channel reports by a clock of its own; a tenth of a second tells nothing."""
+    flow = trend([(0, 100, 0), (2.5, 90, 5), (2.6, 90, 10)])
+
+    assert (flow.in_per_s, flow.out_per_s) == (None, None)
+    assert flow.growth_per_s == pytest.approx(-10 / 2.6)
+
+
+def trend(looks: list[tuple[float, int, int]]) -> Flow:
+    """The flow after looks at a time, with so many ready and so many finished."""
+    seen = Trend()
+    return [
+        seen.add(Look(at_s=at_s, ready=ready, unacknowledged=0, finished=finished)) for at_s, ready, finished in looks
+    ][-1]
+
+
+def drawn(depth: Depth, flow: Flow | None, width: int = 100) -> str:
     output = io.StringIO()
-    Console(file=output, width=100).print(table([(depth, flow)]))
+    Console(file=output, width=width).print(table([(depth, flow)], width=width))
     return output.getvalue()
 
 
-def test_watched_table_fits_into_a_hundred_columns() -> None:
-    """The longest name of ours with figures of a bad day, each on one line."""
-    depth = Depth(
-        name="task_queue.round-robin", type="quorum", ready=9876, unacknowledged=1234, consumers=120, limit=10000
-    )
-    flow = Flow(in_per_s=234.56, out_per_s=200.0, growth_per_s=34.56, empty_in_s=None, slots=123.4)
+BAD_DAY = Flow(in_per_s=234.56, out_per_s=200.0, growth_per_s=34.56, empty_in_s=None, slots=123.4)
 
-    lines = drawn(depth, flow).strip().splitlines()
 
-    assert len(lines) == 4
-    assert lines[3].split() == [
-        *("task_queue.round-robin", "9876", "/", "10000", "1234", "120"),
+def queue(name: str, limit: int | None = None) -> Depth:
+    return Depth(name=name, type="quorum", ready=9876, unacknowledged=1234, consumers=120, limit=limit)
+
+
+@pytest.mark.parametrize(("width", "limit"), [(100, 10000), (80, None)])
+def test_watched_table_fits_into_a_terminal(width: int, limit: int | None) -> None:
+    """Long names of ours with figures of a bad day, each on one line."""
+    lines = drawn(queue("task_queue.topic.*.heavy", limit), BAD_DAY, width).strip("\n").splitlines()
+
+    limited = [] if limit is None else ["/", str(limit)]
+    assert max(map(len, lines)) <= width
+    assert lines[-2].split() == [
+        *("task_queue.topic.*.heavy", "9876", *limited, "1234", "120"),
         *("234.6", "200.0", "+34.6", "never", "124"),
     ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("flow", [BAD_DAY, None])
+def test_table_folds_names_where_a_word_of_them_ends(width: int, flow: Flow | None) -> None:
+    """Never within one, and never a figure; where it is narrow, columns are left away before names are cut."""
+    names = [
+        "dead_letters",
+        "my_queue",
+        "task_queue",
+        "task_queue.topic.*.heavy",
+        "task_queue.topic.*.heavy,image.light",
+    ]
+    output = io.StringIO()
+    Console(file=output, width=width).print(table([(queue(name, 10000), flow) for name in names], width=width))
+
+    lines = output.getvalue().splitlines()
+    begun = next(number for number, line in enumerate(lines) if "───" in line)
+    pieces = [line.split()[0] for line in lines[begun + 1 :] if line.strip()]
+    assert "".join(pieces) == "".join(names)
+    assert all(piece[-1] in "._" or any(name.endswith(piece) for name in names) for piece in pieces)
+    assert sum("9876 / 10000" in line for line in lines) == len(names)
+    assert max(map(len, lines)) <= width
+
+
+def test_wide_table_has_whole_headings() -> None:
+    """Where there is room for them."""
+    assert "ready  unacked  consumers   in/s  out/s  growth/s  empty in" in drawn(queue("task_queue"), BAD_DAY, 120)
+
+
+def test_name_in_brackets_is_shown_as_it_is() -> None:
+    """It is no markup."""
+    assert "[red]q" in drawn(queue("[red]q"), None)
+
+
+def test_look_at_nothing_says_so() -> None:
+    """Whether Celery's own queues are there, and whether the app's own are all that could be seen."""
+    delays = Depth(name="celery_delayed_1", type="quorum", ready=0, unacknowledged=0, consumers=0)
+
+    assert View([], show_all=False).nothing == "There are no queues."
+    assert "but those that Celery made for itself" in (View([(delays, Flow())], show_all=False).nothing or "")
+    assert View([(delays, None)], show_all=True).nothing is None
+    assert View([], show_all=False, is_whole=False).nothing == "None of the app's own queues is there."
 
 
 def test_table_says_what_is_not_known_and_shows_no_sign_of_nothing() -> None:
