@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
-from proj.errors import ProjError
+from proj.commands.browser import opened
+from proj.commands.console import console
+from proj.commands.depth_layout import GAP, WIDE_GAP, fitted
 from proj.flow import Flow, Look, Trend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from rich.console import Console
+    from rich.table import Table
+
+    from proj.commands.depth_layout import Row
     from proj.depth import Depth, Gauge, Progress
+
+    Line = tuple[Depth, Flow | None]
 
 #: What one look alone shows of a queue.
 COUNTS = ("name", "type", "ready", "unacknowledged", "consumers")
+#: Its file, which a process that is started inherits.
+STDERR = 2
 MINUTE_S = 60
 HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
@@ -40,19 +50,19 @@ def show_depths(
     Raises:
         NoBroker: no broker answers.
     """
-    console = Console()
-    looks = _looks(gauge, interval_s=interval_s, show_all=show_all, one_a_slot=one_a_slot)
+    out = console()
+    looks = _looks(gauge, interval_s=interval_s, one_a_slot=one_a_slot)
+    views = (View(look, show_all=show_all, is_whole=gauge.doubt is None) for look in looks)
     try:
         if as_json:
-            for look in looks:
-                click.echo(json.dumps([_json(depth, flow) for depth, flow in look]))
-        elif interval_s is None or not console.is_terminal:
-            for look in looks:
-                console.print(table(look))
+            for view in views:
+                click.echo(json.dumps([_json(depth, flow) for depth, flow in view.rows]))
+        elif interval_s is None or not out.is_terminal:
+            _print(out, views)
         else:
-            with Live(console=console, auto_refresh=False) as live:
-                for look in looks:
-                    live.update(table(look), refresh=True)
+            with Live(console=out, auto_refresh=False) as live:
+                for view in views:
+                    live.update(view.drawn(out.width), refresh=True)
     except KeyboardInterrupt:
         if interval_s is None:
             raise
@@ -61,41 +71,72 @@ def show_depths(
 
 
 def open_management(gauge: Gauge) -> None:
-    """Open the management page in the user's browser, and print its address.
+    """Open the management page in the user's browser where there is one, and print its address in any case.
 
     Raises:
         NoManagement: it does not answer.
-        ProjError: there is no browser to open it with.
     """
     page = gauge.management.page
     gauge.management.request("GET", "overview")
     click.echo(page)
-    if click.launch(page) != 0:
-        raise ProjError(f"No browser could be started here; open {page} in one.")
+    with _no_stderr():
+        opened(page)
 
 
-def table(look: list[tuple[Depth, Flow | None]]) -> Table:
-    """One look, with the flow where there is one, narrow enough for a hundred columns."""
-    watched = any(flow is not None for _depth, flow in look)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0) if watched else (0, 1))
-    table.add_column("name", overflow="fold")
-    if not watched:  # the type makes room for what changes
-        table.add_column("type")
-    for heading in ("ready", "unacked" if watched else "unacknowledged", "consumers"):
-        table.add_column(heading, justify="right")
-    for heading in ("in/s", "out/s", "growth/s", "empty in", "slots\nneeded") if watched else ():
-        table.add_column(heading, justify="right")
-    for depth, flow in look:
-        unacknowledged = "?" if depth.unacknowledged is None else str(depth.unacknowledged)
-        ready = str(depth.ready) if depth.limit is None else f"{depth.ready} / {depth.limit}"
-        counts = (ready, unacknowledged, str(depth.consumers))
-        table.add_row(depth.name, *(_cells(counts, flow) if flow else (depth.type or "?", *counts)))
-    return table
+class View:
+    """What is shown of one look."""
+
+    def __init__(self, look: Sequence[Line], *, show_all: bool, is_whole: bool = True) -> None:
+        """Leave out what Celery made for itself, unless all are wanted; `is_whole` is a look at all queues."""
+        self.rows = [(depth, flow) for depth, flow in look if show_all or not depth.is_plumbing]
+        #: What is said where there is nothing to show; else None.
+        self.nothing: str | None = None
+        if not self.rows:
+            others = "but those that Celery made for itself; --all shows them" if look else ""
+            self.nothing = f"There are no queues {others}".strip() + "."
+            if not is_whole:
+                self.nothing = "None of the app's own queues is there."
+
+    def drawn(self, width: int) -> Table | Text:
+        """For a terminal of this width."""
+        return Text(self.nothing) if self.nothing else table(self.rows, width=width)
 
 
-def _looks(
-    gauge: Gauge, *, interval_s: float | None, show_all: bool, one_a_slot: bool
-) -> Iterator[list[tuple[Depth, Flow | None]]]:
+def table(rows: Sequence[Line], *, width: int) -> Table:
+    """The lines of one look, at least one, in a table of that width; with the flow where there is one."""
+    watched = any(flow is not None for _depth, flow in rows)
+    cells = [_watched_row(depth, flow or Flow()) if watched else _row(depth) for depth, flow in rows]
+    return fitted(cells, left={"type"}, width=width, gap=GAP if watched else WIDE_GAP)
+
+
+def _print(out: Console, views: Iterable[View]) -> None:
+    """One after the other; that there is nothing, once for as long as it is so."""
+    said = None
+    for view in views:
+        if view.nothing is None or view.nothing != said:
+            out.print(view.drawn(out.width))
+        said = view.nothing
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Let what is started in the block say nothing: where no browser is, `xdg-open` complains of each that it tried."""
+    try:
+        ours = os.dup(STDERR)
+    except OSError:  # it is closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        yield
+    finally:
+        os.dup2(ours, STDERR)
+        os.close(ours)
+        os.close(nowhere)
+
+
+def _looks(gauge: Gauge, *, interval_s: float | None, one_a_slot: bool) -> Iterator[list[Line]]:
     trends: defaultdict[str, Trend] = defaultdict(Trend)
     while True:
         depths = gauge.read()
@@ -106,7 +147,7 @@ def _looks(
             for depth in depths:
                 look = _look(depth, progress.get(depth.name), now_s=now_s, one_a_slot=one_a_slot)
                 flows[depth.name] = trends[depth.name].add(look)
-        yield [(depth, flows.get(depth.name)) for depth in depths if show_all or not depth.is_plumbing]
+        yield [(depth, flows.get(depth.name)) for depth in depths]
         if interval_s is None:
             return
         time.sleep(interval_s)
@@ -130,14 +171,41 @@ def _json(depth: Depth, flow: Flow | None) -> dict[str, object]:
     return {**counts, "limit": depth.limit, **figures}
 
 
-def _cells(counts: tuple[str, str, str], flow: Flow) -> list[str]:
-    growth = _rate(flow.growth_per_s, signed=True)
+def _row(depth: Depth) -> Row:
+    return {
+        "name": depth.name,
+        "type": depth.type or "?",
+        "ready": _ready(depth),
+        "unacknowledged": _known(depth.unacknowledged),
+        "consumers": str(depth.consumers),
+    }
+
+
+def _watched_row(depth: Depth, flow: Flow) -> Row:
+    """With the flow, for which the type makes room."""
     if flow.empty_in_s is not None:
         empty_in = duration(flow.empty_in_s)
     else:
         empty_in = "?" if flow.growth_per_s is None else "never"
-    slots = "?" if flow.slots is None else str(math.ceil(round(flow.slots, 1)))
-    return [*counts, _rate(flow.in_per_s), _rate(flow.out_per_s), growth, empty_in, slots]
+    return {
+        "name": depth.name,
+        "ready": _ready(depth),
+        "unacked": _known(depth.unacknowledged),
+        "consumers": str(depth.consumers),
+        "in/s": _rate(flow.in_per_s),
+        "out/s": _rate(flow.out_per_s),
+        "growth/s": _rate(flow.growth_per_s, signed=True),
+        "empty in": empty_in,
+        "slots\nneeded": _known(None if flow.slots is None else math.ceil(round(flow.slots, 1))),
+    }
+
+
+def _ready(depth: Depth) -> str:
+    return str(depth.ready) if depth.limit is None else f"{depth.ready} / {depth.limit}"
+
+
+def _known(count: int | None) -> str:
+    return "?" if count is None else str(count)
 
 
 def _rate(per_s: float | None, *, signed: bool = False) -> str:

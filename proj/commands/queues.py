@@ -22,7 +22,12 @@ from proj.commands.queues_policy import policy
 )
 @click.option("--all", "show_all", is_flag=True, help="Also the empty queues that Celery makes for itself.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a look.")
-@click.option("--open", "open_page", is_flag=True, help="Open the management page in a browser, and end.")
+@click.option(
+    "--open",
+    "open_page",
+    is_flag=True,
+    help="Print the management page's address, open it in a browser where there is one, and end.",
+)
 @broker_api_option
 @click.pass_context
 @handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
@@ -47,19 +52,23 @@ def queues(
 
     \b
     in/s, out/s     messages that came, and that were finished (acknowledged)
-    growth/s        the one less the other
-    empty in        until nothing is left at this rate; never, when it does not shrink
-    slots needed    busy slots that would finish as much as comes: in/s times the mean time in work
+    growth/s        the one less the other; what was purged or has expired is
+                    in this alone
+    empty in        until nothing is left at this rate; never, when it does not
+                    shrink
+    slots needed    busy slots that would finish as much as comes: in/s times
+                    the mean time in work
 
-    The rates come from the broker's counters, which are up to five seconds old, so the first take ten. Slots are
-    not known (?) where an unacknowledged message is not a busy slot: with early acknowledgement, or where
-    workers hold more than one message a slot. A limit is shown as `ready / limit`.
+    The rates come from the broker's counters, which are up to five seconds old, so the first take ten, and all
+    are about right; they are of the same seconds. Slots are not known (?) where an unacknowledged message is not
+    a busy slot: with early acknowledgement, or where workers hold more than one message a slot. A limit is shown
+    as `ready / limit`. In a narrow terminal headings are shorter, names are folded, and some columns left away.
 
     The counts come from RabbitMQ's management API, as `rabbitmqctl list_queues name messages_ready
     messages_unacknowledged` prints them. Where it does not answer, the app's own queues are asked over
     AMQP, which does not tell what is unacknowledged, nor what was finished.
 
-    Exit codes: 0 shown; 2 wrong use; 3 no broker answers.
+    Exit codes: 0 shown, also until Ctrl-C with --watch; 2 wrong use; 3 no broker answers.
     """
     if ctx.invoked_subcommand is not None:
         return

@@ -9,12 +9,16 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from kombu import Connection
 
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from proj.lab.broker import Broker
 
     from .conftest import Celery
 
@@ -102,15 +106,83 @@ def test_queues_refuses_an_api_that_is_no_url(celery: Celery, variables: dict[st
     assert "http://user:password@localhost:15672/api/" in refused.stderr
 
 
+def program(file: Path, text: str) -> None:
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+
+
+@pytest.mark.parametrize("display", [{}, {"DISPLAY": ":0"}])
+def test_queues_open_prints_the_address_and_no_more_where_no_browser_can_be_opened(
+    celery: Celery, variables: dict[str, str], tmp_path: Path, display: dict[str, str]
+) -> None:
+    """Without a desktop, and on one on which `xdg-open` finds none and complains."""
+    program(tmp_path / "xdg-open", "echo 'no method available for opening' >&2; exit 3")
+    cleared = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": ""}
+
+    shown = celery("-A", "proj", "queues", "--open", **variables, **{**cleared, **display, "PATH": str(tmp_path)})
+
+    page = variables["FLOWER_BROKER_API"].rpartition("@")[2].removesuffix("api/")
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, f"http://{page}\n", "")
+
+
+@pytest.fixture
+def _bare_vhost(broker: Broker, variables: dict[str, str]) -> Iterator[None]:
+    name = "bare"
+    broker.management.request("PUT", f"vhosts/{name}", {})
+    rights = {"configure": ".*", "write": ".*", "read": ".*"}
+    broker.management.request("PUT", f"permissions/{name}/proj", rights)
+    variables["CELERY_BROKER_URL"] = broker.url(name)
+    yield
+    broker.remove_vhost(name)
+
+
+@pytest.mark.usefixtures("_bare_vhost")
+def test_queues_says_that_there_are_none(celery: Celery, variables: dict[str, str]) -> None:
+    """In place of headings; as JSON it is an empty list. Where only the app's own are asked, it says so."""
+    shown = celery("-A", "proj", "queues", **variables)
+    listed = celery("-A", "proj", "queues", "--json", **variables)
+    by_amqp = celery("-A", "proj", "queues", **{**variables, "FLOWER_BROKER_API": "http://127.0.0.1:1/api/"})
+
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "There are no queues.\n", "")
+    assert listed.stdout == "[]\n"
+    assert by_amqp.stdout == "None of the app's own queues is there.\n"
+
+
+@pytest.mark.usefixtures("_bare_vhost")
+def test_queues_watch_says_once_that_there_are_none_until_there_is_one(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
+    """In a pipe; and again when the last one is gone."""
+    output = tmp_path / "looks"
+    with output.open("w") as looks:
+        watch = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "proj", "queues", "--watch", "--interval", "0.1"],
+            env=child_environment(PYTHONUNBUFFERED="1", **variables),
+            stdout=looks,
+        )
+    try:
+        wait_until(lambda: "no queues" in output.read_text(), what="the sentence", timeout_s=20)
+        with Connection(variables["CELERY_BROKER_URL"]) as connection:
+            channel = connection.default_channel
+            channel.queue_declare("mine", durable=True, auto_delete=False)
+            wait_until(lambda: output.read_text().count("mine") >= 3, what="three tables", timeout_s=20)
+            channel.queue_delete("mine")
+        wait_until(lambda: output.read_text().count("no queues") == 2, what="the sentence again", timeout_s=20)
+    finally:
+        watch.send_signal(signal.SIGINT)
+        watch.wait(20)
+
+    assert output.read_text().count("There are no queues.") == 2
+    assert output.read_text().count("growth/s") == output.read_text().count("mine")
+
+
 def test_queues_open_gives_the_address_to_the_browser(
     celery: Celery, variables: dict[str, str], tmp_path: Path
 ) -> None:
     """The tutorials' emitter asked "reply y to open it"; this is the y."""
-    browser = tmp_path / "xdg-open"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
-    browser.chmod(0o755)
+    program(tmp_path / "browser", f'echo "$1" > {tmp_path}/opened')
 
-    opened = celery("-A", "proj", "queues", "--open", **variables, PATH=f"{tmp_path}:/usr/bin:/bin")
+    opened = celery("-A", "proj", "queues", "--open", **variables, BROWSER=str(tmp_path / "browser"))
 
     page = variables["FLOWER_BROKER_API"].rpartition("@")[2].removesuffix("api/")
     assert (opened.returncode, opened.stdout) == (0, f"http://{page}\n"), opened.stderr
