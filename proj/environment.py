@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
+#: Characters of a value that a refusal repeats.
+LONGEST_SHOWN = 80
+
+
 def choice(name: str, allowed: Collection[str], default: str) -> str:
     """The variable's value, one of `allowed`.
 
@@ -21,7 +25,7 @@ def choice(name: str, allowed: Collection[str], default: str) -> str:
     """
     value = os.environ.get(name) or default
     if value not in allowed:
-        raise InvalidSetting(name, value, "one of " + ", ".join(allowed))
+        raise InvalidSetting(name, _shown(value), "one of " + ", ".join(allowed))
     return value
 
 
@@ -37,7 +41,7 @@ def seconds(name: str, default: float) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        raise InvalidSetting(name, text, "a number of seconds, 0 or more, such as 0.5")
+        raise InvalidSetting(name, _shown(text), "a number of seconds, 0 or more, such as 0.5")
     return value
 
 
@@ -57,7 +61,7 @@ def patterns(name: str, longest: int) -> tuple[str, ...]:
         if strange or not all(words) or not _fits(",".join(found), longest):
             raise InvalidSetting(
                 name,
-                text,
+                _shown(text),
                 "patterns such as *.heavy,image.#, each of words joined by dots, none of them empty, where * is any "
                 f"one word and # any number of them, and all of {longest} bytes at most",
             )
@@ -87,7 +91,7 @@ def url(name: str, schemes: Collection[str], default: str, allowed: str) -> str:
         except ValueError:
             known = False
         if not known:
-            raise InvalidSetting(name, _without_password(value), allowed)
+            raise InvalidSetting(name, _shown(_without_password(value)), allowed)
     return value
 
 
@@ -103,6 +107,11 @@ def broker_url() -> str:
         default="amqp://guest:guest@localhost:5672//",
         allowed="the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//",
     )
+
+
+def _shown(value: str) -> str:
+    """The value as a refusal repeats it: its beginning, where it is long."""
+    return value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}… ({len(value)} characters)"
 
 
 def _without_password(value: str) -> str:

@@ -15,7 +15,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
     "stages",
     multiple=True,
     metavar="NAME=WORKERS",
-    help="How many workers a stage has, to_upper or printer.  [default: one each]",
+    help="How many workers a stage has, to_upper or printer; up to 999.  [default: one each]",
 )
 @click.option(
     "--dot-seconds",
@@ -68,15 +68,18 @@ def pipeline(
 
     \b
     Example:
-      celery -A proj lab pipeline "goodbye cruel world I am leaving you today" --stage to_upper=1 --stage printer=2
+      celery -A proj lab pipeline "goodbye cruel world I am leaving you today" \\
+        --stage to_upper=1 --stage printer=2
 
     \b
     What is shown:
       timeline     a lane a worker; each message has the same sign in all of them
-      can do       messages a second that the stage does when it is never idle: workers / seconds each
+      can do       messages a second that the stage does when it is never idle:
+                   workers / seconds each
       did          messages a second of the whole run
-      utilisation  the share of the whole run for which its workers were at work
-      bottleneck   the stage that can do least, and how many workers would balance it
+      utilisation  the share of the whole run for which its workers worked
+      bottleneck   the stage that can do least, and how many workers would
+                   balance it
 
     Exit codes: 0 every word was printed once; 1 one was lost or printed twice, or something did not start; 2 wrong
     use; 130 interrupted.

@@ -101,7 +101,8 @@ def _show(setup: PipelineSetup, outcome: PipelineOutcome, figures: metrics.Pipel
     out.print(Text(legend(setup.messages)), end="\n\n")
     out.print(_table(figures))
     least = f"the least that these workers could reach is {figures.ideal_s:.2f} s"
-    done = f"{len(setup.messages)} messages in {figures.makespan_s:.2f} s; {least}."
+    messages = "1 message" if len(setup.messages) == 1 else f"{len(setup.messages)} messages"
+    done = f"{messages} in {figures.makespan_s:.2f} s; {least}."
     out.print(Text(f"{done}\n{verdict(figures)}\n"), soft_wrap=True)
     for each in outcome.printed:
         out.print(Text(each.line))

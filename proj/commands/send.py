@@ -59,7 +59,8 @@ def send(
     """Send MESSAGES to the work queue; every dot in one is a second of work.
 
     Without MESSAGES it reads them from standard input, one a line, or sends 'Hello World!' when that is
-    a terminal. A message is reported as sent when the broker has it on disk.
+    a terminal. A message is reported as sent when the broker has it on disk. An empty MESSAGE is one, without work;
+    an empty line is none.
 
     \b
     Examples:
@@ -72,9 +73,12 @@ def send(
 
     \b
     --exchange broadcast   each worker does it once
-    --exchange topic       workers started with PROJ_BIND="*.heavy" or another pattern that the key matches; those of
-                           one pattern share the work
-    --exchange direct      workers started with PROJ_BIND=image.heavy, which is exactly the key
+    --exchange topic       workers started with PROJ_BIND="*.heavy" or another
+                           pattern that the key matches; those of the same
+                           patterns share the work, and a message that matches
+                           two of them comes once
+    --exchange direct      workers started with PROJ_BIND=image.heavy, which is
+                           exactly the key
 
     Many are on their way at a time, and what was not confirmed when the broker went away is sent again when it is
     back. Where a queue is full (a policy with reject-publish), it waits for room. Standard input is sent line by line.
@@ -90,17 +94,21 @@ def send(
     app.loader.import_default_modules()
     if TASK not in app.tasks:
         raise click.UsageError(f"The app {app.main!r} has no task {TASK}; call it as: celery -A proj send …")
+    from proj.commands.app_hint import naming_the_app
     from proj.commands.sending import Address, send_messages
 
     address = Address(queue=queue, exchange=exchange, key=key or "")
     task = None if plain else app.tasks[TASK]
+    in_flight = IN_FLIGHT
     if count is not None:
-        send_messages(app, numbered(count), address, task=task, in_flight=IN_FLIGHT, timeout_s=timeout)
+        given: Iterable[str] = numbered(count)
     elif messages:
-        send_messages(app, messages, address, task=task, in_flight=IN_FLIGHT, timeout_s=timeout)
+        given = messages
     else:
         # Whoever types lines, or makes them slowly, wants to see each one sent before the next.
-        send_messages(app, _from_stdin(), address, task=task, in_flight=1, timeout_s=timeout)
+        given, in_flight = _from_stdin(), 1
+    with naming_the_app(ctx):
+        send_messages(app, given, address, task=task, in_flight=in_flight, timeout_s=timeout)
 
 
 def _check_address(queue: str | None, exchange: str | None, key: str | None) -> None:

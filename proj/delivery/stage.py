@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -58,9 +59,15 @@ class Stage(Task):  # type: ignore[misc] # Celery has no types
         Its result goes to whoever waits for this stage's, and to nobody when nobody does.
 
         Raises:
+            TypeError: it is no signature.
             Reject: it could not be confirmed; the input goes back to its queue. Let it pass.
             PublishRefused: the broker will never have it; let it pass, and the input becomes a dead letter.
         """
+        if not isinstance(getattr(signature, "task", None), str):
+            raise TypeError(
+                f"hand_on takes a signature, such as printer.s(text), but was given {reprlib.repr(signature)} "
+                f"({type(signature).__name__})."
+            )
         request = self.request
         number = getattr(request, _HANDED_ON, 0)
         setattr(request, _HANDED_ON, number + 1)

@@ -37,6 +37,9 @@ STAGES = (
     PipelineStage(name="printer", task=printer.name, queue=PRINT_QUEUE, dots=PRINT_DOTS, letter="P"),
 )
 
+#: Workers of one stage, each a process of its own: whatever has three digits.
+MOST_WORKERS = 999
+
 #: A line of a worker's log in which a stage says what it has done: when, under which id, what.
 _LINE = r"^\[([^\]]+): INFO/[^\]]*\] {task}\[([^\]]+)\]: (.*)$"
 
@@ -56,15 +59,19 @@ def chosen_workers(settings: Iterable[str]) -> dict[str, int]:
     """How many workers each stage gets, by its name, from words such as `printer=2`; one where nothing is said.
 
     Raises:
-        InvalidSetting: there is no such stage, or no such number of workers.
+        InvalidSetting: there is no such stage, no such number of workers, or a stage is named twice.
     """
-    workers = {stage.name: 1 for stage in STAGES}
+    stages = [stage.name for stage in STAGES]
+    workers: dict[str, int] = {}
     for setting in settings:
         name, _, count = setting.partition("=")
-        if name not in workers or not re.fullmatch(r"[1-9]\d{0,2}", count):
-            raise InvalidSetting("--stage", setting, f"NAME=WORKERS, such as printer=2, of {', '.join(workers)}")
+        if name not in stages or not re.fullmatch(r"[1-9][0-9]{0,2}", count):
+            allowed = f"NAME=WORKERS, such as printer=2, of {', '.join(stages)}, with 1 to {MOST_WORKERS} workers"
+            raise InvalidSetting("--stage", setting, allowed)
+        if name in workers:
+            raise InvalidSetting("--stage", setting, f"given once for {name}, which has {workers[name]} already")
         workers[name] = int(count)
-    return workers
+    return {name: workers.get(name, 1) for name in stages}
 
 
 def ids_by_stage(input_ids: Sequence[str]) -> dict[str, list[str]]:

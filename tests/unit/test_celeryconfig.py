@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proj.environment import LONGEST_SHOWN
 from proj.errors import EXIT_USAGE, InvalidSetting
 
 FILE = Path(__file__).parents[2] / "celeryconfig.py"
@@ -87,6 +88,7 @@ def test_work_queue_is_durable_and_has_no_argument_but_its_type(
         ("PROJ_BIND", "x" * 238, "237 bytes at most"),
         ("PROJ_BIND", ",".join(f"{number:039}" for number in range(6)), "237 bytes at most"),
         ("PROJ_BIND", "\udcff", "237 bytes at most"),
+        ("PROJ_BIND", "x." * 5000 + "x", "237 bytes at most"),
         ("PROJ_DOT_SECONDS", "-1", "0 or more"),
         ("PROJ_DOT_SECONDS", "nan", "0 or more"),
         ("PROJ_DOT_SECONDS", "inf", "0 or more"),
@@ -108,7 +110,8 @@ def test_wrong_value_is_refused_with_the_variable_the_value_and_what_is_allowed(
         settings()
 
     message = str(caught.value)
-    assert message.startswith(f"{variable} is {value!r}, but must be ")
+    shown = value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}… ({len(value)} characters)"
+    assert message.startswith(f"{variable} is {shown!r}, but must be ")
     assert allowed in message
     assert "\n" not in message
     assert caught.value.exit_code == EXIT_USAGE

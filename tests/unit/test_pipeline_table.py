@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 import pytest
 
@@ -57,6 +59,20 @@ def test_pipeline_shows_timeline_figures_and_what_was_printed(
     assert "2 messages in 5.00 s; the least that these workers could reach is 5.00 s." in shown
     assert "2 workers would keep up with to_upper." in shown
     assert shown.endswith("P1: HELLO\nP1: WORLD\n")
+
+
+def test_pipeline_of_one_message_is_told_of_in_the_singular(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One message."""
+    one = replace(
+        outcome(), attempts={stage: own[:1] for stage, own in outcome().attempts.items()}, ids=outcome().ids[:1]
+    )
+    monkeypatch.setattr(pipeline_table, "_run_aside", lambda _: one)
+
+    pipeline_table.show_pipeline(replace(SETUP, messages=("hello",)), output=None, as_json=False)
+
+    assert "\n1 message in 3.00 s; " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,20 @@ def test_stage_fails_when_no_queue_will_ever_take_its_output() -> None:
         run(stage, "one", id="x")
 
 
+@pytest.mark.parametrize("handed", ["text", printer, {"task": "following"}, None])
+def test_stage_that_hands_on_no_signature_is_told_what_to_give(handed: object) -> None:
+    """A sentence with what it was given, and nothing is counted as handed on."""
+    theirs = Celery("theirs", set_as_current=False)
+
+    @theirs.task(base=Stage, bind=True, name="wrong", shared=False)  # type: ignore[untyped-decorator] # Celery has no types
+    def wrong(self: Any) -> None:
+        self.hand_on(handed)
+
+    with pytest.raises(TypeError, match=r"hand_on takes a signature, such as printer\.s\(text\), but was given .*\."):
+        wrong()
+    assert not vars(wrong.request).get("proj_handed_on")
+
+
 def test_stage_acknowledges_late_in_every_dispatch_mode() -> None:
     """Early acknowledgement would lose what a killed stage was at; what fails is rejected, and so a dead letter."""
     for task in (to_upper, printer):
@@ -123,17 +137,24 @@ def test_every_stage_has_a_queue_that_default_workers_do_not_consume() -> None:
 
 
 def test_stages_have_one_worker_each_unless_it_is_said_otherwise() -> None:
-    """In the order of the stages, whatever the order of the words; the last word holds."""
+    """In the order of the stages, whatever the order of the words."""
     assert chosen_workers([]) == {"to_upper": 1, "printer": 1}
-    assert list(chosen_workers(["printer=2", "to_upper=3", "printer=4"]).items()) == [("to_upper", 3), ("printer", 4)]
+    assert list(chosen_workers(["printer=999", "to_upper=3"]).items()) == [("to_upper", 3), ("printer", 999)]
+
+
+def test_stage_that_is_given_workers_twice_is_refused() -> None:
+    """Which of the two is meant, nobody knows."""
+    with pytest.raises(InvalidSetting, match="--stage is 'printer=3', but must be given once for printer, which has 2"):
+        chosen_workers(["printer=2", "printer=3"])
 
 
 @pytest.mark.parametrize(
     "word", ["reader=1", "printer=0", "printer", "printer=two", "printer=-1", "=2", "printer=1000"]
 )
 def test_number_of_workers_that_is_none_is_refused(word: str) -> None:
-    """One sentence that names the stages there are."""
-    with pytest.raises(InvalidSetting, match="NAME=WORKERS, such as printer=2, of to_upper, printer"):
+    """One sentence that names the stages there are, and the most."""
+    allowed = "NAME=WORKERS, such as printer=2, of to_upper, printer, with 1 to 999 workers"
+    with pytest.raises(InvalidSetting, match=allowed):
         chosen_workers([word])
 
 
