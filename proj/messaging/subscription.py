@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu import Connection
 
-from proj.connection import TRANSPORT_OPTIONS
+from proj.connection import TRANSPORT_OPTIONS, is_shut_out, shut_out
 from proj.delivery.intake import tolerate
 from proj.delivery.producer import passing_errors
 from proj.delivery.refusal import NOT_FOUND, refusal
-from proj.errors import NoBroker
 from proj.messaging.heartbeat import Heartbeat
 from proj.messaging.message import Message
 
@@ -77,13 +76,9 @@ class Subscription:
             # Twice, so that one stale address of several does not count as a failure.
             self.connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
         except (AccessRefused, NotAllowed) as error:
-            # A virtual host that is down, or has too many connections, will let us in later.
-            if isinstance(error, NotAllowed) and not str(error.reply_text).endswith("not found"):
+            if not is_shut_out(error):
                 raise
-            raise NoBroker(
-                f"The broker at {self.connection.as_uri()} does not let us in ({error}). "
-                "Are the user, the password and the virtual host in CELERY_BROKER_URL right?"
-            ) from error
+            raise shut_out(self.connection, error) from error
         beneath = self._beneath = self.connection.connection
         tolerate(beneath)
         if beneath.heartbeat:
