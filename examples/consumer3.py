@@ -1,4 +1,6 @@
-"""Ends by itself when it is given the poison pill: python examples/producer.py Hello world HALT."""
+"""Ends by itself at the poison pill, or by Ctrl-C: python examples/producer.py Hello world HALT."""
+
+import signal
 
 from proj.messaging import Message, MessageQueue
 
@@ -15,6 +17,7 @@ def handle(message: Message) -> None:
 
 
 with queue:
+    signal.signal(signal.SIGINT, lambda *_: queue.stop())
     queue.register(handle)
     print("Starting the consumer.")
     queue.start()

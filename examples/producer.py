@@ -1,9 +1,13 @@
 """Publishes each word that it is given: python examples/producer.py Hello world."""
 
-import sys
+import argparse
 
 from proj.messaging import MessageQueue
 
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("words", nargs="+", metavar="WORD", help="HALT ends the consumers that know it")
+words = parser.parse_args().words
+
 with MessageQueue("my_queue") as queue:
-    for word in sys.argv[1:]:
+    for word in words:
         queue.publish(word)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 #: Characters of a value that a refusal repeats.
 LONGEST_SHOWN = 80
+#: What a broker that speaks AMQP is found by.
+BROKER_SCHEMES = ("amqp", "amqps", "pyamqp")
+A_BROKER_URL = "the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//"
 
 
 def choice(name: str, allowed: Collection[str], default: str) -> str:
@@ -83,7 +86,15 @@ def url(name: str, schemes: Collection[str], default: str, allowed: str) -> str:
         InvalidSetting: a scheme is not among them or a port is not a number; a password in the
             value is not repeated.
     """
-    value = os.environ.get(name) or default
+    return checked_url(name, os.environ.get(name) or default, schemes, allowed)
+
+
+def checked_url(name: str, value: str, schemes: Collection[str], allowed: str) -> str:
+    """The value of the setting of that name, when it is a URL or several as above.
+
+    Raises:
+        InvalidSetting: as above.
+    """
     for part in value.split(";"):
         scheme, _, rest = part.partition("://")
         try:
@@ -103,9 +114,9 @@ def broker_url() -> str:
     """
     return url(
         "CELERY_BROKER_URL",
-        ("amqp", "amqps", "pyamqp"),
+        BROKER_SCHEMES,
         default="amqp://guest:guest@localhost:5672//",
-        allowed="the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//",
+        allowed=A_BROKER_URL,
     )
 
 

@@ -56,9 +56,13 @@ def _passes(code: int, text: str) -> bool:
 def queue_full(what: str, nack: str, *, tried_s: float, task_ids: tuple[str, ...]) -> QueueFull:
     """The error for what the broker refused with nacks and with nothing else; `nack` says from where.
 
+    `what` may begin a sentence, as in "The message …"; here it stands within one.
+
     A quorum queue that has lost its majority may refuse likewise: a nack gives no reason.
     Source: https://www.rabbitmq.com/docs/maxlength#overflow-behaviour
     """
+    if what.startswith(("The ", "A ")):
+        what = what[0].lower() + what[1:]
     return QueueFull(
         f"The queue is full and did not take {what}: there was {nack}, and for {tried_s:.1f} s nothing else. "
         "What was not taken is not in the queue; publish it again later, start more workers, or raise the limit "

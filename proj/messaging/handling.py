@@ -87,4 +87,5 @@ def _sentence(error: Exception, attempts: int) -> str:
     if isinstance(error, InvalidMessage):
         return f"It cannot be worked on: {error}"
     times = "once" if attempts == 1 else f"{attempts} times"
-    return f"Its handler failed {times}, last by {type(error).__name__}: {error}"
+    words = str(error).strip()
+    return f"Its handler failed {times}, last by {type(error).__name__}" + (f": {words}" if words else ".")

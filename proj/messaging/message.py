@@ -48,10 +48,10 @@ class Message:
         """
         try:
             return self.body.decode()
-        except UnicodeDecodeError as error:
+        except UnicodeDecodeError:
             raise InvalidMessage(
                 f"The message {self.body[:80]!r} is not UTF-8 text; its `body` has the bytes."
-            ) from error
+            ) from None
 
     @property
     def headers(self) -> Mapping[str, Any]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from kombu.utils.uuid import uuid
 
-from proj import environment, queues
-from proj.errors import InvalidMessage, InvalidSetting
+from proj import queues
+from proj.errors import InvalidMessage, InvalidSetting, ProjError
+from proj.messaging import options
 from proj.messaging.burial import GIVEN_OUT_LIMIT, bury, times_given_out
 from proj.messaging.halting import Halting
 from proj.messaging.handling import Handling
@@ -32,8 +33,6 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.2
 #: Seconds between two looks whether to begin.
 LOOK_S = 0.02
-#: Bytes that AMQP allows a queue's name.
-_LONGEST_NAME = 255
 
 
 class MessageQueue:
@@ -59,27 +58,24 @@ class MessageQueue:
             queue_type: quorum or classic; PROJ_QUEUE_TYPE unless said.
             prefetch: unacknowledged messages that a consumer is given at a time, 0 without limit. One is fair: who
                 is busy gets nothing, and whoever is free gets the next message.
-            attempts: how often the handler is tried with a message before that becomes a dead letter.
+            attempts: how often the handler is tried with a message before that becomes a dead letter. A loop over the
+                queue has no handler, and this says nothing to it.
             pill: the text that ends all consumers of the queue, when they were given the same; None for no such text.
+                That of `Consumer` and `Worker` is 'HALT' unless said.
             timeout_s: seconds until a publish that is not confirmed is given up; None is never.
-            heartbeat_s: seconds; a dead connection is noticed in two of these.
+            heartbeat_s: seconds, 1 or more; a dead connection is noticed in two of these. 0 is without heartbeats.
 
         Raises:
             InvalidSetting: one of them, or of the variables, is not as it must be.
         """
-        if not 0 < len(name.encode(errors="replace")) <= _LONGEST_NAME:
-            raise InvalidSetting("The name of a queue", name, f"of 1 to {_LONGEST_NAME} bytes")
-        queue_type = queue_type or environment.choice("PROJ_QUEUE_TYPE", queues.QUEUE_TYPES, default=queues.QUORUM)
-        if queue_type not in queues.QUEUE_TYPES:
-            raise InvalidSetting("queue_type", queue_type, "one of " + ", ".join(queues.QUEUE_TYPES))
-        self.name = name
-        self.pill = pill
-        self._url = url or environment.broker_url()
-        self._queue = queues.work_queue(queue_type, name)
-        self._prefetch = prefetch
-        self._attempts = attempts
-        self._heartbeat_s = heartbeat_s
-        self._publisher = Publisher(self._url, timeout_s=timeout_s)
+        self.name = options.name(name)
+        self.pill = options.pill(pill)
+        self._url = options.url(url)
+        self._queue = queues.work_queue(options.queue_type(queue_type), name)
+        self._prefetch = options.prefetch(prefetch)
+        self._attempts = options.attempts(attempts)
+        self._heartbeat_s = options.heartbeat_s(heartbeat_s)
+        self._publisher = Publisher(self._url, timeout_s=options.timeout_s(timeout_s))
         self._handling: Handling | None = None
         self._when_last: Callable[[], None] = _nothing
         #: Asked when it consumes, until it says yes, before the first message is worked on; see `launch`.
@@ -102,25 +98,31 @@ class MessageQueue:
         """
         try:
             body = text.encode()
-        except (AttributeError, UnicodeEncodeError) as error:
-            raise InvalidMessage(f"The message {text!r} is not a text that UTF-8 can write.") from error
-        self._publisher.publish(
-            body,
-            queue=self._queue,
-            what=f"The message {text[:80]!r} for the queue {self.name!r}",
-            message_id=uuid(),
-            content_type="text/plain",
-            content_encoding="utf-8",
-        )
+        except (AttributeError, UnicodeEncodeError):
+            raise InvalidMessage(f"The message {text!r} is not a text that UTF-8 can write.") from None
+        try:
+            self._publisher.publish(
+                body,
+                queue=self._queue,
+                what=f"The message {text[:80]!r} for the queue {self.name!r}",
+                message_id=uuid(),
+                content_type="text/plain",
+                content_encoding="utf-8",
+            )
+        except ProjError as error:
+            # What the broker said is in its sentence, and the way of it through here is nothing to the caller.
+            raise error.with_traceback(None) from None
 
     def halt(self) -> None:
         """Publish the pill, which ends every consumer of the queue when all earlier work is done.
 
         Raises:
-            what `publish` raises.
+            InvalidSetting: the queue was given no pill.
+            and what `publish` raises.
         """
         if self.pill is None:
-            raise InvalidSetting("The pill of the queue " + repr(self.name), None, "a text, such as 'HALT'")
+            example = f"a text, as in MessageQueue({self.name!r}, pill='HALT')"
+            raise InvalidSetting(f"The pill of the queue {self.name!r}", None, example)
         self.publish(self.pill)
 
     def declare(self) -> None:
@@ -129,7 +131,10 @@ class MessageQueue:
         Raises:
             NoBroker, QueueMismatch, PublishRefused, Unconfirmed: as `publish`.
         """
-        self._publisher.declare(self._queue)
+        try:
+            self._publisher.declare(self._queue)
+        except ProjError as error:
+            raise error.with_traceback(None) from None  # as `publish`
 
     # --- Consuming ------------------------------------------------------------------------------------
 
@@ -150,7 +155,12 @@ class MessageQueue:
                 so by `message.ack()`, and what it forgets is given out again when this consumer has gone.
             when_last: called when the pill has come and no other consumer is left, before it is acknowledged; again
                 while it raises `NoBroker`, `QueueFull` or `Unconfirmed`. What else it raises, `start` raises.
+
+        Raises:
+            InvalidSetting: the handler cannot be called: every message would become a dead letter by it.
         """
+        if not callable(handler):
+            raise InvalidSetting(f"The handler of the queue {self.name!r}", handler, "a function of one message")
         self._handling = Handling(
             handler,
             queue=self.name,
@@ -191,7 +201,8 @@ class MessageQueue:
     def __iter__(self) -> Iterator[Message]:
         """Each message as it comes; the one before is acknowledged when the next is asked for.
 
-        One whose loop ends by `break` or by an error goes back to the queue. As `start` in all else.
+        `stop` ends the loop in order: the message in hand is acknowledged. One whose loop ends by `break` or by an
+        error goes back to the queue, and is not tried again here: `attempts` is for handlers. As `start` in all else.
         """
         with closing(self._messages()) as messages:
             for message in messages:
@@ -199,7 +210,7 @@ class MessageQueue:
                 message.ack()
 
     def close(self) -> None:
-        """Disconnect: what is held goes back."""
+        """Disconnect: what is held goes back. Whatever is used after that connects again."""
         for subscription in tuple(self._subscriptions):
             subscription.close()
         self._publisher.close()
@@ -240,15 +251,18 @@ class MessageQueue:
     def _deliveries(self, connections: Reconnection) -> Generator[tuple[Subscription, Message], None, None]:
         """Everything that comes, and where it comes from."""
         while not self._stopping:
-            with connections.next() as subscription:
-                if subscription is None:
-                    continue
-                while not self.may_begin() and self._pause(LOOK_S):
-                    pass
-                while not self._stopping:
-                    message = subscription.next(TICK_S)
-                    if message is not None:
-                        yield subscription, message
+            try:
+                with connections.next() as subscription:
+                    if subscription is None:
+                        continue
+                    while not self.may_begin() and self._pause(LOOK_S):
+                        pass
+                    while not self._stopping:
+                        message = subscription.next(TICK_S)
+                        if message is not None:
+                            yield subscription, message
+            except ProjError as error:
+                raise error.with_traceback(None) from None  # as `publish`
 
     def _subscription(self) -> Subscription:
         return Subscription(self._url, self._queue, prefetch=self._prefetch, heartbeat_s=self._heartbeat_s)

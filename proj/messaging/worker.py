@@ -22,7 +22,7 @@ class Worker(Consumer):
         queue_type: str | None = None,
         pill: str | None = PILL,
     ) -> None:
-        """Consume from one queue and write to the other; all else as in `Consumer`.
+        """Consume from one queue and write to the other, to which the pill goes on; all else as in `Consumer`.
 
         Raises:
             InvalidSetting: as `Consumer`.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from proj.lab.guard import Guard
 
 TIMEOUT_S = 20
+NOWHERE = "amqp://guest:guest@127.0.0.1:1//"
 #: Seconds of a dot: short, and long beside what a message takes on its way.
 DOT_S = 0.1
 
@@ -39,16 +40,22 @@ class Programs:
         self._environment = child_environment(CELERY_BROKER_URL=broker.url(vhost), PROJ_DOT_SECONDS=str(DOT_S))
         self.started: list[Process] = []
 
-    def run(self, name: str, *words: str) -> str:
-        """What it prints until it ends by itself."""
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "examples" / name), *words],
-            env=self._environment,
+    def end(
+        self, name: str, *words: str, folder: str = "examples", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """How it ends by itself."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / folder / name), *words],
+            env={**self._environment, **variables},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
             check=False,
         )
+
+    def run(self, name: str, *words: str) -> str:
+        """What it prints until it ends by itself, in order."""
+        done = self.end(name, *words)
         assert (done.returncode, done.stderr) == (0, "") or name.startswith("workflow"), done.stderr
         return done.stdout
 
@@ -117,6 +124,20 @@ def test_consumer_that_forgets_to_acknowledge_leaves_two_and_prints_them_again(p
         assert programs.left() == 2
 
 
+def test_consumer_that_forgets_to_acknowledge_ends_quietly_by_ctrl_c_and_leaves_two(programs: Programs) -> None:
+    """consumer1.py: people press Ctrl-C; what it forgot is ready again as when it is killed."""
+    programs.run("producer.py", "Hello", "world")
+    consumer = programs.start("consumer1.py")
+    wait_for_line(consumer, "world")
+
+    os.kill(consumer.pid, signal.SIGINT)
+    wait_for_end(consumer)
+
+    assert consumer.log_text().splitlines() == ["Starting the consumer.", "Hello", "world"]
+    assert consumer.returncode == 0
+    assert programs.left() == 2
+
+
 def test_consumer_that_acknowledges_leaves_none_and_ends_by_ctrl_c(programs: Programs) -> None:
     """consumer2.py: what it printed is gone, and Ctrl-C ends it in order."""
     programs.run("producer.py", "Hello", "world")
@@ -145,6 +166,67 @@ def test_consumer_with_a_poison_pill_ends_by_itself_and_leaves_none(programs: Pr
         "The consumer has ended.",
     ]
     assert programs.left() == 0
+
+
+def test_consumer_with_a_poison_pill_ends_quietly_by_ctrl_c(programs: Programs) -> None:
+    """consumer3.py: when no pill comes."""
+    programs.run("producer.py", "Hello")
+    consumer = programs.start("consumer3.py")
+    wait_for_line(consumer, "Hello")
+
+    os.kill(consumer.pid, signal.SIGINT)
+    wait_for_end(consumer)
+
+    assert consumer.log_text().splitlines() == ["Starting the consumer.", "Hello", "The consumer has ended."]
+    assert (consumer.returncode, programs.left()) == (0, 0)
+
+
+def test_producer_without_words_prints_its_usage(programs: Programs) -> None:
+    """It does not end as if something were published; and it does not need a broker to say so."""
+    done = programs.end("producer.py", CELERY_BROKER_URL=NOWHERE)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: producer.py" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "variables", "told"),
+    [
+        ("producer.py x", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: The message 'x'"),
+        ("producer.py x", {"CELERY_BROKER_URL": NOWHERE}, "proj.errors.NoBroker: No broker answers"),
+        ("producer.py x", {"CELERY_BROKER_URL": "redis://h"}, "proj.errors.InvalidSetting: CELERY_BROKER_URL"),
+        ("consumer1.py", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: Consuming from"),
+        ("consumer2.py", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: Consuming from"),
+        ("consumer3.py", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: Consuming from"),
+        ("workflow.py", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: Consuming from"),
+    ],
+)
+def test_program_that_cannot_go_on_says_why_below_one_short_traceback(
+    programs: Programs, program: str, variables: dict[str, str], told: str
+) -> None:
+    """A queue with other arguments, no broker, a wrong address: no traceback of the libraries beneath."""
+    programs.run("producer.py", "Hello")
+
+    done = programs.end(*program.split(), **variables)
+
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert lines[-1].startswith(told)
+    assert done.stderr.count("Traceback") == 1
+    assert "site-packages" not in done.stderr
+    assert len(lines) <= 24
+
+
+@pytest.mark.parametrize(("words", "code"), [(("--help",), 0), (("many",), 2), (("--runs", "many"), 2)])
+def test_measurement_of_message_queues_says_how_it_is_used(
+    programs: Programs, words: tuple[str, ...], code: int
+) -> None:
+    """bench/messaging.py: a reader of the figures wants to repeat them."""
+    done = programs.end("messaging.py", *words, folder="bench")
+
+    assert done.returncode == code
+    assert "usage: messaging.py" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_workflow_prints_in_capital_letters_and_one_pill_ends_both_stages(programs: Programs) -> None:

@@ -130,3 +130,21 @@ def test_handler_of_many_heartbeats_keeps_its_message(quorum: Queues) -> None:
     queue.start()
 
     assert quorum.ready() == 0
+
+
+def test_consumer_without_heartbeats_works_as_any_other(quorum: Queues) -> None:
+    """`heartbeat_s=0`: nothing beats, and nothing waits for a beat."""
+    queue = quorum(heartbeat_s=0)
+    queue.publish("first")
+    names: list[str] = []
+
+    def work(_message: Message) -> None:
+        names.extend(thread.name for thread in threading.enumerate())
+        queue.stop()
+
+    queue.register(work)
+    queue.start()
+
+    assert names
+    assert "heartbeat" not in names
+    assert quorum.ready() == 0

@@ -11,7 +11,7 @@ import amqp
 import pytest
 from kombu import Connection
 
-from proj.errors import InvalidMessage, NoBroker, QueueFull, QueueMismatch
+from proj.errors import InvalidMessage, QueueFull
 from proj.lab.deadline import wait_until
 from proj.messaging import Message, handling
 from tests.integration.messaging.conftest import TIMEOUT_S, through, wait_for_end
@@ -68,38 +68,6 @@ def test_queue_that_is_deleted_meanwhile_is_made_again_by_the_next_message(quoru
     queue.publish("second")
 
     assert quorum.bodies() == ["second"]
-
-
-def test_queue_with_another_type_is_refused_in_one_sentence(quorum: Queues) -> None:
-    """Publisher and consumer alike say what there is and what was asked for."""
-    quorum().publish("first")
-    other = quorum(queue_type="classic")
-    other.register(print)
-
-    with pytest.raises(QueueMismatch, match=r"x-queue-type=quorum.*x-queue-type=classic"):
-        other.publish("second")
-    with pytest.raises(QueueMismatch, match=r"x-queue-type=quorum.*x-queue-type=classic"):
-        other.start()
-
-
-def test_broker_that_is_not_there_is_told_at_once_to_who_publishes(quorum: Queues) -> None:
-    """Nobody waits for a minute in front of a broker that was never started."""
-    with pytest.raises(NoBroker, match="No broker answers"):
-        quorum(url="amqp://guest:guest@127.0.0.1:1//").publish("first")
-
-
-def test_broker_that_does_not_let_us_in_is_told_to_who_consumes(quorum: Queues) -> None:
-    """Another attempt would not help; neither with a wrong password nor on a virtual host that is not there."""
-    elsewhere = quorum(url=quorum.url + "-elsewhere")
-    elsewhere.register(print)
-    with pytest.raises(NoBroker, match=r"does not let us in.*virtual host"):
-        elsewhere.start()
-
-    queue = quorum(url=quorum.url.replace("amqp://proj:", "amqp://proj:not"))
-    queue.register(print)
-
-    with pytest.raises(NoBroker, match="does not let us in"):
-        queue.start()
 
 
 def test_order_is_kept_for_one_consumer(queues: Queues) -> None:
