@@ -16,7 +16,7 @@ from proj.dashboard.scene import Scene
 from proj.dashboard.settling import Settling
 from proj.dashboard.snapshot import event_counts, readings, snapshot
 from proj.dashboard.standing import EventCounts, Readings, Settled
-from proj.service import Service
+from proj.service import Service, await_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +116,7 @@ class Analyst(Service):
             NoJournal: the journal that is to be shown is not there.
         """
         self._thread.start()
-        self._ready.wait(TIMEOUT_S)
+        await_event(self._ready, TIMEOUT_S)
         if self._error is not None:
             raise self._error
 

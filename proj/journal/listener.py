@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proj.journal.attempts import Attempts
 from proj.journal.receiver import Receiver
-from proj.service import Service
+from proj.service import Service, await_event
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -37,7 +37,7 @@ class Listener(Service):
             TimeoutError: the broker did not let us listen.
         """
         self._thread.start()
-        if not self._listening.wait(TIMEOUT_S):
+        if not await_event(self._listening, TIMEOUT_S):
             raise TimeoutError(f"The broker did not give us an event queue within {TIMEOUT_S:g} s.")
 
     def stop(self) -> None:

@@ -21,7 +21,7 @@ from proj.journal.run import Run
 from proj.journal.scribe import Scribe
 from proj.journal.store import Writer
 from proj.journal.watch import Census, Sampler
-from proj.service import Service
+from proj.service import Service, await_event
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ class Recorder(Service):
             InvalidSetting: there is another queue of the event queue's name.
         """
         self._thread.start()
-        self._ready.wait()
+        await_event(self._ready)
         if self._error is not None:
             raise self._error
 
@@ -99,7 +99,7 @@ class Recorder(Service):
             Exception: whatever ended it.
         """
         # Not by `join`: interrupted, it takes a thread that runs for one that has ended (cpython#89437).
-        self._ended.wait()
+        await_event(self._ended)
         if self._error is not None:
             raise self._error
 
@@ -107,7 +107,7 @@ class Recorder(Service):
         """Take what is still in the queue, for a few seconds at most, and end; safe to call twice."""
         self._ending.set()
         if self._ready.is_set():
-            self._ended.wait(END_S)
+            await_event(self._ended, END_S)
 
     def _guarded(self) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
+import time
 from typing import TYPE_CHECKING
 
 from celery.utils import uuid
@@ -22,13 +22,17 @@ def main() -> None:
     task, *words = sys.argv[1:]
     seconds, interval_s = map(float, words)
     path = os.environ[FILE_VARIABLE]
-    stopping = threading.Event()
+    # No threading.Event: the handler would wait for ever for the lock that its own thread holds just then.
+    told: list[int] = []
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
+    def stop(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
 
     signal.signal(signal.SIGTERM, stop)
-    while not stopping.wait(interval_s):
+    while True:
+        time.sleep(interval_s)
+        if told:
+            return
         task_id = uuid()
         append(path, SENDING, task_id)
         try:
