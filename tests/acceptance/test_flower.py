@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
 from proj.lab.monitor import Monitor
 from proj.lab.ports import free_port
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from proj.lab.guard import Guard
 
     from .conftest import Celery
+
+
+def page(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def addresses(pid: int) -> set[str]:
@@ -52,6 +58,6 @@ def test_flower_of_the_demo_knows_the_queues_of_its_broker(guard: Guard, broker:
     with Monitor(guard, broker_url=broker.url(), management_url=broker.management_url) as monitor:
         monitor.wait_until_ready(monitor.answers, timeout_s=60)
 
-        with urllib.request.urlopen(f"{monitor.url}/broker", timeout=10) as page:
-            assert "task_queue" in page.read().decode()
+        # The broker lists a new queue a moment late.
+        wait_until(lambda: "task_queue" in page(f"{monitor.url}/broker"), what="the queue on the page", timeout_s=30)
         assert broker.password not in " ".join(psutil.Process(monitor.pid).cmdline())
