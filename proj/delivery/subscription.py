@@ -10,7 +10,7 @@ from kombu.common import ignore_errors
 
 from proj.delivery.dead_letter import dead_letter_queue
 from proj.delivery.defaults import provide
-from proj.queues import BROADCAST_EXPIRES_MS, CLASSIC, bound_queue, broadcast_queue
+from proj.queues import BROADCAST, BROADCAST_EXPIRES_MS, CLASSIC, bound_queue, broadcast_queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +60,8 @@ def _adopt_too(app: Celery, names: list[str]) -> None:
 class KeepBroadcasts(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
     """Keeps a worker's broadcast queue while the worker consumes nothing, for a suspect's or a lease's sake.
 
-    Who leaves in order takes the queue along, unless a broadcast waits in it: else what is broadcast to nobody would be
-    accepted for a minute more.
+    Who leaves in order gets no further broadcasts: else what is broadcast to nobody would be accepted for a minute
+    more. What waits in the queue, and retries on their way to it, are kept for that minute.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -81,18 +81,14 @@ class KeepBroadcasts(bootsteps.StartStopStep):  # type: ignore[misc] # Celery ha
         consumer.timer.call_repeatedly(BROADCAST_EXPIRES_MS / 1000 / 4, consumer.forwarder.ask, (ask,))
 
     def shutdown(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
-        """Delete the queue; what the worker holds of it goes back before, and then it stays."""
-        if not consumer.task_consumer or consumer.connection.transport.driver_type != "amqp":
+        """Unbind the queue from what is broadcast."""
+        # There is none while it connects again.
+        if not consumer.connection or consumer.connection.transport.driver_type != "amqp":
             return
-        # What Celery's own steps do next, each in its turn.
-        consumer.perform_pending_operations()
-        ignore_errors(consumer, consumer.task_consumer.cancel)
-        ignore_errors(consumer, consumer.task_consumer.channel.close)
 
-        def delete() -> None:
+        def unbind() -> None:
             channel = consumer.connection.connection.channel()
-            # Another worker of that name may have it by now.
-            channel.queue_delete(broadcast_queue(consumer.hostname).name, if_unused=True, if_empty=True)
+            channel.queue_unbind(broadcast_queue(consumer.hostname).name, exchange=BROADCAST.name, routing_key="")
             channel.close()
 
-        ignore_errors(consumer, delete)
+        ignore_errors(consumer, unbind)
