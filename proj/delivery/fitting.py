@@ -83,6 +83,9 @@ class Fitting:
             return
         if self.suspects.paused or not self._maximum_prefetch_restored:
             return
+        # Celery's loop sets it, later than some steps begin; what came before would find nobody, and end the worker.
+        if self.task_consumer.on_message is None:
+            return
         self.initial_prefetch_count, self._fitted_to = self.max_prefetch_count, self.leased
         after = self.fitted_window or 0
         if after == before:

@@ -1,0 +1,82 @@
+"""Workers that begin or leave at a bad moment, on a real broker."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proj.celery import app
+from proj.connection import connected
+from proj.lab.deadline import wait_until
+from proj.lab.environment import child_environment
+from proj.lab.process import Process
+from proj.lab.proxy import Proxy
+from proj.tasks import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+    from proj.lab.guard import Guard
+
+TIMEOUT_S = 40
+
+
+@pytest.fixture
+def start(guard: Guard, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Starts a worker on the broker at a URL, with further words."""
+    started: list[Process] = []
+
+    def run(url: str, *words: str) -> Process:
+        worker = Process(
+            "worker",
+            [
+                *(sys.executable, "-m", "celery", "-A", "proj", "worker", "--loglevel", "INFO", "--without-mingle"),
+                *words,
+            ],
+            guard=guard,
+            environment=child_environment(CELERY_BROKER_URL=url, PROJ_DOT_SECONDS="0.05"),
+            log=tmp_path / "worker.log",
+        )
+        worker.start()
+        started.append(worker)
+        return worker
+
+    yield run
+    for worker in started:
+        worker.kill()
+
+
+def test_worker_that_is_told_to_leave_while_it_connects_again_leaves_in_order(
+    start: Callable[..., Process], broker: Broker, vhost: str
+) -> None:
+    """It has no connection then, from which it could take leave."""
+    with Proxy(broker.port) as proxy:
+        worker = start(broker.url(vhost).replace(f":{broker.port}/", f":{proxy.port}/"), "--concurrency", "1")
+        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        proxy.refuse()
+        proxy.cut()
+        wait_until(lambda: proxy.refused > 1, what="attempts to connect again", timeout_s=TIMEOUT_S)
+        worker.terminate()
+        wait_until(lambda: not worker.running, what="its end", timeout_s=TIMEOUT_S)
+
+    assert worker.returncode == 0, worker.log_text()
+    assert "AttributeError" not in worker.log_text()
+
+
+def test_solo_worker_that_finds_messages_waiting_does_them(
+    start: Callable[..., Process], broker: Broker, vhost: str
+) -> None:
+    """Its window is fitted to one slot, but not before anybody can take what comes meanwhile."""
+    url = broker.url(vhost)
+    with connected(app.connection_for_write(url)) as connection:
+        sent: list[Any] = [
+            work.apply_async((f"waiting {number}.",), connection=connection, ignore_result=True) for number in range(6)
+        ]
+    worker = start(url, "--pool", "solo", "--concurrency", "2")
+
+    wait_until(lambda: worker.log_text().count(" [x] Done") == len(sent), what="all six", timeout_s=TIMEOUT_S)
+    assert worker.running
