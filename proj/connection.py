@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Seconds for one read or write of the socket: without them, a connection whose other end is gone blocks for ever.
 TRANSPORT_OPTIONS = {"read_timeout": 8, "write_timeout": 8}
+#: How the broker's words end when it does not let anyone in just now: too many connections of a virtual host or a user,
+#: or a virtual host that is down.
+_PASSING = re.compile(r"(limit \(\d+\) is reached|limit of \(\d+\)|' is down)$")
 
 
 @contextmanager
@@ -43,10 +47,10 @@ def connected(connection: Connection) -> Iterator[Connection]:
 
 
 def is_shut_out(error: Exception) -> bool:
-    """Whether the broker will not let us in another time either: a wrong password, a virtual host that is not there."""
-    # Others that are not allowed pass: too many connections, a virtual host that is down.
-    missing = isinstance(error, NotAllowed) and str(error.reply_text).endswith("not found")
-    return missing or isinstance(error, AccessRefused)
+    """Whether the broker will not let us in another time either: a wrong password, no right, no such virtual host."""
+    if isinstance(error, NotAllowed):
+        return _PASSING.search(str(error.reply_text)) is None
+    return isinstance(error, AccessRefused)
 
 
 def shut_out(connection: Connection, error: Exception) -> NoBroker:

@@ -27,7 +27,8 @@ FINAL = frozenset(
 PASSING = {
     NOT_FOUND: re.compile(r"NOT_FOUND - (home node '|failed to perform operation on queue ').*", re.DOTALL),
     NOT_ALLOWED: re.compile(
-        r"NOT_ALLOWED - .*(connection limit \(\d+\) is reached|the maximum allowed (user )?limit of \(\d+\))",
+        r"NOT_ALLOWED - .*"
+        r"(connection limit \(\d+\) is reached|the maximum allowed (user )?limit of \(\d+\)|vhost '.*' is down)",
         re.DOTALL,
     ),
 }

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         (403, "ACCESS_REFUSED - write access to exchange 'x' refused", PublishRefused),
         (406, "PRECONDITION_FAILED - message size 9 is larger than configured max size 8", PublishRefused),
         (530, "NOT_ALLOWED - vhost v not found", PublishRefused),
+        (530, "NOT_ALLOWED - access to vhost '/' refused for user 'u'", PublishRefused),
+        (530, "NOT_ALLOWED - access to vhost '/' refused for user 'u': vhost '/' is down", None),
         (530, "NOT_ALLOWED - vhost limits not found", PublishRefused),
         (
             530,
