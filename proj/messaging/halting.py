@@ -173,7 +173,7 @@ class Halting:
 
 def _clear(subscription: Subscription, pill: Message) -> None:
     """Take away the pill, if a lost connection gave it back, and those directly behind it: nobody else would."""
-    while (found := subscription.take()) is not None:
+    while (found := subscription.take_held() or subscription.take()) is not None:
         if found.body != pill.body:
             found.give_back()
             return

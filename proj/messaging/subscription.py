@@ -139,6 +139,10 @@ class Subscription:
             raw = self._channel.basic_get(self._queue.name)
         return None if raw is None else self._message(raw)
 
+    def take_held(self) -> Message | None:
+        """The next message that came beside the last one; None when none did."""
+        return self._arrived.popleft() if self._arrived else None
+
     def close(self) -> None:
         """Disconnect: the broker gives what is held to whoever is next. Safe to call twice, and after `drop`."""
         self._stop_heartbeat()

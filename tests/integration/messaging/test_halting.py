@@ -286,3 +286,17 @@ def test_acknowledgement_by_another_thread_is_written_soon(quorum: Queues) -> No
     # A look five times a second would take four seconds.
     assert time.monotonic() - begun < 2.5
     assert got == [*map(str, range(20))]
+
+
+@pytest.mark.parametrize("prefetch", [0, 4])
+def test_pills_that_came_along_with_the_first_are_taken_away_with_it(queues: Queues, prefetch: int) -> None:
+    """A consumer with a larger window holds them already; its next start would end at once by one of them."""
+    queue = queues(pill="HALT", prefetch=prefetch)
+    for text in ("first", "HALT", "HALT", "behind"):
+        queue.publish(text)
+    queue.register(lambda _: None)
+
+    queue.start()
+
+    wait_until(lambda: queues.ready() == 1, what="what was behind", timeout_s=TIMEOUT_S)
+    assert queues.bodies() == ["behind"]
