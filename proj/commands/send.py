@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -89,6 +90,8 @@ def send(
     """
     if count is not None and messages:
         raise click.UsageError("Give MESSAGES or --count, not both.")
+    if timeout is not None and math.isnan(timeout):
+        raise click.UsageError("--timeout is nan, but must be a number of seconds.")
     _check_address(queue, exchange, key)
     app: Celery = ctx.obj.app
     app.loader.import_default_modules()

@@ -42,7 +42,10 @@ def confirm_publishing(app: Celery) -> None:
 
 
 def close_publishing(app: Celery) -> None:
-    """Close the connections over which `app` publishes; it opens others when it needs them."""
+    """Close the connections over which `app` publishes; it opens others when it needs them.
+
+    What other threads are publishing just then is published again, and so may be there twice.
+    """
     app.amqp.close()
 
 

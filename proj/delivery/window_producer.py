@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import kombu
@@ -10,7 +11,7 @@ from kombu.common import maybe_declare
 
 from proj.delivery.confirm_channel import ConfirmChannel
 from proj.delivery.producer import ConfirmingProducer, passing_errors
-from proj.delivery.sending import sending
+from proj.delivery.sending import Patience, current, sending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,7 +95,10 @@ class WindowProducer(ConfirmingProducer):
                 self, body, *args, exchange=exchange, retry=retry, retry_policy=retry_policy, declare=declare, **options
             )
             return
-        with sending(self._sending(None, options)) as now:
+        now = current()
+        # The window's deadline, and not the one of a task that is sent alone.
+        now = self._sending(None, options) if now is None else replace(now, patience=Patience(self.timeout_s))
+        with sending(now):
             self._declare(declare or (), now)
         channel = self._window.usable_channel()
         taken: list[Publish] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ from proj.delivery.confirm_channel import ConfirmChannel
 from proj.delivery.send_many import Progress, send_many
 from proj.errors import ProjError, PublishRefused, QueueFull, Unconfirmed, Unroutable
 from proj.lab.deadline import wait_until
+from proj.lab.ports import free_port
 
-from .conftest import QUEUE
+from .conftest import QUEUE, make_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,6 +148,17 @@ def test_send_many_names_what_is_uncertain_after_the_deadline(app: Celery, monke
         send_many(signatures(app, 30), app=app, timeout_s=1)
 
     assert set(caught.value.task_ids) == ids(30)
+
+
+def test_send_many_without_a_broker_ends_at_the_deadline_that_it_was_given() -> None:
+    """Not at the app's own, which is for a task that is sent alone."""
+    app = make_app(f"amqp://127.0.0.1:{free_port()}//")
+    begun = time.monotonic()
+
+    with pytest.raises(Unconfirmed, match=" within 1 s"):
+        send_many(signatures(app, 3), app=app, timeout_s=1)
+
+    assert time.monotonic() - begun < 10
 
 
 def test_send_many_says_of_none_that_may_have_arrived_that_it_found_the_queue_full(
