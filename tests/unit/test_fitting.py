@@ -35,7 +35,9 @@ class Worker(Fitting):
 
         self.qos = SimpleNamespace(value=1, prev=1, update=step("update"))
         channel = SimpleNamespace(basic_qos=step("qos"))
-        self.task_consumer = SimpleNamespace(cancel=step("cancel"), consume=step("consume"), channel=channel)
+        self.task_consumer = SimpleNamespace(
+            cancel=step("cancel"), consume=step("consume"), channel=channel, on_message=step("on_message")
+        )
 
 
 @pytest.mark.parametrize("gone_at", ["cancel", "qos", "consume", "update"])
@@ -47,3 +49,16 @@ def test_fitting_has_the_worker_connect_again_when_its_queue_is_gone_meanwhile(g
         worker.fit()
 
     assert worker.said[-1] == gone_at
+
+
+def test_window_is_not_fitted_before_anybody_takes_what_comes() -> None:
+    """Celery's loop sets the handler later than some steps begin; what is consumed before would end the worker."""
+    worker = Worker(gone_at="", shared=False)
+    worker.task_consumer.on_message = None
+
+    worker.fit()
+    assert worker.said == []
+
+    worker.task_consumer.on_message = print
+    worker.fit()
+    assert worker.said == ["cancel", "qos", "consume"]
