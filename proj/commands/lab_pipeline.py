@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.queue_type import queue_type_option
+
 
 @click.command(cls=CeleryCommand)
 @click.argument("texts", nargs=-1, metavar="TEXT…", required=True)
@@ -31,15 +33,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
     show_default=True,
     help="Dispatch mode. Stages acknowledge late in each.",
 )
-@click.option(
-    "--queue-type",
-    type=click.Choice(["quorum", "classic"]),
-    envvar="PROJ_QUEUE_TYPE",
-    show_envvar=True,
-    default="quorum",
-    show_default=True,
-    help="Type of queue.",
-)
+@queue_type_option
 @click.option(
     "-o",
     "--output",

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.queue_type import queue_type_option
+
 
 @click.command(cls=CeleryCommand)
 @click.option(
@@ -31,15 +33,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
     help="Seconds of work a dot.",
 )
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each mode.")
-@click.option(
-    "--queue-type",
-    type=click.Choice(["quorum", "classic"]),
-    envvar="PROJ_QUEUE_TYPE",
-    show_envvar=True,
-    default="quorum",
-    show_default=True,
-    help="Type of queue.",
-)
+@queue_type_option
 @click.option(
     "--kill-worker-at",
     type=click.FloatRange(min=0),

@@ -80,7 +80,7 @@ from theirs import app
 
 @app.task(name="nap")
 def nap(seconds, then=0):
-    time.sleep(seconds)
+    time.sleep(seconds)  # the work itself, of a known length
     if then:
         nap.delay(seconds, then - 1)
 """

@@ -39,7 +39,7 @@ class ToUpper(Worker):
     flow: Flow
 
     def work(self, message: str) -> None:
-        time.sleep(WORD_S)
+        time.sleep(WORD_S)  # the work itself, as in the tutorial
         if message == WORDS[-1]:
             self.flow.backlog = len(WORDS) - 1 - self.flow.printed
         self.write(message.upper())
@@ -52,7 +52,7 @@ class Printer(Consumer):
 
     def work(self, message: str) -> None:
         assert message.isupper()
-        time.sleep(2 * WORD_S)
+        time.sleep(2 * WORD_S)  # the work itself, twice as long
         self.flow.printed += 1
 
 

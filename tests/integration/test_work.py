@@ -105,5 +105,6 @@ def test_message_that_is_no_text_fails_with_the_reason(message: object) -> None:
 
 def test_chord_is_refused_by_the_default_backend_in_one_sentence() -> None:
     """Results over the broker cannot join a chord: Celery says so, and CELERY_RESULT_BACKEND is the remedy."""
-    with pytest.raises(NotImplementedError, match="chords"):  # Celery's own error, which names the other backends
+    # Celery's own class of error; the sentence names the backends that can.
+    with pytest.raises(NotImplementedError, match="chords"):
         chord([work.s("a"), work.s("b")])(work.si("c"))

@@ -45,7 +45,7 @@ def note(line: str) -> None:
 @app.task(bind=True)
 def good(self: Any, number: int, seconds: float = 0.0) -> int:
     note(f"begin {number} {os.getpid()} {self.request.id}")
-    time.sleep(seconds)  # the work
+    time.sleep(seconds)  # the work itself, of a known length
     note(f"end {number} {os.getpid()} {self.request.id}")
     return number
 
@@ -73,7 +73,7 @@ def hears(self: Any, text: Any) -> str:
 def kills_worker() -> None:
     note("begin kills_worker")
     os.kill(os.getppid(), signal.SIGKILL)
-    time.sleep(60)  # until the pool hears of it
+    time.sleep(60)  # it must not return before its parent is dead
 
 
 @app.task
