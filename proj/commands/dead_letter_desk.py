@@ -21,9 +21,9 @@ from proj.errors import EXIT_FAILED, ProjError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from proj.broker.management_api import Management
     from proj.delivery.dead_letter import DeadLetter
     from proj.delivery.dead_letters import DeadLetters, HeldLetter
-    from proj.management import Management
 
 #: Rows of a table, unless --limit says otherwise.
 ROWS = 100

@@ -15,10 +15,10 @@ import click
 from rich.live import Live
 from rich.text import Text
 
+from proj.broker.queue_rates import Flow, Look, Trend
 from proj.commands.browser import opened
 from proj.commands.console import console
 from proj.commands.depth_layout import GAP, WIDE_GAP, fitted
-from proj.flow import Flow, Look, Trend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from proj.broker.queue_depths import Depth, Gauge, Progress
     from proj.commands.depth_layout import Row
-    from proj.depth import Depth, Gauge, Progress
 
     Line = tuple[Depth, Flow | None]
 

@@ -11,12 +11,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from proj.broker.control_bus import ControlBus
+from proj.broker.queue_depths import Gauge, is_plumbing
 from proj.commands.console import console
-from proj.delivery.control_bus import ControlBus
 from proj.delivery.drain import drain, remainder
 from proj.delivery.halting import Halted, Muster, halt_workers
 from proj.delivery.strikes import SUSPECTS_SUFFIX
-from proj.depth import Gauge, is_plumbing
 from proj.errors import EXIT_FAILED, DeadlinePassed
 
 if TYPE_CHECKING:

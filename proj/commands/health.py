@@ -61,10 +61,10 @@ def health(
     Exit codes: 0 no worker is known to be unwell; 1 one is, or there is none; 2 wrong use; 3 no broker
     answers.
     """
+    from proj.broker.control_bus import ControlBus
+    from proj.broker.queue_depths import Gauge
     from proj.commands.health_table import show_health
-    from proj.delivery.control_bus import ControlBus
     from proj.delivery.health_check import HealthCheck
-    from proj.depth import Gauge
 
     app = ctx.obj.app
     with ControlBus(app) as bus:

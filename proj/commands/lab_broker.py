@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proj.broker.management_api import DEFAULT_PORT as MANAGEMENT_PORT
 from proj.commands.interrupt import Interrupted, interruptible
 from proj.errors import ProjError
 from proj.lab.broker import GUEST, USER, Broker
 from proj.lab.deadline import wait_until
 from proj.lab.guard import Guard
 from proj.lab.ports import demanded_port, free_port, is_free
-from proj.management import DEFAULT_PORT as MANAGEMENT_PORT
 
 if TYPE_CHECKING:
     from pathlib import Path

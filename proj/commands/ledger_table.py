@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proj.depth import Gauge
+from proj.broker.queue_depths import Gauge
 from proj.errors import EXIT_FAILED
 from proj.journal.holdings import holdings
 from proj.journal.ledger import Ledger, ledger

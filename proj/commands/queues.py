@@ -72,8 +72,8 @@ def queues(
     """
     if ctx.invoked_subcommand is not None:
         return
+    from proj.broker.queue_depths import Gauge
     from proj.commands.depth_table import open_management, show_depths
-    from proj.depth import Gauge
 
     gauge = Gauge(ctx.obj.app, broker_api=broker_api)
     if open_page:

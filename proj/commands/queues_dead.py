@@ -54,9 +54,9 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
     Exit codes: 0 done; 1 a letter was not found, or could not be requeued, and stays; 2 wrong use; 3 no
     broker answers.
     """
+    from proj.broker.queue_depths import Gauge
     from proj.commands.dead_letter_desk import Wishes, serve
     from proj.delivery.dead_letters import DeadLetters
-    from proj.depth import Gauge
 
     wishes = Wishes(**options)
     app = ctx.obj.app

@@ -63,11 +63,11 @@ def policy(
     for name in also:
         if not 0 < len(name.encode(errors="surrogateescape")) <= LONGEST_NAME:
             raise click.UsageError(f"--queue is {name[:40]!r}, but must have 1 to {LONGEST_NAME} bytes.")
+    from proj.broker.queue_depths import Gauge
     from proj.commands.policy_table import show_policy
     from proj.delivery.dead_letter import dead_letter_queue
     from proj.delivery.dead_letter_policy import DeadLetterPolicy
     from proj.delivery.named_queues import named_queues
-    from proj.depth import Gauge
     from proj.lab.broker import packaged_definitions
 
     app = ctx.obj.app

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from kombu.utils.uuid import uuid
 
-from proj.connection import connected
+from proj.broker.connection import connected
 from proj.delivery.plain import PlainMessage
 from proj.delivery.send_many import send_many
 from proj.errors import InvalidMessage, ProjError, Unroutable

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from proj.depth import Depth, Gauge
+    from proj.broker.queue_depths import Depth, Gauge
 
 #: Seconds between two looks while nobody waits for one, and between two at the windows, which the API has late anyway.
 RARE_S = 15.0

@@ -7,12 +7,12 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from proj.broker.queue_depths import Gauge
 from proj.dashboard.archive import Archive
 from proj.dashboard.broker import Broker
 from proj.dashboard.history import grouped
 from proj.dashboard.runs import EVENT, mark
 from proj.dashboard.scene import Scene
-from proj.depth import Gauge
 from proj.journal.event import TaskEvent, parsed
 from proj.journal.watch import Census
 from proj.service import Service

@@ -13,11 +13,11 @@ from proj.dashboard.standing import BrokerCount, EventCount, QueueStanding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from proj.broker.queue_depths import Depth
     from proj.dashboard.broker import View
     from proj.dashboard.crew import Crew
     from proj.dashboard.history import History
     from proj.dashboard.standing import Window
-    from proj.depth import Depth
     from proj.journal.attempt import Attempt
 
 #: Queues that are told of; whoever can publish could name any number.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.app.amqp import AMQP
 
-from proj.connection import TRANSPORT_OPTIONS
+from proj.broker.connection import TRANSPORT_OPTIONS
 from proj.delivery.delays import is_delayed, lay_way
 from proj.delivery.pool import ConfirmingPool, PatientConnectionPool
 from proj.delivery.producer import ConfirmingProducer, passing_errors

@@ -21,7 +21,7 @@ from proj.errors import NoManagement, ProjError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from proj.management import Management
+    from proj.broker.management_api import Management
 
 
 class DeadLetterPolicy:

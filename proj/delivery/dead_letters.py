@@ -12,7 +12,7 @@ from amqp import serialization
 from amqp.basic_message import Message
 from amqp.exceptions import AMQPError, MessageNacked, NotFound, ResourceLocked
 
-from proj.connection import connected
+from proj.broker.connection import connected
 from proj.delivery.dead_letter import UNREADABLE, DeadLetter, carried, dead_letter, dead_letter_queue, revived
 from proj.errors import NoDeadLetters, ProjError
 from proj.service import Service

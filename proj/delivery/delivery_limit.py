@@ -11,7 +11,7 @@ from proj.errors import NoManagement, ProjError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proj.management import Management
+    from proj.broker.management_api import Management
 
 #: Looks that must be left; each takes every letter once and gives it back, which counts as a delivery.
 ENOUGH = 1000

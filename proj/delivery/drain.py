@@ -6,15 +6,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proj.delivery.control_bus import good
-from proj.depth import is_plumbing
+from proj.broker.control_bus import good
+from proj.broker.queue_depths import is_plumbing
 from proj.errors import DeadlinePassed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from proj.delivery.control_bus import ControlBus
-    from proj.depth import Gauge
+    from proj.broker.control_bus import ControlBus
+    from proj.broker.queue_depths import Gauge
 
 #: Looks in a row that must find nothing: a task that publishes another may end between two questions of one look.
 LOOKS = 2

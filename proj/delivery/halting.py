@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proj.delivery.control_bus import good
+from proj.broker.control_bus import good
+from proj.broker.worker_consumers import roster
 from proj.delivery.halt import HALT
-from proj.delivery.roster import roster
 from proj.errors import NoManagement, ProjError
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from proj.delivery.control_bus import ControlBus
-    from proj.depth import Gauge
+    from proj.broker.control_bus import ControlBus
+    from proj.broker.queue_depths import Gauge
 
 #: Seconds that a worker may take to answer.
 ANSWER_TIMEOUT_S = 2.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from proj.broker.queue_depths import is_plumbing
 from proj.delivery.strikes import SUSPECTS_SUFFIX
-from proj.depth import is_plumbing
 
 YES = "yes"
 NO = "no"

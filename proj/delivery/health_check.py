@@ -6,9 +6,9 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from proj.broker.queue_depths import depths_by_declare
+from proj.broker.worker_consumers import roster
 from proj.delivery.health import Consumers, Health, Reading, alive, consuming, progressing, reading
-from proj.delivery.roster import roster
-from proj.depth import depths_by_declare
 from proj.errors import NoManagement
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from proj.delivery.control_bus import ControlBus
-    from proj.management import Management
+    from proj.broker.control_bus import ControlBus
+    from proj.broker.management_api import Management
 
 
 class HealthCheck:

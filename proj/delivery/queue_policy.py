@@ -13,7 +13,7 @@ from proj.errors import NoManagement
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from proj.management import Management
+    from proj.broker.management_api import Management
 
 #: Policies of this name, followed by a queue's, are ours; no other is ever touched.
 OURS = "proj.dead_letters."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proj.depth import is_plumbing
+from proj.broker.queue_depths import is_plumbing
 from proj.journal.worker import Worker
 
 if TYPE_CHECKING:

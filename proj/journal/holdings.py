@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from proj.connection import connected
+from proj.broker.connection import connected
 from proj.journal.ledger import Holdings
 from proj.queues import EXCHANGES, is_fed_by
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
 
-    from proj.depth import Gauge
+    from proj.broker.queue_depths import Gauge
 
 #: Seconds for workers to answer; one that does not is taken for dead, and the broker's count speaks for it.
 INSPECT_TIMEOUT_S = 2.0

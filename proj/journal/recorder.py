@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import celery
 import kombu
 
-from proj.connection import connected
-from proj.depth import Gauge
+from proj.broker.connection import connected
+from proj.broker.queue_depths import Gauge
 from proj.errors import NoBroker, UnreadableJournal
 from proj.journal.event_queue import KEPT_S, EventQueue, queue_name
 from proj.journal.gap import Gap

@@ -16,7 +16,7 @@ from proj.service import Service
 if TYPE_CHECKING:
     from celery import Celery
 
-    from proj.depth import Depth, Gauge
+    from proj.broker.queue_depths import Depth, Gauge
     from proj.journal.worker import Worker
 
 logger = logging.getLogger(__name__)

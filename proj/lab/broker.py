@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 from kombu import Connection
 
+from proj.broker.management_api import Management
 from proj.errors import MissingProgram, NoManagement, ProcessEnded
 from proj.lab.ports import LOOPBACK, free_port, is_free
 from proj.lab.process import Process
-from proj.management import Management
 from proj.service import Service
 
 if TYPE_CHECKING:

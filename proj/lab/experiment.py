@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proj import metrics
+from proj.broker.connection import connected
+from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
-from proj.connection import connected
-from proj.depth import depths_by_declare
 from proj.journal.listener import Listener
 from proj.lab.deadline import wait_until
 from proj.lab.mark import mark_began, mark_ended

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 if TYPE_CHECKING:
-    from proj.management import Management
+    from proj.broker.management_api import Management
 
 
 def machine(management: Management) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from celery import Celery
 from celery.utils import uuid
 from kombu import Connection, Producer
 
-from proj.connection import connected
+from proj.broker.connection import connected
+from proj.broker.queue_depths import depths_by_declare
 from proj.delivery.dead_letter import REASON
-from proj.depth import depths_by_declare
 from proj.lab.evidence import CONFIRMED, RAISED, SENDING, append
 from proj.queues import DEAD_LETTERS, WORK_QUEUE
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from proj.depth import Depth
+    from proj.broker.queue_depths import Depth
 
 #: The header by which a message is known in the dead-letter queue whatever else is wrong with it.
 ID_HEADER = "x-drill-id"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proj.connection import connected
-from proj.depth import is_plumbing
+from proj.broker.connection import connected
+from proj.broker.queue_depths import is_plumbing
 from proj.journal.census import dispatch
 from proj.journal.worker import Worker
 

@@ -6,8 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from proj.connection import connected
-from proj.depth import depths_by_declare, depths_by_management
+from proj.broker.connection import connected
+from proj.broker.queue_depths import depths_by_declare, depths_by_management
 from proj.errors import ProjError
 from proj.journal.sample import Sample
 from proj.service import Service
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kombu import Connection
 
-    from proj.management import Management
+    from proj.broker.management_api import Management
 
 #: Seconds between two samples: the tick at which the lab's broker counts what is unacknowledged.
 INTERVAL_S = 0.5

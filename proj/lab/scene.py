@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from proj.depth import depths_by_management
+from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement, ProjError
 from proj.lab.deadline import wait_until
 from proj.lab.drill_process import publisher, worker

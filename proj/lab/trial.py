@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 
-from proj.connection import connected
-from proj.depth import depths_by_declare
+from proj.broker.connection import connected
+from proj.broker.queue_depths import depths_by_declare
 from proj.dots import duration_s
 from proj.journal.listener import Listener
 from proj.journal.run import Run

@@ -10,7 +10,7 @@ from amqp.basic_message import Message
 from amqp.exceptions import MessageNacked
 from kombu import Connection
 
-from proj.connection import TRANSPORT_OPTIONS, connected
+from proj.broker.connection import TRANSPORT_OPTIONS, connected
 from proj.delivery.confirm_channel import ConfirmChannel
 from proj.delivery.producer import passing_errors
 from proj.delivery.sending import Patience, Sending

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu import Connection
 
-from proj.connection import TRANSPORT_OPTIONS, is_shut_out, shut_out
+from proj.broker.connection import TRANSPORT_OPTIONS, is_shut_out, shut_out
 from proj.delivery.intake import tolerate
 from proj.delivery.producer import passing_errors
 from proj.delivery.refusal import NOT_FOUND, refusal

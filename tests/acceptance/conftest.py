@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 from celery import Celery as CeleryApp
 
-from proj.delivery.roster import roster
+from proj.broker.management_api import Management
+from proj.broker.worker_consumers import roster
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
 from proj.lab.process import Process
-from proj.management import Management
 from tests.acceptance.tutorial_shell import Shell
 
 if TYPE_CHECKING:

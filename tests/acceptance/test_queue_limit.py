@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proj.management import Management
+from proj.broker.management_api import Management
 
 if TYPE_CHECKING:
     from pathlib import Path

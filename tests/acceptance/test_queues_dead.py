@@ -9,8 +9,8 @@ import pytest
 from amqp.basic_message import Message
 from kombu import Connection
 
+from proj.broker.management_api import Management
 from proj.delivery.dead_letter import stamped
-from proj.management import Management
 
 if TYPE_CHECKING:
     from pathlib import Path

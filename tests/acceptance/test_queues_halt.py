@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from celery import Celery as CeleryApp
 
-from proj.depth import depths_by_declare
+from proj.broker.queue_depths import depths_by_declare
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
 from proj.lab.worker import Worker

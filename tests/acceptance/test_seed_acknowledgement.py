@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pika
 import pytest
 
+from proj.broker.queue_depths import depths_by_management
 from proj.celery import app
-from proj.depth import depths_by_management
 from proj.lab.proxy import Proxy
 
 from .tutorial_shell import Shell

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pika
 import pytest
 
-from proj.depth import depths_by_management
+from proj.broker.queue_depths import depths_by_management
 from proj.lab.broker import Broker
 from proj.lab.environment import child_environment
 from proj.queues import QUORUM

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proj.depth import depths_by_management
+from proj.broker.queue_depths import depths_by_management
 
 if TYPE_CHECKING:
     from collections.abc import Callable

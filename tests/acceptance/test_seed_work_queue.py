@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pika
 import pytest
 
+from proj.broker.management_api import Management
 from proj.errors import NoManagement
-from proj.management import Management
 
 from .tutorial_shell import Shell
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from celery.platforms import EX_FAILURE
 
+from proj.broker.connection import connected
+from proj.broker.queue_depths import depths_by_declare, depths_by_management
 from proj.celery import app
-from proj.connection import connected
-from proj.depth import depths_by_declare, depths_by_management
 from proj.lab.deadline import wait_until
 from proj.lab.worker import Worker
 from proj.queues import WORK_QUEUE
@@ -22,7 +22,7 @@ from proj.tasks import work
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proj.depth import Depth
+    from proj.broker.queue_depths import Depth
     from proj.lab.broker import Broker
     from proj.lab.guard import Guard
 

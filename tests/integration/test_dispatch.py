@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proj.broker.queue_depths import depths_by_declare, depths_by_management
 from proj.celery import app
-from proj.depth import depths_by_declare, depths_by_management
 from proj.lab.deadline import wait_until
 from proj.lab.worker import Worker
 from proj.queues import WORK_QUEUE
@@ -17,7 +17,7 @@ from proj.tasks import work
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from proj.depth import Depth
+    from proj.broker.queue_depths import Depth
     from proj.lab.broker import Broker
     from proj.lab.guard import Guard
 

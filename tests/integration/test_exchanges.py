@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kombu.utils.uuid import uuid
 
+from proj.broker.queue_depths import depths_by_management
 from proj.celery import app
 from proj.delivery.plain import PlainMessage
 from proj.delivery.publisher import close_publishing
 from proj.delivery.send_many import send_many
-from proj.depth import depths_by_management
 from proj.errors import Unroutable
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 from celery import Celery
 
+from proj.broker.connection import connected
+from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
-from proj.connection import connected
-from proj.depth import depths_by_declare
 from proj.errors import NoManagement
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment

@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from proj.depth import Depth, Gauge
+from proj.broker.queue_depths import Depth, Gauge
 from proj.lab.deadline import wait_until
 from proj.queues import broadcast_queue
 

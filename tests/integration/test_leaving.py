@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from proj.broker.connection import connected
 from proj.celery import app
-from proj.connection import connected
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
 from proj.lab.process import Process

@@ -10,8 +10,8 @@ from celery.result import AsyncResult
 from celery.utils import uuid
 from kombu import Connection
 
+from proj.broker.connection import connected
 from proj.celery import app
-from proj.connection import connected
 from proj.delivery.dead_letter import REASON
 from proj.delivery.publisher import close_publishing
 from proj.delivery.stage import Stage, output_id

@@ -9,9 +9,9 @@ import pytest
 from celery import chain, chord, group
 from celery.contrib.testing.worker import start_worker, test_worker_started
 
+from proj.broker.queue_depths import depths_by_management
 from proj.celery import app
 from proj.delivery.publisher import close_publishing
-from proj.depth import depths_by_management
 from proj.errors import InvalidMessage
 from proj.lab.deadline import wait_until
 from proj.tasks import work

@@ -44,7 +44,7 @@ def test_returned_publish_is_given_to_who_listens_on_the_channel() -> None:
 
 
 def test_mailbox_publishes_over_its_own_connection_when_it_has_no_pool() -> None:
-    """`proj.delivery.control_bus` may idle: the pool's connection has a heartbeat that nobody would send."""
+    """`proj.broker.control_bus` may idle: the pool's connection has a heartbeat that nobody would send."""
     mailbox = Mailbox("celery", type="fanout", producer_pool="the pool")
     ours = mailbox("a connection")
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from proj.broker.queue_depths import Depth
 from proj.dashboard.broker import View, windows
 from proj.dashboard.explanation import Facts, explanation
 from proj.dashboard.queues import contradictions, standings
 from proj.dashboard.scene import Scene
 from proj.dashboard.standing import EventCount, Window
-from proj.depth import Depth
 from proj.journal.attempt import Attempt
 from proj.journal.worker import Worker
 

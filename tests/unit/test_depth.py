@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proj.depth import Depth
+from proj.broker.queue_depths import Depth
 
 
 def depth(name: str, ready: int = 0) -> Depth:

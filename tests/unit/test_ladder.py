@@ -15,8 +15,8 @@ ROOT = Path(proj.__file__).parent
 #: From the top down. A module may import from any row above its own; rooms of one row never import each other.
 LADDER = (
     {"errors", "service"},
-    {"dots", "queues", "environment", "management", "connection"},
-    {"depth", "flow"},
+    {"dots", "queues", "environment"},
+    {"broker"},
     {"journal"},
     {"metrics"},
     {"report"},

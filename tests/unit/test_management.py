@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from proj.broker.management_api import Management
 from proj.errors import InvalidSetting
-from proj.management import Management
 
 
 def test_page_is_the_address_without_the_password() -> None:

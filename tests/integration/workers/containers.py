@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_celery import CeleryWorkerContainer, RabbitMQContainer
 
-from proj.depth import depths_by_management
+from proj.broker.management_api import Management
+from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement
 from proj.lab.broker import packaged_definitions
 from proj.lab.deadline import wait_until
 from proj.lab.ports import LOOPBACK
-from proj.management import Management
 from proj.queues import WORK_QUEUE
 from tests.processes.images import AMQP_PORT, MANAGEMENT_PORT
 
 if TYPE_CHECKING:
-    from proj.depth import Depth
+    from proj.broker.queue_depths import Depth
 
 #: Seconds until a broker must answer: several times what a loaded machine was measured to need.
 BROKER_TIMEOUT_S = 90.0

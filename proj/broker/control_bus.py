@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import NotFound, ResourceLocked
 
-from proj.connection import connected
+from proj.broker.connection import connected
 from proj.service import Service
 
 if TYPE_CHECKING:

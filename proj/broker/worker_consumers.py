@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from proj.depth import is_plumbing
+from proj.broker.queue_depths import is_plumbing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from celery import Celery
 
-    from proj.management import Management
+    from proj.broker.management_api import Management
 
 
 def roster(app: Celery, management: Management, vhost: str) -> dict[str, frozenset[str]]:

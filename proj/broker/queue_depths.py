@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from proj.connection import connected
+from proj.broker.connection import connected
+from proj.broker.management_api import Management
 from proj.errors import NoManagement
-from proj.management import Management
 from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
