@@ -98,7 +98,7 @@ def send(
     if TASK not in app.tasks:
         raise click.UsageError(f"The app {app.main!r} has no task {TASK}; call it as: celery -A proj send …")
     from proj.commands.app_hint import naming_the_app
-    from proj.commands.sending import Address, send_messages
+    from proj.commands.send_messages import Address, send_messages
 
     address = Address(queue=queue, exchange=exchange, key=key or "")
     task = None if plain else app.tasks[TASK]
