@@ -25,7 +25,7 @@ def test_loading_the_commands_imports_none_of_their_weight() -> None:
 
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
 
-    assert "proj.commands.demo" in loaded
+    assert "proj.commands.demo.command" in loaded
     # Flower's own entry point loads tornado and more where it is installed; these two only we would load.
     assert not {"rich", "psutil"} & set(loaded)
     heavy = ("proj.lab", "proj.celery", "proj.journal", "proj.dashboard")

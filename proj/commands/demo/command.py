@@ -42,7 +42,7 @@ def demo(
     Exit codes: 0 done; 1 something did not start, or work is missing; 130 interrupted.
     """
     del ctx
-    from proj.commands.race import run_race
+    from proj.commands.demo.race import run_race
     from proj.lab.experiment import Plan
     from proj.lab.workload import odd_heavy
 

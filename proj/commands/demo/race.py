@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.live import Live
 
 from proj.commands.browser import opened
+from proj.commands.demo.scoreboard import board, results
 from proj.commands.interrupt import interruptible
-from proj.commands.scoreboard import board, results
 from proj.lab.broker import USER, Broker
 from proj.lab.deadline import wait_until
 from proj.lab.experiment import Experiment
