@@ -40,7 +40,7 @@ def record(
 
     Exit codes: 0 ended by Ctrl-C or SIGTERM; 1 FILE is no journal; 2 wrong use; 3 no broker answers.
     """
-    from proj.commands.recording import delete_event_queue, record_until_interrupted
+    from proj.commands.journal.record_events import delete_event_queue, record_until_interrupted
 
     if delete_queue:
         delete_event_queue(ctx.obj.app, path, queue=queue)

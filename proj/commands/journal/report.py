@@ -55,6 +55,6 @@ def report(
         form = FORMATS.get(output.suffix.lower())
         if form is None:
             raise click.UsageError(f"{output.name} ends in none of {', '.join(FORMATS)}; add --format.")
-    from proj.commands.report_file import write_report
+    from proj.commands.journal.report_file import write_report
 
     write_report(file, output=output, form=form or "text", runs=runs, arguments=not no_arguments)

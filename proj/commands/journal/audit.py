@@ -49,7 +49,7 @@ def audit(
 
     Exit codes: 0 nothing is missing; 1 something is; 2 wrong use; 3 no broker answers.
     """
-    from proj.commands.ledger_table import audit_journal
+    from proj.commands.journal.ledger_table import audit_journal
 
     audit_journal(
         ctx.obj.app,

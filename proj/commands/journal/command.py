@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from proj.commands.journal_audit import audit
-from proj.commands.journal_compare import compare
-from proj.commands.journal_record import record
-from proj.commands.journal_report import report
+from proj.commands.journal.audit import audit
+from proj.commands.journal.compare import compare
+from proj.commands.journal.record import record
+from proj.commands.journal.report import report
 
 
 @click.group()

@@ -28,6 +28,6 @@ def compare(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> No
     Exit codes: 0 compared; 1 a file cannot be read, or no run in it has ended; 2 wrong use.
     """
     del ctx
-    from proj.commands.comparison_table import show_comparison
+    from proj.commands.journal.comparison_table import show_comparison
 
     show_comparison(files, as_json=as_json)

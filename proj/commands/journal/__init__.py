@@ -1,0 +1,1 @@
+"""`celery -A anyapp journal` and its sub-commands."""
