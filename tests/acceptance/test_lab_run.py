@@ -12,7 +12,7 @@ import pytest
 
 import celeryconfig
 from proj import metrics
-from proj.commands.lab_run import run
+from proj.commands.lab.run import run
 from proj.journal.store import open_journal
 from proj.lab.deadline import wait_until
 from proj.report.data import workers_of

@@ -8,7 +8,7 @@ from inspect import cleandoc
 
 import pytest
 
-from proj.commands.lab_drill import drill
+from proj.commands.lab.drill import drill
 from proj.errors import InvalidSetting
 from proj.lab.drill import Result
 from proj.lab.drills import chosen_faults

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from proj.commands.lab import broker
-from proj.commands.lab_pipeline import pipeline
+from proj.commands.lab.command import broker
+from proj.commands.lab.pipeline import pipeline
 from proj.commands.queues import queues
 from proj.commands.send import send
 

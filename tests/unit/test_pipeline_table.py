@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 import pytest
 
-from proj.commands import pipeline_table
+from proj.commands.lab import pipeline_table
 from proj.journal.attempt import Attempt
 from proj.lab.pipeline import PipelineOutcome, PipelineSetup
 from proj.lab.pipeline_stage import Printed

@@ -16,7 +16,7 @@ from rich.text import Text
 from proj import metrics
 from proj.commands.console import console
 from proj.commands.interrupt import interruptible
-from proj.commands.series import free_name
+from proj.commands.lab.repeated_runs import free_name
 from proj.errors import EXIT_FAILED
 from proj.journal.store import Writer
 from proj.lab.broker import Broker

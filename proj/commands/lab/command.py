@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.lab_drill import drill
-from proj.commands.lab_pipeline import pipeline
-from proj.commands.lab_run import run
+from proj.commands.lab.drill import drill
+from proj.commands.lab.pipeline import pipeline
+from proj.commands.lab.run import run
 
 
 @click.group()
@@ -51,7 +51,7 @@ def broker(
     Exit codes: 0 ended by Ctrl-C; 1 it did not start, or died; 2 wrong use.
     """
     del ctx
-    from proj.commands.lab_broker import run_broker
+    from proj.commands.lab.broker import run_broker
 
     run_broker(port=port, management_port=management_port, folder=folder, guest=guest)
 

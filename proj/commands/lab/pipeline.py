@@ -79,7 +79,7 @@ def pipeline(
     use; 130 interrupted.
     """
     del ctx
-    from proj.commands.pipeline_table import show_pipeline
+    from proj.commands.lab.pipeline_table import show_pipeline
     from proj.lab.pipeline import PipelineSetup
     from proj.lab.pipeline_stage import chosen_workers
 

@@ -89,7 +89,7 @@ def run(  # noqa: PLR0913 one an option
     was measured until then is in the file.
     """
     del ctx
-    from proj.commands.series import run_series
+    from proj.commands.lab.repeated_runs import run_series
     from proj.lab.trial import Setup
     from proj.lab.workload import workload as messages_of
 

@@ -98,7 +98,7 @@ def drill(
     Exit codes: 0 all as promised; 1 something was lost, or another promise broken; 2 wrong use; 130 interrupted.
     """
     del ctx
-    from proj.commands.drill_table import show_drills
+    from proj.commands.lab.drill_table import show_drills
     from proj.lab.drills import chosen_faults
 
     faults = {queue_type: chosen_faults(names, queue_type, short=short) for queue_type in dict.fromkeys(queue_types)}
