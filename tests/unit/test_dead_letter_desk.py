@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from proj.commands.dead_letter_desk import Wishes
+from proj.commands.queues.dead_letters import Wishes
 
 NOTHING: dict[str, Any] = {
     "ids": (),

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from proj.broker.queue_depths import Depth
 from proj.broker.queue_rates import WINDOW_S, Flow, Look, Trend
-from proj.commands.depth_table import View, duration, table
+from proj.commands.queues.depth_table import View, duration, table
 
 #: Seconds between two collections of the broker's statistics.
 COLLECTED_S = 5

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from proj.commands.lab.command import broker
 from proj.commands.lab.pipeline import pipeline
-from proj.commands.queues import queues
+from proj.commands.queues.command import queues
 from proj.commands.send import send
 
 WIDTH = 80

@@ -67,7 +67,7 @@ def halt(
     Exit codes: 0 all have stopped, or there are none; 1 one has not, or the queues did not run empty; 2
     wrong use; 3 no broker answers.
     """
-    from proj.commands.halt_table import Halt
+    from proj.commands.queues.halt_workers import Halt
 
     Halt(ctx.obj.app, broker_api=broker_api, as_json=as_json).run(
         queues=queues,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from proj.commands.dead_letter_table import print_table, print_whole
+from proj.commands.queues.dead_letter_table import print_table, print_whole
 from proj.delivery import letter_file
 from proj.delivery.dead_letters import MOST
 from proj.delivery.delivery_limit import doubt_about_looking

@@ -55,7 +55,7 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
     broker answers.
     """
     from proj.broker.queue_depths import Gauge
-    from proj.commands.dead_letter_desk import Wishes, serve
+    from proj.commands.queues.dead_letters import Wishes, serve
     from proj.delivery.dead_letters import DeadLetters
 
     wishes = Wishes(**options)

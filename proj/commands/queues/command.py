@@ -6,9 +6,9 @@ import click
 from celery.bin.base import handle_preload_options
 
 from proj.commands.broker_api import broker_api_option
-from proj.commands.queues_dead import dead
-from proj.commands.queues_halt import halt
-from proj.commands.queues_policy import policy
+from proj.commands.queues.dead import dead
+from proj.commands.queues.halt import halt
+from proj.commands.queues.policy import policy
 
 
 @click.group(invoke_without_command=True)
@@ -73,7 +73,7 @@ def queues(
     if ctx.invoked_subcommand is not None:
         return
     from proj.broker.queue_depths import Gauge
-    from proj.commands.depth_table import open_management, show_depths
+    from proj.commands.queues.depth_table import open_management, show_depths
 
     gauge = Gauge(ctx.obj.app, broker_api=broker_api)
     if open_page:

@@ -18,7 +18,7 @@ from rich.text import Text
 from proj.broker.queue_rates import Flow, Look, Trend
 from proj.commands.browser import opened
 from proj.commands.console import console
-from proj.commands.depth_layout import GAP, WIDE_GAP, fitted
+from proj.commands.queues.depth_layout import GAP, WIDE_GAP, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from proj.broker.queue_depths import Depth, Gauge, Progress
-    from proj.commands.depth_layout import Row
+    from proj.commands.queues.depth_layout import Row
 
     Line = tuple[Depth, Flow | None]
 

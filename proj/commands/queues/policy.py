@@ -64,7 +64,7 @@ def policy(
         if not 0 < len(name.encode(errors="surrogateescape")) <= LONGEST_NAME:
             raise click.UsageError(f"--queue is {name[:40]!r}, but must have 1 to {LONGEST_NAME} bytes.")
     from proj.broker.queue_depths import Gauge
-    from proj.commands.policy_table import show_policy
+    from proj.commands.queues.policy_table import show_policy
     from proj.delivery.dead_letter import dead_letter_queue
     from proj.delivery.dead_letter_policy import DeadLetterPolicy
     from proj.delivery.named_queues import named_queues

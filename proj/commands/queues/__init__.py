@@ -1,0 +1,1 @@
+"""`celery -A anyapp queues` and its sub-commands."""
