@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.broker_api import broker_api_option
+from proj.commands.terminal.options import broker_api_option
 
 
 @click.command(cls=CeleryCommand)

@@ -97,8 +97,8 @@ def send(
     app.loader.import_default_modules()
     if TASK not in app.tasks:
         raise click.UsageError(f"The app {app.main!r} has no task {TASK}; call it as: celery -A proj send …")
-    from proj.commands.app_hint import naming_the_app
     from proj.commands.send_messages import Address, send_messages
+    from proj.commands.terminal.app_hint import naming_the_app
 
     address = Address(queue=queue, exchange=exchange, key=key or "")
     task = None if plain else app.tasks[TASK]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proj.commands import browser
+from proj.commands.terminal import browser
 
 if TYPE_CHECKING:
     from collections.abc import Callable

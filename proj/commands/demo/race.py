@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from proj.commands.browser import opened
 from proj.commands.demo.scoreboard import board, results
-from proj.commands.interrupt import interruptible
+from proj.commands.terminal.browser import opened
+from proj.commands.terminal.interrupt import interruptible
 from proj.lab.broker import USER, Broker
 from proj.lab.deadline import wait_until
 from proj.lab.experiment import Experiment

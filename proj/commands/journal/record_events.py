@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proj.broker.connection import connected
-from proj.commands.interrupt import interruptible
+from proj.commands.terminal.interrupt import interruptible
 from proj.journal.event_queue import EventQueue, queue_name
 from proj.journal.recorder import Recorder
 from proj.journal.store import open_journal

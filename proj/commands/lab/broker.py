@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proj.broker.management_api import DEFAULT_PORT as MANAGEMENT_PORT
-from proj.commands.interrupt import Interrupted, interruptible
+from proj.commands.terminal.interrupt import Interrupted, interruptible
 from proj.errors import ProjError
 from proj.lab.broker import GUEST, USER, Broker
 from proj.lab.deadline import wait_until

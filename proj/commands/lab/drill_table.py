@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proj.commands.interrupt import interruptible
+from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
 from proj.lab.drills import run_drills
 from proj.lab.guard import Guard

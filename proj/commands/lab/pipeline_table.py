@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from proj import metrics
-from proj.commands.console import console
-from proj.commands.interrupt import interruptible
 from proj.commands.lab.repeated_runs import free_name
+from proj.commands.terminal.console import console
+from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
 from proj.journal.store import Writer
 from proj.lab.broker import Broker

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from proj import metrics
-from proj.commands.interrupt import interruptible
+from proj.commands.terminal.interrupt import interruptible
 from proj.journal.store import Writer
 from proj.lab.broker import Broker
 from proj.lab.guard import Guard

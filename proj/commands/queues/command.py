@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 from celery.bin.base import handle_preload_options
 
-from proj.commands.broker_api import broker_api_option
 from proj.commands.queues.dead import dead
 from proj.commands.queues.halt import halt
 from proj.commands.queues.policy import policy
+from proj.commands.terminal.options import broker_api_option
 
 
 @click.group(invoke_without_command=True)

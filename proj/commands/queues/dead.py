@@ -7,8 +7,8 @@ from typing import Any
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.app_hint import naming_the_app
-from proj.commands.broker_api import broker_api_option
+from proj.commands.terminal.app_hint import naming_the_app
+from proj.commands.terminal.options import broker_api_option
 
 
 @click.command(cls=CeleryCommand)

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from proj.commands.console import console
+from proj.commands.terminal.console import console
 from proj.delivery.dead_letter import printable
 from proj.delivery.letter_file import to_json
 

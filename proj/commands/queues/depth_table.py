@@ -16,9 +16,9 @@ from rich.live import Live
 from rich.text import Text
 
 from proj.broker.queue_rates import Flow, Look, Trend
-from proj.commands.browser import opened
-from proj.commands.console import console
 from proj.commands.queues.depth_layout import GAP, WIDE_GAP, fitted
+from proj.commands.terminal.browser import opened
+from proj.commands.terminal.console import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from proj.broker.control_bus import ControlBus
 from proj.broker.queue_depths import Gauge, is_plumbing
-from proj.commands.console import console
+from proj.commands.terminal.console import console
 from proj.delivery.drain import drain, remainder
 from proj.delivery.halting import Halted, Muster, halt_workers
 from proj.delivery.strikes import SUSPECTS_SUFFIX
