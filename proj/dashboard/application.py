@@ -12,11 +12,11 @@ from tornado.ioloop import PeriodicCallback
 from tornado.web import OutputTransform, RequestHandler
 
 from proj.dashboard.admission import Door
-from proj.dashboard.analyst import Analyst, Settings
 from proj.dashboard.exposition import Exposition
 from proj.dashboard.handlers import routes
 from proj.dashboard.handover import Handover
 from proj.dashboard.hosts import REFUSED, is_allowed
+from proj.dashboard.live.monitor import Analyst, Settings
 from proj.dashboard.loader import TwoFolders
 from proj.dashboard.options import chosen
 from proj.dashboard.replies import is_reply
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
-    from proj.dashboard.standing import Readings
+    from proj.dashboard.live.status import Readings
 
 #: For Flower's own pages, which have scripts and styles in their text: what is loaded comes from here, what is sent
 #: goes here, and no other page may frame them.

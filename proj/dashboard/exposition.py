@@ -12,13 +12,13 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from proj.dashboard.labels import OTHER, Places, dispatch_label, label, worker_label
-from proj.dashboard.standing import EventCounts, Readings
+from proj.dashboard.live.status import EventCounts, Readings
 from proj.dashboard.waits import WaitHistogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from proj.dashboard.standing import Settled
+    from proj.dashboard.live.status import Settled
 
 #: Workers and queues, and queues by dispatch mode, that have series of their own; the others are counted together.
 MOST_WORKERS = MOST_QUEUES = 200

@@ -12,7 +12,7 @@ from tornado.web import HTTPError, authenticated, url
 from proj.report.script import script
 
 if TYPE_CHECKING:
-    from proj.dashboard.analyst import Analyst
+    from proj.dashboard.live.monitor import Analyst
 
 #: The page runs nothing and asks nobody but its own server, and no other page may frame it.
 POLICY = (

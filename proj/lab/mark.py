@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proj.dashboard.runs import BEGAN, ENDED
+from proj.dashboard.live.runs import BEGAN, ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
 
-#: Its type, as `proj.dashboard.runs` and anyone else who listens to Celery's events knows it.
+#: Its type, as `proj.dashboard.live.runs` and anyone else who listens to Celery's events knows it.
 EVENT = "dispatch-run"
 
 

@@ -12,7 +12,7 @@ from celery.events.event import get_exchange
 from kombu import Connection
 
 from proj.celery import app as ours
-from proj.dashboard.analyst import Analyst, Settings
+from proj.dashboard.live.monitor import Analyst, Settings
 from proj.errors import UnreadableJournal
 from proj.journal.listener import Listener
 from proj.journal.recorder import Recorder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
-from proj.dashboard.runs import Mark, mark
+from proj.dashboard.live.runs import Mark, mark
 from proj.lab.mark import mark_began, mark_ended
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
-from proj.dashboard.analyst import Analyst, Settings
-from proj.dashboard.archive import Archive
+from proj.dashboard.live.journal_archive import Archive
+from proj.dashboard.live.monitor import Analyst, Settings
 from proj.journal.store import open_journal
 from proj.lab.deadline import wait_until
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from proj.dashboard.crew import MOST_WORKERS, Crew
-from proj.dashboard.standing import LostEvents
+from proj.dashboard.live.status import LostEvents
+from proj.dashboard.live.workers import MOST_WORKERS, Crew
 from proj.journal.event import WorkerEvent, parsed
 from proj.journal.worker import Worker
 

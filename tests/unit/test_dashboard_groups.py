@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proj.dashboard.groups import groups, records, standing
+from proj.dashboard.live.groups import groups, records, standing
 from proj.journal.attempt import Attempt
 from proj.journal.worker import Worker
 from proj.metrics import figures_of

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proj import metrics
-from proj.dashboard.groups import groups, records
-from proj.dashboard.history import MOST_ATTEMPTS, MOST_EVENTS, grouped
-from proj.dashboard.scene import Scene
+from proj.dashboard.live.groups import groups, records
+from proj.dashboard.live.history import MOST_ATTEMPTS, MOST_EVENTS, grouped
+from proj.dashboard.live.state import Scene
 from proj.journal.attempts import Attempts
 from proj.journal.event import ENDS, TaskEvent, WorkerEvent
 from proj.journal.worker import Worker

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from proj.broker.queue_depths import Depth
-from proj.dashboard.broker import View, windows
-from proj.dashboard.explanation import Facts, explanation
-from proj.dashboard.queues import contradictions, standings
-from proj.dashboard.scene import Scene
-from proj.dashboard.standing import EventCount, Window
+from proj.dashboard.live.broker_poll import View, windows
+from proj.dashboard.live.count_differences import Facts, explanation
+from proj.dashboard.live.queue_status import contradictions, standings
+from proj.dashboard.live.state import Scene
+from proj.dashboard.live.status import EventCount, Window
 from proj.journal.attempt import Attempt
 from proj.journal.worker import Worker
 

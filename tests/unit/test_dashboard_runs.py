@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proj.dashboard.runs import MARK_S, MOST_RUNS, Mark, Runs, mark
+from proj.dashboard.live.runs import MARK_S, MOST_RUNS, Mark, Runs, mark
 
 
 def idle(_: float) -> bool:

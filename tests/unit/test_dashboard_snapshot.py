@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
-from proj.dashboard import analyst as module
-from proj.dashboard.analyst import Analyst, Settings
-from proj.dashboard.scene import Scene
-from proj.dashboard.settling import Settling
-from proj.dashboard.snapshot import event_counts, readings, snapshot
+from proj.dashboard.live import monitor as module
+from proj.dashboard.live.monitor import Analyst, Settings
+from proj.dashboard.live.snapshot import event_counts, readings, snapshot
+from proj.dashboard.live.started_attempts import Settling
+from proj.dashboard.live.state import Scene
 from proj.errors import NoJournal
 from proj.journal.attempt import Attempt
 from proj.journal.gap import Gap
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from proj.dashboard.standing import Settled
+    from proj.dashboard.live.status import Settled
 
 ORIGIN = {"generation": "g", "source": "live", "journal": None}
 NOWHERE = "amqp://nobody@127.0.0.1:1//"

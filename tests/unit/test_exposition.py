@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proj.dashboard.exposition import MOST_QUEUES, MOST_WORKERS, Exposition
 from proj.dashboard.labels import FORGET_S, MOST_CHARACTERS
-from proj.dashboard.standing import (
+from proj.dashboard.live.status import (
     BrokerCount,
     EventCount,
     EventCounts,

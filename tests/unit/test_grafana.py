@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proj.dashboard.exposition import Exposition
-from proj.dashboard.standing import (
+from proj.dashboard.live.status import (
     BrokerCount,
     EventCount,
     EventCounts,

@@ -7,18 +7,18 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from proj.dashboard.groups import groups, records, standing
-from proj.dashboard.queues import contradictions, standings
-from proj.dashboard.runs import MOST_RUNS
-from proj.dashboard.standing import EventCounts, Readings
+from proj.dashboard.live.groups import groups, records, standing
+from proj.dashboard.live.queue_status import contradictions, standings
+from proj.dashboard.live.runs import MOST_RUNS
+from proj.dashboard.live.status import EventCounts, Readings
 from proj.journal.run import Run
 from proj.report.data import Part, documented
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proj.dashboard.runs import Stretch
-    from proj.dashboard.scene import Scene
+    from proj.dashboard.live.runs import Stretch
+    from proj.dashboard.live.state import Scene
     from proj.journal.attempt import Attempt
     from proj.journal.worker import Worker
 

@@ -7,16 +7,16 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from proj.dashboard.broker import STALE_S, View
-from proj.dashboard.crew import Crew
-from proj.dashboard.groups import queue_of
-from proj.dashboard.history import PATIENCE_S, History
-from proj.dashboard.runs import Runs
+from proj.dashboard.live.broker_poll import STALE_S, View
+from proj.dashboard.live.groups import queue_of
+from proj.dashboard.live.history import PATIENCE_S, History
+from proj.dashboard.live.runs import Runs
+from proj.dashboard.live.workers import Crew
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from proj.dashboard.runs import Stretch
+    from proj.dashboard.live.runs import Stretch
     from proj.journal.attempt import Attempt
     from proj.journal.gap import Gap
     from proj.journal.run import Run

@@ -6,9 +6,9 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-from proj.dashboard.crew import Crew
-from proj.dashboard.runs import MOST_RUNS
-from proj.dashboard.scene import MOST_SAMPLES, Scene
+from proj.dashboard.live.runs import MOST_RUNS
+from proj.dashboard.live.state import MOST_SAMPLES, Scene
+from proj.dashboard.live.workers import Crew
 from proj.errors import UnreadableJournal
 from proj.journal.claim import Claim
 from proj.journal.store import open_journal

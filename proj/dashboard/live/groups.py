@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from proj.dashboard.standing import GroupStanding, WorkerStanding
+from proj.dashboard.live.status import GroupStanding, WorkerStanding
 from proj.metrics import Record
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from proj.dashboard.groups import groups, records
-from proj.dashboard.standing import Settled
+from proj.dashboard.live.groups import groups, records
+from proj.dashboard.live.status import Settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proj.dashboard.scene import Scene
+    from proj.dashboard.live.state import Scene
     from proj.journal.attempt import Attempt
     from proj.metrics.cover import Interval
 

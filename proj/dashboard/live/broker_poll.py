@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from proj.dashboard.standing import Window
+from proj.dashboard.live.status import Window
 from proj.errors import ProjError
 from proj.journal.watch import Sampler
 

@@ -8,11 +8,11 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from proj.broker.queue_depths import Gauge
-from proj.dashboard.archive import Archive
-from proj.dashboard.broker import Broker
-from proj.dashboard.history import grouped
-from proj.dashboard.runs import EVENT, mark
-from proj.dashboard.scene import Scene
+from proj.dashboard.live.broker_poll import Broker
+from proj.dashboard.live.history import grouped
+from proj.dashboard.live.journal_archive import Archive
+from proj.dashboard.live.runs import EVENT, mark
+from proj.dashboard.live.state import Scene
 from proj.journal.event import TaskEvent, parsed
 from proj.journal.watch import Census
 from proj.service import Service

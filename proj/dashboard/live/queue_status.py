@@ -6,18 +6,18 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proj.dashboard.explanation import Facts, explanation
-from proj.dashboard.groups import queue_of
-from proj.dashboard.standing import BrokerCount, EventCount, QueueStanding
+from proj.dashboard.live.count_differences import Facts, explanation
+from proj.dashboard.live.groups import queue_of
+from proj.dashboard.live.status import BrokerCount, EventCount, QueueStanding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from proj.broker.queue_depths import Depth
-    from proj.dashboard.broker import View
-    from proj.dashboard.crew import Crew
-    from proj.dashboard.history import History
-    from proj.dashboard.standing import Window
+    from proj.dashboard.live.broker_poll import View
+    from proj.dashboard.live.history import History
+    from proj.dashboard.live.status import Window
+    from proj.dashboard.live.workers import Crew
     from proj.journal.attempt import Attempt
 
 #: Queues that are told of; whoever can publish could name any number.

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proj.dashboard.standing import LostEvents
+from proj.dashboard.live.status import LostEvents
 from proj.journal.event import LONGEST_NAME
 from proj.journal.pulse import Pulses
 from proj.journal.worker import Worker

@@ -11,7 +11,7 @@ from proj.metrics.record import OPEN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from proj.dashboard.runs import Runs, Stretch
+    from proj.dashboard.live.runs import Runs, Stretch
     from proj.journal.attempt import Attempt
     from proj.journal.event import TaskEvent
 

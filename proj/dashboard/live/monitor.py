@@ -10,12 +10,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proj.dashboard.hearing import Hearing
-from proj.dashboard.recording import Recording
-from proj.dashboard.scene import Scene
-from proj.dashboard.settling import Settling
-from proj.dashboard.snapshot import event_counts, readings, snapshot
-from proj.dashboard.standing import EventCounts, Readings, Settled
+from proj.dashboard.live.event_source import Hearing
+from proj.dashboard.live.journal_source import Recording
+from proj.dashboard.live.snapshot import event_counts, readings, snapshot
+from proj.dashboard.live.started_attempts import Settling
+from proj.dashboard.live.state import Scene
+from proj.dashboard.live.status import EventCounts, Readings, Settled
 from proj.service import Service, await_event
 
 if TYPE_CHECKING:

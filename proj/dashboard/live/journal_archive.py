@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from proj.dashboard.crew import Crew
+from proj.dashboard.live.workers import Crew
 from proj.journal.gap import Gap
 from proj.journal.run import Run
 from proj.journal.scribe import Scribe
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from proj.dashboard.runs import Stretch
-    from proj.dashboard.scene import Scene
+    from proj.dashboard.live.runs import Stretch
+    from proj.dashboard.live.state import Scene
     from proj.journal.sample import Sample
     from proj.journal.worker import Worker
 
