@@ -12,13 +12,13 @@ from tornado.ioloop import PeriodicCallback
 from tornado.web import OutputTransform, RequestHandler
 
 from proj.dashboard.admission import Door
-from proj.dashboard.exposition import Exposition
 from proj.dashboard.handlers import routes
 from proj.dashboard.handover import Handover
 from proj.dashboard.hosts import REFUSED, is_allowed
 from proj.dashboard.live.monitor import Analyst, Settings
 from proj.dashboard.loader import TwoFolders
 from proj.dashboard.options import chosen
+from proj.dashboard.prometheus.collector import Exposition
 from proj.dashboard.replies import is_reply
 from proj.errors import ProjError
 

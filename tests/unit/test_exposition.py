@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from prometheus_client import Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proj.dashboard.exposition import MOST_QUEUES, MOST_WORKERS, Exposition
-from proj.dashboard.labels import FORGET_S, MOST_CHARACTERS
 from proj.dashboard.live.status import (
     BrokerCount,
     EventCount,
@@ -23,7 +21,9 @@ from proj.dashboard.live.status import (
     Settled,
     WorkerStanding,
 )
-from proj.dashboard.waits import LONGEST_WAIT_S
+from proj.dashboard.prometheus.collector import MOST_QUEUES, MOST_WORKERS, Exposition
+from proj.dashboard.prometheus.histogram import LONGEST_WAIT_S
+from proj.dashboard.prometheus.labels import FORGET_S, MOST_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

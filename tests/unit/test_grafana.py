@@ -13,7 +13,6 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proj.dashboard.exposition import Exposition
 from proj.dashboard.live.status import (
     BrokerCount,
     EventCount,
@@ -25,6 +24,7 @@ from proj.dashboard.live.status import (
     Settled,
     WorkerStanding,
 )
+from proj.dashboard.prometheus.collector import Exposition
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 #: Names of PromQL itself that stand where a metric or label could.

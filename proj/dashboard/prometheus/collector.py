@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proj.dashboard.labels import OTHER, Places, dispatch_label, label, worker_label
 from proj.dashboard.live.status import EventCounts, Readings
-from proj.dashboard.waits import WaitHistogram
+from proj.dashboard.prometheus.histogram import WaitHistogram
+from proj.dashboard.prometheus.labels import OTHER, Places, dispatch_label, label, worker_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

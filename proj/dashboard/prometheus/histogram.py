@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
-from proj.dashboard.labels import OTHER
+from proj.dashboard.prometheus.labels import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Container
