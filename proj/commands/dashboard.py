@@ -13,7 +13,7 @@ class _WithFlowers(CeleryCommand):  # type: ignore[misc] # Celery has no types
         """Write them, as far as Flower is installed."""
         super().format_options(ctx, formatter)
         try:
-            from proj.dashboard.arguments import described
+            from proj.dashboard.web.arguments import described
 
             groups = described()
         except ImportError:

@@ -30,9 +30,9 @@ def install() -> None:
     """
     seam = _seam()
     # Not above: they need a Flower that is as we know it.
-    from proj.dashboard.application import Dashboard  # noqa: PLC0415
-    from proj.dashboard.arguments import parsed  # noqa: PLC0415
-    from proj.dashboard.options import OWN, PREFIX  # noqa: PLC0415
+    from proj.dashboard.web.application import Dashboard  # noqa: PLC0415
+    from proj.dashboard.web.arguments import parsed  # noqa: PLC0415
+    from proj.dashboard.web.options import OWN, PREFIX  # noqa: PLC0415
     from proj.journal.receiver import Receiver  # noqa: PLC0415
 
     # Flower took its environment before it ran the flowerconfig.py that calls this; then it did not know our options.

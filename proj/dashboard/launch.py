@@ -30,9 +30,9 @@ def launch(context: click.Context, arguments: Sequence[str]) -> None:
     from flower import command  # noqa: PLC0415 it may not be installed
     from tornado.options import options  # noqa: PLC0415 it comes with Flower
 
-    from proj.dashboard.arguments import check_environment, checked_arguments  # noqa: PLC0415 it needs Tornado
     from proj.dashboard.install import install_or_warn  # noqa: PLC0415 as above
-    from proj.dashboard.options import refuse_unauthenticated_api  # noqa: PLC0415 as above
+    from proj.dashboard.web.arguments import check_environment, checked_arguments  # noqa: PLC0415 it needs Tornado
+    from proj.dashboard.web.options import refuse_unauthenticated_api  # noqa: PLC0415 as above
 
     refuse_unauthenticated_api(os.environ)
     check_environment(os.environ, options._options)  # noqa: SLF001 as Flower does itself
@@ -86,7 +86,7 @@ def _check_configuration(arguments: Sequence[str], options: Any) -> None:  # noq
         InvalidConfiguration: it cannot be read, or is not Python.
         UnknownSetting: a name in it is nearly an option's.
     """
-    from proj.dashboard.arguments import check_configuration  # noqa: PLC0415 it needs Tornado
+    from proj.dashboard.web.arguments import check_configuration  # noqa: PLC0415 it needs Tornado
 
     named = [word.partition("=")[2] for word in arguments if word.startswith("--conf=")]
     path = Path(named[-1] if named else os.environ.get("FLOWER_CONF", options.conf))

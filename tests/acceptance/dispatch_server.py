@@ -16,8 +16,8 @@ from tornado.httpserver import HTTPServer
 from tornado.options import options
 from tornado.testing import bind_unused_port
 
-from proj.dashboard.handlers import routes
-from proj.dashboard.loader import TwoFolders
+from proj.dashboard.web.handlers import routes
+from proj.dashboard.web.template_loader import TwoFolders
 from proj.lab.deadline import wait_until
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import pytest
 from celery import Celery
 from tornado.netutil import bind_sockets
 
-from proj.dashboard import application
-from proj.dashboard.application import Dashboard
+from proj.dashboard.web import application
+from proj.dashboard.web.application import Dashboard
 
 if TYPE_CHECKING:
     import socket

@@ -156,7 +156,7 @@ def test_flood_of_worker_names_leaves_room_for_those_that_were_there(serve: Serv
 def test_silent_worker_is_forgotten_for_a_new_one(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood that is over does not keep new workers out, and leaves no counter and no series behind."""
     now = [1000.0]
-    monkeypatch.setattr("proj.dashboard.admission.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("proj.dashboard.web.event_filter.time.monotonic", lambda: now[0])
     with serve(max_workers=50) as site:
         site.hear(*(received(hostname=f"flood-{number}@host", uuid=str(number)) for number in range(100)))
         now[0] += 1000.0

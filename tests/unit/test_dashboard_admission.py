@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proj.dashboard.admission import LONGEST_TEXT, MOST_TASKS, MOST_TYPES, SILENCE_S, Door, admitted
+from proj.dashboard.web.event_filter import LONGEST_TEXT, MOST_TASKS, MOST_TYPES, SILENCE_S, Door, admitted
 
 HEARTBEAT = {
     "type": "worker-heartbeat",

@@ -10,8 +10,8 @@ import click
 import flower.options
 import pytest
 
-from proj.dashboard.arguments import check_configuration, check_environment, checked_arguments, described
-from proj.dashboard.options import HISTORY, OWN, chosen
+from proj.dashboard.web.arguments import check_configuration, check_environment, checked_arguments, described
+from proj.dashboard.web.options import HISTORY, OWN, chosen
 from proj.errors import InvalidConfiguration, InvalidSetting, NoJournal, ProjError, UnknownSetting, UnreadableJournal
 from proj.journal.store import Writer, open_journal
 

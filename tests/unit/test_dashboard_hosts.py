@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proj.dashboard.hosts import allowed_names, bare, is_allowed
+from proj.dashboard.web.allowed_hosts import allowed_names, bare, is_allowed
 from proj.errors import InvalidSetting
 
 

@@ -7,7 +7,7 @@ import flower.events
 import pytest
 
 from proj.dashboard import install
-from proj.dashboard.application import Dashboard
+from proj.dashboard.web.application import Dashboard
 from proj.errors import InvalidSetting, ProjError
 from proj.journal.receiver import Receiver
 

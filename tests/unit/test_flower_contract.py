@@ -25,9 +25,10 @@ from celery.events.receiver import EventReceiver
 from celery.events.state import State, Task, Worker
 from kombu.mixins import ConsumerMixin
 
-from proj.dashboard import admission, install
-from proj.dashboard.arguments import FLOWERS_OWN
-from proj.dashboard.loader import ANCHOR, NAVIGATION, TAB, TwoFolders, add_tab
+from proj.dashboard import install
+from proj.dashboard.web import event_filter
+from proj.dashboard.web.arguments import FLOWERS_OWN
+from proj.dashboard.web.template_loader import ANCHOR, NAVIGATION, TAB, TwoFolders, add_tab
 
 FLOWER = Path(flower.__file__).parent
 SOURCES = {path: path.read_text() for path in FLOWER.rglob("*.py")}
@@ -153,7 +154,7 @@ def test_inspector_looks_its_door_up_at_every_answer() -> None:
 
 def test_inspector_asks_what_we_check() -> None:
     """An answer to a method of which we know nothing would pass as it is."""
-    from proj.dashboard.replies import _CHECKS  # noqa: PLC0415 what is tested
+    from proj.dashboard.web.reply_filter import _CHECKS  # noqa: PLC0415 what is tested
 
     inspector = flower.inspector.Inspector
     # Its name in Flower 2.1, which asks for less.
@@ -181,14 +182,14 @@ def test_prefix_is_put_before_addresses_with_arguments() -> None:
 
 def test_fields_of_a_worker_are_those_that_we_check() -> None:
     """Flower gives all of them to the page of workers; `heartbeats` is no field of an event."""
-    assert set(Worker._fields) - {"heartbeats"} <= admission._FIELDS["worker"].keys()  # noqa: SLF001 what is tested
+    assert set(Worker._fields) - {"heartbeats"} <= event_filter._FIELDS["worker"].keys()  # noqa: SLF001 what is tested
 
 
 def test_fields_of_a_task_are_those_that_we_check() -> None:
     """The others are not told by events, but are Celery's own."""
     own = {"state", "worker", "client", "children", "root", "parent"}
     times = {"received", "sent", "started", "rejected", "succeeded", "failed", "retried", "revoked"}
-    assert set(Task._fields) - own - times <= admission._FIELDS["task"].keys()  # noqa: SLF001 what is tested
+    assert set(Task._fields) - own - times <= event_filter._FIELDS["task"].keys()  # noqa: SLF001 what is tested
 
 
 def test_receiver_has_the_doors_that_ours_replaces() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proj.dashboard.handover import SLICE_S, Handover
+from proj.dashboard.web.event_batches import SLICE_S, Handover
 from proj.lab.deadline import wait_until
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from proj.dashboard.options import OWN, PREFIX
+from proj.dashboard.web.options import OWN, PREFIX
 from proj.errors import InvalidConfiguration, InvalidSetting, UnknownSetting
 
 if TYPE_CHECKING:

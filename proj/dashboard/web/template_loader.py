@@ -10,7 +10,7 @@ from tornado.template import Loader, Template
 
 logger = logging.getLogger(__name__)
 
-FOLDER = Path(__file__).parent / "templates"
+FOLDER = Path(__file__).parents[1] / "templates"
 #: Flower's own file, into which the tab goes.
 NAVIGATION = "navbar.html"
 #: What stands in its last item on the left, in every Flower since 2.0.1.

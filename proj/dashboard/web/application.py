@@ -11,15 +11,15 @@ from flower.app import Flower, rewrite_handler
 from tornado.ioloop import PeriodicCallback
 from tornado.web import OutputTransform, RequestHandler
 
-from proj.dashboard.admission import Door
-from proj.dashboard.handlers import routes
-from proj.dashboard.handover import Handover
-from proj.dashboard.hosts import REFUSED, is_allowed
 from proj.dashboard.live.monitor import Analyst, Settings
-from proj.dashboard.loader import TwoFolders
-from proj.dashboard.options import chosen
 from proj.dashboard.prometheus.collector import Exposition
-from proj.dashboard.replies import is_reply
+from proj.dashboard.web.allowed_hosts import REFUSED, is_allowed
+from proj.dashboard.web.event_batches import Handover
+from proj.dashboard.web.event_filter import Door
+from proj.dashboard.web.handlers import routes
+from proj.dashboard.web.options import chosen
+from proj.dashboard.web.reply_filter import is_reply
+from proj.dashboard.web.template_loader import TwoFolders
 from proj.errors import ProjError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.options import define
 
-from proj.dashboard.hosts import allowed_names
+from proj.dashboard.web.allowed_hosts import allowed_names
 from proj.errors import InvalidConfiguration, InvalidSetting
 from proj.journal.store import Writer, open_journal
 
