@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from proj.delivery.halt import answer_halt
 from proj.delivery.keeping import keep_messages
 from proj.delivery.publisher import confirm_publishing
-from proj.delivery.watch import watch_worker
+from proj.delivery.worker_steps import watch_worker
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -9,10 +9,10 @@ from celery.utils.imports import symbol_by_name
 from kombu.utils.uuid import uuid
 
 from proj.delivery.amqp import DEFAULTS, Confirming, ConfirmingAMQP, task_sending
-from proj.delivery.defaults import provide
 from proj.delivery.delays import whole_seconds
 from proj.delivery.destination import destination
 from proj.delivery.sending import sending
+from proj.delivery.settings import provide
 
 if TYPE_CHECKING:
     from datetime import datetime

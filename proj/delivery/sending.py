@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from amqp.exceptions import MessageNacked
 
-from proj.delivery.refusal import queue_full, refusal
+from proj.delivery.broker_errors import queue_full, refusal
 from proj.errors import Unconfirmed
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from amqp.exceptions import AccessRefused, NotAllowed
 from kombu import Connection
 
 from proj.broker.connection import TRANSPORT_OPTIONS, is_shut_out, shut_out
+from proj.delivery.broker_errors import NOT_FOUND, refusal
 from proj.delivery.intake import tolerate
 from proj.delivery.producer import passing_errors
-from proj.delivery.refusal import NOT_FOUND, refusal
 from proj.messaging.heartbeat import Heartbeat
 from proj.messaging.message import Message
 

@@ -16,9 +16,9 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from proj.delivery.amqp import ConfirmingAMQP, task_sending
+from proj.delivery.broker_errors import queue_full, refusal
 from proj.delivery.delays import whole_seconds
 from proj.delivery.publisher import confirm_publishing
-from proj.delivery.refusal import queue_full, refusal
 from proj.delivery.sending import LAST_PAUSE_S, Patience
 from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, PublishRefused, QueueFull, Unconfirmed, Unroutable
 
