@@ -43,7 +43,7 @@ proj_publish_timeout_s = 90.0
 #: soon, and may try again. What a task sends, and `send_many`, wait as long as for anything.
 proj_queue_full_timeout_s = 10.0
 #: Seconds after which the broker takes back a task that was not acknowledged, as its own `consumer_timeout` says;
-#: a task that takes longer keeps its message by a lease (`proj.delivery.lease`).
+#: a task that takes longer keeps its message by a lease (`proj.delivery.consuming.lease`).
 proj_consumer_timeout_s = _environment.seconds("PROJ_CONSUMER_TIMEOUT_SECONDS", default=1800.0)
 #: A dead connection is noticed in 20 s instead of 4 minutes. Mind `--pool solo`: it cannot beat while a
 #: task runs, so the broker takes tasks of more than 20 s away from it.
@@ -60,7 +60,8 @@ broker_channel_error_retry = True
 _queue_type = _environment.choice("PROJ_QUEUE_TYPE", _queues.QUEUE_TYPES, default=_queues.QUORUM)
 #: Topic patterns, as "*.heavy,image.#", whose tasks a worker takes in place of those of the work queue.
 proj_bind = _environment.patterns("PROJ_BIND", longest=_queues.LONGEST_PATTERNS)
-#: With theirs, so that `queues policy` knows them; from which a worker consumes says `proj.delivery.subscription`.
+#: The pattern queue is listed so that `queues policy` knows it. `proj.delivery.consuming.bindings` decides which of them a
+#: worker consumes from.
 task_queues = (_queues.work_queue(_queue_type), *([_queues.bound_queue(proj_bind, _queue_type)] if proj_bind else ()))
 task_default_queue = _queues.WORK_QUEUE
 task_default_routing_key = _queues.WORK_QUEUE

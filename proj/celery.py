@@ -9,8 +9,8 @@ from celery import Celery
 from celery.signals import celeryd_init
 from celery.utils.nodenames import default_nodename
 
+from proj.delivery.consuming.bindings import subscribe
 from proj.delivery.install import install
-from proj.delivery.subscription import subscribe
 
 # Stock Flower listens on every address and without a password unless it is told otherwise.
 os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FINISHED = ("ack", "deliver_no_ack", "get_no_ack")
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: Queues that Celery makes for itself: delays, remote control, events, and the replies of `rpc://`; and those that our
-#: workers make, see `proj.delivery.suspects` and `proj.delivery.lease`.
+#: workers make, see `proj.delivery.consuming.quarantine` and `proj.delivery.consuming.lease`.
 _PLUMBING = re.compile(rf"celery_delayed_\d+|.*\.pidbox|celeryev\..*|{_UUID}|.*\.suspects|.*\.lease\.{_UUID}")
 
 

@@ -13,7 +13,7 @@ from amqp.exceptions import AMQPError
 from amqp.serialization import dumps
 
 from proj import queues
-from proj.delivery.strikes import BROKER_COUNTS, home
+from proj.delivery.consuming.redeliveries import BROKER_COUNTS, home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proj.broker.queue_depths import is_plumbing
-from proj.delivery.strikes import SUSPECTS_SUFFIX
+from proj.delivery.consuming.redeliveries import SUSPECTS_SUFFIX
 
 YES = "yes"
 NO = "no"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.halt import answer_halt
-from proj.delivery.keeping import keep_messages
 from proj.delivery.publisher import confirm_publishing
 from proj.delivery.worker_steps import watch_worker
 

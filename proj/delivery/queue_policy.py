@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proj import queues
-from proj.delivery.strikes import SUSPECTS_SUFFIX
+from proj.delivery.consuming.redeliveries import SUSPECTS_SUFFIX
 from proj.errors import NoManagement
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ def watch_worker(app: Celery) -> None:
     app.steps["consumer"].update(
         {
             "proj.delivery.watchdog:WatchConsumers",
-            "proj.delivery.fitting:FitWindow",
-            "proj.delivery.lease:TakeLeases",
+            "proj.delivery.consuming.prefetch:FitWindow",
+            "proj.delivery.consuming.lease:TakeLeases",
         }
     )

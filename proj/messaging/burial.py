@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from proj import queues
+from proj.delivery.consuming.redeliveries import past
 from proj.delivery.dead_letter import carried, stamped
-from proj.delivery.strikes import past
 from proj.errors import NoBroker, QueueFull, Unconfirmed
 
 if TYPE_CHECKING:

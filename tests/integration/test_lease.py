@@ -12,7 +12,7 @@ import pytest
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
-from proj.delivery.lease import too_long
+from proj.delivery.consuming.lease import too_long
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
 from proj.lab.process import Process

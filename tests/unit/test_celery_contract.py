@@ -151,7 +151,7 @@ def test_delay_is_a_prefix_of_the_routing_key() -> None:
 
 
 def test_consumer_asks_by_these_names_how_large_its_window_may_be() -> None:
-    """`proj.delivery.fitting` stands before them: after a lost connection, and when people change the pool."""
+    """`proj.delivery.consuming.prefetch` wraps them, for a lost connection and for a changed pool."""
     stock = celery.worker.consumer.Consumer
     lost = inspect.getsource(stock.on_connection_error_after_connected)
 

@@ -9,7 +9,7 @@ import pytest
 from amqp.exceptions import ChannelError, NotFound, RecoverableConnectionError
 from celery import bootsteps
 
-from proj.delivery.fitting import Fitting
+from proj.delivery.consuming.prefetch import Fitting
 
 
 class Worker(Fitting):

@@ -27,11 +27,11 @@ from kombu import Consumer as KombuConsumer
 from kombu import messaging
 from kombu.transport.pyamqp import Channel
 
-from proj.delivery import intake
-from proj.delivery.consumer import STOCK_REQUEST, Consumer
+from proj.delivery.consuming import receiving
+from proj.delivery.consuming.consumer import STOCK_REQUEST, Consumer
+from proj.delivery.consuming.keep_messages import keep_messages
+from proj.delivery.consuming.request import Request
 from proj.delivery.inspection import UNREADABLE
-from proj.delivery.keeping import keep_messages
-from proj.delivery.request import Request
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_message_that_is_settled_twice_is_settled_once() -> None:
     sent: list[object] = []
     channel = SimpleNamespace(no_ack_consumers=None, basic_ack=lambda tag, multiple: sent.append((tag, multiple)))
     raw = SimpleNamespace(properties={}, body=b"", delivery_tag=7, delivery_info={})
-    message = intake.KeptMessage(raw, channel=channel)
+    message = receiving.KeptMessage(raw, channel=channel)
 
     message.ack_log_error(None, ())
     message.ack_log_error(None, ())
@@ -162,7 +162,7 @@ def test_keeping_is_a_default_that_the_apps_own_settings_win_over() -> None:
     other.conf.proj_strikes = 9
     keep_messages(other)
 
-    assert app.conf.worker_consumer == "proj.delivery.consumer:Consumer"
+    assert app.conf.worker_consumer == "proj.delivery.consuming.consumer:Consumer"
     assert (app.conf.proj_strikes, other.conf.proj_strikes) == (3, 9)
 
 
@@ -179,7 +179,7 @@ def test_message_comes_out_of_the_connection_whatever_its_properties_are(content
     received: list[Any] = []
     connection = SimpleNamespace(bytes_recv=0)
     connection.on_inbound_frame = frame_handler(connection, lambda *args: received.append(args[-1]))
-    intake.tolerate(connection)
+    receiving.tolerate(connection)
     header = struct.pack(">HHQ", Basic.CLASS_ID, 0, 4) + struct.pack(">H", flags) + content
     proper = AmqpMessage(message_id="next")._serialize_properties()  # noqa: SLF001 as it comes from the wire
 

@@ -10,7 +10,7 @@ from amqp.exceptions import PreconditionFailed
 from celery.exceptions import WorkerShutdown
 
 from proj.delivery.broker_errors import refusal
-from proj.delivery.consumer import Consumer
+from proj.delivery.consuming.consumer import Consumer
 from proj.delivery.mismatch import mismatch
 from proj.errors import QueueMismatch
 

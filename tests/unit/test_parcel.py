@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from amqp.exceptions import MessageNacked, RecoverableConnectionError
 
-from proj.delivery import forwarder
-from proj.delivery.forwarder import Forwarder
-from proj.delivery.parcel import Parcel, copy, letter, restore_origin
+from proj.delivery.consuming import forwarder
+from proj.delivery.consuming.forwarder import Forwarder
+from proj.delivery.consuming.message_copy import Parcel, copy, letter, restore_origin
 from proj.lab.deadline import wait_until
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proj.delivery.strikes import Course, course, home, past, suspects
+from proj.delivery.consuming.redeliveries import Course, course, home, past, suspects
 from tests.hostility import VALUES
 
 

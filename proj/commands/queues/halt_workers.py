@@ -14,9 +14,9 @@ from rich.text import Text
 from proj.broker.control_bus import ControlBus
 from proj.broker.queue_depths import Gauge, is_plumbing
 from proj.commands.terminal.console import console
+from proj.delivery.consuming.redeliveries import SUSPECTS_SUFFIX
 from proj.delivery.drain import drain, remainder
 from proj.delivery.halting import Halted, Muster, halt_workers
-from proj.delivery.strikes import SUSPECTS_SUFFIX
 from proj.errors import EXIT_FAILED, DeadlinePassed
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject
 from kombu import Queue
 
-from proj.delivery.keeping import keep_messages
+from proj.delivery.consuming.keep_messages import keep_messages
 
 app = Celery("kept", broker=os.environ["KEPT_BROKER"], backend="rpc://")
 keep_messages(app)

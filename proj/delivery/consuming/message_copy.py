@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proj.delivery.consuming.redeliveries import BROKER_COUNTS
 from proj.delivery.dead_letter import TASK, carried, stamped
-from proj.delivery.strikes import BROKER_COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,7 +14,7 @@ from celery.app.task import Context
 from celery.exceptions import InvalidTaskError, NotRegistered
 from celery.utils.log import get_logger
 
-from proj.delivery import parcel, strikes
+from proj.delivery.consuming import message_copy, redeliveries
 from proj.delivery.dead_letter import dead_letter_queue
 from proj.delivery.inspection import Contents, Kind, Refusal, contents
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from proj.delivery.forwarder import Forwarder
+    from proj.delivery.consuming.forwarder import Forwarder
 
 logger = get_logger(__name__)
 
@@ -40,7 +40,7 @@ class Recourse:
     task_consumer: Any
     forwarder: Forwarder
     #: Copies that are safe, whose originals are to be acknowledged.
-    _moved: deque[parcel.Parcel]
+    _moved: deque[message_copy.Parcel]
     #: The queues of this connection, by their consumers' tags.
     _queues: dict[str, str]
     #: Connections that were lost while this worker had a task in hand, by its id.
@@ -71,11 +71,11 @@ class Recourse:
         """Make the message a dead letter: publish it, acknowledge it, and do `then` on the forwarder's thread."""
         queue = self.queue_of(message)
         self.forwarder.send(
-            parcel.letter(
+            message_copy.letter(
                 message,
                 dead_letters=dead_letter_queue(self.app),
                 reason=reason,
-                queue=strikes.home(queue),
+                queue=redeliveries.home(queue),
                 worker=self.hostname,
                 time=time.time(),
                 attempts=self._past(message).attempts,
@@ -90,7 +90,7 @@ class Recourse:
         if past.requeues >= limit:
             self.bury(message, f"Its task gave it back {limit} times (proj_requeues) and once more.")
         else:
-            self._move_home(message, {strikes.REQUEUES: past.requeues + 1})
+            self._move_home(message, {redeliveries.REQUEUES: past.requeues + 1})
 
     def strike(self, message: Any, guilt: str) -> str | None:  # noqa: ANN401 kombu's message
         """To the end of its queue with one strike more; the reason when it was the last and made it a dead letter."""
@@ -100,7 +100,7 @@ class Recourse:
             self.bury(message, reason)
             return reason
         logger.warning("A task killed its pool process by %s. It is tried again.", guilt)
-        self._move_home(message, {strikes.STRIKES: struck})
+        self._move_home(message, {redeliveries.STRIKES: struck})
         return None
 
     def queue_of(self, message: Any) -> str:  # noqa: ANN401 kombu's message
@@ -117,13 +117,13 @@ class Recourse:
 
     def _move_home(self, message: Any, headers: dict[str, int]) -> None:  # noqa: ANN401 kombu's message
         past = self._past(message)
-        queue = strikes.home(self.queue_of(message))
-        headers = {**headers, strikes.REDELIVERIES: past.vanished}
-        self.forwarder.send(parcel.copy(message, queue=queue, headers=headers, ours=False))
+        queue = redeliveries.home(self.queue_of(message))
+        headers = {**headers, redeliveries.REDELIVERIES: past.vanished}
+        self.forwarder.send(message_copy.copy(message, queue=queue, headers=headers, ours=False))
 
-    def _past(self, message: Any) -> strikes.Past:  # noqa: ANN401 kombu's message
+    def _past(self, message: Any) -> redeliveries.Past:  # noqa: ANN401 kombu's message
         identity = message.headers.get("id")
-        return strikes.past(
+        return redeliveries.past(
             message.headers,
             redelivered=bool(message.delivery_info.get("redelivered")),
             survived=self._survived[identity] if isinstance(identity, str) else 0,
@@ -135,7 +135,7 @@ class Recourse:
         request = Context({**held.headers, **_embedded(held), "args": held.args, "kwargs": held.kwargs, **where})
         self.app.backend.mark_as_failure(held.headers["id"], failure, request=request)
 
-    def _on_delivered(self, moved: parcel.Parcel) -> None:
+    def _on_delivered(self, moved: message_copy.Parcel) -> None:
         """On the forwarder's thread: the copy is safe."""
         self._moved.append(moved)
         self.call_soon(self._settle)

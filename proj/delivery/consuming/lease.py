@@ -22,8 +22,8 @@ from amqp.basic_message import Message
 from amqp.exceptions import NotFound
 from celery import bootsteps, signals
 
-from proj.delivery import parcel, strikes
-from proj.delivery.forwarder import ANSWER_TIMEOUT_S
+from proj.delivery.consuming import message_copy, redeliveries
+from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S
 from proj.queues import QUORUM
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Lease:
 
     def _copy(self, channel: Any, queue: str) -> None:  # noqa: ANN401 py-amqp's channel
         self.copies += 1
-        copy = parcel.copy(self._message, queue=queue, headers={COPY: self.copies}, ours=False)
+        copy = message_copy.copy(self._message, queue=queue, headers={COPY: self.copies}, ours=False)
         channel.basic_publish_confirm(
             Message(copy.body, **copy.properties),
             exchange="",
@@ -164,7 +164,7 @@ class Leases:
 
     def _take(self, message: Any) -> None:  # noqa: ANN401 kombu's message
         consumer = self._consumer
-        lease = Lease(self, message, strikes.home(consumer.queue_of(message)))
+        lease = Lease(self, message, redeliveries.home(consumer.queue_of(message)))
 
         def take(connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
             lease.take(connection)
@@ -198,7 +198,7 @@ class Leases:
 class TakeLeases(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
     """Takes and renews leases while the worker runs, and warns at its start of tasks that will need one."""
 
-    requires = ("proj.delivery.fitting:FitWindow",)
+    requires = ("proj.delivery.consuming.prefetch:FitWindow",)
     label = "Leases"
 
     def __init__(self, consumer: Any, **options: Any) -> None:  # noqa: ANN401 Celery's consumer

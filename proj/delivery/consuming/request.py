@@ -14,8 +14,8 @@ from celery.utils.log import get_logger
 from celery.worker import request as stock
 from celery.worker import state
 
+from proj.delivery.consuming.redeliveries import home, past
 from proj.delivery.header_rules import shown
-from proj.delivery.strikes import home, past
 from proj.queues import DUE, EXCHANGES, exchange_of
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from kombu import Connection
 
-    from proj.delivery.parcel import Parcel
+    from proj.delivery.consuming.message_copy import Parcel
 
 #: Seconds to wait for a broker that does not answer.
 ANSWER_TIMEOUT_S = 8.0

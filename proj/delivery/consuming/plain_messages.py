@@ -11,9 +11,9 @@ from celery.utils.saferepr import saferepr
 from kombu.serialization import prepare_accept_content
 from kombu.utils.json import loads
 
+from proj.delivery.consuming.redeliveries import BROKER_COUNTS
 from proj.delivery.header_rules import shown
 from proj.delivery.inspection import Kind, Refusal, unfit
-from proj.delivery.strikes import BROKER_COUNTS
 from proj.errors import InvalidConfiguration
 from proj.journal.nameless import nameless_id
 

@@ -19,7 +19,7 @@ def keep_messages(app: Celery) -> None:
     `proj_adopt` (by the names of queues: the task that adopts its plain messages, see `adoption`).
     """
     limits = Limits()
-    app.add_defaults({"worker_consumer": "proj.delivery.consumer:Consumer"})
+    app.add_defaults({"worker_consumer": "proj.delivery.consuming.consumer:Consumer"})
     provide(
         app,
         {

@@ -47,7 +47,7 @@ def subscribe(app: Celery) -> None:
 
     celeryd_init.connect(bind, weak=False, dispatch_uid=f"proj.subscribe.bind.{id(app)}")
     celeryd_after_setup.connect(listen, weak=False, dispatch_uid=f"proj.subscribe.listen.{id(app)}")
-    app.steps["consumer"].add("proj.delivery.subscription:KeepBroadcasts")
+    app.steps["consumer"].add("proj.delivery.consuming.bindings:KeepBroadcasts")
 
 
 def _adopt_too(app: Celery, names: list[str]) -> None:

@@ -16,17 +16,17 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
-from proj.delivery import intake, parcel, strikes
-from proj.delivery.adoption import JSON, Adopted, adopted, adopters
+from proj.delivery.consuming import message_copy, receiving, redeliveries
+from proj.delivery.consuming.disposition import Recourse
+from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
+from proj.delivery.consuming.plain_messages import JSON, Adopted, adopted, adopters
+from proj.delivery.consuming.prefetch import Fitting
+from proj.delivery.consuming.quarantine import Suspects
 from proj.delivery.dead_letter import dead_letter_queue
-from proj.delivery.fitting import Fitting
-from proj.delivery.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
 from proj.delivery.header_rules import shown
 from proj.delivery.inspection import Kind, Refusal, contents, refusal
 from proj.delivery.limits import Limits
 from proj.delivery.mismatch import mismatch
-from proj.delivery.recourse import Recourse
-from proj.delivery.suspects import Suspects
 from proj.errors import EXIT_FAILED
 from proj.queues import is_broadcast_queue
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kombu import Connection
 
 STOCK_REQUEST = "celery.worker.request:Request"
-REQUEST = "proj.delivery.request:Request"
+REQUEST = "proj.delivery.consuming.request:Request"
 
 logger = get_logger(__name__)
 
@@ -50,7 +50,7 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
         Raises:
             InvalidConfiguration: `proj_adopt` cannot be used.
         """
-        self._moved: deque[parcel.Parcel] = deque()
+        self._moved: deque[message_copy.Parcel] = deque()
         self._queues: dict[str, str] = {}
         #: Connections that were lost while this worker had a task in hand, by its id.
         self._survived: Counter[str] = Counter()
@@ -81,7 +81,7 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
         """The connection to consume from, which no message's properties can break."""
         connection = super().connect()
         if connection.transport.driver_type == "amqp":
-            intake.tolerate(connection.connection)
+            receiving.tolerate(connection.connection)
         return connection
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
@@ -111,7 +111,9 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
             return stock
         self._handler = stock
         self._queues = {}
-        self.receive = intake.receiver(self.task_consumer, largest_bytes=self._limits.largest_bytes, label=self._label)
+        self.receive = receiving.receiver(
+            self.task_consumer, largest_bytes=self._limits.largest_bytes, label=self._label
+        )
         # kombu asks for it by this name when it begins to consume, which is after this.
         self.task_consumer._receive_callback = self.receive  # noqa: SLF001 there is no other hook before kombu's own
         self.forwarder.start()
@@ -153,7 +155,7 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
 
         What is published of it again, in whichever queue, has its body and properties still, and then an id.
         """
-        task = self._adopters.get(strikes.home(self.queue_of(message))) if self._adopters else None
+        task = self._adopters.get(redeliveries.home(self.queue_of(message))) if self._adopters else None
         if task is None:
             return None
         found = adopted(message, task=task, limits=self._limits)
@@ -182,9 +184,9 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
             self.refuse(message, found)
             return
         course = self._course(message)
-        if course is strikes.Course.RUN:
+        if course is redeliveries.Course.RUN:
             self._handler(message)  # type: ignore[misc] # set before anything is consumed
-        elif course is strikes.Course.BURY:
+        elif course is redeliveries.Course.BURY:
             limit = self.app.conf.proj_strikes
             reason = f"It killed the main process of its worker {limit} times (proj_strikes) while it ran alone."
             if is_broadcast_queue(self.queue_of(message)):
@@ -192,11 +194,11 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
             self.bury(message, reason)
         else:
             past, queue = self._past(message), self.queue_of(message)
-            suspect = course is strikes.Course.SUSPECT
-            target = strikes.suspects(queue) if suspect else strikes.home(queue)
+            suspect = course is redeliveries.Course.SUSPECT
+            target = redeliveries.suspects(queue) if suspect else redeliveries.home(queue)
             logger.warning("A message came back from a worker that vanished; it goes to %s.", target)
-            headers = {strikes.REDELIVERIES: past.vanished}
-            self.forwarder.send(parcel.copy(message, queue=target, headers=headers, ours=suspect))
+            headers = {redeliveries.REDELIVERIES: past.vanished}
+            self.forwarder.send(message_copy.copy(message, queue=target, headers=headers, ours=suspect))
 
     def _inspected(self, message: Any) -> Refusal | None:  # noqa: ANN401 kombu's message
         return refusal(
@@ -208,24 +210,24 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
             worker=self.hostname,
         )
 
-    def _course(self, message: Any) -> strikes.Course:  # noqa: ANN401 kombu's message
+    def _course(self, message: Any) -> redeliveries.Course:  # noqa: ANN401 kombu's message
         past = self._past(message)
         queue = self.queue_of(message)
         held = contents(message)
         task = self.app.tasks[held.headers["task"]]  # type: ignore[union-attr] # it was inspected
         if not task.acks_late:
             # It is acknowledged when it begins, so what comes back never began.
-            return strikes.Course.RUN
-        return strikes.course(
+            return redeliveries.Course.RUN
+        return redeliveries.course(
             past,
-            alone=queue != strikes.home(queue),
+            alone=queue != redeliveries.home(queue),
             limit=self.app.conf.proj_strikes,
             own=is_broadcast_queue(queue),
         )
 
     def _label(self, message: Any) -> None:  # noqa: ANN401 kombu's message
         message.keeper = self
-        parcel.restore_origin(message)
+        message_copy.restore_origin(message)
 
     def _connect_forwarder(self) -> Connection:
         options = {"read_timeout": ANSWER_TIMEOUT_S, "write_timeout": ANSWER_TIMEOUT_S, "confirm_publish": True}

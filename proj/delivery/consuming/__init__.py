@@ -1,0 +1,1 @@
+"""The consumer of a worker: it receives, inspects, runs or dead-letters every message."""
