@@ -60,8 +60,8 @@ broker_channel_error_retry = True
 _queue_type = _environment.choice("PROJ_QUEUE_TYPE", _queues.QUEUE_TYPES, default=_queues.QUORUM)
 #: Topic patterns, as "*.heavy,image.#", whose tasks a worker takes in place of those of the work queue.
 proj_bind = _environment.patterns("PROJ_BIND", longest=_queues.LONGEST_PATTERNS)
-#: The pattern queue is listed so that `queues policy` knows it. `proj.delivery.consuming.bindings` decides which of them a
-#: worker consumes from.
+#: The pattern queue is listed so that `queues policy` knows it. Which of them a worker consumes from is decided in
+#: `proj.delivery.consuming.bindings`.
 task_queues = (_queues.work_queue(_queue_type), *([_queues.bound_queue(proj_bind, _queue_type)] if proj_bind else ()))
 task_default_queue = _queues.WORK_QUEUE
 task_default_routing_key = _queues.WORK_QUEUE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proj import queues
 from proj.delivery.consuming.redeliveries import past
-from proj.delivery.dead_letter import carried, stamped
+from proj.delivery.dead_letters.letter import carried, stamped
 from proj.errors import NoBroker, QueueFull, Unconfirmed
 
 if TYPE_CHECKING:

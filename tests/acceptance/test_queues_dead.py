@@ -10,7 +10,7 @@ from amqp.basic_message import Message
 from kombu import Connection
 
 from proj.broker.management_api import Management
-from proj.delivery.dead_letter import stamped
+from proj.delivery.dead_letters.letter import stamped
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from amqp.basic_message import Message
 from celery import Celery
 from kombu import Connection
 
-from proj.delivery import letter_file
-from proj.delivery.dead_letter import EXCHANGE, QUEUE, REASON, ROUTING_KEY, stamped
-from proj.delivery.dead_letters import DeadLetters
+from proj.delivery.dead_letters import export
+from proj.delivery.dead_letters.letter import EXCHANGE, QUEUE, REASON, ROUTING_KEY, stamped
+from proj.delivery.dead_letters.queue import DeadLetters
 from proj.errors import NoDeadLetters, ProjError
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
@@ -190,7 +190,7 @@ KILLED = """
 import os, signal, sys
 import amqp, amqp.spec
 from celery import Celery
-from proj.delivery.dead_letters import DeadLetters
+from proj.delivery.dead_letters.queue import DeadLetters
 
 url, method, when, calls = sys.argv[1], sys.argv[2], int(sys.argv[3]), 0
 real = getattr(amqp.Channel, method)
@@ -257,7 +257,7 @@ def test_hostile_letters_are_shown_and_go_back_in_their_place(
 
     with DeadLetters(app) as letters:
         held = list(letters)
-        lines = [letter_file.line(each) for each in held]
+        lines = [export.line(each) for each in held]
         for each in held[1:4]:
             with pytest.raises(ProjError):
                 letters.requeue(each)
@@ -283,7 +283,7 @@ def test_exported_letter_can_be_published_again_as_it_was(app: Celery, channel: 
 
     with DeadLetters(app) as letters:
         (before,) = letters
-        name, properties, body = letter_file.message(letter_file.line(before), number=1)
+        name, properties, body = export.message(export.line(before), number=1)
         letters.publish(name, body, properties, letters.queue)
         letters.discard(before.tag)
     with DeadLetters(app) as letters:

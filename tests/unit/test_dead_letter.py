@@ -13,8 +13,8 @@ from amqp.serialization import dumps
 from hypothesis import given
 from hypothesis import strategies as some
 
-from proj.delivery import letter_file
-from proj.delivery.dead_letter import (
+from proj.delivery.dead_letters import export
+from proj.delivery.dead_letters.letter import (
     ATTEMPTS,
     EXCHANGE,
     QUEUE,
@@ -78,9 +78,9 @@ def test_reading_a_letter_never_fails_and_is_safe_to_print(headers: dict[Any, An
 @given(VALUES)
 def test_export_brings_every_value_of_amqp_back(value: Any) -> None:
     """What JSON lacks is written so that it is not mistaken for anything else."""
-    there = json.dumps(letter_file.to_json({"value": value}))
+    there = json.dumps(export.to_json({"value": value}))
 
-    back = letter_file.from_json(json.loads(there))
+    back = export.from_json(json.loads(there))
 
     assert repr(back) == repr({"value": value})
 
@@ -100,7 +100,7 @@ def test_export_brings_every_value_of_amqp_back(value: Any) -> None:
 def test_line_that_is_no_exported_letter_is_refused_by_its_number(line: str) -> None:
     """In one sentence."""
     with pytest.raises(ProjError, match="Line 7 is"):
-        letter_file.message(line, number=7)
+        export.message(line, number=7)
 
 
 def test_headers_that_do_not_fit_into_a_frame_are_cut() -> None:

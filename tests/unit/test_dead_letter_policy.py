@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from proj.broker.management_api import Management
-from proj.delivery.dead_letter_policy import DeadLetterPolicy, hindrance
-from proj.delivery.delivery_limit import delivery_limit, doubt_about_looking
-from proj.delivery.queue_policy import Standing, holding, remedy, standing
+from proj.delivery.dead_letters.delivery_limit import delivery_limit, doubt_about_looking
+from proj.delivery.dead_letters.policies import DeadLetterPolicy, hindrance
+from proj.delivery.dead_letters.queue_policy import Standing, holding, remedy, standing
 from proj.errors import NoManagement, ProjError
 from proj.lab.broker import packaged_definitions
 

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from kombu import Queue
 
-from proj.delivery.named_queues import named_queues
+from proj.delivery.dead_letters.app_queues import named_queues
 from proj.errors import InvalidConfiguration
 
 

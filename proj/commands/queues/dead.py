@@ -56,7 +56,7 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
     """
     from proj.broker.queue_depths import Gauge
     from proj.commands.queues.dead_letters import Wishes, serve
-    from proj.delivery.dead_letters import DeadLetters
+    from proj.delivery.dead_letters.queue import DeadLetters
 
     wishes = Wishes(**options)
     app = ctx.obj.app

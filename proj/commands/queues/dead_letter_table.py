@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from proj.commands.terminal.console import console
-from proj.delivery.dead_letter import printable
-from proj.delivery.letter_file import to_json
+from proj.delivery.dead_letters.export import to_json
+from proj.delivery.dead_letters.letter import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proj.delivery.dead_letter import DeadLetter
-    from proj.delivery.dead_letters import HeldLetter
+    from proj.delivery.dead_letters.letter import DeadLetter
+    from proj.delivery.dead_letters.queue import HeldLetter
 
 #: Characters of arguments, and of names that strangers chose, in a row.
 _CUT = 40

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from proj.commands.queues.dead_letter_table import print_table, print_whole
-from proj.delivery import letter_file
-from proj.delivery.dead_letters import MOST
-from proj.delivery.delivery_limit import doubt_about_looking
+from proj.delivery.dead_letters import export
+from proj.delivery.dead_letters.delivery_limit import doubt_about_looking
+from proj.delivery.dead_letters.queue import MOST
 from proj.errors import EXIT_FAILED, ProjError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proj.broker.management_api import Management
-    from proj.delivery.dead_letter import DeadLetter
-    from proj.delivery.dead_letters import DeadLetters, HeldLetter
+    from proj.delivery.dead_letters.letter import DeadLetter
+    from proj.delivery.dead_letters.queue import DeadLetters, HeldLetter
 
 #: Rows of a table, unless --limit says otherwise.
 ROWS = 100
@@ -131,7 +131,7 @@ def _show(letters: DeadLetters, chosen: Iterator[HeldLetter], wishes: Wishes) ->
     if wishes.show:
         for held in chosen:
             if wishes.as_json:
-                click.echo(letter_file.line(held))
+                click.echo(export.line(held))
             else:
                 print_whole(held)
     elif wishes.as_json:
@@ -166,7 +166,7 @@ def _remove(letters: DeadLetters, chosen: Iterator[HeldLetter], wishes: Wishes) 
     if wishes.export:
         with _new_file(wishes.export) as file:
             for held in chosen:
-                file.write(letter_file.line(held) + "\n")
+                file.write(export.line(held) + "\n")
                 tags.append((held.tag, held.letter.id))
         if wishes.export != "-":
             click.echo(f" [x] Wrote {len(tags)} to {wishes.export}", err=True)
@@ -187,7 +187,7 @@ def _import(letters: DeadLetters, path: str) -> None:
     with click.open_file(path) as file:
         number = 0
         for number, text in enumerate(file, start=1):
-            name, properties, body = letter_file.message(text, number=number)
+            name, properties, body = export.message(text, number=number)
             letters.publish(name, body, properties, letters.queue)
     click.echo(f" [x] Put {number} into {letters.queue}", err=True)
 

@@ -65,9 +65,9 @@ def policy(
             raise click.UsageError(f"--queue is {name[:40]!r}, but must have 1 to {LONGEST_NAME} bytes.")
     from proj.broker.queue_depths import Gauge
     from proj.commands.queues.policy_table import show_policy
-    from proj.delivery.dead_letter import dead_letter_queue
-    from proj.delivery.dead_letter_policy import DeadLetterPolicy
-    from proj.delivery.named_queues import named_queues
+    from proj.delivery.dead_letters.app_queues import named_queues
+    from proj.delivery.dead_letters.letter import dead_letter_queue
+    from proj.delivery.dead_letters.policies import DeadLetterPolicy
     from proj.lab.broker import packaged_definitions
 
     app = ctx.obj.app

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proj.delivery.dead_letter_policy import hindrance
+from proj.delivery.dead_letters.policies import hindrance
 from proj.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from proj.delivery.dead_letter_policy import DeadLetterPolicy
-    from proj.delivery.queue_policy import Standing
+    from proj.delivery.dead_letters.policies import DeadLetterPolicy
+    from proj.delivery.dead_letters.queue_policy import Standing
 
 
 def show_policy(policies: DeadLetterPolicy, *, as_json: bool) -> None:

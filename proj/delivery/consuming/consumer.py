@@ -22,7 +22,7 @@ from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, decla
 from proj.delivery.consuming.plain_messages import JSON, Adopted, adopted, adopters
 from proj.delivery.consuming.prefetch import Fitting
 from proj.delivery.consuming.quarantine import Suspects
-from proj.delivery.dead_letter import dead_letter_queue
+from proj.delivery.dead_letters.letter import dead_letter_queue
 from proj.delivery.header_rules import shown
 from proj.delivery.inspection import Kind, Refusal, contents, refusal
 from proj.delivery.limits import Limits

@@ -15,7 +15,7 @@ from celery.exceptions import InvalidTaskError, NotRegistered
 from celery.utils.log import get_logger
 
 from proj.delivery.consuming import message_copy, redeliveries
-from proj.delivery.dead_letter import dead_letter_queue
+from proj.delivery.dead_letters.letter import dead_letter_queue
 from proj.delivery.inspection import Contents, Kind, Refusal, contents
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proj.delivery.consuming.redeliveries import BROKER_COUNTS
-from proj.delivery.dead_letter import TASK, carried, stamped
+from proj.delivery.dead_letters.letter import TASK, carried, stamped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ import pytest
 from amqp.basic_message import Message
 from kombu import Connection
 
-from proj.delivery.dead_letter import REASON
+from proj.delivery.dead_letters.letter import REASON
 from proj.lab.deadline import wait_until
 from proj.lab.environment import child_environment
 from proj.lab.process import Process

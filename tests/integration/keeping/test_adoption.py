@@ -12,7 +12,7 @@ from amqp.basic_message import Message
 from celery import Celery
 from hypothesis import HealthCheck, Phase, given, settings
 
-from proj.delivery.dead_letters import DeadLetters
+from proj.delivery.dead_letters.queue import DeadLetters
 from tests.hostility import MESSAGES, Hostile
 from tests.integration.keeping.conftest import DEAD_LETTERS, QUEUE, Scene
 from tests.publishers import PUBLISHERS

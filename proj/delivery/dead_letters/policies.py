@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from proj import queues
-from proj.delivery.queue_policy import (
+from proj.delivery.dead_letters.queue_policy import (
     OURS,
     Standing,
     change,

@@ -13,7 +13,7 @@ from amqp.basic_message import Message
 from amqp.exceptions import AMQPError, MessageNacked, NotFound, ResourceLocked
 
 from proj.broker.connection import connected
-from proj.delivery.dead_letter import UNREADABLE, DeadLetter, carried, dead_letter, dead_letter_queue, revived
+from proj.delivery.dead_letters.letter import UNREADABLE, DeadLetter, carried, dead_letter, dead_letter_queue, revived
 from proj.errors import NoDeadLetters, ProjError
 from proj.service import Service
 

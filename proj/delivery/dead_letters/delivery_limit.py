@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from proj.delivery.queue_policy import holding, visible_policies
+from proj.delivery.dead_letters.queue_policy import holding, visible_policies
 from proj.errors import NoManagement, ProjError
 
 if TYPE_CHECKING:

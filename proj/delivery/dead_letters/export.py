@@ -9,13 +9,13 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from proj.delivery.dead_letter import described
+from proj.delivery.dead_letters.letter import described
 from proj.errors import ProjError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proj.delivery.dead_letters import HeldLetter
+    from proj.delivery.dead_letters.queue import HeldLetter
 
 #: The version of the form, in every line.
 VERSION = 1
