@@ -64,7 +64,7 @@ def health(
     from proj.broker.control_bus import ControlBus
     from proj.broker.queue_depths import Gauge
     from proj.commands.health_table import show_health
-    from proj.delivery.health_check import HealthCheck
+    from proj.delivery.health.check import HealthCheck
 
     app = ctx.obj.app
     with ControlBus(app) as bus:

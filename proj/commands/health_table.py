@@ -15,7 +15,7 @@ from proj.commands.terminal.console import console
 from proj.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from proj.delivery.health import Finding, Health
+    from proj.delivery.health.verdict import Finding, Health
 
 
 def show_health(healths: list[Health], *, doubt: str | None, as_json: bool) -> None:

@@ -77,7 +77,7 @@ def test_order_that_a_worker_does_not_know_is_answered_with_an_error() -> None:
 
 
 def test_commands_that_health_and_drain_ask_exist() -> None:
-    """`proj.delivery.health_check` and `proj.delivery.drain`."""
+    """`proj.delivery.health.check` and `proj.delivery.drain`."""
     assert {"stats", "active", "reserved", "scheduled", "active_queues"} <= celery.worker.control.Panel.data.keys()
 
 

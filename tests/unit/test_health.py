@@ -9,7 +9,7 @@ import pytest
 
 from proj.broker.worker_consumers import by_node
 from proj.delivery.drain import UNSURE_LOOKS, Remainder, drain
-from proj.delivery.health import Consumers, Finding, Health, Reading, alive, consuming, progressing, reading
+from proj.delivery.health.verdict import Consumers, Finding, Health, Reading, alive, consuming, progressing, reading
 from proj.errors import DeadlinePassed
 
 WELL = Reading(queues=frozenset({"q"}), begun=5, running={}, held=0, slots=1, uptime_s=100.0)

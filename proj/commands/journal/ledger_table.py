@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from proj.broker.queue_depths import Gauge
+from proj.delivery.health.held_tasks import holdings
 from proj.errors import EXIT_FAILED
-from proj.journal.holdings import holdings
 from proj.journal.ledger import Ledger, ledger
 from proj.journal.store import open_journal
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proj.broker.queue_depths import depths_by_declare
 from proj.broker.worker_consumers import roster
-from proj.delivery.health import Consumers, Health, Reading, alive, consuming, progressing, reading
+from proj.delivery.health.verdict import Consumers, Health, Reading, alive, consuming, progressing, reading
 from proj.errors import NoManagement
 
 if TYPE_CHECKING:
