@@ -36,7 +36,7 @@ broker_transport_options = {
     "read_timeout": 8,
     "write_timeout": 8,
 }
-#: Seconds. A publish returns when the broker has the message on disk (`proj.delivery.publisher` sees to it), and tries
+#: Seconds. A publish returns when the broker has the message on disk (`proj.delivery.publishing.confirm_publishing` sees to it), and tries
 #: again through a restart of the broker, which takes a minute at most; then it says that nobody knows.
 proj_publish_timeout_s = 90.0
 #: Seconds. A queue that is full (`queues policy --apply --max-length N`) has not lost anything: its caller is told

@@ -33,7 +33,7 @@ class WorkQueue(Queue):  # type: ignore[misc] # kombu has no types
     """A queue that Celery may bind to its delays whether it is there or not.
 
     A worker binds every queue of its app, also those that it does not consume from; one that nobody has made would end
-    that with an error. Who sends the first delayed task to it makes and binds it (`proj.delivery.delays`).
+    that with an error. Who sends the first delayed task to it makes and binds it (`proj.delivery.publishing.delayed_delivery`).
     """
 
     def bind_to(self, exchange: Any = "", routing_key: str = "", *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 as kombu's

@@ -11,7 +11,7 @@ import click
 from kombu.utils.uuid import uuid
 
 from proj.broker.connection import connected
-from proj.delivery.plain import PlainMessage
+from proj.delivery.publishing.plain_message import PlainMessage
 from proj.delivery.send_many import send_many
 from proj.errors import InvalidMessage, ProjError, Unroutable
 from proj.queues import BROADCAST, EXCHANGES

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from celery.app import app_or_default
 
-from proj.delivery.amqp import Confirming, setting
-from proj.delivery.reply_queue import declared_seldom
-from proj.delivery.window import Window
-from proj.delivery.window_producer import WindowProducer
+from proj.delivery.publishing.amqp import Confirming, setting
+from proj.delivery.publishing.in_flight import Window
+from proj.delivery.publishing.in_flight_producer import WindowProducer
+from proj.delivery.publishing.reply_queue import declared_seldom
 from proj.errors import ProjError, PublishRefused, Unroutable
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from celery.canvas import Signature
 
-    from proj.delivery.pool import ConfirmingPool
+    from proj.delivery.publishing.producer_pool import ConfirmingPool
 
 T = TypeVar("T")
 #: Messages on their way at a time: more bring no more speed over loopback, and each may be sent twice.

@@ -11,9 +11,9 @@ from amqp.exceptions import MessageNacked
 from kombu import Connection
 
 from proj.broker.connection import TRANSPORT_OPTIONS, connected
-from proj.delivery.confirm_channel import ConfirmChannel
-from proj.delivery.producer import passing_errors
-from proj.delivery.sending import Patience, Sending
+from proj.delivery.publishing.confirm_channel import ConfirmChannel
+from proj.delivery.publishing.deadline import Patience, Sending
+from proj.delivery.publishing.producer import passing_errors
 from proj.errors import Unroutable
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from proj.delivery.sending import Patience, reason
+from proj.delivery.publishing.deadline import Patience, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

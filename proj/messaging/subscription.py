@@ -14,7 +14,7 @@ from kombu import Connection
 from proj.broker.connection import TRANSPORT_OPTIONS, is_shut_out, shut_out
 from proj.delivery.broker_errors import NOT_FOUND, refusal
 from proj.delivery.consuming.receiving import tolerate
-from proj.delivery.producer import passing_errors
+from proj.delivery.publishing.producer import passing_errors
 from proj.messaging.heartbeat import Heartbeat
 from proj.messaging.message import Message
 

@@ -13,8 +13,8 @@ from kombu.utils.uuid import uuid
 
 from proj.broker.queue_depths import depths_by_management
 from proj.celery import app
-from proj.delivery.plain import PlainMessage
-from proj.delivery.publisher import close_publishing
+from proj.delivery.publishing.confirm_publishing import close_publishing
+from proj.delivery.publishing.plain_message import PlainMessage
 from proj.delivery.send_many import send_many
 from proj.errors import Unroutable
 from proj.lab.deadline import wait_until

@@ -11,7 +11,7 @@ from celery.contrib.testing.worker import start_worker, test_worker_started
 
 from proj.broker.queue_depths import depths_by_management
 from proj.celery import app
-from proj.delivery.publisher import close_publishing
+from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.errors import InvalidMessage
 from proj.lab.deadline import wait_until
 from proj.tasks import work

@@ -85,7 +85,7 @@ def test_commands_that_health_and_drain_ask_exist() -> None:
 
 
 def test_sender_of_tasks_is_made_by_a_method_that_a_subclass_can_extend() -> None:
-    """`proj.delivery.amqp` wraps what it returns, and gives it the dispatcher of `task-sent`."""
+    """`proj.delivery.publishing.amqp` wraps what it returns, and gives it the dispatcher of `task-sent`."""
     source = inspect.getsource(celery.app.amqp.AMQP._create_task_sender)  # noqa: SLF001 this is the name
 
     assert "event_dispatcher or default_evd" in source
@@ -94,12 +94,12 @@ def test_sender_of_tasks_is_made_by_a_method_that_a_subclass_can_extend() -> Non
 
 
 def test_callbacks_are_published_through_a_method_that_a_subclass_can_replace() -> None:
-    """`proj.delivery.amqp` replaces its three attempts by our deadline."""
+    """`proj.delivery.publishing.amqp` replaces its three attempts by our deadline."""
     assert list(inspect.signature(celery.app.amqp.AMQP._retry_publish).parameters)[:2] == ["self", "publish"]  # noqa: SLF001 this is the name
 
 
 def test_task_is_sent_by_an_attribute_of_the_app() -> None:
-    """`proj.delivery.publisher` puts its own there; positions up to `task_id` are as it repeats them."""
+    """`proj.delivery.publishing.confirm_publishing` puts its own there; positions up to `task_id` are as it repeats them."""
     parameters = list(inspect.signature(celery.Celery.send_task).parameters)
 
     assert parameters[1:7] == ["name", "args", "kwargs", "countdown", "eta", "task_id"]
@@ -107,26 +107,26 @@ def test_task_is_sent_by_an_attribute_of_the_app() -> None:
 
 
 def test_app_that_has_published_is_told_of_a_fork_by_its_pool() -> None:
-    """`proj.delivery.amqp` has that done without the pool."""
+    """`proj.delivery.publishing.amqp` has that done without the pool."""
     assert "self._ensure_after_fork()" in inspect.getsource(celery.Celery.pool.fget)  # type: ignore[attr-defined] # a property
 
 
 def test_channel_that_the_broker_closed_is_opened_again_by_a_method_of_its_own() -> None:
-    """`proj.delivery.confirm_channel` replaces it, for its delivery tags would begin anew."""
+    """`proj.delivery.publishing.confirm_channel` replaces it, for its delivery tags would begin anew."""
     source = inspect.getsource(amqp.Channel._on_close)  # noqa: SLF001 this is the name
 
     assert source.index("self._do_revive()") < source.index("raise error_for_code")
 
 
 def test_connection_in_confirm_mode_replaces_the_publish_of_a_channel_by_an_attribute() -> None:
-    """`proj.delivery.confirm_channel` takes it away again."""
+    """`proj.delivery.publishing.confirm_channel` takes it away again."""
     assert "self.basic_publish = self.basic_publish_confirm" in inspect.getsource(amqp.Channel.__init__)
     assert callable(amqp.Connection._on_blocked)  # noqa: SLF001 calls `on_blocked`, which we set
     assert "self.on_blocked(reason)" in inspect.getsource(amqp.Connection._on_blocked)  # noqa: SLF001 this is the name
 
 
 def test_producer_publishes_on_the_channel_that_it_keeps() -> None:
-    """`proj.delivery.producer` puts a channel in confirm mode there while it publishes."""
+    """`proj.delivery.publishing.producer` puts a channel in confirm mode there while it publishes."""
     producer = kombu.Producer.__new__(kombu.Producer)
     producer._channel = "a channel"  # noqa: SLF001 this is the name
 
@@ -134,12 +134,12 @@ def test_producer_publishes_on_the_channel_that_it_keeps() -> None:
 
 
 def test_pool_makes_its_connections_from_the_details_of_one() -> None:
-    """`proj.delivery.pool` does so with a class of its own."""
+    """`proj.delivery.publishing.producer_pool` does so with a class of its own."""
     assert "**dict(self.connection._info(resolve=False))" in inspect.getsource(kombu.connection.ConnectionPool.new)
 
 
 def test_delay_is_a_prefix_of_the_routing_key() -> None:
-    """`proj.delivery.delays` finds the queue behind it, to see to it that the way leads there."""
+    """`proj.delivery.publishing.delayed_delivery` finds the queue behind it, to see to it that the way leads there."""
     native = kombu.transport.native_delayed_delivery
     delayed = native.calculate_routing_key(5, "a.key")
 

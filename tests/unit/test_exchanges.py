@@ -12,9 +12,9 @@ from kombu.common import Broadcast
 
 from proj import queues
 from proj.commands.send import _check_address
-from proj.delivery.amqp import SentEvents
-from proj.delivery.destination import destination
 from proj.delivery.health.held_tasks import _concerns
+from proj.delivery.publishing.amqp import SentEvents
+from proj.delivery.publishing.routing import destination
 from proj.queues import BROADCAST, DIRECT, TASKS, TOPIC, bound_queue, broadcast_queue, delayed_key, exchange_of
 
 

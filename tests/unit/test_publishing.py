@@ -15,11 +15,11 @@ from amqp.exceptions import error_for_code
 from celery import Celery
 from kombu import Exchange, Queue
 
-from proj.delivery.amqp import ConfirmingAMQP, task_sending
 from proj.delivery.broker_errors import queue_full, refusal
-from proj.delivery.delays import whole_seconds
-from proj.delivery.publisher import confirm_publishing
-from proj.delivery.sending import LAST_PAUSE_S, Patience
+from proj.delivery.publishing.amqp import ConfirmingAMQP, task_sending
+from proj.delivery.publishing.confirm_publishing import confirm_publishing
+from proj.delivery.publishing.deadline import LAST_PAUSE_S, Patience
+from proj.delivery.publishing.delayed_delivery import whole_seconds
 from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, PublishRefused, QueueFull, Unconfirmed, Unroutable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from kombu import Connection, Exchange, Queue
 
-from proj.delivery.publisher import close_publishing, confirm_publishing
+from proj.delivery.publishing.confirm_publishing import close_publishing, confirm_publishing
 from proj.lab.proxy import Proxy
 
 if TYPE_CHECKING:

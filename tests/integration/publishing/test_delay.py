@@ -12,8 +12,8 @@ from celery.signals import before_task_publish
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import EncodeError, OperationalError
 
-from proj.delivery.confirm_channel import ConfirmChannel
-from proj.delivery.publisher import close_publishing
+from proj.delivery.publishing.confirm_channel import ConfirmChannel
+from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.errors import PublishRefused, QueueFull, Unconfirmed, Unroutable
 from proj.lab.deadline import wait_until
 from proj.lab.ports import free_port
@@ -227,7 +227,7 @@ def test_every_delay_returns_when_connections_are_lost(
     new_app: Callable[..., Celery], arrivals: Arrivals, proxy: Proxy, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reset, or silent for ever: all are there, twice at most the one that each thread was sending."""
-    monkeypatch.setattr("proj.delivery.confirm_channel.SILENCE_S", 0.5)
+    monkeypatch.setattr("proj.delivery.publishing.confirm_channel.SILENCE_S", 0.5)
     app = new_app(through=proxy, broker_transport_options={"read_timeout": 1, "write_timeout": 1})
     sent: list[str] = []
     faults = iter([60, 120])

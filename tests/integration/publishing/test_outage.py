@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proj.delivery.confirm_channel import ConfirmChannel
+from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.send_many import send_many
 from proj.errors import Unconfirmed
 from proj.lab.broker import Broker
@@ -101,7 +101,7 @@ def test_publish_waits_without_a_copy_while_publishers_are_blocked(
     mortal: Broker, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A memory alarm stops the broker from reading: the task is written once, and confirmed when the alarm is over."""
-    monkeypatch.setattr("proj.delivery.confirm_channel.SILENCE_S", 0.2)
+    monkeypatch.setattr("proj.delivery.publishing.confirm_channel.SILENCE_S", 0.2)
     written: list[str] = []
     write = ConfirmChannel.write
 

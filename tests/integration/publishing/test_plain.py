@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from kombu import Connection, Queue
 
-from proj.delivery.plain import PlainMessage
+from proj.delivery.publishing.plain_message import PlainMessage
 from proj.delivery.send_many import send_many
 from proj.errors import PublishRefused, Unconfirmed
 from proj.lab.deadline import wait_until

@@ -13,7 +13,7 @@ from celery import Celery, chain, group
 from celery.signals import after_task_publish, before_task_publish
 from kombu import Connection, Exchange, Queue
 
-from proj.delivery.confirm_channel import ConfirmChannel
+from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.send_many import Progress, send_many
 from proj.errors import ProjError, PublishRefused, QueueFull, Unconfirmed, Unroutable
 from proj.lab.deadline import wait_until

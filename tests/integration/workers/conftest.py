@@ -17,7 +17,7 @@ from pytest_docker_tools import container, fxtr, network
 
 from proj import tasks
 from proj.celery import app as proj_app
-from proj.delivery.publisher import close_publishing
+from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.lab.broker import USER
 from proj.lab.guard import Guard
 from proj.lab.ports import LOOPBACK, free_port

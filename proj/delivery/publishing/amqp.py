@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from celery.app.amqp import AMQP
 
 from proj.broker.connection import TRANSPORT_OPTIONS
-from proj.delivery.delays import is_delayed, lay_way
-from proj.delivery.pool import ConfirmingPool, PatientConnectionPool
-from proj.delivery.producer import ConfirmingProducer, passing_errors
-from proj.delivery.sending import Patience, Sending, current, sending
+from proj.delivery.publishing.deadline import Patience, Sending, current, sending
+from proj.delivery.publishing.delayed_delivery import is_delayed, lay_way
+from proj.delivery.publishing.producer import ConfirmingProducer, passing_errors
+from proj.delivery.publishing.producer_pool import ConfirmingPool, PatientConnectionPool
 from proj.queues import exchange_of
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from celery.app.amqp import AMQP
 from celery.utils.imports import symbol_by_name
 from kombu.utils.uuid import uuid
 
-from proj.delivery.amqp import DEFAULTS, Confirming, ConfirmingAMQP, task_sending
-from proj.delivery.delays import whole_seconds
-from proj.delivery.destination import destination
-from proj.delivery.sending import sending
+from proj.delivery.publishing.amqp import DEFAULTS, Confirming, ConfirmingAMQP, task_sending
+from proj.delivery.publishing.deadline import sending
+from proj.delivery.publishing.delayed_delivery import whole_seconds
+from proj.delivery.publishing.routing import destination
 from proj.delivery.settings import provide
 
 if TYPE_CHECKING:

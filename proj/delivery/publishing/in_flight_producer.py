@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import kombu
 from kombu.common import maybe_declare
 
-from proj.delivery.confirm_channel import ConfirmChannel
-from proj.delivery.producer import ConfirmingProducer, passing_errors
-from proj.delivery.sending import Patience, current, sending
+from proj.delivery.publishing.confirm_channel import ConfirmChannel
+from proj.delivery.publishing.deadline import Patience, current, sending
+from proj.delivery.publishing.producer import ConfirmingProducer, passing_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kombu import Exchange
 
-    from proj.delivery.confirm_channel import Publish
-    from proj.delivery.sending import Sending
-    from proj.delivery.window import Window
+    from proj.delivery.publishing.confirm_channel import Publish
+    from proj.delivery.publishing.deadline import Sending
+    from proj.delivery.publishing.in_flight import Window
 
 #: Monitoring events of as many tasks go in one message, as a worker's do; and no event waits longer than this.
 EVENTS_AT_ONCE = 100

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from amqp.exceptions import MessageNacked
 
 from proj.delivery.broker_errors import queue_full, refusal
-from proj.delivery.confirm_channel import SILENCE_S, ConfirmChannel, Publish, where
-from proj.delivery.producer import ConfirmingProducer, passing_errors
-from proj.delivery.sending import Patience, reason
+from proj.delivery.publishing.confirm_channel import SILENCE_S, ConfirmChannel, Publish, where
+from proj.delivery.publishing.deadline import Patience, reason
+from proj.delivery.publishing.producer import ConfirmingProducer, passing_errors
 from proj.errors import PublishRefused, Unconfirmed
 
 if TYPE_CHECKING:

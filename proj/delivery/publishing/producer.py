@@ -8,8 +8,8 @@ import kombu
 from amqp.exceptions import MessageNacked
 from kombu.exceptions import OperationalError
 
-from proj.delivery.confirm_channel import ConfirmChannel
-from proj.delivery.sending import Patience, Sending, current
+from proj.delivery.publishing.confirm_channel import ConfirmChannel
+from proj.delivery.publishing.deadline import Patience, Sending, current
 from proj.errors import ProjError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kombu.connection import ConnectionPool, PooledConnection
 from kombu.pools import ProducerPool
 
-from proj.delivery.sending import LAST_PAUSE_S, current, unavailable
+from proj.delivery.publishing.deadline import LAST_PAUSE_S, current, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Publishing with confirms: `delay` returns when the broker has the task."""
