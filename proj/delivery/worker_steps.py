@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proj.delivery.monitoring import send_events_once
+from proj.delivery.recovery.monitoring_events import send_events_once
 from proj.delivery.settings import provide
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def watch_worker(app: Celery) -> None:
     send_events_once(app)
     provide(app, {"proj_consumer_timeout_s": CONSUMER_TIMEOUT_S})
     # By their names, for a client that publishes needs nothing of a worker's modules.
-    app.steps["worker"].update({"proj.delivery.shutdown:Leave", "proj.delivery.watchdog:WatchConnections"})
+    app.steps["worker"].update({"proj.delivery.shutdown:Leave", "proj.delivery.recovery.watchdog:WatchConnections"})
     app.steps["consumer"].update(
         {
-            "proj.delivery.watchdog:WatchConsumers",
+            "proj.delivery.recovery.watchdog:WatchConsumers",
             "proj.delivery.consuming.prefetch:FitWindow",
             "proj.delivery.consuming.lease:TakeLeases",
         }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import amqp
 import pytest
 
-from proj.delivery.watchdog import EXIT_STUCK, Call, Stuck, Watchdog, transport_call
+from proj.delivery.recovery.watchdog import EXIT_STUCK, Call, Stuck, Watchdog, transport_call
 from proj.lab.deadline import wait_until
 from proj.lab.ports import LOOPBACK
 

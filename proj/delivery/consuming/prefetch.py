@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
-from proj.delivery.lost_channel import connecting_again
+from proj.delivery.recovery.closed_channel import connecting_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from celery.worker import state
 
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.forwarder import declare
-from proj.delivery.lost_channel import connecting_again
+from proj.delivery.recovery.closed_channel import connecting_again
 from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amqp.exceptions import RecoverableConnectionError
 from celery import bootsteps
 
-from proj.delivery.consumers import consumed, without_consumers
+from proj.delivery.recovery.lost_consumers import consumed, without_consumers
 from proj.service import Service
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc] # Celery has no types
 class Events(StockEvents):  # type: ignore[misc] # Celery has no types
     """Celery's `app.events` with that dispatcher."""
 
-    dispatcher_cls = "proj.delivery.monitoring:Dispatcher"
+    dispatcher_cls = "proj.delivery.recovery.monitoring_events:Dispatcher"
 
 
 def send_events_once(app: Celery) -> None:
     """Let no monitoring event of `app` wait for a broker; before the app is first used."""
-    app.events_cls = "proj.delivery.monitoring:Events"
+    app.events_cls = "proj.delivery.recovery.monitoring_events:Events"
     app.__dict__.pop("events", None)

@@ -1,0 +1,1 @@
+"""How a worker notices lost connections, channels and consumers, and connects again."""
