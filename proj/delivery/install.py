@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.delivery.consuming.keep_messages import keep_messages
-from proj.delivery.halt import answer_halt
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
+from proj.delivery.shutdown.halt_command import answer_halt
 from proj.delivery.worker_steps import watch_worker
 
 if TYPE_CHECKING:

@@ -23,7 +23,9 @@ def watch_worker(app: Celery) -> None:
     send_events_once(app)
     provide(app, {"proj_consumer_timeout_s": CONSUMER_TIMEOUT_S})
     # By their names, for a client that publishes needs nothing of a worker's modules.
-    app.steps["worker"].update({"proj.delivery.shutdown:Leave", "proj.delivery.recovery.watchdog:WatchConnections"})
+    app.steps["worker"].update(
+        {"proj.delivery.shutdown.warm_shutdown:Leave", "proj.delivery.recovery.watchdog:WatchConnections"}
+    )
     app.steps["consumer"].update(
         {
             "proj.delivery.recovery.watchdog:WatchConsumers",

@@ -16,8 +16,8 @@ from proj.broker.connection import connected
 from proj.broker.control_bus import ControlBus
 from proj.broker.queue_depths import Gauge, depths_by_declare
 from proj.delivery.consuming.redeliveries import suspects
-from proj.delivery.drain import drain, remainder
-from proj.delivery.halting import halt_workers
+from proj.delivery.shutdown.drain import drain, remainder
+from proj.delivery.shutdown.halt_workers import halt_workers
 from proj.errors import DeadlinePassed
 from proj.journal.listener import Listener
 from proj.journal.run import Run

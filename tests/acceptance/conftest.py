@@ -69,7 +69,7 @@ from celery import Celery
 app = Celery("theirs", include=["theirs_tasks"])
 app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, task_default_queue="theirs")
 if os.environ.get("WITH_ANSWER"):
-    from proj.delivery.halt import answer_halt
+    from proj.delivery.shutdown.halt_command import answer_halt
     answer_halt(app)
 """
 THEIRS_TASKS = """

@@ -56,7 +56,7 @@ def test_mailbox_publishes_over_its_own_connection_when_it_has_no_pool() -> None
 
 
 def test_worker_leaves_warmly_when_its_state_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`proj.delivery.halt` sets what SIGTERM's handler sets, because Celery's `shutdown` never answers."""
+    """`proj.delivery.shutdown.halt_command` sets what SIGTERM's handler sets, because Celery's `shutdown` never answers."""
     monkeypatch.setattr(celery.worker.state, "should_stop", 0)
 
     with pytest.raises(WorkerShutdown):
@@ -66,7 +66,7 @@ def test_worker_leaves_warmly_when_its_state_says_so(monkeypatch: pytest.MonkeyP
 
 
 def test_order_that_a_worker_does_not_know_is_answered_with_an_error() -> None:
-    """`proj.delivery.halting` tells workers without our piece by it."""
+    """`proj.delivery.shutdown.halt_workers` tells workers without our piece by it."""
     node = Mailbox("celery").Node("a@x", handlers={})
     said: list[dict[str, object]] = []
     node.reply = lambda data, **_: said.append(data)
@@ -77,7 +77,7 @@ def test_order_that_a_worker_does_not_know_is_answered_with_an_error() -> None:
 
 
 def test_commands_that_health_and_drain_ask_exist() -> None:
-    """`proj.delivery.health.check` and `proj.delivery.drain`."""
+    """`proj.delivery.health.check` and `proj.delivery.shutdown.drain`."""
     assert {"stats", "active", "reserved", "scheduled", "active_queues"} <= celery.worker.control.Panel.data.keys()
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from proj.broker.worker_consumers import by_node
-from proj.delivery.drain import UNSURE_LOOKS, Remainder, drain
 from proj.delivery.health.verdict import Consumers, Finding, Health, Reading, alive, consuming, progressing, reading
+from proj.delivery.shutdown.drain import UNSURE_LOOKS, Remainder, drain
 from proj.errors import DeadlinePassed
 
 WELL = Reading(queues=frozenset({"q"}), begun=5, running={}, held=0, slots=1, uptime_s=100.0)
@@ -122,7 +122,7 @@ def test_roster_joins_what_is_consumed_over_one_connection() -> None:
 
 def test_drain_waits_until_two_looks_in_a_row_find_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task may publish another between two questions of one look."""
-    monkeypatch.setattr("proj.delivery.drain.INTERVAL_S", 0)
+    monkeypatch.setattr("proj.delivery.shutdown.drain.INTERVAL_S", 0)
     some, none = left(ready=1), left()
     looks = iter([some, none, some, none, none, some])
     seen: list[Remainder] = []
@@ -156,7 +156,7 @@ def test_nothing_is_left_only_where_someone_can_tell(remainder: dict[str, int | 
 
 def test_drain_of_which_not_everyone_was_heard_takes_more_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker under load counts a queue as empty that did not answer it, and a worker's answer may be late."""
-    monkeypatch.setattr("proj.delivery.drain.INTERVAL_S", 0.0)
+    monkeypatch.setattr("proj.delivery.shutdown.drain.INTERVAL_S", 0.0)
     for unsure in (left(silent=1), left(unanswered=1)):
         seen: list[Remainder] = []
         looks = iter([unsure, unsure, unsure, left(ready=3), left(), unsure, left(), left()])

@@ -15,8 +15,8 @@ from proj.broker.control_bus import ControlBus
 from proj.broker.queue_depths import Gauge, is_plumbing
 from proj.commands.terminal.console import console
 from proj.delivery.consuming.redeliveries import SUSPECTS_SUFFIX
-from proj.delivery.drain import drain, remainder
-from proj.delivery.halting import Halted, Muster, halt_workers
+from proj.delivery.shutdown.drain import drain, remainder
+from proj.delivery.shutdown.halt_workers import Halted, Muster, halt_workers
 from proj.errors import EXIT_FAILED, DeadlinePassed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from proj.delivery.drain import Remainder
+    from proj.delivery.shutdown.drain import Remainder
 
 
 class Halt:

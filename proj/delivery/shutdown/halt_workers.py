@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proj.broker.control_bus import good
 from proj.broker.worker_consumers import roster
-from proj.delivery.halt import HALT
+from proj.delivery.shutdown.halt_command import HALT
 from proj.errors import NoManagement, ProjError
 
 if TYPE_CHECKING:

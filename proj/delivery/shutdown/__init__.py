@@ -1,0 +1,1 @@
+"""How workers stop without losing a task: warm shutdown, halting, draining."""
