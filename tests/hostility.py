@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from proj.delivery.header_rules import RULES
+from proj.delivery.validation.header_rules import RULES
 
 TASK = "kept.anything"
 

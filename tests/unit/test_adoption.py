@@ -15,8 +15,8 @@ from kombu.message import Message
 from proj.delivery.consuming.consumer import Consumer
 from proj.delivery.consuming.message_copy import copy
 from proj.delivery.consuming.plain_messages import Adopted, adopted, adopters
-from proj.delivery.inspection import Refusal, refusal
-from proj.delivery.limits import Limits
+from proj.delivery.validation.limits import Limits
+from proj.delivery.validation.message import Refusal, refusal
 from proj.errors import InvalidConfiguration
 from proj.journal.nameless import is_again, is_nameless
 from tests.hostility import MESSAGES, Hostile

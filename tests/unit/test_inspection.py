@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.message import Message
 
-from proj.delivery.header_rules import shown
 from proj.delivery.inflation import inflates_beyond
-from proj.delivery.inspection import Kind, Refusal, refusal
-from proj.delivery.limits import Limits
 from proj.delivery.nesting import is_deeper
+from proj.delivery.validation.header_rules import shown
+from proj.delivery.validation.limits import Limits
+from proj.delivery.validation.message import Kind, Refusal, refusal
 from tests.hostility import JSON, MESSAGES, VALUES, Hostile
 
 NOW = 1_800_000_000.0

@@ -23,10 +23,10 @@ from proj.delivery.consuming.plain_messages import JSON, Adopted, adopted, adopt
 from proj.delivery.consuming.prefetch import Fitting
 from proj.delivery.consuming.quarantine import Suspects
 from proj.delivery.dead_letters.letter import dead_letter_queue
-from proj.delivery.header_rules import shown
-from proj.delivery.inspection import Kind, Refusal, contents, refusal
-from proj.delivery.limits import Limits
 from proj.delivery.mismatch import mismatch
+from proj.delivery.validation.header_rules import shown
+from proj.delivery.validation.limits import Limits
+from proj.delivery.validation.message import Kind, Refusal, contents, refusal
 from proj.errors import EXIT_FAILED
 from proj.queues import is_broadcast_queue
 

@@ -16,7 +16,7 @@ from celery.utils.log import get_logger
 
 from proj.delivery.consuming import message_copy, redeliveries
 from proj.delivery.dead_letters.letter import dead_letter_queue
-from proj.delivery.inspection import Contents, Kind, Refusal, contents
+from proj.delivery.validation.message import Contents, Kind, Refusal, contents
 
 if TYPE_CHECKING:
     from collections import Counter, deque

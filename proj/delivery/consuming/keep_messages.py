@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proj.delivery.limits import Limits
 from proj.delivery.settings import provide
+from proj.delivery.validation.limits import Limits
 
 if TYPE_CHECKING:
     from celery import Celery

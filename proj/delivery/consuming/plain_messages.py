@@ -12,15 +12,15 @@ from kombu.serialization import prepare_accept_content
 from kombu.utils.json import loads
 
 from proj.delivery.consuming.redeliveries import BROKER_COUNTS
-from proj.delivery.header_rules import shown
-from proj.delivery.inspection import Kind, Refusal, unfit
+from proj.delivery.validation.header_rules import shown
+from proj.delivery.validation.message import Kind, Refusal, unfit
 from proj.errors import InvalidConfiguration
 from proj.journal.nameless import nameless_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from proj.delivery.limits import Limits
+    from proj.delivery.validation.limits import Limits
 
 JSON = "application/json"
 #: What clients call a text when they say nothing better; besides text/….

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from amqp.basic_message import Message
 from kombu.transport.pyamqp import Message as KombuMessage
 
-from proj.delivery.header_rules import shown
 from proj.delivery.inflation import inflates_beyond
-from proj.delivery.inspection import UNREADABLE, TooLarge
+from proj.delivery.validation.header_rules import shown
+from proj.delivery.validation.message import UNREADABLE, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Callable

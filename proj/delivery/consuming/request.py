@@ -15,7 +15,7 @@ from celery.worker import request as stock
 from celery.worker import state
 
 from proj.delivery.consuming.redeliveries import home, past
-from proj.delivery.header_rules import shown
+from proj.delivery.validation.header_rules import shown
 from proj.queues import DUE, EXCHANGES, exchange_of
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import ContentDisallowed, SerializerNotInstalled
 
-from proj.delivery.header_rules import embed_fault, header_fault, id_fault, name_fault, shown
-from proj.delivery.moments import eta_fault, expires_fault
 from proj.delivery.nesting import is_deeper
+from proj.delivery.validation.header_rules import embed_fault, header_fault, id_fault, name_fault, shown
+from proj.delivery.validation.times import eta_fault, expires_fault
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from proj.delivery.limits import Limits
+    from proj.delivery.validation.limits import Limits
 
 
 class TooLarge(Exception):
