@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proj.journal.nameless import is_again, is_nameless
+from proj.journal.generated_ids import is_again, is_nameless
 from proj.queues import COPYING
 
 if TYPE_CHECKING:

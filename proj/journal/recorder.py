@@ -16,11 +16,11 @@ from proj.broker.connection import connected
 from proj.broker.queue_depths import Gauge
 from proj.errors import NoBroker, UnreadableJournal
 from proj.journal.event_queue import KEPT_S, EventQueue, queue_name
+from proj.journal.event_writer import Scribe
 from proj.journal.gap import Gap
-from proj.journal.run import Run
-from proj.journal.scribe import Scribe
+from proj.journal.pollers import Census, Sampler
+from proj.journal.records import Run
 from proj.journal.store import Writer
-from proj.journal.watch import Census, Sampler
 from proj.service import Service, await_event
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from proj.errors import UnreadableJournal
 from proj.journal.attempt import Attempt
-from proj.journal.claim import Claim
 from proj.journal.gap import Gap
-from proj.journal.pulse import Pulse
-from proj.journal.run import Run
+from proj.journal.heartbeats import Pulse
+from proj.journal.records import Run
 from proj.journal.sample import Sample
 from proj.journal.schema import open_to_read, open_to_write
 from proj.journal.worker import Worker
+from proj.journal.write_lock import Claim
 from proj.service import Service
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import halt_workers
 from proj.errors import DeadlinePassed
 from proj.journal.listener import Listener
-from proj.journal.run import Run
+from proj.journal.records import Run
 from proj.lab.deadline import wait_until
 from proj.lab.pipeline_stage import STAGES, doubled, ids_by_stage, lost, printed
 from proj.lab.roll_call import roll_call

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from proj.broker.connection import connected
 from proj.broker.queue_depths import is_plumbing
-from proj.journal.census import dispatch
 from proj.journal.worker import Worker
+from proj.journal.worker_info import dispatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

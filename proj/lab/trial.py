@@ -14,7 +14,7 @@ from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.dots import duration_s
 from proj.journal.listener import Listener
-from proj.journal.run import Run
+from proj.journal.records import Run
 from proj.lab.deadline import POLL_INTERVAL_S, wait_until
 from proj.lab.mark import mark_began, mark_ended
 from proj.lab.roll_call import roll_call

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.run import Run
+    from proj.journal.records import Run
     from proj.journal.worker import Worker
 
 #: A difference is called real when chance alone would show one as large, or larger, less often than this.

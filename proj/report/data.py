@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proj import metrics
 from proj.errors import ProjError
-from proj.journal.run import Run
+from proj.journal.records import Run
 from proj.report import pictures, tables
 
 if TYPE_CHECKING:

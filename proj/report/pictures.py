@@ -14,7 +14,7 @@ from proj.report.thinning import Bar, quantiles, steps, thin_bars, thin_steps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proj.journal.run import Run
+    from proj.journal.records import Run
     from proj.journal.sample import Sample
     from proj.metrics.span import Span
 

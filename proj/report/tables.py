@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from proj.journal.run import Run
+    from proj.journal.records import Run
     from proj.metrics import Distribution, Figures, Offender
 
 #: How many characters of a task's arguments may appear.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proj.journal.attempt import Attempt
-from proj.journal.run import Run
+from proj.journal.records import Run
 from proj.journal.store import Writer, open_journal
 from proj.journal.worker import Worker
 from proj.report.data import document

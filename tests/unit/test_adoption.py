@@ -18,7 +18,7 @@ from proj.delivery.consuming.plain_messages import Adopted, adopted, adopters
 from proj.delivery.validation.limits import Limits
 from proj.delivery.validation.message import Refusal, refusal
 from proj.errors import InvalidConfiguration
-from proj.journal.nameless import is_again, is_nameless
+from proj.journal.generated_ids import is_again, is_nameless
 from tests.hostility import MESSAGES, Hostile
 from tests.publishers import PUBLISHERS
 

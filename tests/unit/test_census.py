@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proj.journal.census import _queues, dispatch
+from proj.journal.worker_info import _queues, dispatch
 
 
 @pytest.mark.parametrize(

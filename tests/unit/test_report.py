@@ -13,7 +13,7 @@ import proj.report.script
 from proj.errors import ProjError
 from proj.journal.attempt import Attempt
 from proj.journal.gap import Gap
-from proj.journal.run import Run
+from proj.journal.records import Run
 from proj.journal.sample import Sample
 from proj.journal.worker import Worker
 from proj.report import tables

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from proj.journal.run import Run
+    from proj.journal.records import Run
     from proj.report.comparison import Comparison, Measured, Summary
 
 #: Columns where no terminal says how many there are: enough for three groups.

@@ -14,7 +14,7 @@ from proj.dashboard.live.journal_archive import Archive
 from proj.dashboard.live.runs import EVENT, mark
 from proj.dashboard.live.state import Scene
 from proj.journal.event import TaskEvent, parsed
-from proj.journal.watch import Census
+from proj.journal.pollers import Census
 from proj.service import Service
 
 if TYPE_CHECKING:

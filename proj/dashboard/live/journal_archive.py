@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.workers import Crew
+from proj.journal.event_writer import Scribe
 from proj.journal.gap import Gap
-from proj.journal.run import Run
-from proj.journal.scribe import Scribe
+from proj.journal.records import Run
 from proj.journal.store import Writer
 from proj.service import Service
 

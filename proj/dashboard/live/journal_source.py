@@ -10,8 +10,8 @@ from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.state import MOST_SAMPLES, Scene
 from proj.dashboard.live.workers import Crew
 from proj.errors import UnreadableJournal
-from proj.journal.claim import Claim
 from proj.journal.store import open_journal
+from proj.journal.write_lock import Claim
 from proj.service import Service
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from proj.dashboard.live.groups import groups, records, standing
 from proj.dashboard.live.queue_status import contradictions, standings
 from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.status import EventCounts, Readings
-from proj.journal.run import Run
+from proj.journal.records import Run
 from proj.report.data import Part, documented
 
 if TYPE_CHECKING:

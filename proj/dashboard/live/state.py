@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proj.dashboard.live.runs import Stretch
     from proj.journal.attempt import Attempt
     from proj.journal.gap import Gap
-    from proj.journal.run import Run
+    from proj.journal.records import Run
     from proj.journal.sample import Sample
 
 #: Gaps, and depths of a queue and queues with depths, that are kept: two hours of a queue that changes all the time.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proj.dashboard.live.status import LostEvents
 from proj.journal.event import LONGEST_NAME
-from proj.journal.pulse import Pulses
+from proj.journal.heartbeats import Pulses
 from proj.journal.worker import Worker
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from proj.journal.event import WorkerEvent
     from proj.journal.gap import Gap
-    from proj.journal.pulse import Pulse
+    from proj.journal.heartbeats import Pulse
 
 #: Workers that are followed, and queues of one: whoever can publish could name any number of them.
 MOST_WORKERS = 1000

@@ -15,7 +15,7 @@ from proj.delivery.consuming.redeliveries import BROKER_COUNTS
 from proj.delivery.validation.header_rules import shown
 from proj.delivery.validation.message import Kind, Refusal, unfit
 from proj.errors import InvalidConfiguration
-from proj.journal.nameless import nameless_id
+from proj.journal.generated_ids import nameless_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proj.journal.attempts import extends, retold
 from proj.journal.event import TaskEvent, WorkerEvent, parsed
-from proj.journal.pulse import Pulses
+from proj.journal.heartbeats import Pulses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

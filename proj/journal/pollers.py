@@ -9,7 +9,7 @@ from abc import abstractmethod
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from proj.journal import census
+from proj.journal import worker_info
 from proj.journal.sample import Sample
 from proj.service import Service
 
@@ -146,12 +146,12 @@ class Census(_Watch):
     def look(self) -> None:
         """Have events sent, and ask whoever is to be asked."""
         if self._enable:
-            census.enable_events(self._app)
+            worker_info.enable_events(self._app)
         with self._lock:
             names = None if self._everyone else set(self._wanted)
         if names is not None and not names:
             return
-        answered = census.asked(self._app, names)
+        answered = worker_info.asked(self._app, names)
         self._everyone = False
         with self._lock:
             # A worker that is only just there may answer one question and not the next.
