@@ -16,11 +16,11 @@ from proj.errors import NoManagement, ProjError
 from proj.lab.deadline import wait_until
 from proj.lab.drill_process import publisher, worker
 from proj.lab.drill_tasks import LAST_QUEUE
+from proj.lab.drills.verdict import Hit
 from proj.lab.evidence import FINISHED, STARTED, Evidence, Record, running
 from proj.lab.mailbox import Mailbox
 from proj.lab.proxy import Proxy
 from proj.lab.supervisor import Supervisor
-from proj.lab.verdict import Hit
 from proj.queues import WORK_QUEUE
 from proj.service import Service
 

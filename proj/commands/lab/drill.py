@@ -99,7 +99,7 @@ def drill(
     """
     del ctx
     from proj.commands.lab.drill_table import show_drills
-    from proj.lab.drills import chosen_faults
+    from proj.lab.drills.run_drills import chosen_faults
 
     faults = {queue_type: chosen_faults(names, queue_type, short=short) for queue_type in dict.fromkeys(queue_types)}
     show_drills(

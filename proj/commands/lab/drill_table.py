@@ -14,14 +14,14 @@ from rich.table import Table
 
 from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
-from proj.lab.drills import run_drills
+from proj.lab.drills.run_drills import run_drills
 from proj.lab.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from proj.lab.drill import Result
+    from proj.lab.drills.drill import Result
     from proj.lab.faults import Fault
 
 #: Columns of numbers, in their order.

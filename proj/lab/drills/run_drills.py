@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proj.errors import InvalidSetting
 from proj.lab.broker import Broker
-from proj.lab.drill import Drill
+from proj.lab.drills.drill import Drill
 from proj.lab.faults import BY_NAME, FAULTS
 from proj.lab.scene import Cancelled
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from proj.lab.drill import Result
+    from proj.lab.drills.drill import Result
     from proj.lab.faults import Fault
     from proj.lab.guard import Guard
 

@@ -1,0 +1,1 @@
+"""Drills: a fault injected while tasks run, and what became of every task."""
