@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.broker import Broker
-    from proj.lab.faults import Fault
+    from proj.lab.drills.faults.catalogue import Fault
     from proj.lab.guard import Guard
 
 T = TypeVar("T")

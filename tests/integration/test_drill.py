@@ -15,7 +15,7 @@ from proj.errors import ProcessEnded
 from proj.lab.broker import Broker
 from proj.lab.deadline import wait_until
 from proj.lab.drills.drill import Drill
-from proj.lab.faults import BY_NAME
+from proj.lab.drills.faults.catalogue import BY_NAME
 from proj.lab.process import Process
 from proj.lab.supervisor import Supervisor
 

@@ -11,9 +11,9 @@ import pytest
 from proj.commands.lab.drill import drill
 from proj.errors import InvalidSetting
 from proj.lab.drills.drill import Result
+from proj.lab.drills.faults.catalogue import BY_NAME, FAULTS
 from proj.lab.drills.run_drills import chosen_faults
 from proj.lab.drills.verdict import verdict
-from proj.lab.faults import BY_NAME, FAULTS
 from proj.queues import QUEUE_TYPES
 
 GOOD = Result(

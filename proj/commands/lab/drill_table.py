@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.drills.drill import Result
-    from proj.lab.faults import Fault
+    from proj.lab.drills.faults.catalogue import Fault
 
 #: Columns of numbers, in their order.
 NUMBERS = ("confirmed", "raised", "done", "twice", "dead", "lost", "slots")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.broker import Broker
-    from proj.lab.faults import Fault
+    from proj.lab.drills.faults.catalogue import Fault
     from proj.lab.guard import Guard
 
 #: Tasks that are done before the fault, and again after it.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from proj.errors import InvalidSetting
 from proj.lab.broker import Broker
 from proj.lab.drills.drill import Drill
-from proj.lab.faults import BY_NAME, FAULTS
+from proj.lab.drills.faults.catalogue import BY_NAME, FAULTS
 from proj.lab.scene import Cancelled
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.drills.drill import Result
-    from proj.lab.faults import Fault
+    from proj.lab.drills.faults.catalogue import Fault
     from proj.lab.guard import Guard
 
 

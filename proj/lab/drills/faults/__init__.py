@@ -1,0 +1,1 @@
+"""The faults that a drill can inject, by what they strike."""
