@@ -50,7 +50,7 @@ class Drills:
 
 def is_worker(process: psutil.Process) -> bool:
     try:
-        return "proj.lab.drill_tasks" in process.cmdline()
+        return "proj.lab.drills.system.tasks" in process.cmdline()
     except psutil.Error:
         return False
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proj.lab.evidence import CONFIRMED, FINISHED, RAISED, STARTED, Evidence, Record, append, parse, peak, running
+from proj.lab.drills.system.evidence import (
+    CONFIRMED,
+    FINISHED,
+    RAISED,
+    STARTED,
+    Evidence,
+    Record,
+    append,
+    parse,
+    peak,
+    running,
+)
 from proj.lab.proxy import allowed
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proj.errors import DeadlinePassed, ProjError
+from proj.lab.drills.system.evidence import RAISED, peak
+from proj.lab.drills.system.system_under_test import SLOTS, Cancelled, NotStruck, Scene
 from proj.lab.drills.verdict import Verdict, missing, verdict
-from proj.lab.evidence import RAISED, peak
-from proj.lab.scene import SLOTS, Cancelled, NotStruck, Scene
 
 if TYPE_CHECKING:
     import threading

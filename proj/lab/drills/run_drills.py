@@ -12,7 +12,7 @@ from proj.errors import InvalidSetting
 from proj.lab.broker import Broker
 from proj.lab.drills.drill import Drill
 from proj.lab.drills.faults.catalogue import BY_NAME, FAULTS
-from proj.lab.scene import Cancelled
+from proj.lab.drills.system.system_under_test import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

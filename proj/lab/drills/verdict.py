@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proj.lab.evidence import CONFIRMED, FINISHED, RAISED, SENDING, STARTED
+from proj.lab.drills.system.evidence import CONFIRMED, FINISHED, RAISED, SENDING, STARTED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from proj.lab.evidence import Record
+    from proj.lab.drills.system.evidence import Record
 
 #: Seconds after its end for which a task counts as in flight: its acknowledgement is on the way from the pool over the
 #: worker to the broker's disk, and AMQP confirms no acknowledgement.

@@ -13,15 +13,15 @@ from urllib.parse import quote
 from amqp.exceptions import MessageNacked
 
 from proj.errors import DeadlinePassed, NoManagement
-from proj.lab.evidence import CONFIRMED
-from proj.lab.mailbox import CONNECTION_NAME
-from proj.lab.scene import TASK_S, WORKERS, NotStruck
+from proj.lab.drills.system.client import CONNECTION_NAME
+from proj.lab.drills.system.evidence import CONFIRMED
+from proj.lab.drills.system.system_under_test import TASK_S, WORKERS, NotStruck
 from proj.queues import QUORUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from proj.lab.scene import Scene
+    from proj.lab.drills.system.system_under_test import Scene
 
 #: Seconds that a queue must have existed before its broker is killed: RabbitMQ 3.10 may forget one that was declared
 #: within moments of its death, since Mnesia writes its log with a delay.

@@ -10,7 +10,7 @@ from proj.lab.drills.faults import broker, messages, network, pipeline, workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proj.lab.scene import Scene
+    from proj.lab.drills.system.system_under_test import Scene
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils import uuid
 
-from proj.lab.scene import NotStruck
+from proj.lab.drills.system.system_under_test import NotStruck
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proj.lab.scene import Scene
+    from proj.lab.drills.system.system_under_test import Scene
 
 #: Seconds until a task that kills must have been started.
 STARTED_TIMEOUT_S = 30.0
@@ -20,7 +20,7 @@ STARTED_TIMEOUT_S = 30.0
 ABSENT = object()
 #: Messages that were measured to kill a worker, to take a slot away, or to vanish: what differs from a good one.
 MALFORMED: dict[str, dict[str, Any]] = {
-    "task is a list": {"headers": {"task": ["proj.lab.drill_tasks.note"]}},
+    "task is a list": {"headers": {"task": ["proj.lab.drills.system.tasks.note"]}},
     "id is a list": {"headers": {"id": ["a", "b"]}},
     "no id": {"headers": {"id": ABSENT}},
     "timelimit is a text": {"headers": {"timelimit": "soon"}},
@@ -31,7 +31,7 @@ MALFORMED: dict[str, dict[str, Any]] = {
     "unknown compression": {"headers": {"compression": "application/x-unheard-of"}},
     "nested 3,000 deep": {"body": b"[" * 3000 + b"]" * 3000},
     "kwargs are a number": {"body": b'[[0.1], 7, {"callbacks": null, "errbacks": null, "chain": null}]'},
-    "no task of this name": {"headers": {"task": "proj.lab.drill_tasks.nobody"}},
+    "no task of this name": {"headers": {"task": "proj.lab.drills.system.tasks.nobody"}},
     "wrong arguments": {"body": b'[[1, 2, 3, 4], {}, {"callbacks": null, "errbacks": null, "chain": null}]'},
 }
 
@@ -57,7 +57,7 @@ def send_malformed(scene: Scene) -> str:
         scene.guilty.add(task_id)
         headers = {
             "lang": "py",
-            "task": "proj.lab.drill_tasks.note",
+            "task": "proj.lab.drills.system.tasks.note",
             "id": task_id,
             "root_id": task_id,
             "parent_id": None,

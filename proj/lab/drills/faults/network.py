@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proj.lab.scene import WORKERS, NotStruck
+from proj.lab.drills.system.system_under_test import WORKERS, NotStruck
 
 if TYPE_CHECKING:
+    from proj.lab.drills.system.system_under_test import Scene
     from proj.lab.proxy import Proxy
-    from proj.lab.scene import Scene
 
 #: Seconds without any network.
 CUT_S = 3.0

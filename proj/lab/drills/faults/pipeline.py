@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from celery.utils import uuid
 
-from proj.lab.drill_tasks import BALKED
-from proj.lab.scene import NotStruck
+from proj.lab.drills.system.system_under_test import NotStruck
+from proj.lab.drills.system.tasks import BALKED
 
 if TYPE_CHECKING:
-    from proj.lab.scene import Scene
+    from proj.lab.drills.system.system_under_test import Scene
 
 #: How many messages each stage raises at.
 RAISES = 3

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from proj.lab.scene import SLOTS, WORKERS, NotStruck
+from proj.lab.drills.system.system_under_test import SLOTS, WORKERS, NotStruck
 
 if TYPE_CHECKING:
-    from proj.lab.scene import Scene
+    from proj.lab.drills.system.system_under_test import Scene
     from proj.lab.supervisor import Supervisor
 
 #: How often a worker, or a process of its pool, is killed.

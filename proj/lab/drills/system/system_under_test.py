@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement, ProjError
 from proj.lab.deadline import wait_until
-from proj.lab.drill_process import publisher, worker
-from proj.lab.drill_tasks import LAST_QUEUE
+from proj.lab.drills.system.client import Mailbox
+from proj.lab.drills.system.evidence import FINISHED, STARTED, Evidence, Record, running
+from proj.lab.drills.system.processes import publisher, worker
+from proj.lab.drills.system.tasks import LAST_QUEUE
 from proj.lab.drills.verdict import Hit
-from proj.lab.evidence import FINISHED, STARTED, Evidence, Record, running
-from proj.lab.mailbox import Mailbox
 from proj.lab.proxy import Proxy
 from proj.lab.supervisor import Supervisor
 from proj.queues import WORK_QUEUE

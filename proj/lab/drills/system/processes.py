@@ -27,7 +27,7 @@ def worker(
     return Process(
         f"worker {node}",
         [
-            *(sys.executable, "-m", "celery", "-A", "proj.lab.drill_tasks", "worker"),
+            *(sys.executable, "-m", "celery", "-A", "proj.lab.drills.system.tasks", "worker"),
             *("--hostname", node, "--concurrency", str(slots), "--loglevel", "INFO"),
             # The work queue is everyone's without a word.
             *(() if queue == WORK_QUEUE else ("--queues", queue)),
@@ -46,7 +46,7 @@ def publisher(
     """The publisher, which calls the task of that name for `task_s` seconds each until SIGTERM."""
     return Process(
         name,
-        [sys.executable, "-m", "proj.lab.drill_publisher", task, str(task_s), str(interval_s)],
+        [sys.executable, "-m", "proj.lab.drills.system.publisher", task, str(task_s), str(interval_s)],
         guard=guard,
         environment=child_environment(**environment),
         log=guard.folder / f"{name}.log",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from celery.utils import uuid
 
-from proj.lab.drill_tasks import app
-from proj.lab.evidence import CONFIRMED, FILE_VARIABLE, RAISED, SENDING, append
+from proj.lab.drills.system.evidence import CONFIRMED, FILE_VARIABLE, RAISED, SENDING, append
+from proj.lab.drills.system.tasks import app
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -36,7 +36,7 @@ def main() -> None:
         task_id = uuid()
         append(path, SENDING, task_id)
         try:
-            app.tasks[f"proj.lab.drill_tasks.{task}"].apply_async((seconds,), task_id=task_id)
+            app.tasks[f"proj.lab.drills.system.tasks.{task}"].apply_async((seconds,), task_id=task_id)
         except Exception as error:  # noqa: BLE001 whatever it is, the caller was told
             append(path, RAISED, task_id, f"{type(error).__name__}: {error}")
         else:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from proj.celery import app
 from proj.delivery.stage import Stage, output_id
-from proj.lab.evidence import CONFIRMED, FILE_VARIABLE, FINISHED, SENDING, STARTED, append, parse
+from proj.lab.drills.system.evidence import CONFIRMED, FILE_VARIABLE, FINISHED, SENDING, STARTED, append, parse
 from proj.queues import WORK_QUEUE
 
 __all__ = ("app", "balk", "exhaust", "first", "kill_child", "kill_main", "last", "leave", "linger", "note")

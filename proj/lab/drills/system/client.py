@@ -13,7 +13,7 @@ from kombu import Connection, Producer
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.delivery.dead_letters.letter import REASON
-from proj.lab.evidence import CONFIRMED, RAISED, SENDING, append
+from proj.lab.drills.system.evidence import CONFIRMED, RAISED, SENDING, append
 from proj.queues import DEAD_LETTERS, WORK_QUEUE
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Mailbox:
             amqp.exceptions.MessageNacked: the broker refuses it.
         """
         chosen: str = task_id or uuid()
-        message = Celery(set_as_current=False).amqp.as_task_v2(chosen, f"proj.lab.drill_tasks.{task}", args, {})
+        message = Celery(set_as_current=False).amqp.as_task_v2(chosen, f"proj.lab.drills.system.tasks.{task}", args, {})
         body = json.dumps(message.body).encode()
         self.send_raw(chosen, body, headers=message.headers, properties={"correlation_id": chosen}, queue=queue)
         return chosen

@@ -1,0 +1,1 @@
+"""The system under test of a drill: broker, workers, publisher, proxy, and the evidence they leave."""
