@@ -33,10 +33,10 @@ from celery.events.event import get_exchange
 from kombu import Connection
 
 from proj.lab.broker import Broker
-from proj.lab.environment import child_environment
-from proj.lab.guard import Guard
-from proj.lab.ports import LOOPBACK, free_port
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.ports import LOOPBACK, free_port
+from proj.lab.processes.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,9 +20,9 @@ from itertools import count
 
 from proj.errors import ProjError, Unroutable
 from proj.lab.broker import Broker
-from proj.lab.environment import child_environment
-from proj.lab.guard import Guard
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.process import Process
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
 

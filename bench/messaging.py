@@ -25,7 +25,7 @@ from kombu import Connection
 
 from proj.errors import ProjError
 from proj.lab.broker import Broker
-from proj.lab.guard import Guard
+from proj.lab.processes.guard import Guard
 from proj.messaging import MessageQueue, Worker, launch
 from proj.queues import QUEUE_TYPES
 

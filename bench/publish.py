@@ -19,8 +19,8 @@ import time
 from itertools import zip_longest
 
 from proj.lab.broker import Broker
-from proj.lab.environment import child_environment
-from proj.lab.guard import Guard
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.guard import Guard
 
 ONE = "one confirm at a time"
 MANY = "send_many"

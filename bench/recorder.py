@@ -28,10 +28,10 @@ from kombu import Connection
 from proj.journal.attempt import Attempt
 from proj.journal.store import Writer, open_journal
 from proj.lab.broker import Broker
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.guard import Guard
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

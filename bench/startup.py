@@ -17,9 +17,9 @@ import sys
 import time
 
 from proj.lab.broker import Broker
-from proj.lab.environment import child_environment
-from proj.lab.guard import Guard
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.process import Process
 
 BARE = """
 from celery import Celery

@@ -34,12 +34,12 @@ from kombu import Connection
 
 from proj.errors import ProjError
 from proj.lab.broker import Broker
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.guard import Guard
-from proj.lab.ports import demanded_port
-from proj.lab.process import Process
-from proj.lab.worker import Worker
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.ports import demanded_port
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
+from proj.lab.processes.worker import Worker
 from proj.queues import QUORUM, WORK_QUEUE
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proj.lab.broker import Broker
-from proj.lab.guard import Guard
+from proj.lab.processes.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,15 +17,15 @@ from kombu import Connection
 
 from proj.broker.management_api import Management
 from proj.errors import MissingProgram, NoManagement, ProcessEnded
-from proj.lab.ports import LOOPBACK, free_port, is_free
-from proj.lab.process import Process
+from proj.lab.processes.ports import LOOPBACK, free_port, is_free
+from proj.lab.processes.process import Process
 from proj.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 #: Seconds until a node must answer; four to eight were measured on two cores.
 START_TIMEOUT_S = 90.0

@@ -11,9 +11,9 @@ from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
 from proj.journal.listener import Listener
-from proj.lab.deadline import wait_until
 from proj.lab.mark import mark_began, mark_ended
-from proj.lab.worker import Worker, refuse_ended
+from proj.lab.processes.waiting import wait_until
+from proj.lab.processes.worker import Worker, refuse_ended
 from proj.lab.workload import is_light
 from proj.queues import WORK_QUEUE
 from proj.service import Service
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 #: The experiment's name on the Dispatch page.
 RUN = "demo"

@@ -14,7 +14,7 @@ from proj.tasks import PRINT_DOTS, UPPERCASE_DOTS, printer, to_upper
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from proj.lab.process import Process
+    from proj.lab.processes.process import Process
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,12 @@ from proj.broker.queue_depths import depths_by_declare
 from proj.dots import duration_s
 from proj.journal.listener import Listener
 from proj.journal.records import Run
-from proj.lab.deadline import POLL_INTERVAL_S, wait_until
 from proj.lab.mark import mark_began, mark_ended
+from proj.lab.processes.waiting import POLL_INTERVAL_S, wait_until
+from proj.lab.processes.worker import Worker, refuse_ended
 from proj.lab.roll_call import roll_call
 from proj.lab.sampler import Sampler, empty_for_s
 from proj.lab.transcript import Transcript
-from proj.lab.worker import Worker, refuse_ended
 from proj.queues import QUORUM, WORK_QUEUE, work_queue
 from proj.service import Service
 from proj.tasks import work
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.journal.store import Writer
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
     from proj.lab.workload import Message
 
 #: Seconds until all workers must consume and answer; five were measured for four workers on two cores.

@@ -13,16 +13,16 @@ from celery import Celery as CeleryApp
 
 from proj.broker.management_api import Management
 from proj.broker.worker_consumers import roster
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 from tests.acceptance.tutorial_shell import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,7 +18,7 @@ from tornado.testing import bind_unused_port
 
 from proj.dashboard.web.handlers import routes
 from proj.dashboard.web.template_loader import TwoFolders
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from proj.lab.environment import child_environment
-from proj.lab.ports import free_port
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.ports import free_port
+from proj.lab.processes.process import Process
 
 if TYPE_CHECKING:
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
     from .conftest import Celery
 

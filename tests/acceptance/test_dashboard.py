@@ -22,11 +22,11 @@ from celery.events.event import get_exchange
 from kombu import Connection
 
 from proj.errors import DeadlinePassed
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.ports import free_port
-from proj.lab.process import Process
-from proj.lab.worker import Worker
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.ports import free_port
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
+from proj.lab.processes.worker import Worker
 from proj.queues import TASKS, WORK_QUEUE
 from tests.acceptance.chromium import browser
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
     from .conftest import Celery as Command
 

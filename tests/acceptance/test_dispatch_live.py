@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from proj.lab.deadline import wait_until
 from proj.lab.experiment import Experiment, Plan
-from proj.lab.monitor import Monitor
+from proj.lab.processes.flower import Monitor
+from proj.lab.processes.waiting import wait_until
 from proj.lab.workload import odd_heavy
 from tests.acceptance.chromium import browser
 from tests.acceptance.dispatch_server import text
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 MODES = ("round-robin", "fair")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from tests.acceptance.chromium import Tab, browser
 from tests.acceptance.dispatch_server import Server, Told, choose, drawn_in, refreshed, serving, text, visit
 from tests.acceptance.dispatch_story import compared

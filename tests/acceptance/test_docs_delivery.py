@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
     from tests.acceptance.conftest import Celery
 
 DOCS = Path(__file__).parents[2] / "docs" / "delivery.md"

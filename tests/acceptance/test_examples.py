@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from kombu import Connection
 
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 from tests.acceptance.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 TIMEOUT_S = 20
 NOWHERE = "amqp://guest:guest@127.0.0.1:1//"

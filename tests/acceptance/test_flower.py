@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.monitor import Monitor
-from proj.lab.ports import free_port
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.flower import Monitor
+from proj.lab.processes.ports import free_port
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
     from .conftest import Celery
 

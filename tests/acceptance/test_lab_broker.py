@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pika
 import pytest
 
-from proj.lab.deadline import wait_until
-from proj.lab.ports import free_port
+from proj.lab.processes.ports import free_port
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

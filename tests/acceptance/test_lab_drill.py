@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from proj.journal.store import open_journal
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import celeryconfig
 from proj import metrics
 from proj.commands.lab.run import run
 from proj.journal.store import open_journal
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.report.data import workers_of
 
 if TYPE_CHECKING:

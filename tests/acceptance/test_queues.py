@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from kombu import Connection
 
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

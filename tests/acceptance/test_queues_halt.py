@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from celery import Celery as CeleryApp
 
 from proj.broker.queue_depths import depths_by_declare
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.worker import Worker
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.waiting import wait_until
+from proj.lab.processes.worker import Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
     from .conftest import Celery, Theirs
 

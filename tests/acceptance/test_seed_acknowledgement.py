@@ -12,7 +12,7 @@ import pytest
 
 from proj.broker.queue_depths import depths_by_management
 from proj.celery import app
-from proj.lab.proxy import Proxy
+from proj.lab.processes.proxy import Proxy
 
 from .tutorial_shell import Shell
 

@@ -13,7 +13,7 @@ import pytest
 
 from proj.broker.queue_depths import depths_by_management
 from proj.lab.broker import Broker
-from proj.lab.environment import child_environment
+from proj.lab.processes.environment import child_environment
 from proj.queues import QUORUM
 
 from .tutorial_shell import Shell
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 ENDS = ("quits", "crashes")
 #: The broker of this file takes back what was not acknowledged for so long.

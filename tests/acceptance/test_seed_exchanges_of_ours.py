@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 VHOST = "seed-exchanges"
 #: What each worker asks for by PROJ_BIND; the last one takes from the work queue, as workers do.

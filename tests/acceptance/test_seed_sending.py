@@ -15,7 +15,7 @@ from proj.celery import app
 from proj.commands.send import numbered
 from proj.dots import duration_s
 from proj.environment import broker_url
-from proj.lab.environment import child_environment
+from proj.lab.processes.environment import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from celery.platforms import EX_FAILURE
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare, depths_by_management
 from proj.celery import app
-from proj.lab.deadline import wait_until
-from proj.lab.worker import Worker
+from proj.lab.processes.waiting import wait_until
+from proj.lab.processes.worker import Worker
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from proj.broker.queue_depths import Depth
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 VHOST = "seed-workers"
 TIMEOUT_S = 40

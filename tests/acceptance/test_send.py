@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pika
 import pytest
 
-from proj.lab.environment import child_environment
+from proj.lab.processes.environment import child_environment
 
 if TYPE_CHECKING:
     from .conftest import Celery

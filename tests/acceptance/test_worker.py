@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
     from .conftest import Celery
 

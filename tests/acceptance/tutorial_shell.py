@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pika
 
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,9 +16,9 @@ from proj.dashboard.live.monitor import Analyst, Settings
 from proj.errors import UnreadableJournal
 from proj.journal.listener import Listener
 from proj.journal.recorder import Recorder
-from proj.lab.deadline import wait_until
 from proj.lab.mark import mark_began, mark_ended
-from proj.lab.worker import Worker
+from proj.lab.processes.waiting import wait_until
+from proj.lab.processes.worker import Worker
 from proj.tasks import work
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 TIMEOUT_S = 30
 MODES = ("fair", "round-robin")

@@ -22,9 +22,9 @@ import proj
 from proj.errors import MissingProgram
 from proj.lab import broker as broker_module
 from proj.lab.broker import Broker
-from proj.lab.deadline import wait_until
-from proj.lab.guard import Guard
-from proj.lab.ports import is_free
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.ports import is_free
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ NOBODY = 65534
 PROGRAM = """
 import os, sys, psutil
 from proj.lab.broker import Broker
-from proj.lab.guard import Guard
+from proj.lab.processes.guard import Guard
 
 with Guard() as guard, Broker(guard) as broker:
     pids = [process.pid for process in psutil.Process().children(recursive=True)]

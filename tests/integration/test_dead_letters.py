@@ -16,8 +16,8 @@ from proj.delivery.dead_letters import export
 from proj.delivery.dead_letters.letter import EXCHANGE, QUEUE, REASON, ROUTING_KEY, stamped
 from proj.delivery.dead_letters.queue import DeadLetters
 from proj.errors import NoDeadLetters, ProjError
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import pytest
 
 from proj.broker.queue_depths import depths_by_declare, depths_by_management
 from proj.celery import app
-from proj.lab.deadline import wait_until
-from proj.lab.worker import Worker
+from proj.lab.processes.waiting import wait_until
+from proj.lab.processes.worker import Worker
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from proj.broker.queue_depths import Depth
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 TUTORIAL = ["First message.", "Second message..", "Third message...", "Fourth message....", "Fifth message....."]
 TIMEOUT_S = 30

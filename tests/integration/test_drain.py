@@ -9,7 +9,7 @@ from celery import Celery
 
 from proj.broker.queue_depths import Gauge, depths_by_declare
 from proj.delivery.shutdown.drain import remainder
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.queues import UPPERCASE_QUEUE, work_queue
 
 if TYPE_CHECKING:

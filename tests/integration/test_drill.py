@@ -13,14 +13,14 @@ import pytest
 
 from proj.errors import ProcessEnded
 from proj.lab.broker import Broker
-from proj.lab.deadline import wait_until
 from proj.lab.drills.drill import Drill
 from proj.lab.drills.faults.catalogue import BY_NAME
-from proj.lab.process import Process
-from proj.lab.supervisor import Supervisor
+from proj.lab.processes.process import Process
+from proj.lab.processes.supervisor import Supervisor
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 
 def test_drill_sees_a_loss_where_there_is_one(broker: Broker, guard: Guard) -> None:

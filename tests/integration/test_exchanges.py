@@ -17,9 +17,9 @@ from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.delivery.publishing.plain_message import PlainMessage
 from proj.delivery.send_many import send_many
 from proj.errors import Unroutable
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 VHOST = "exchanges"
 TIMEOUT_S = 40

@@ -15,9 +15,9 @@ from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
 from proj.errors import NoManagement
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 from proj.queues import QUEUE_TYPES, WORK_QUEUE, work_queue
 from proj.tasks import work
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 #: Two seconds: enough for three to be held before the first is done.
 MESSAGE = "held."

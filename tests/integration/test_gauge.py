@@ -9,7 +9,7 @@ from celery import Celery
 from kombu import Connection
 
 from proj.broker.queue_depths import Depth, Gauge
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.queues import broadcast_queue
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pytest
 
 from proj.broker.connection import connected
 from proj.celery import app
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
-from proj.lab.proxy import Proxy
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.proxy import Proxy
+from proj.lab.processes.waiting import wait_until
 from proj.tasks import work
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 TIMEOUT_S = 40
 

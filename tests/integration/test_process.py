@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from proj.errors import DeadlinePassed, ProcessEnded
-from proj.lab.deadline import wait_until
-from proj.lab.guard import Guard
-from proj.lab.process import Process
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +145,7 @@ def test_guard_ends_everything_when_its_parent_is_killed() -> None:
     """SIGKILL lets nobody clean up, and still nothing stays."""
     program = (
         "import signal, subprocess, sys\n"
-        "from proj.lab.guard import Guard\n"
+        "from proj.lab.processes.guard import Guard\n"
         "guard = Guard()\n"
         "guard.start()\n"
         "child = subprocess.Popen(['sleep', '600'], env={**guard.environment, 'PATH': '/usr/bin:/bin'},"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proj.lab.deadline import wait_until
-from proj.lab.ports import LOOPBACK
-from proj.lab.proxy import Proxy
+from proj.lab.processes.ports import LOOPBACK
+from proj.lab.processes.proxy import Proxy
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pika
 import pytest
 
 from proj.celery import app
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.queues import PRINT_QUEUE, UPPERCASE_QUEUE, work_queue
 from proj.tasks import work
 

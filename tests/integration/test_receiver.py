@@ -12,7 +12,7 @@ from kombu import Connection
 
 from proj.journal.listener import Listener
 from proj.journal.receiver import Receiver
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

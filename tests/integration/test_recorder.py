@@ -17,13 +17,13 @@ from proj.journal.event_queue import MOST_BYTES, MOST_MESSAGES
 from proj.journal.recorder import Recorder
 from proj.journal.store import Writer, open_journal
 from proj.lab.broker import Broker
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.journal.attempt import Attempt
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 
 def publish(url: str, body: Any, **options: Any) -> None:

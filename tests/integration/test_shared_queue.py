@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pika
 import pytest
 
-from proj.lab.deadline import wait_until
-from proj.lab.worker import Worker
+from proj.lab.processes.waiting import wait_until
+from proj.lab.processes.worker import Worker
 from proj.queues import WORK_QUEUE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 #: How the old tutorials declare the queue, and how today's do.
 DECLARATIONS = {"classic": None, "quorum": {"x-queue-type": "quorum"}}

@@ -14,8 +14,8 @@ from celery import Celery
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
-from proj.lab.deadline import wait_until
-from proj.lab.worker import Worker
+from proj.lab.processes.waiting import wait_until
+from proj.lab.processes.worker import Worker
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 #: Seconds that the end of a worker may take beyond its task: two are Celery's own, to end its pool.
 SLACK_S = 8.0

@@ -16,7 +16,7 @@ from proj.delivery.dead_letters.letter import REASON
 from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.delivery.stage import Stage, output_id
 from proj.errors import QueueFull
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.queues import DEAD_LETTERS, PRINT_QUEUE, UPPERCASE_QUEUE
 from proj.tasks import printer, to_upper
 

@@ -11,8 +11,8 @@ import amqp
 import pytest
 
 from proj.delivery.recovery.watchdog import EXIT_STUCK, Call, Stuck, Watchdog, transport_call
-from proj.lab.deadline import wait_until
-from proj.lab.ports import LOOPBACK
+from proj.lab.processes.ports import LOOPBACK
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from proj.broker.queue_depths import depths_by_management
 from proj.celery import app
 from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.errors import InvalidMessage
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.tasks import work
 
 if TYPE_CHECKING:

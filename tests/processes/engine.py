@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from docker.errors import APIError, ImageNotFound
 
-from proj.lab.ports import LOOPBACK, is_free
-from proj.lab.process import STOP_TIMEOUT_S
+from proj.lab.processes.ports import LOOPBACK, is_free
+from proj.lab.processes.process import STOP_TIMEOUT_S
 from tests.processes.images import AMQP_PORT
 from tests.processes.program import Definition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
     from tests.processes.program import Program
 
 #: The command by which pytest-docker-tools sees which ports are open in a container.

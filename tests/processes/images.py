@@ -6,10 +6,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from proj.lab.broker import USER, Broker
-from proj.lab.process import Process
+from proj.lab.processes.process import Process
 
 if TYPE_CHECKING:
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
     from tests.processes.program import Definition
 
 #: Ports inside the container, as the RabbitMQ image exposes them.

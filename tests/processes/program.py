@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from proj.lab.environment import child_environment
+from proj.lab.processes.environment import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class Definition:
 
 
 class Program(Protocol):
-    """What an image starts; `proj.lab.process.Process` is one."""
+    """What an image starts; `proj.lab.processes.process.Process` is one."""
 
     @property
     def pid(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
     from tests.processes.program import Definition
 
 

@@ -19,7 +19,7 @@ from proj.errors import NoJournal
 from proj.journal.attempt import Attempt
 from proj.journal.gap import Gap
 from proj.journal.worker import Worker
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from proj.lab.drills.system.evidence import (
     peak,
     running,
 )
-from proj.lab.proxy import allowed
+from proj.lab.processes.proxy import allowed
 
 if TYPE_CHECKING:
     from pathlib import Path

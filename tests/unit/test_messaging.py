@@ -11,7 +11,7 @@ import pytest
 from proj.delivery.broker_errors import queue_full
 from proj.delivery.dead_letters.letter import REASON
 from proj.errors import InvalidMessage, InvalidSetting
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.messaging import Consumer, Message, MessageQueue, Worker
 from proj.messaging.halting import RENEW_AFTER, Course, course
 from proj.messaging.handling import Handling

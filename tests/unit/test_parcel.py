@@ -12,7 +12,7 @@ from amqp.exceptions import MessageNacked, RecoverableConnectionError
 from proj.delivery.consuming import forwarder
 from proj.delivery.consuming.forwarder import Forwarder
 from proj.delivery.consuming.message_copy import Parcel, copy, letter, restore_origin
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 
 def received(**headers: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from docker.errors import APIError, ImageNotFound
 
-from proj.lab.guard import Guard
+from proj.lab.processes.guard import Guard
 from tests.processes.engine import ProcessEngine, exit_code, signal_number
 from tests.processes.images import BrokerProgram, WorkerProgram
 from tests.processes.program import Definition

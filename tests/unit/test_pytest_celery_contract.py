@@ -17,7 +17,7 @@ import pytest_celery
 from pytest_celery import CeleryTestContainer
 from pytest_docker_tools.exceptions import ContainerFailed
 
-from proj.lab.guard import Guard
+from proj.lab.processes.guard import Guard
 from tests.processes.engine import ProcessEngine
 from tests.unit.still_program import StillProgram
 

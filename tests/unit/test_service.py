@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.service import await_event
 
 

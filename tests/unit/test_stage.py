@@ -14,7 +14,7 @@ from proj.celery import app
 from proj.delivery.stage import Stage, output_id
 from proj.errors import InvalidMessage, InvalidSetting, QueueFull, Unconfirmed, Unroutable
 from proj.lab.pipeline_stage import STAGES, Printed, chosen_workers, doubled, ids_by_stage, lost, printed
-from proj.lab.process import Process
+from proj.lab.processes.process import Process
 from proj.tasks import printer, to_upper
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from proj.broker.management_api import DEFAULT_PORT as MANAGEMENT_PORT
 from proj.commands.terminal.interrupt import Interrupted, interruptible
 from proj.errors import ProjError
 from proj.lab.broker import GUEST, USER, Broker
-from proj.lab.deadline import wait_until
-from proj.lab.guard import Guard
-from proj.lab.ports import demanded_port, free_port, is_free
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.ports import demanded_port, free_port, is_free
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

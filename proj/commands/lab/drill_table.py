@@ -15,7 +15,7 @@ from rich.table import Table
 from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
 from proj.lab.drills.run_drills import run_drills
-from proj.lab.guard import Guard
+from proj.lab.processes.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

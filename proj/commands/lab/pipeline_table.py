@@ -20,9 +20,9 @@ from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
 from proj.journal.store import Writer
 from proj.lab.broker import Broker
-from proj.lab.guard import Guard
 from proj.lab.machine import machine
 from proj.lab.pipeline import Pipeline
+from proj.lab.processes.guard import Guard
 from proj.report.stages import legend, signs, stages_table, timeline, verdict
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from proj import metrics
 from proj.commands.terminal.interrupt import interruptible
 from proj.journal.store import Writer
 from proj.lab.broker import Broker
-from proj.lab.guard import Guard
 from proj.lab.machine import machine
+from proj.lab.processes.guard import Guard
 from proj.lab.trial import Trial
 
 if TYPE_CHECKING:

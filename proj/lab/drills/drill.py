@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
     from proj.lab.drills.faults.catalogue import Fault
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 #: Tasks that are done before the fault, and again after it.
 SOME_TASKS = 25

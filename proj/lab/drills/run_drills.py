@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from proj.lab.drills.drill import Result
     from proj.lab.drills.faults.catalogue import Fault
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 
 def chosen_faults(names: Sequence[str], queue_type: str, *, short: bool) -> list[Fault]:

@@ -14,15 +14,15 @@ from amqp.basic_message import Message
 from kombu import Connection
 
 from proj.delivery.dead_letters.letter import REASON
-from proj.lab.deadline import wait_until
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 QUEUE = "kept"
 DEAD_LETTERS = "dead_letters"

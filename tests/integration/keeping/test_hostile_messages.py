@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from amqp.basic_message import Message
 
     from proj.lab.broker import Broker
-    from proj.lab.guard import Guard
-    from proj.lab.process import Process
+    from proj.lab.processes.guard import Guard
+    from proj.lab.processes.process import Process
 
 
 @pytest.fixture(scope="module", params=["prefork late quorum", "threads early classic"])

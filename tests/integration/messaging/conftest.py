@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from kombu import Connection
 
-from proj.lab.deadline import wait_until
-from proj.lab.proxy import Proxy
+from proj.lab.processes.proxy import Proxy
+from proj.lab.processes.waiting import wait_until
 from proj.messaging import MessageQueue
 from proj.queues import DEAD_LETTERS
 

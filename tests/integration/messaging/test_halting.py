@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proj.errors import QueueFull
-from proj.lab.deadline import wait_until
-from proj.lab.proxy import Proxy
+from proj.lab.processes.proxy import Proxy
+from proj.lab.processes.waiting import wait_until
 from proj.messaging import Consumer, Message, Worker, launch
 from proj.messaging.subscription import Subscription
 from tests.integration.messaging.conftest import TIMEOUT_S, through, wait_for_end

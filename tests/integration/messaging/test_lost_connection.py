@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from proj.errors import DeadlinePassed
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from tests.integration.messaging.conftest import TIMEOUT_S, through
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proj.lab.broker import Broker
-    from proj.lab.proxy import Proxy
+    from proj.lab.processes.proxy import Proxy
     from proj.messaging import Message
     from tests.integration.messaging.conftest import Queues
 

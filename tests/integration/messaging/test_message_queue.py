@@ -12,14 +12,14 @@ import pytest
 from kombu import Connection
 
 from proj.errors import InvalidMessage, QueueFull
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.messaging import Message, handling
 from tests.integration.messaging.conftest import TIMEOUT_S, through, wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proj.lab.proxy import Proxy
+    from proj.lab.processes.proxy import Proxy
     from tests.integration.messaging.conftest import Queues
 
 

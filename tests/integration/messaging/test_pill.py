@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proj.errors import QueueMismatch
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.messaging import Consumer, MessageQueue, Worker, halting, launch
 from proj.messaging.subscription import Subscription
 from tests.integration.messaging.conftest import TIMEOUT_S, wait_for_end

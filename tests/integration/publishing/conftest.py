@@ -12,7 +12,7 @@ from celery import Celery
 from kombu import Connection, Exchange, Queue
 
 from proj.delivery.publishing.confirm_publishing import close_publishing, confirm_publishing
-from proj.lab.proxy import Proxy
+from proj.lab.processes.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,8 +15,8 @@ from kombu.exceptions import EncodeError, OperationalError
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.errors import PublishRefused, QueueFull, Unconfirmed, Unroutable
-from proj.lab.deadline import wait_until
-from proj.lab.ports import free_port
+from proj.lab.processes.ports import free_port
+from proj.lab.processes.waiting import wait_until
 
 from .conftest import QUEUE, make_app
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from proj.lab.broker import Broker
-    from proj.lab.proxy import Proxy
+    from proj.lab.processes.proxy import Proxy
 
 Arrivals = "Callable[..., Counter[str]]"
 

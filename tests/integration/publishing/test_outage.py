@@ -11,7 +11,7 @@ from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.send_many import send_many
 from proj.errors import Unconfirmed
 from proj.lab.broker import Broker
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 from .conftest import arrived, close, make_app
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from celery.canvas import Signature
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 
 class Publishers:

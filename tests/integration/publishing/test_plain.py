@@ -12,7 +12,7 @@ from kombu import Connection, Queue
 from proj.delivery.publishing.plain_message import PlainMessage
 from proj.delivery.send_many import send_many
 from proj.errors import PublishRefused, Unconfirmed
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 from .conftest import QUEUE
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from proj.lab.broker import Broker
-    from proj.lab.proxy import Proxy
+    from proj.lab.processes.proxy import Proxy
 
 
 def plain(count: int) -> Iterator[PlainMessage]:

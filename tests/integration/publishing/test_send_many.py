@@ -16,8 +16,8 @@ from kombu import Connection, Exchange, Queue
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.send_many import Progress, send_many
 from proj.errors import ProjError, PublishRefused, QueueFull, Unconfirmed, Unroutable
-from proj.lab.deadline import wait_until
-from proj.lab.ports import free_port
+from proj.lab.processes.ports import free_port
+from proj.lab.processes.waiting import wait_until
 
 from .conftest import QUEUE, make_app
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from celery.canvas import Signature
 
     from proj.lab.broker import Broker
-    from proj.lab.proxy import Proxy
+    from proj.lab.processes.proxy import Proxy
 
     Arrivals = Callable[..., Counter[str]]
 

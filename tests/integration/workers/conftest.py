@@ -19,8 +19,8 @@ from proj import tasks
 from proj.celery import app as proj_app
 from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.lab.broker import USER
-from proj.lab.guard import Guard
-from proj.lab.ports import LOOPBACK, free_port
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.ports import LOOPBACK, free_port
 from proj.queues import QUORUM
 from tests.integration.workers.containers import (
     BROKER_TIMEOUT_S,

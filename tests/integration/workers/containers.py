@@ -11,8 +11,8 @@ from proj.broker.management_api import Management
 from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement
 from proj.lab.broker import packaged_definitions
-from proj.lab.deadline import wait_until
-from proj.lab.ports import LOOPBACK
+from proj.lab.processes.ports import LOOPBACK
+from proj.lab.processes.waiting import wait_until
 from proj.queues import WORK_QUEUE
 from tests.processes.images import AMQP_PORT, MANAGEMENT_PORT
 

@@ -8,7 +8,7 @@ import pytest
 from celery.exceptions import TimeoutError as ResultTimeout
 from pytest_celery import CeleryTestSetup, CeleryTestWorker, CeleryWorkerCluster
 
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from celery import Task

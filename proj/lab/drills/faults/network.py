@@ -8,7 +8,7 @@ from proj.lab.drills.system.system_under_test import WORKERS, NotStruck
 
 if TYPE_CHECKING:
     from proj.lab.drills.system.system_under_test import Scene
-    from proj.lab.proxy import Proxy
+    from proj.lab.processes.proxy import Proxy
 
 #: Seconds without any network.
 CUT_S = 3.0

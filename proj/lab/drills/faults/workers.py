@@ -12,7 +12,7 @@ from proj.lab.drills.system.system_under_test import SLOTS, WORKERS, NotStruck
 
 if TYPE_CHECKING:
     from proj.lab.drills.system.system_under_test import Scene
-    from proj.lab.supervisor import Supervisor
+    from proj.lab.processes.supervisor import Supervisor
 
 #: How often a worker, or a process of its pool, is killed.
 KILLS = 3

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
 from proj.queues import WORK_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 #: Seconds between heartbeats of a drill's workers: a connection that is dead is dropped by the broker after two. Ours
 #: are 10 s by default, with which each drill that waits for it would take half a minute.

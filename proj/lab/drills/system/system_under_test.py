@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement, ProjError
-from proj.lab.deadline import wait_until
 from proj.lab.drills.system.client import Mailbox
 from proj.lab.drills.system.evidence import FINISHED, STARTED, Evidence, Record, running
 from proj.lab.drills.system.processes import publisher, worker
 from proj.lab.drills.system.tasks import LAST_QUEUE
 from proj.lab.drills.verdict import Hit
-from proj.lab.proxy import Proxy
-from proj.lab.supervisor import Supervisor
+from proj.lab.processes.proxy import Proxy
+from proj.lab.processes.supervisor import Supervisor
+from proj.lab.processes.waiting import wait_until
 from proj.queues import WORK_QUEUE
 from proj.service import Service
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
     from proj.lab.drills.faults.catalogue import Fault
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from proj.lab.deadline import POLL_INTERVAL_S, wait_until
+from proj.lab.processes.waiting import POLL_INTERVAL_S, wait_until
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from proj.lab.process import Process
+    from proj.lab.processes.process import Process
 
 #: Seconds until the thread must have ended.
 STOP_TIMEOUT_S = 10.0

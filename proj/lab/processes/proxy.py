@@ -8,7 +8,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING
 
-from proj.lab.ports import LOOPBACK
+from proj.lab.processes.ports import LOOPBACK
 from proj.service import Service
 
 if TYPE_CHECKING:

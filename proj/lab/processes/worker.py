@@ -6,13 +6,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from proj.errors import ProcessEnded
-from proj.lab.environment import child_environment
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 
 class Worker(Process):

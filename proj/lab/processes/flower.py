@@ -9,12 +9,12 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from proj.errors import MissingProgram
-from proj.lab.environment import child_environment
-from proj.lab.ports import LOOPBACK, free_port
-from proj.lab.process import Process
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.ports import LOOPBACK, free_port
+from proj.lab.processes.process import Process
 
 if TYPE_CHECKING:
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 #: Where Flower listens when it is not told otherwise.
 PREFERRED_PORT = 5555

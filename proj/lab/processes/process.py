@@ -9,14 +9,14 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from proj.errors import DeadlinePassed, ProcessEnded
-from proj.lab.deadline import wait_until
+from proj.lab.processes.waiting import wait_until
 from proj.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from proj.lab.guard import Guard
+    from proj.lab.processes.guard import Guard
 
 #: Lines of a log that are shown when a process ends too soon.
 LOG_TAIL_LINES = 15

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from proj.lab import sweep
+from proj.lab.processes import sweep
 from proj.service import Service
 
 #: Seconds that the sweep may take; it needs a few milliseconds.

@@ -1,0 +1,1 @@
+"""Processes that the lab starts: owned, awaited, stopped, and never left behind."""
