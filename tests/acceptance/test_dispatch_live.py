@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from proj.lab.experiment import Experiment, Plan
 from proj.lab.processes.flower import Monitor
 from proj.lab.processes.waiting import wait_until
-from proj.lab.workload import odd_heavy
+from proj.lab.runs.mode_race import Experiment, Plan
+from proj.lab.runs.workload import odd_heavy
 from tests.acceptance.chromium import browser
 from tests.acceptance.dispatch_server import text
 

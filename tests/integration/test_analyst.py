@@ -16,9 +16,9 @@ from proj.dashboard.live.monitor import Analyst, Settings
 from proj.errors import UnreadableJournal
 from proj.journal.listener import Listener
 from proj.journal.recorder import Recorder
-from proj.lab.mark import mark_began, mark_ended
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker
+from proj.lab.runs.run_marks import mark_began, mark_ended
 from proj.tasks import work
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 
 from proj.dashboard.live.runs import Mark, mark
-from proj.lab.mark import mark_began, mark_ended
+from proj.lab.runs.run_marks import mark_began, mark_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable

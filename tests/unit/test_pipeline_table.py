@@ -9,8 +9,8 @@ import pytest
 
 from proj.commands.lab import pipeline_table
 from proj.journal.attempt import Attempt
-from proj.lab.pipeline import PipelineOutcome, PipelineSetup
-from proj.lab.pipeline_stage import Printed
+from proj.lab.runs.pipeline import PipelineOutcome, PipelineSetup
+from proj.lab.runs.pipeline_stages import Printed
 
 SETUP = PipelineSetup(messages=("hello", "world"), workers={"to_upper": 1, "printer": 1})
 

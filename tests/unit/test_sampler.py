@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proj.journal.sample import Sample
-from proj.lab.sampler import empty_for_s
+from proj.lab.runs.depth_sampler import empty_for_s
 
 
 def samples(*counts: tuple[int, int | None]) -> list[Sample]:

@@ -13,8 +13,8 @@ import celeryconfig
 from proj.celery import app
 from proj.delivery.stage import Stage, output_id
 from proj.errors import InvalidMessage, InvalidSetting, QueueFull, Unconfirmed, Unroutable
-from proj.lab.pipeline_stage import STAGES, Printed, chosen_workers, doubled, ids_by_stage, lost, printed
 from proj.lab.processes.process import Process
+from proj.lab.runs.pipeline_stages import STAGES, Printed, chosen_workers, doubled, ids_by_stage, lost, printed
 from proj.tasks import printer, to_upper
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from proj.dots import weigh
 from proj.errors import InvalidSetting
-from proj.lab.workload import WORKLOADS, is_light, odd_heavy, workload
+from proj.lab.runs.workload import WORKLOADS, is_light, odd_heavy, workload
 
 if TYPE_CHECKING:
     from pathlib import Path

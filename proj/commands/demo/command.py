@@ -43,8 +43,8 @@ def demo(
     """
     del ctx
     from proj.commands.demo.race import run_race
-    from proj.lab.experiment import Plan
-    from proj.lab.workload import odd_heavy
+    from proj.lab.runs.mode_race import Plan
+    from proj.lab.runs.workload import odd_heavy
 
     plan = Plan(messages=odd_heavy(messages), workers=workers, dot_seconds=dot_seconds)
     # Who has a page opened means to look at it, also after the half minute in which it changes.

@@ -15,13 +15,13 @@ from proj.commands.demo.scoreboard import board, results
 from proj.commands.terminal.browser import opened
 from proj.commands.terminal.interrupt import interruptible
 from proj.lab.broker import USER, Broker
-from proj.lab.experiment import Experiment
 from proj.lab.processes.flower import START_TIMEOUT_S, Monitor
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.waiting import wait_until
+from proj.lab.runs.mode_race import Experiment
 
 if TYPE_CHECKING:
-    from proj.lab.experiment import Plan
+    from proj.lab.runs.mode_race import Plan
 
 #: Frames a second of the live view.
 FRAMES_PER_SECOND = 8

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.lab.experiment import Experiment, Outcome, Plan
+    from proj.lab.runs.mode_race import Experiment, Outcome, Plan
 
 
 def board(experiment: Experiment) -> Group:

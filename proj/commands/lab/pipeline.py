@@ -80,8 +80,8 @@ def pipeline(
     """
     del ctx
     from proj.commands.lab.pipeline_table import show_pipeline
-    from proj.lab.pipeline import PipelineSetup
-    from proj.lab.pipeline_stage import chosen_workers
+    from proj.lab.runs.pipeline import PipelineSetup
+    from proj.lab.runs.pipeline_stages import chosen_workers
 
     words = [word for text in texts for word in text.split()]
     if not words:

@@ -20,16 +20,16 @@ from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
 from proj.journal.store import Writer
 from proj.lab.broker import Broker
-from proj.lab.machine import machine
-from proj.lab.pipeline import Pipeline
 from proj.lab.processes.guard import Guard
+from proj.lab.runs.machine import machine
+from proj.lab.runs.pipeline import Pipeline
 from proj.report.stages import legend, signs, stages_table, timeline, verdict
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from proj.lab.pipeline import PipelineOutcome, PipelineSetup
+    from proj.lab.runs.pipeline import PipelineOutcome, PipelineSetup
 
 #: What the file is called that is written where nobody asked for one.
 UNKEPT = "pipeline.sqlite"

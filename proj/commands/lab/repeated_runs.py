@@ -14,16 +14,16 @@ from proj import metrics
 from proj.commands.terminal.interrupt import interruptible
 from proj.journal.store import Writer
 from proj.lab.broker import Broker
-from proj.lab.machine import machine
 from proj.lab.processes.guard import Guard
-from proj.lab.trial import Trial
+from proj.lab.runs.machine import machine
+from proj.lab.runs.measured_run import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
     from pathlib import Path
 
-    from proj.lab.trial import Setup
-    from proj.lab.workload import Message
+    from proj.lab.runs.measured_run import Setup
+    from proj.lab.runs.workload import Message
 
 
 def run_series(setups: Sequence[Setup], messages: Sequence[Message], *, output: Path) -> None:

@@ -90,8 +90,8 @@ def run(  # noqa: PLR0913 one an option
     """
     del ctx
     from proj.commands.lab.repeated_runs import run_series
-    from proj.lab.trial import Setup
-    from proj.lab.workload import workload as messages_of
+    from proj.lab.runs.measured_run import Setup
+    from proj.lab.runs.workload import workload as messages_of
 
     chosen = messages_of(workload, seed=seed, count=messages)
     setups = [

@@ -15,12 +15,12 @@ from proj.broker.queue_depths import depths_by_declare
 from proj.dots import duration_s
 from proj.journal.listener import Listener
 from proj.journal.records import Run
-from proj.lab.mark import mark_began, mark_ended
 from proj.lab.processes.waiting import POLL_INTERVAL_S, wait_until
 from proj.lab.processes.worker import Worker, refuse_ended
-from proj.lab.roll_call import roll_call
-from proj.lab.sampler import Sampler, empty_for_s
-from proj.lab.transcript import Transcript
+from proj.lab.runs.depth_sampler import Sampler, empty_for_s
+from proj.lab.runs.run_journal import Transcript
+from proj.lab.runs.run_marks import mark_began, mark_ended
+from proj.lab.runs.worker_info import roll_call
 from proj.queues import QUORUM, WORK_QUEUE, work_queue
 from proj.service import Service
 from proj.tasks import work
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from proj.journal.store import Writer
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
-    from proj.lab.workload import Message
+    from proj.lab.runs.workload import Message
 
 #: Seconds until all workers must consume and answer; five were measured for four workers on two cores.
 WORKERS_TIMEOUT_S = 60.0

@@ -11,10 +11,10 @@ from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
 from proj.journal.listener import Listener
-from proj.lab.mark import mark_began, mark_ended
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker, refuse_ended
-from proj.lab.workload import is_light
+from proj.lab.runs.run_marks import mark_began, mark_ended
+from proj.lab.runs.workload import is_light
 from proj.queues import WORK_QUEUE
 from proj.service import Service
 from proj.tasks import work

@@ -21,12 +21,12 @@ from proj.delivery.shutdown.halt_workers import halt_workers
 from proj.errors import DeadlinePassed
 from proj.journal.listener import Listener
 from proj.journal.records import Run
-from proj.lab.pipeline_stage import STAGES, doubled, ids_by_stage, lost, printed
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker, refuse_ended
-from proj.lab.roll_call import roll_call
-from proj.lab.sampler import Sampler
-from proj.lab.transcript import Transcript
+from proj.lab.runs.depth_sampler import Sampler
+from proj.lab.runs.pipeline_stages import STAGES, doubled, ids_by_stage, lost, printed
+from proj.lab.runs.run_journal import Transcript
+from proj.lab.runs.worker_info import roll_call
 from proj.queues import QUORUM
 from proj.service import Service
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from proj.journal.store import Writer
     from proj.journal.worker import Worker as WorkerRecord
     from proj.lab.broker import Broker
-    from proj.lab.pipeline_stage import PipelineStage, Printed
     from proj.lab.processes.guard import Guard
+    from proj.lab.runs.pipeline_stages import PipelineStage, Printed
 
 #: Seconds until all workers must consume and answer; five were measured for four workers on two cores.
 WORKERS_TIMEOUT_S = 60.0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.journal.listener import Listener
     from proj.journal.store import Writer
-    from proj.lab.sampler import Sampler
+    from proj.lab.runs.depth_sampler import Sampler
 
 #: Seconds between two writes to the journal: what a kill of the lab itself may cost.
 SAVE_INTERVAL_S = 1.0

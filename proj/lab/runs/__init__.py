@@ -1,0 +1,1 @@
+"""Measured runs: one workload or pipeline on fresh workers, kept in a journal."""
