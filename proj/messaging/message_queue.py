@@ -12,9 +12,9 @@ from kombu.utils.uuid import uuid
 from proj import queues
 from proj.errors import InvalidMessage, InvalidSetting, ProjError
 from proj.messaging import options
-from proj.messaging.burial import GIVEN_OUT_LIMIT, bury, times_given_out
-from proj.messaging.halting import Halting
-from proj.messaging.handling import Handling
+from proj.messaging.dead_lettering import GIVEN_OUT_LIMIT, bury, times_given_out
+from proj.messaging.handler import Handling
+from proj.messaging.poison_pill import Halting
 from proj.messaging.publisher import Publisher
 from proj.messaging.reconnection import Reconnection
 from proj.messaging.subscription import Subscription

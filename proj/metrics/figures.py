@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
     from proj.journal.worker import Worker
-    from proj.metrics.cover import Interval
+    from proj.metrics.intervals import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

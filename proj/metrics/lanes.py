@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from proj.metrics.floor import Floor
+from proj.metrics.participants import Floor
 from proj.metrics.span import end_of_record, spans
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
     from proj.journal.worker import Worker
-    from proj.metrics.floor import Place
+    from proj.metrics.participants import Place
     from proj.metrics.span import Span
 
 

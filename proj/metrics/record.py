@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proj.journal.event import RECEIVED, SENT, STARTED
-from proj.metrics.floor import Floor
+from proj.metrics.participants import Floor
 from proj.metrics.span import end_of_record, spans
 from proj.metrics.waits import avoidable_waits_of, idle_while_backlog_s
 

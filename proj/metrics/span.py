@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.metrics.cover import Interval
+    from proj.metrics.intervals import Interval
 
 #: The states of a delivery that another has followed.
 BROKEN_OFF = (LOST, RETURNED)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from proj.metrics.cover import Presence, union
-from proj.metrics.floor import Floor
+from proj.metrics.intervals import Presence, union
+from proj.metrics.participants import Floor
 from proj.metrics.span import end_of_record, spans
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
     from proj.journal.worker import Worker
-    from proj.metrics.cover import Interval
+    from proj.metrics.intervals import Interval
     from proj.metrics.span import Span
 
 

@@ -13,9 +13,9 @@ from proj.delivery.dead_letters.letter import REASON
 from proj.errors import InvalidMessage, InvalidSetting
 from proj.lab.processes.waiting import wait_until
 from proj.messaging import Consumer, Message, MessageQueue, Worker
-from proj.messaging.halting import RENEW_AFTER, Course, course
-from proj.messaging.handling import Handling
+from proj.messaging.handler import Handling
 from proj.messaging.heartbeat import Heartbeat
+from proj.messaging.poison_pill import RENEW_AFTER, Course, course
 
 NOWHERE = "amqp://nobody@127.0.0.1:1//"
 

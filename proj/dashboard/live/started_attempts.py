@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from proj.dashboard.live.state import Scene
     from proj.journal.attempt import Attempt
-    from proj.metrics.cover import Interval
+    from proj.metrics.intervals import Interval
 
 #: Attempts that wait to be told of; more than a second's is never needed.
 MOST_STARTED = 50_000

@@ -13,7 +13,7 @@ from kombu import Connection
 
 from proj.errors import InvalidMessage, QueueFull
 from proj.lab.processes.waiting import wait_until
-from proj.messaging import Message, handling
+from proj.messaging import Message, handler
 from tests.integration.messaging.conftest import TIMEOUT_S, through, wait_for_end
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def test_handler_that_fails_is_tried_again_and_then_its_message_is_a_dead_letter
     queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is lost, nothing spins for ever, and the next message is worked on."""
-    monkeypatch.setattr(handling, "RETRY_PAUSE_S", 0.01)
+    monkeypatch.setattr(handler, "RETRY_PAUSE_S", 0.01)
     queue = queues()
     queue.publish("bad")
     queue.publish("good")
@@ -231,7 +231,7 @@ def test_handler_that_passes_at_the_second_time_leaves_no_dead_letter(
     quorum: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what is no fault of the message is not counted at all."""
-    monkeypatch.setattr(handling, "RETRY_PAUSE_S", 0.01)
+    monkeypatch.setattr(handler, "RETRY_PAUSE_S", 0.01)
     queue = quorum(attempts=2)
     queue.publish("first")
     failures = iter([QueueFull("full"), ValueError(), QueueFull("full"), None])

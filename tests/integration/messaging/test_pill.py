@@ -10,7 +10,7 @@ import pytest
 
 from proj.errors import QueueMismatch
 from proj.lab.processes.waiting import wait_until
-from proj.messaging import Consumer, MessageQueue, Worker, halting, launch
+from proj.messaging import Consumer, MessageQueue, Worker, launch, poison_pill
 from proj.messaging.subscription import Subscription
 from tests.integration.messaging.conftest import TIMEOUT_S, wait_for_end
 
@@ -167,7 +167,7 @@ def test_pill_whose_consumer_dies_goes_to_another(queues: Queues, running: Calla
 
 def test_pill_that_was_delivered_often_is_renewed(quorum: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
     """A quorum queue drops what it has delivered too often."""
-    monkeypatch.setattr(halting, "RENEW_AFTER", 1)
+    monkeypatch.setattr(poison_pill, "RENEW_AFTER", 1)
     queue = quorum(pill="HALT")
     renewed: list[int] = []
     stock = MessageQueue.halt

@@ -12,8 +12,8 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from proj.messaging.burial import PASSING, times_given_out
-from proj.messaging.handling import LONGEST_PAUSE_S, RETRY_PAUSE_S
+from proj.messaging.dead_lettering import PASSING, times_given_out
+from proj.messaging.handler import LONGEST_PAUSE_S, RETRY_PAUSE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,14 +19,14 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from proj.metrics.cover import difference, most_at_once, times_at_least, union
+from proj.metrics.intervals import difference, most_at_once, times_at_least, union
 from proj.metrics.span import BROKEN_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from proj.journal.worker import Worker
-    from proj.metrics.cover import Interval
+    from proj.metrics.intervals import Interval
     from proj.metrics.span import Span
 
 #: The queue of attempts whose queue nobody told and whose worker has none either.

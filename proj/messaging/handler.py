@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from proj.errors import InvalidMessage
-from proj.messaging.burial import PASSING, bury
+from proj.messaging.dead_lettering import PASSING, bury
 
 if TYPE_CHECKING:
     from collections.abc import Callable
