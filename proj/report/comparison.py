@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from proj import metrics
 from proj.errors import MissingProgram
-from proj.report.data import workers_of
+from proj.report.document import workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -8,7 +8,7 @@ from proj.journal.attempt import Attempt
 from proj.journal.records import Run
 from proj.journal.store import Writer, open_journal
 from proj.journal.worker import Worker
-from proj.report.data import document
+from proj.report.document import document
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from proj import metrics
 from proj.commands.lab.run import run
 from proj.journal.store import open_journal
 from proj.lab.processes.waiting import wait_until
-from proj.report.data import workers_of
+from proj.report.document import workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from proj.journal.records import Run
 from proj.journal.sample import Sample
 from proj.journal.worker import Worker
 from proj.report import tables
-from proj.report.data import document, workers_of
+from proj.report.document import document, workers_of
 from proj.report.markdown import as_markdown
 from proj.report.page import as_page
 from proj.report.script import NOUNS, script

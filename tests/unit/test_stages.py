@@ -7,7 +7,7 @@ import pytest
 from proj import metrics
 from proj.journal.attempt import Attempt
 from proj.metrics.stages import TOLERANCE
-from proj.report.stages import FURTHER, SIGNS, legend, signs, stages_table, timeline, verdict
+from proj.report.pipeline import FURTHER, SIGNS, legend, signs, stages_table, timeline, verdict
 
 #: Seconds of work of each stage for a message, as in the tutorial.
 SERVICE_S = {"to_upper": 1.0, "printer": 2.0}

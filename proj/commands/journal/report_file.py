@@ -12,7 +12,7 @@ import click
 
 from proj.errors import ProjError
 from proj.journal.store import open_journal
-from proj.report.data import document
+from proj.report.document import document
 from proj.report.markdown import as_markdown
 from proj.report.page import as_page
 from proj.report.text import as_text

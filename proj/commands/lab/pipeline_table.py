@@ -23,7 +23,7 @@ from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
 from proj.lab.runs.machine import machine
 from proj.lab.runs.pipeline import Pipeline
-from proj.report.stages import legend, signs, stages_table, timeline, verdict
+from proj.report.pipeline import legend, signs, stages_table, timeline, verdict
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -12,7 +12,7 @@ from proj.dashboard.live.queue_status import contradictions, standings
 from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.status import EventCounts, Readings
 from proj.journal.records import Run
-from proj.report.data import Part, documented
+from proj.report.document import Part, documented
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from proj import metrics
 from proj.errors import ProjError
 from proj.journal.records import Run
-from proj.report import pictures, tables
+from proj.report import drawing, tables
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -107,14 +107,14 @@ def documented(
     parts: Sequence[Part], workers: Sequence[Worker], gaps: Sequence[Gap], *, title: str, arguments: bool
 ) -> dict[str, Any]:
     """The document of parts that are measured already."""
-    bars = pictures.bars_a_lane(sum(len({span.attempt.worker for span in part.record.spans}) for part in parts))
+    bars = drawing.bars_a_lane(sum(len({span.attempt.worker for span in part.record.spans}) for part in parts))
     figures: dict[str, metrics.Figures] = {}
     runs: list[dict[str, Any]] = []
     thinned: list[str] = []
     for part in parts:
         name = part.run.name
         figures[name] = of_run = metrics.figures_of(part.record)
-        drawn, left_out = pictures.pictures(part.run, part.record, part.samples, bars=bars, arguments=arguments)
+        drawn, left_out = drawing.pictures(part.run, part.record, part.samples, bars=bars, arguments=arguments)
         thinned += [f"{name}: {note}" for note in left_out]
         numbers = _numbers(of_run, part.record.attempts)
         runs.append({**drawn, "figures": numbers, "workers": asdict(tables.workers_table(of_run))})
