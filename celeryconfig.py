@@ -36,8 +36,8 @@ broker_transport_options = {
     "read_timeout": 8,
     "write_timeout": 8,
 }
-#: Seconds. A publish returns when the broker has the message on disk (`proj.delivery.publishing.confirm_publishing` sees to it), and tries
-#: again through a restart of the broker, which takes a minute at most; then it says that nobody knows.
+#: Seconds. A publish returns when the broker has confirmed the message. Until then it is tried again, which outlives a
+#: restart of the broker (a minute at most). After this time it raises `Unconfirmed`.
 proj_publish_timeout_s = 90.0
 #: Seconds. A queue that is full (`queues policy --apply --max-length N`) has not lost anything: its caller is told
 #: soon, and may try again. What a task sends, and `send_many`, wait as long as for anything.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import NotFound
@@ -33,7 +35,8 @@ class WorkQueue(Queue):  # type: ignore[misc] # kombu has no types
     """A queue that Celery may bind to its delays whether it is there or not.
 
     A worker binds every queue of its app, also those that it does not consume from; one that nobody has made would end
-    that with an error. Who sends the first delayed task to it makes and binds it (`proj.delivery.publishing.delayed_delivery`).
+    that with an error. The first delayed task that is sent to it makes and binds it
+    (`proj.delivery.publishing.delayed_delivery`).
     """
 
     def bind_to(self, exchange: Any = "", routing_key: str = "", *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 as kombu's
@@ -154,3 +157,36 @@ def _ways(exchange: Exchange, pattern: str) -> list[binding]:
     """The bindings of a queue to an exchange: for what is sent now, and for what was delayed."""
     key = "" if exchange is BROADCAST else pattern
     return [binding(exchange, key), binding(DUE, f"#.{delayed_key(exchange.name, pattern)}")]
+
+
+# --- Queues that workers make beside a work queue --------------------------------------------------
+
+#: Ends the name of the queue whose messages may have killed a worker and are run alone.
+QUARANTINE_SUFFIX = ".suspects"
+#: Stands between the name of a work queue and the id of a lease.
+_LEASE = ".lease."
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+#: Queues of Celery (delays, remote control, events, replies of `rpc://`), quarantines and leases.
+_PLUMBING = re.compile(
+    rf"celery_delayed_\d+|.*\.pidbox|celeryev\..*|{_UUID}|.*{re.escape(QUARANTINE_SUFFIX)}|.*{re.escape(_LEASE)}{_UUID}"
+)
+
+
+def home_queue(queue: str) -> str:
+    """The queue that a message belongs to, wherever it was run."""
+    return queue.removesuffix(QUARANTINE_SUFFIX)
+
+
+def quarantine_queue(queue: str) -> str:
+    """Where the messages of a queue are kept that are to be run alone."""
+    return home_queue(queue) + QUARANTINE_SUFFIX
+
+
+def lease_queue(queue: str) -> str:
+    """A new name for the queue that keeps one message of `queue` under a lease."""
+    return f"{home_queue(queue)}{_LEASE}{uuid.uuid4()}"
+
+
+def is_plumbing(name: str) -> bool:
+    """Whether Celery or our workers made the queue for themselves."""
+    return _PLUMBING.fullmatch(name) is not None or is_broadcast_queue(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -10,7 +9,7 @@ from urllib.parse import quote
 from proj.broker.connection import connected
 from proj.broker.management_api import Management
 from proj.errors import NoManagement
-from proj.queues import is_broadcast_queue
+from proj.queues import is_plumbing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
 #: Counts of messages that have left a queue by way of a consumer.
 FINISHED = ("ack", "deliver_no_ack", "get_no_ack")
-_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-#: Queues that Celery makes for itself: delays, remote control, events, and the replies of `rpc://`; and those that our
-#: workers make, see `proj.delivery.consuming.quarantine` and `proj.delivery.consuming.lease`.
-_PLUMBING = re.compile(rf"celery_delayed_\d+|.*\.pidbox|celeryev\..*|{_UUID}|.*\.suspects|.*\.lease\.{_UUID}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +40,7 @@ class Depth:
 
     @property
     def is_plumbing(self) -> bool:
-        """Whether Celery made the queue for itself and nothing waits in it."""
+        """Whether Celery or our workers made the queue for themselves, and nothing waits in it."""
         return self.ready == 0 and is_plumbing(self.name)
 
 
@@ -118,11 +113,6 @@ class Gauge:
     def _by_declare(self, names: Iterable[str]) -> list[Depth]:
         with connected(self._app.connection_for_read()) as connection:
             return depths_by_declare(connection, names)
-
-
-def is_plumbing(name: str) -> bool:
-    """Whether Celery or a worker of ours makes queues of such a name for itself."""
-    return _PLUMBING.fullmatch(name) is not None or is_broadcast_queue(name)
 
 
 def depths_by_management(management: Management, vhost: str = "/") -> list[Depth]:

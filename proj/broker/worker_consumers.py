@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from proj.broker.queue_depths import is_plumbing
+from proj.queues import is_plumbing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proj.broker.queue_depths import is_plumbing
 from proj.journal.worker import Worker
+from proj.queues import is_plumbing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

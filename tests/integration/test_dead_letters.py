@@ -13,8 +13,9 @@ from celery import Celery
 from kombu import Connection
 
 from proj.delivery.dead_letters import export
-from proj.delivery.dead_letters.letter import EXCHANGE, QUEUE, REASON, ROUTING_KEY, stamped
+from proj.delivery.dead_letters.letter import stamped
 from proj.delivery.dead_letters.queue import DeadLetters
+from proj.delivery.header_names import EXCHANGE, QUEUE, REASON, ROUTING_KEY
 from proj.errors import NoDeadLetters, ProjError
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.waiting import wait_until

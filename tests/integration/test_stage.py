@@ -12,7 +12,7 @@ from kombu import Connection
 
 from proj.broker.connection import connected
 from proj.celery import app
-from proj.delivery.dead_letters.letter import REASON
+from proj.delivery.header_names import REASON
 from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.delivery.stage import Stage, output_id
 from proj.errors import QueueFull

@@ -25,7 +25,7 @@ from kombu.pidbox import Mailbox
 
 
 def test_properties_of_a_message_are_decoded_by_a_function_that_can_be_replaced() -> None:
-    """`proj.delivery.dead_letters.queue` reads letters with broken properties: py-amqp fails in the middle of a frame."""
+    """`dead_letters.queue` reads letters with broken properties, where py-amqp fails in the middle of a frame."""
     assert callable(amqp.serialization.PROPERTY_CLASSES[60])
     with pytest.raises(UnicodeDecodeError):
         amqp.serialization.PROPERTY_CLASSES[60](b"\x80\x00\x02\xff\xfe", 0)
@@ -56,7 +56,7 @@ def test_mailbox_publishes_over_its_own_connection_when_it_has_no_pool() -> None
 
 
 def test_worker_leaves_warmly_when_its_state_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`proj.delivery.shutdown.halt_command` sets what SIGTERM's handler sets, because Celery's `shutdown` never answers."""
+    """`shutdown.halt_command` sets what SIGTERM's handler sets, because Celery's `shutdown` never answers."""
     monkeypatch.setattr(celery.worker.state, "should_stop", 0)
 
     with pytest.raises(WorkerShutdown):
@@ -99,7 +99,7 @@ def test_callbacks_are_published_through_a_method_that_a_subclass_can_replace() 
 
 
 def test_task_is_sent_by_an_attribute_of_the_app() -> None:
-    """`proj.delivery.publishing.confirm_publishing` puts its own there; positions up to `task_id` are as it repeats them."""
+    """`publishing.confirm_publishing` puts its own there; positions up to `task_id` are as it repeats them."""
     parameters = list(inspect.signature(celery.Celery.send_task).parameters)
 
     assert parameters[1:7] == ["name", "args", "kwargs", "countdown", "eta", "task_id"]

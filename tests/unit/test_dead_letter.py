@@ -14,18 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from proj.delivery.dead_letters import export
-from proj.delivery.dead_letters.letter import (
-    ATTEMPTS,
-    EXCHANGE,
-    QUEUE,
-    REASON,
-    ROUTING_KEY,
-    carried,
-    dead_letter,
-    printable,
-    revived,
-    stamped,
-)
+from proj.delivery.dead_letters.letter import carried, dead_letter, revived, stamped
+from proj.delivery.header_names import ATTEMPTS, EXCHANGE, QUEUE, REASON, ROUTING_KEY
+from proj.delivery.printable import printable
 from proj.errors import ProjError
 
 #: All that py-amqp makes of what it reads, be it fit to be written or not.

@@ -16,7 +16,7 @@ from kombu.message import Message
 
 from proj.delivery.inflation import inflates_beyond
 from proj.delivery.nesting import is_deeper
-from proj.delivery.validation.header_rules import shown
+from proj.delivery.printable import shown
 from proj.delivery.validation.limits import Limits
 from proj.delivery.validation.message import Kind, Refusal, refusal
 from tests.hostility import JSON, MESSAGES, VALUES, Hostile

@@ -31,7 +31,7 @@ from proj.delivery.consuming import receiving
 from proj.delivery.consuming.consumer import STOCK_REQUEST, Consumer
 from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.consuming.request import Request
-from proj.delivery.validation.message import UNREADABLE
+from proj.delivery.header_names import UNREADABLE
 
 
 @pytest.mark.parametrize(

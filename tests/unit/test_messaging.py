@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proj.delivery.broker_errors import queue_full
-from proj.delivery.dead_letters.letter import REASON
+from proj.delivery.header_names import REASON
 from proj.errors import InvalidMessage, InvalidSetting
 from proj.lab.processes.waiting import wait_until
 from proj.messaging import Consumer, Message, MessageQueue, Worker

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proj.delivery.consuming.redeliveries import Course, course, home, past, suspects
+from proj.delivery.consuming.redeliveries import Course, course, past
+from proj.queues import home_queue, quarantine_queue
 from tests.hostility import VALUES
 
 
@@ -95,5 +96,5 @@ def test_attempts_are_all_the_times_that_it_was_tried() -> None:
 
 def test_queue_of_the_suspects_and_its_home_are_each_others() -> None:
     """Wherever a message is, it is known where it belongs."""
-    assert home(suspects("task_queue")) == "task_queue"
-    assert suspects(suspects("task_queue")) == suspects("task_queue")
+    assert home_queue(quarantine_queue("task_queue")) == "task_queue"
+    assert quarantine_queue(quarantine_queue("task_queue")) == quarantine_queue("task_queue")

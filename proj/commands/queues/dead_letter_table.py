@@ -13,7 +13,7 @@ from rich.text import Text
 
 from proj.commands.terminal.console import console
 from proj.delivery.dead_letters.export import to_json
-from proj.delivery.dead_letters.letter import printable
+from proj.delivery.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from proj.broker.control_bus import ControlBus
-from proj.broker.queue_depths import Gauge, is_plumbing
+from proj.broker.queue_depths import Gauge
 from proj.commands.terminal.console import console
-from proj.delivery.consuming.redeliveries import SUSPECTS_SUFFIX
 from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import Halted, Muster, halt_workers
 from proj.errors import EXIT_FAILED, DeadlinePassed
+from proj.queues import QUARANTINE_SUFFIX, is_plumbing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ class Halt:
                 if end is not None:
                     drained = {queue} if queue else {name for node in nodes for name in muster.queues[node]}
                     # What is tried once more on its own is not done either.
-                    drained |= {name + SUSPECTS_SUFFIX for name in drained}
+                    drained |= {name + QUARANTINE_SUFFIX for name in drained}
                     try:
                         self._drain(bus, drained, nodes, max(0.0, end - time.monotonic()))
                     except DeadlinePassed:

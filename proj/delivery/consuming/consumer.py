@@ -16,6 +16,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
+from proj.delivery import header_names
 from proj.delivery.consuming import message_copy, receiving, redeliveries
 from proj.delivery.consuming.disposition import Recourse
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
@@ -24,11 +25,11 @@ from proj.delivery.consuming.prefetch import Fitting
 from proj.delivery.consuming.quarantine import Suspects
 from proj.delivery.dead_letters.letter import dead_letter_queue
 from proj.delivery.mismatch import mismatch
-from proj.delivery.validation.header_rules import shown
+from proj.delivery.printable import shown
 from proj.delivery.validation.limits import Limits
 from proj.delivery.validation.message import Kind, Refusal, contents, refusal
 from proj.errors import EXIT_FAILED
-from proj.queues import is_broadcast_queue
+from proj.queues import home_queue, is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +156,7 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
 
         What is published of it again, in whichever queue, has its body and properties still, and then an id.
         """
-        task = self._adopters.get(redeliveries.home(self.queue_of(message))) if self._adopters else None
+        task = self._adopters.get(home_queue(self.queue_of(message))) if self._adopters else None
         if task is None:
             return None
         found = adopted(message, task=task, limits=self._limits)
@@ -195,9 +196,9 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
         else:
             past, queue = self._past(message), self.queue_of(message)
             suspect = course is redeliveries.Course.SUSPECT
-            target = redeliveries.suspects(queue) if suspect else redeliveries.home(queue)
+            target = quarantine_queue(queue) if suspect else home_queue(queue)
             logger.warning("A message came back from a worker that vanished; it goes to %s.", target)
-            headers = {redeliveries.REDELIVERIES: past.vanished}
+            headers = {header_names.REDELIVERIES: past.vanished}
             self.forwarder.send(message_copy.copy(message, queue=target, headers=headers, ours=suspect))
 
     def _inspected(self, message: Any) -> Refusal | None:  # noqa: ANN401 kombu's message
@@ -220,7 +221,7 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
             return redeliveries.Course.RUN
         return redeliveries.course(
             past,
-            alone=queue != redeliveries.home(queue),
+            alone=queue != home_queue(queue),
             limit=self.app.conf.proj_strikes,
             own=is_broadcast_queue(queue),
         )

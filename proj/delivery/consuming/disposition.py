@@ -14,9 +14,11 @@ from celery.app.task import Context
 from celery.exceptions import InvalidTaskError, NotRegistered
 from celery.utils.log import get_logger
 
+from proj.delivery import header_names
 from proj.delivery.consuming import message_copy, redeliveries
 from proj.delivery.dead_letters.letter import dead_letter_queue
 from proj.delivery.validation.message import Contents, Kind, Refusal, contents
+from proj.queues import home_queue
 
 if TYPE_CHECKING:
     from collections import Counter, deque
@@ -75,7 +77,7 @@ class Recourse:
                 message,
                 dead_letters=dead_letter_queue(self.app),
                 reason=reason,
-                queue=redeliveries.home(queue),
+                queue=home_queue(queue),
                 worker=self.hostname,
                 time=time.time(),
                 attempts=self._past(message).attempts,
@@ -90,7 +92,7 @@ class Recourse:
         if past.requeues >= limit:
             self.bury(message, f"Its task gave it back {limit} times (proj_requeues) and once more.")
         else:
-            self._move_home(message, {redeliveries.REQUEUES: past.requeues + 1})
+            self._move_home(message, {header_names.REQUEUES: past.requeues + 1})
 
     def strike(self, message: Any, guilt: str) -> str | None:  # noqa: ANN401 kombu's message
         """To the end of its queue with one strike more; the reason when it was the last and made it a dead letter."""
@@ -100,7 +102,7 @@ class Recourse:
             self.bury(message, reason)
             return reason
         logger.warning("A task killed its pool process by %s. It is tried again.", guilt)
-        self._move_home(message, {redeliveries.STRIKES: struck})
+        self._move_home(message, {header_names.STRIKES: struck})
         return None
 
     def queue_of(self, message: Any) -> str:  # noqa: ANN401 kombu's message
@@ -117,8 +119,8 @@ class Recourse:
 
     def _move_home(self, message: Any, headers: dict[str, int]) -> None:  # noqa: ANN401 kombu's message
         past = self._past(message)
-        queue = redeliveries.home(self.queue_of(message))
-        headers = {**headers, redeliveries.REDELIVERIES: past.vanished}
+        queue = home_queue(self.queue_of(message))
+        headers = {**headers, header_names.REDELIVERIES: past.vanished}
         self.forwarder.send(message_copy.copy(message, queue=queue, headers=headers, ours=False))
 
     def _past(self, message: Any) -> redeliveries.Past:  # noqa: ANN401 kombu's message

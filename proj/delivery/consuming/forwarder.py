@@ -18,7 +18,7 @@ from amqp.basic_message import Message
 from amqp.exceptions import AMQPError, FrameSyntaxError, MessageNacked, NotFound
 from celery.utils.log import get_logger
 
-from proj.delivery.dead_letters.letter import REASON
+from proj.delivery.header_names import REASON
 from proj.service import Service
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -22,9 +21,9 @@ from amqp.basic_message import Message
 from amqp.exceptions import NotFound
 from celery import bootsteps, signals
 
-from proj.delivery.consuming import message_copy, redeliveries
+from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S
-from proj.queues import QUORUM
+from proj.queues import QUORUM, home_queue, lease_queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +50,7 @@ class Lease:
 
     def __init__(self, leases: Leases, message: Any, home: str) -> None:  # noqa: ANN401 kombu's message
         """Hold `message` of the queue `home`; nothing is done yet."""
-        self.name = f"{home}.lease.{uuid.uuid4()}"
+        self.name = lease_queue(home)
         self.home = home
         self.copies = 0
         self._leases = leases
@@ -164,7 +163,7 @@ class Leases:
 
     def _take(self, message: Any) -> None:  # noqa: ANN401 kombu's message
         consumer = self._consumer
-        lease = Lease(self, message, redeliveries.home(consumer.queue_of(message)))
+        lease = Lease(self, message, home_queue(consumer.queue_of(message)))
 
         def take(connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
             lease.take(connection)

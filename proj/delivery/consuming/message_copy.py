@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proj.delivery.consuming.redeliveries import BROKER_COUNTS
-from proj.delivery.dead_letters.letter import TASK, carried, stamped
+from proj.delivery.dead_letters.letter import carried, stamped
+from proj.delivery.header_names import BROKER_COUNTS, EXCHANGE, ROUTING_KEY, TASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: Where the sender published it, so that Celery can publish a retry there again.
-EXCHANGE = "x-proj-exchange"
-ROUTING_KEY = "x-proj-routing-key"
 #: Other queues that the broker would copy it to a second time, and counts that are not this copy's.
 #: Source: https://www.rabbitmq.com/docs/sender-selected
 _LEFT_BEHIND = {"CC", "BCC", *BROKER_COUNTS}

@@ -11,8 +11,8 @@ from celery.utils.saferepr import saferepr
 from kombu.serialization import prepare_accept_content
 from kombu.utils.json import loads
 
-from proj.delivery.consuming.redeliveries import BROKER_COUNTS
-from proj.delivery.validation.header_rules import shown
+from proj.delivery.header_names import BROKER_COUNTS
+from proj.delivery.printable import shown
 from proj.delivery.validation.message import Kind, Refusal, unfit
 from proj.errors import InvalidConfiguration
 from proj.journal.generated_ids import nameless_id

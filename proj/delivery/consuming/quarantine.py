@@ -14,10 +14,9 @@ from celery import bootsteps
 from celery.utils.log import get_logger
 from celery.worker import state
 
-from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.forwarder import declare
 from proj.delivery.recovery.closed_channel import connecting_again
-from proj.queues import is_broadcast_queue
+from proj.queues import is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,5 +124,5 @@ class Suspects:
         """On the forwarder's thread: how many suspects wait."""
         queues = self._consumer.task_consumer.queues
         # A worker's own queue has none: they would outlive it.
-        names = {redeliveries.suspects(queue.name) for queue in queues if not is_broadcast_queue(queue.name)}
+        names = {quarantine_queue(queue.name) for queue in queues if not is_broadcast_queue(queue.name)}
         self._waiting = {name: declare(connection, name) for name in names}

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 from amqp.basic_message import Message
 from kombu.transport.pyamqp import Message as KombuMessage
 
+from proj.delivery.header_names import RAW_PROPERTIES, UNREADABLE
 from proj.delivery.inflation import inflates_beyond
-from proj.delivery.validation.header_rules import shown
-from proj.delivery.validation.message import UNREADABLE, TooLarge
+from proj.delivery.printable import shown
+from proj.delivery.validation.message import TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: The properties as they came, in base64, when they could not be read.
-RAW_PROPERTIES = "x-proj-properties"
 #: AMQP's type of a frame with a message's properties, and the bytes in it before them: class, weight and body size.
 #: Source: AMQP 0-9-1, 4.2.6.1.
 _HEADER_FRAME = 2

@@ -6,20 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from proj.delivery.header_names import BROKER_COUNTS, REDELIVERIES, REQUEUES, STRIKES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: How often it killed the pool process that ran it, or ended it by an exception that is meant for processes.
-STRIKES = "x-proj-strikes"
-#: Deliveries before this copy whose worker vanished without a word.
-REDELIVERIES = "x-proj-redeliveries"
-#: How often it was given back on purpose.
-REQUEUES = "x-proj-requeues"
-#: The broker's own counts of deliveries before this one; which of them counts a lost worker depends on its version.
-BROKER_COUNTS = ("x-delivery-count", "x-acquired-count")
 
-#: What is added to the name of a queue for the messages that may have killed a worker.
-SUSPECTS_SUFFIX = ".suspects"
 #: Workers that may vanish with a message before it is run alone.
 _VANISHED_BEFORE_SUSPECT = 2
 
@@ -86,16 +78,6 @@ def course(past: Past, *, alone: bool, limit: int, own: bool = False) -> Course:
     if past.vanished >= _VANISHED_BEFORE_SUSPECT and not own:
         return Course.SUSPECT
     return Course.RUN if past.counted else Course.LATER
-
-
-def home(queue: str) -> str:
-    """The queue that a message belongs to, wherever it was run."""
-    return queue.removesuffix(SUSPECTS_SUFFIX)
-
-
-def suspects(queue: str) -> str:
-    """Where the messages of a queue are kept that are to be run alone."""
-    return home(queue) + SUSPECTS_SUFFIX
 
 
 def _count(headers: Mapping[Any, Any], name: str) -> int:

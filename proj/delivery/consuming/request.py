@@ -14,9 +14,9 @@ from celery.utils.log import get_logger
 from celery.worker import request as stock
 from celery.worker import state
 
-from proj.delivery.consuming.redeliveries import home, past
-from proj.delivery.validation.header_rules import shown
-from proj.queues import DUE, EXCHANGES, exchange_of
+from proj.delivery.consuming.redeliveries import past
+from proj.delivery.printable import shown
+from proj.queues import DUE, EXCHANGES, exchange_of, home_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class Request(stock.Request):  # type: ignore[misc] # Celery has no types
             self._delivery_info["redelivered"] = True
         if _came_by_exchange(self._delivery_info):
             # A retry is for this worker's queue alone, by the default exchange, as Celery reads it.
-            self._delivery_info.update(exchange="", routing_key=home(message.keeper.queue_of(message)))
+            self._delivery_info.update(exchange="", routing_key=home_queue(message.keeper.queue_of(message)))
         for name in [name for name in self._request_dict if str(name).startswith("x-proj-")]:
             del self._request_dict[name]
 

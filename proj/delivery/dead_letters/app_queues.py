@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from celery.app.routes import MapRoute
 
 from proj import queues
-from proj.delivery.validation.header_rules import shown
+from proj.delivery.printable import shown
 from proj.errors import InvalidConfiguration
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from proj.delivery.dead_letters.letter import described
+from proj.delivery.printable import described
 from proj.errors import ProjError
 
 if TYPE_CHECKING:

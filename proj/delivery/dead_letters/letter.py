@@ -13,29 +13,15 @@ from amqp.exceptions import AMQPError
 from amqp.serialization import dumps
 
 from proj import queues
-from proj.delivery.consuming.redeliveries import BROKER_COUNTS, home
+from proj.delivery.header_names import ATTEMPTS, BROKER_COUNTS, EXCHANGE, QUEUE, REASON, ROUTING_KEY, TASK, TIME, WORKER
+from proj.delivery.printable import _CUT, described, printable
+from proj.queues import home_queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from celery import Celery
 
-#: Why it was given up: one sentence for people.
-REASON = "x-proj-reason"
-#: The queue that it was in, and goes back to when it is requeued.
-QUEUE = "x-proj-queue"
-#: The node name of the worker that gave it up.
-WORKER = "x-proj-worker"
-#: When: seconds since the epoch, a float.
-TIME = "x-proj-time"
-#: How often it had been tried.
-ATTEMPTS = "x-proj-attempts"
-#: The task that had adopted it, where it names none itself.
-TASK = "x-proj-task"
-
-#: To which exchange its sender published it, and how it was routed there: workers tell tasks so.
-EXCHANGE = "x-proj-exchange"
-ROUTING_KEY = "x-proj-routing-key"
 
 #: The property under which bytes are kept that are no AMQP properties.
 UNREADABLE = "unreadable"
@@ -52,8 +38,6 @@ _BROKER_REASONS = {
 #: Bytes that the headers may take when a letter is published: the broker allows 128 KiB a frame, and
 #: the properties are in the same one.
 _HEADERS_LIMIT = 100_000
-#: Characters that remain of a header which AMQP cannot carry again.
-_CUT = 500
 #: Bodies of more bytes are not decoded to learn of a task's arguments.
 _BODY_LIMIT = 65_536
 
@@ -183,18 +167,13 @@ def dead_letter(message: Properties) -> DeadLetter:
         arguments=_arguments(headers, message.properties, body),
         reason=reason,
         # A suspect goes back to where it was suspected.
-        queue=home(_string(headers, QUEUE) or _string(death, "queue") or "") or None,
+        queue=home_queue(_string(headers, QUEUE) or _string(death, "queue") or "") or None,
         worker=_string(headers, WORKER),
         time=_number(headers.get(TIME)) if TIME in headers else _number(died),
         attempts=_whole(headers.get(ATTEMPTS)),
         looks=_whole(headers.get("x-delivery-count")) or 0,
         size_bytes=len(body),
     )
-
-
-def printable(text: str) -> str:
-    """The text with whatever could move a cursor or break a line written out."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _latest_death(headers: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -254,11 +233,3 @@ def _bytes(body: object) -> bytes:
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
     return str(body or "").encode("utf-8", "surrogatepass")
-
-
-def described(value: object) -> str:
-    """The value in few words, safe to print, also where it is nested without end."""
-    try:
-        return printable(repr(value))[:_CUT]
-    except (RecursionError, ValueError):
-        return f"a {type(value).__name__} that cannot be written down"

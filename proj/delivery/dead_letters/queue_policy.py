@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proj import queues
-from proj.delivery.consuming.redeliveries import SUSPECTS_SUFFIX
 from proj.errors import NoManagement
+from proj.queues import QUARANTINE_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -192,7 +192,7 @@ def remedy(each: Standing, dead_letters: str) -> dict[str, Any]:
     queue alone: the suspects stay under the other, and are not limited.
     """
     base = each.base or {}
-    pattern = f"^{re.escape(each.queue)}({re.escape(SUSPECTS_SUFFIX)})?$"
+    pattern = f"^{re.escape(each.queue)}({re.escape(QUARANTINE_SUFFIX)})?$"
     priority = base.get("priority", 0)
     if base.get("name") == OURS + each.queue:
         pattern = base.get("pattern", pattern)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from proj.broker.queue_depths import is_plumbing
-from proj.delivery.consuming.redeliveries import SUSPECTS_SUFFIX
+from proj.queues import QUARANTINE_SUFFIX, is_plumbing
 
 YES = "yes"
 NO = "no"
@@ -138,7 +137,7 @@ def reading(stats: Any, active: Any, held: Any, queues: Any) -> Reading:  # noqa
         slots=slots if isinstance(slots, int) else None,
         uptime_s=_number(uptime),
         listens_apart=isinstance(pool, dict) and "event" in str(pool.get("implementation")),
-        paused=any(_routing_key(request).endswith(SUSPECTS_SUFFIX) for request in requests),
+        paused=any(_routing_key(request).endswith(QUARANTINE_SUFFIX) for request in requests),
     )
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proj.broker.control_bus import good
-from proj.broker.queue_depths import is_plumbing
 from proj.errors import DeadlinePassed
+from proj.queues import is_plumbing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

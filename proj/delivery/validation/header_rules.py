@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from celery.app.task import Context
+
+from proj.delivery.printable import shown
 
 #: Bytes of a task's id: it travels as `correlation_id`, which AMQP ends there.
 _LONGEST_ID_BYTES = 255
@@ -16,20 +17,6 @@ _LONGEST_ID_BYTES = 255
 _TIME_LIMITS = 2
 #: What a body's third part holds.
 _EMBEDDED = frozenset({"callbacks", "errbacks", "chain", "chord"})
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 80
-_short.maxlevel = 3
-
-
-def shown(value: object) -> str:
-    """The value as a sentence can hold it, cut short; never fails."""
-    try:
-        text = str(value) or type(value).__name__ if isinstance(value, BaseException) else _short.repr(value)
-    except Exception:  # noqa: BLE001 an object may refuse to be shown
-        text = f"a {type(value).__name__} that cannot be shown"
-    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:300])
-    return text.rstrip(".")
 
 
 def _is_text(value: object) -> bool:

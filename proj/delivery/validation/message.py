@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import ContentDisallowed, SerializerNotInstalled
 
+from proj.delivery.header_names import UNREADABLE
 from proj.delivery.nesting import is_deeper
-from proj.delivery.validation.header_rules import embed_fault, header_fault, id_fault, name_fault, shown
+from proj.delivery.printable import shown
+from proj.delivery.validation.header_rules import embed_fault, header_fault, id_fault, name_fault
 from proj.delivery.validation.times import eta_fault, expires_fault
 
 if TYPE_CHECKING:
@@ -27,8 +29,6 @@ class TooLarge(Exception):
     """In place of an error of decompression: the body was not even looked at."""
 
 
-#: The header of a message whose own properties py-amqp could not read; see `intake`.
-UNREADABLE = "x-proj-unreadable"
 #: What protocol 2 puts into a body. Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
 _BODY_PARTS = 3
 

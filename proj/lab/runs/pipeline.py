@@ -15,7 +15,6 @@ from celery.utils import uuid
 from proj.broker.connection import connected
 from proj.broker.control_bus import ControlBus
 from proj.broker.queue_depths import Gauge, depths_by_declare
-from proj.delivery.consuming.redeliveries import suspects
 from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import halt_workers
 from proj.errors import DeadlinePassed
@@ -27,7 +26,7 @@ from proj.lab.runs.depth_sampler import Sampler
 from proj.lab.runs.pipeline_stages import STAGES, doubled, ids_by_stage, lost, printed
 from proj.lab.runs.run_journal import Transcript
 from proj.lab.runs.worker_info import roll_call
-from proj.queues import QUORUM
+from proj.queues import QUORUM, quarantine_queue
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ class Pipeline(Service):
     def _drain(self, stage: PipelineStage, bus: ControlBus, gauge: Gauge, tick: Callable[[], None]) -> None:
         nodes = [worker.node for worker in self._workers[stage.name]]
         drain(
-            lambda: remainder(bus, gauge, queues={stage.queue, suspects(stage.queue)}, nodes=nodes),
+            lambda: remainder(bus, gauge, queues={stage.queue, quarantine_queue(stage.queue)}, nodes=nodes),
             what=f"the queue {stage.queue}",
             timeout_s=PATIENCE_S + len(self.setup.messages) * stage.dots * self.setup.dot_seconds,
             progress=lambda _: tick(),

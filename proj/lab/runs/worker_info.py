@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.broker.connection import connected
-from proj.broker.queue_depths import is_plumbing
 from proj.journal.worker import Worker
 from proj.journal.worker_info import dispatch
+from proj.queues import is_plumbing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ import pytest
 from amqp.basic_message import Message
 from kombu import Connection
 
-from proj.delivery.dead_letters.letter import REASON
+from proj.delivery.header_names import REASON
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until

@@ -12,7 +12,7 @@ from kombu import Connection, Producer
 
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
-from proj.delivery.dead_letters.letter import REASON
+from proj.delivery.header_names import REASON
 from proj.lab.drills.system.evidence import CONFIRMED, RAISED, SENDING, append
 from proj.queues import DEAD_LETTERS, WORK_QUEUE
 
