@@ -18,7 +18,7 @@ import sys
 import time
 
 from proj.journal.attempt import Attempt
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 from proj.metrics import figures
 
 #: Where the simulated record begins: sums of times of this size are exact in a float, like those of real ones.

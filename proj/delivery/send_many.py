@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from celery.app import app_or_default
 
-from proj.delivery.publishing.amqp import Confirming, setting
+from proj.delivery.publishing.amqp import Confirming
 from proj.delivery.publishing.in_flight import Window
 from proj.delivery.publishing.in_flight_producer import WindowProducer
 from proj.delivery.publishing.reply_queue import declared_seldom
+from proj.delivery.settings import setting
 from proj.errors import ProjError, PublishRefused, Unroutable
 
 if TYPE_CHECKING:

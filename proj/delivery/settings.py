@@ -1,25 +1,59 @@
-"""Defaults of settings that are ours: below whatever the app's own configuration says."""
+"""The settings of delivery: their defaults, which stand below whatever the app's own configuration says."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from proj.delivery.validation.limits import Limits
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections import ChainMap
 
     from celery import Celery
 
+_LIMITS = Limits()
+#: Every setting of `proj.delivery` with its default. `None` switches a time limit off.
+DEFAULTS: dict[str, Any] = {
+    # Seconds until a publish raises `Unconfirmed`. A restart of the broker takes a minute at most, and a caller gets
+    # half of that again on top.
+    "proj_publish_timeout_s": 90.0,
+    # Seconds until a publish to a full queue raises `QueueFull`: long enough for a peak to pass, and shorter than most
+    # web requests may take.
+    "proj_queue_full_timeout_s": 10.0,
+    # Seconds after which the broker takes back a message that was not acknowledged, as the broker's `consumer_timeout`
+    # says. This is RabbitMQ's own default since 3.8.17.
+    "proj_consumer_timeout_s": 1800.0,
+    # What a worker accepts; see `proj.delivery.validation.limits`.
+    "proj_deepest": _LIMITS.deepest,
+    "proj_largest_bytes": _LIMITS.largest_bytes,
+    "proj_latest_eta_s": _LIMITS.latest_eta_s,
+    # Processes that a task may kill before it becomes a dead letter.
+    "proj_strikes": 3,
+    # Times that a task may give its message back: as often as a quorum queue of RabbitMQ 4 delivers a message.
+    "proj_requeues": 20,
+    # For each queue, the task that runs its plain messages. Empty: only Celery's own messages are work.
+    "proj_adopt": {},
+    # Topic patterns whose tasks a worker takes in place of those of its usual queues.
+    "proj_bind": (),
+}
 
-def provide(app: Celery, values: Mapping[str, Any]) -> None:
-    """Let `app.conf` answer with these for what nobody has set.
 
-    Celery's own `add_defaults` puts them *above* the configuration that was read, whatever its name says.
+def provide_defaults(app: Celery) -> None:
+    """Let `app.conf` answer with `DEFAULTS` for every setting that the app's own configuration does not have.
+
+    Celery's `add_defaults` would put them *above* the configuration that was read.
     """
     if app.configured:
-        app.conf.maps.append(dict(values))
-        return
+        _append(app.conf)
+    else:
+        app.on_after_configure.connect(_append, weak=False)
 
-    def append(source: Any, **_: object) -> None:  # noqa: ANN401 Celery's settings
-        source.maps.append(dict(values))
 
-    app.on_after_configure.connect(append, weak=False)
+def setting(app: Celery, name: str) -> Any:  # noqa: ANN401 a setting
+    """A setting of `DEFAULTS`, in any thread: Celery shows its settings to others before it has added the defaults."""
+    return app.conf.get(name, DEFAULTS[name])
+
+
+def _append(source: ChainMap[str, Any], **_: object) -> None:
+    if not any(each is DEFAULTS for each in source.maps):
+        source.maps.append(DEFAULTS)

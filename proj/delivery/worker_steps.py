@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.delivery.recovery.monitoring_events import send_events_once
-from proj.delivery.settings import provide
+from proj.delivery.settings import provide_defaults
 
 if TYPE_CHECKING:
     from celery import Celery
-
-#: RabbitMQ's own default of `consumer_timeout`, since 3.8.17.
-CONSUMER_TIMEOUT_S = 1800.0
 
 
 def watch_worker(app: Celery) -> None:
@@ -21,14 +18,14 @@ def watch_worker(app: Celery) -> None:
     acknowledged; None for a broker that has no such timeout.
     """
     send_events_once(app)
-    provide(app, {"proj_consumer_timeout_s": CONSUMER_TIMEOUT_S})
+    provide_defaults(app)
     # By their names, for a client that publishes needs nothing of a worker's modules.
     app.steps["worker"].update(
         {"proj.delivery.shutdown.warm_shutdown:Leave", "proj.delivery.recovery.watchdog:WatchConnections"}
     )
     app.steps["consumer"].update(
         {
-            "proj.delivery.recovery.watchdog:WatchConsumers",
+            "proj.delivery.recovery.lost_consumers:WatchConsumers",
             "proj.delivery.consuming.prefetch:FitWindow",
             "proj.delivery.consuming.lease:TakeLeases",
         }

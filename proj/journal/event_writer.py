@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
+    from proj.journal.records import Worker
     from proj.journal.store import Writer
-    from proj.journal.worker import Worker
 
 
 _NO_RUNS: Mapping[str, str] = {}

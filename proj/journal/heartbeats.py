@@ -6,8 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proj.journal.gap import Gap
-from proj.journal.worker import Worker
+from proj.journal.records import Gap, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,14 +10,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from proj.journal import worker_info
-from proj.journal.sample import Sample
+from proj.journal.records import Sample
 from proj.service import Service
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from proj.broker.queue_depths import Depth, Gauge
-    from proj.journal.worker import Worker
+    from proj.journal.records import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,8 @@ from proj.broker.queue_depths import Gauge
 from proj.errors import NoBroker, UnreadableJournal
 from proj.journal.event_queue import KEPT_S, EventQueue, queue_name
 from proj.journal.event_writer import Scribe
-from proj.journal.gap import Gap
 from proj.journal.pollers import Census, Sampler
-from proj.journal.records import Run
+from proj.journal.records import Gap, Run
 from proj.journal.store import Writer
 from proj.service import Service, await_event
 

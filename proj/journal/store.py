@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from proj.errors import UnreadableJournal
 from proj.journal.attempt import Attempt
-from proj.journal.gap import Gap
 from proj.journal.heartbeats import Pulse
-from proj.journal.records import Run
-from proj.journal.sample import Sample
+from proj.journal.records import Gap, Run, Sample, Worker
 from proj.journal.schema import open_to_read, open_to_write
-from proj.journal.worker import Worker
 from proj.journal.write_lock import Claim
 from proj.service import Service
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 from proj.queues import is_plumbing
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.worker import Worker
+    from proj.journal.records import Worker
     from proj.metrics.participants import Place
     from proj.metrics.span import Span
 

@@ -25,7 +25,7 @@ from proj.metrics.span import BROKEN_OFF
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from proj.journal.worker import Worker
+    from proj.journal.records import Worker
     from proj.metrics.intervals import Interval
     from proj.metrics.span import Span
 

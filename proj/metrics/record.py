@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.worker import Worker
+    from proj.journal.records import Worker
     from proj.metrics.span import Span
 
 #: States of attempts that are still to end.

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.records import Run
-    from proj.journal.worker import Worker
+    from proj.journal.records import Run, Worker
 
 #: A difference is called real when chance alone would show one as large, or larger, less often than this.
 SIGNIFICANCE = 0.05

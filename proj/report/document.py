@@ -42,9 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.gap import Gap
-    from proj.journal.sample import Sample
-    from proj.journal.worker import Worker
+    from proj.journal.records import Gap, Sample, Worker
 
 FORMAT = "proj-report"
 VERSION = 1

@@ -14,8 +14,7 @@ from proj.report.thinning import Bar, quantiles, steps, thin_bars, thin_steps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proj.journal.records import Run
-    from proj.journal.sample import Sample
+    from proj.journal.records import Run, Sample
     from proj.metrics.span import Span
 
 #: About how many bars a document may have in all, and how few a lane is cut down to at most.

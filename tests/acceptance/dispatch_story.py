@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proj.journal.attempt import Attempt
-from proj.journal.records import Run
+from proj.journal.records import Run, Worker
 from proj.journal.store import Writer, open_journal
-from proj.journal.worker import Worker
 from proj.report.document import document
 
 if TYPE_CHECKING:

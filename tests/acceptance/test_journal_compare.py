@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proj.journal.attempt import Attempt
-from proj.journal.records import Run
+from proj.journal.records import Run, Worker
 from proj.journal.store import Writer
-from proj.journal.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

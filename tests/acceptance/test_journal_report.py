@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proj.journal.attempt import Attempt
-from proj.journal.records import Run
+from proj.journal.records import Run, Worker
 from proj.journal.store import Writer
-from proj.journal.worker import Worker
 from tests.acceptance.chromium import Tab, browser
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proj import metrics
 from proj.journal.attempt import Attempt
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,8 +9,7 @@ import pytest
 
 from proj.errors import MissingProgram
 from proj.journal.attempt import Attempt
-from proj.journal.records import Run
-from proj.journal.worker import Worker
+from proj.journal.records import Run, Worker
 from proj.report import comparison
 from proj.report.comparison import FIGURES, TESTED, Measured, compare, enough_repeats, holm, measure, smallest_p
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from proj.dashboard.live.status import LostEvents
 from proj.dashboard.live.workers import MOST_WORKERS, Crew
 from proj.journal.event import WorkerEvent, parsed
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 
 
 def beat(

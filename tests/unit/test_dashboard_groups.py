@@ -6,7 +6,7 @@ import pytest
 
 from proj.dashboard.live.groups import groups, records, standing
 from proj.journal.attempt import Attempt
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 from proj.metrics import figures_of
 
 

@@ -14,7 +14,7 @@ from proj.dashboard.live.history import MOST_ATTEMPTS, MOST_EVENTS, grouped
 from proj.dashboard.live.state import Scene
 from proj.journal.attempts import Attempts
 from proj.journal.event import ENDS, TaskEvent, WorkerEvent
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from proj.dashboard.live.queue_status import contradictions, standings
 from proj.dashboard.live.state import Scene
 from proj.dashboard.live.status import EventCount, Window
 from proj.journal.attempt import Attempt
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 
 AGREED = Facts(ready=3, unacknowledged=2, sent=3, held=2, consumers=2, workers=2)
 

@@ -17,8 +17,7 @@ from proj.dashboard.live.started_attempts import Settling
 from proj.dashboard.live.state import Scene
 from proj.errors import NoJournal
 from proj.journal.attempt import Attempt
-from proj.journal.gap import Gap
-from proj.journal.worker import Worker
+from proj.journal.records import Gap, Worker
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:

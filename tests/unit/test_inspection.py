@@ -14,10 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.message import Message
 
-from proj.delivery.inflation import inflates_beyond
-from proj.delivery.nesting import is_deeper
 from proj.delivery.printable import shown
-from proj.delivery.validation.limits import Limits
+from proj.delivery.validation.limits import Limits, inflates_beyond, is_deeper
 from proj.delivery.validation.message import Kind, Refusal, refusal
 from tests.hostility import JSON, MESSAGES, VALUES, Hostile
 

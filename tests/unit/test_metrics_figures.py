@@ -6,7 +6,7 @@ import pytest
 
 from proj import metrics
 from proj.journal.attempt import Attempt
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 
 W1 = Worker(name="w1", slots=1, queues=("q",))
 W2 = Worker(name="w2", slots=1, queues=("q",))

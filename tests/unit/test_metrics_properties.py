@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.worker import Worker
+    from proj.journal.records import Worker
 
 
 @several

@@ -9,9 +9,8 @@ import pytest
 from amqp.exceptions import PreconditionFailed
 from celery.exceptions import WorkerShutdown
 
-from proj.delivery.broker_errors import refusal
+from proj.delivery.broker_errors import mismatch, refusal
 from proj.delivery.consuming.consumer import Consumer
-from proj.delivery.mismatch import mismatch
 from proj.errors import QueueMismatch
 
 IN_V = "in vhost '/'"

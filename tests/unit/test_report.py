@@ -12,10 +12,7 @@ import pytest
 import proj.report.script
 from proj.errors import ProjError
 from proj.journal.attempt import Attempt
-from proj.journal.gap import Gap
-from proj.journal.records import Run
-from proj.journal.sample import Sample
-from proj.journal.worker import Worker
+from proj.journal.records import Gap, Run, Sample, Worker
 from proj.report import tables
 from proj.report.document import document, workers_of
 from proj.report.markdown import as_markdown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proj.journal.sample import Sample
+from proj.journal.records import Sample
 from proj.lab.runs.depth_sampler import empty_for_s
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from proj.journal.attempt import Attempt
 from proj.journal.event_writer import Scribe
+from proj.journal.records import Worker
 from proj.journal.store import Writer
-from proj.journal.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from proj.journal.gap import Gap
+    from proj.journal.records import Gap
 
 
 @pytest.fixture

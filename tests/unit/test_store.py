@@ -9,12 +9,9 @@ import pytest
 
 from proj.errors import NoJournal, UnreadableJournal
 from proj.journal.attempt import Attempt
-from proj.journal.gap import Gap
-from proj.journal.records import Run
-from proj.journal.sample import Sample
+from proj.journal.records import Gap, Run, Sample, Worker
 from proj.journal.schema import VERSION
 from proj.journal.store import Journal, Writer, open_journal
-from proj.journal.worker import Worker
 from proj.journal.write_lock import Claim
 
 if TYPE_CHECKING:

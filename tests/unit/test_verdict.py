@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proj.lab.drills.system.evidence import CONFIRMED, FINISHED, RAISED, SENDING, STARTED, Record
-from proj.lab.drills.verdict import ACKNOWLEDGED_S, Hit, Verdict, executions, in_flight, missing, verdict
+from proj.lab.drills.system.strike import Hit
+from proj.lab.drills.verdict import ACKNOWLEDGED_S, Verdict, executions, in_flight, missing, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection

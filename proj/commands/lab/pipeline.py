@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.queue_type import queue_type_option
+from proj.commands.terminal.options import queue_type_option
 
 
 @click.command(cls=CeleryCommand)

@@ -11,3 +11,13 @@ broker_api_option = click.option(
     help="The management API, such as http://user:password@localhost:15672/api/.  "
     "[default: the broker's host and credentials, port 15672]",
 )
+
+queue_type_option = click.option(
+    "--queue-type",
+    type=click.Choice(["quorum", "classic"]),
+    envvar="PROJ_QUEUE_TYPE",
+    show_envvar=True,
+    default="quorum",
+    show_default=True,
+    help="Type of queue.",
+)

@@ -11,10 +11,11 @@ from proj.broker.queue_depths import Gauge
 from proj.dashboard.live.broker_poll import Broker
 from proj.dashboard.live.history import grouped
 from proj.dashboard.live.journal_archive import Archive
-from proj.dashboard.live.runs import EVENT, mark
+from proj.dashboard.live.runs import mark
 from proj.dashboard.live.state import Scene
 from proj.journal.event import TaskEvent, parsed
 from proj.journal.pollers import Census
+from proj.journal.run_marks import EVENT
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from proj.journal.attempt import Attempt
-    from proj.journal.sample import Sample
-    from proj.journal.worker import Worker
+    from proj.journal.records import Sample, Worker
 
 T = TypeVar("T")
 

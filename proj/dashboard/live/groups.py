@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.worker import Worker
+    from proj.journal.records import Worker
 
 #: Groups of a run, and workers of a group, that are told of one by one; whoever can publish could name any number.
 MOST_GROUPS = 24

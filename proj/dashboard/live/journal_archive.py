@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from proj.dashboard.live.workers import Crew
 from proj.journal.event_writer import Scribe
-from proj.journal.gap import Gap
-from proj.journal.records import Run
+from proj.journal.records import Gap, Run
 from proj.journal.store import Writer
 from proj.service import Service
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 
     from proj.dashboard.live.runs import Stretch
     from proj.dashboard.live.state import Scene
-    from proj.journal.sample import Sample
-    from proj.journal.worker import Worker
+    from proj.journal.records import Sample, Worker
 
 #: The note that says until when was heard; the recorder keeps the same.
 HEARD = "heard"

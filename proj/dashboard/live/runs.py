@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from proj.journal.event import LATEST, LONGEST_NAME
+from proj.journal.run_marks import BEGAN, ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +19,6 @@ MARK_S = 600.0
 #: Runs that are remembered, and queues that a mark may name: whoever can publish could mark any number.
 MOST_RUNS = 50
 MOST_QUEUES = 100
-
-#: The type of the event that marks a run, and its states.
-EVENT = "dispatch-run"
-BEGAN, ENDED = "began", "ended"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proj.dashboard.live.runs import Stretch
     from proj.dashboard.live.state import Scene
     from proj.journal.attempt import Attempt
-    from proj.journal.worker import Worker
+    from proj.journal.records import Worker
 
 FORMAT = "proj-dispatch"
 VERSION = 1

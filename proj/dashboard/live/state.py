@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from proj.dashboard.live.runs import Stretch
     from proj.journal.attempt import Attempt
-    from proj.journal.gap import Gap
-    from proj.journal.records import Run
-    from proj.journal.sample import Sample
+    from proj.journal.records import Gap, Run, Sample
 
 #: Gaps, and depths of a queue and queues with depths, that are kept: two hours of a queue that changes all the time.
 MOST_GAPS = 200

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from proj.dashboard.live.status import LostEvents
 from proj.journal.event import LONGEST_NAME
 from proj.journal.heartbeats import Pulses
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proj.journal.event import WorkerEvent
-    from proj.journal.gap import Gap
     from proj.journal.heartbeats import Pulse
+    from proj.journal.records import Gap
 
 #: Workers that are followed, and queues of one: whoever can publish could name any number of them.
 MOST_WORKERS = 1000

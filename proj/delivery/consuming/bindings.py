@@ -9,7 +9,7 @@ from celery.signals import celeryd_after_setup, celeryd_init
 from kombu.common import ignore_errors
 
 from proj.delivery.dead_letters.letter import dead_letter_queue
-from proj.delivery.settings import provide
+from proj.delivery.settings import provide_defaults
 from proj.queues import BROADCAST, BROADCAST_EXPIRES_MS, CLASSIC, bound_queue, broadcast_queue
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def subscribe(app: Celery) -> None:
     which it shares with all workers of the same patterns, in place of its usual ones. `-Q` stands above them. After
     whatever else names workers. Plain messages are adopted there as from the app's default queue.
     """
-    provide(app, {"proj_bind": ()})
+    provide_defaults(app)
 
     def bind(instance: Any, options: Mapping[str, Any], **_: object) -> None:  # noqa: ANN401 Celery's worker
         if instance.app is not app:

@@ -17,6 +17,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
 from proj.delivery import header_names
+from proj.delivery.broker_errors import mismatch
 from proj.delivery.consuming import message_copy, receiving, redeliveries
 from proj.delivery.consuming.disposition import Recourse
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
@@ -24,7 +25,6 @@ from proj.delivery.consuming.plain_messages import JSON, Adopted, adopted, adopt
 from proj.delivery.consuming.prefetch import Fitting
 from proj.delivery.consuming.quarantine import Suspects
 from proj.delivery.dead_letters.letter import dead_letter_queue
-from proj.delivery.mismatch import mismatch
 from proj.delivery.printable import shown
 from proj.delivery.validation.limits import Limits
 from proj.delivery.validation.message import Kind, Refusal, contents, refusal

@@ -168,7 +168,7 @@ class Forwarder(Service):
         try:
             self._open()
             question(self._connection.connection)  # type: ignore[union-attr] # it is open now
-        except Exception as error:  # noqa: BLE001 a question may be asked again
+        except Exception as error:  # noqa: BLE001 whatever went wrong, the original is safe and is tried again
             logger.debug("A question to the broker failed: %r", error)
             self._disconnect()
 
@@ -189,7 +189,7 @@ class Forwarder(Service):
         if connection is not None:
             try:
                 connection.collect(socket_timeout=1.0)
-            except Exception as error:  # noqa: BLE001 it is given up anyway
+            except Exception as error:  # noqa: BLE001 a result backend raises what it likes
                 logger.debug("A connection could not be closed: %r", error)
 
 

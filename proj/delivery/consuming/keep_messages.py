@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proj.delivery.settings import provide
-from proj.delivery.validation.limits import Limits
+from proj.delivery.settings import provide_defaults
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -18,18 +17,5 @@ def keep_messages(app: Celery) -> None:
     (processes that a task may kill), `proj_requeues` (how often a task may give its message back),
     `proj_adopt` (by the names of queues: the task that adopts its plain messages, see `adoption`).
     """
-    limits = Limits()
     app.add_defaults({"worker_consumer": "proj.delivery.consuming.consumer:Consumer"})
-    provide(
-        app,
-        {
-            "proj_deepest": limits.deepest,
-            "proj_largest_bytes": limits.largest_bytes,
-            "proj_latest_eta_s": limits.latest_eta_s,
-            "proj_strikes": 3,
-            # As often as a quorum queue of RabbitMQ 4 delivers a message.
-            "proj_requeues": 20,
-            # Nobody's work but Celery's.
-            "proj_adopt": {},
-        },
-    )
+    provide_defaults(app)

@@ -15,8 +15,8 @@ from amqp.basic_message import Message
 from kombu.transport.pyamqp import Message as KombuMessage
 
 from proj.delivery.header_names import RAW_PROPERTIES, UNREADABLE
-from proj.delivery.inflation import inflates_beyond
 from proj.delivery.printable import shown
+from proj.delivery.validation.limits import inflates_beyond
 from proj.delivery.validation.message import TooLarge
 
 if TYPE_CHECKING:

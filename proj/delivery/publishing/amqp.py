@@ -13,6 +13,7 @@ from proj.delivery.publishing.deadline import Patience, Sending, current, sendin
 from proj.delivery.publishing.delayed_delivery import is_delayed, lay_way
 from proj.delivery.publishing.producer import ConfirmingProducer, passing_errors
 from proj.delivery.publishing.producer_pool import ConfirmingPool, PatientConnectionPool
+from proj.delivery.settings import setting
 from proj.queues import exchange_of
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     from celery import Celery
 
 logger = logging.getLogger(__name__)
-
-#: Our settings of publishing, for who sets nothing, in seconds: a broker's restart takes a minute at most, and a caller
-#: gets half of that again on top; a full queue gets enough for a peak to pass, and not so long that a web request is
-#: given up by its own caller.
-DEFAULTS = {"proj_publish_timeout_s": 90.0, "proj_queue_full_timeout_s": 10.0}
 
 
 def task_sending(app: Celery, task_id: str) -> Sending:
@@ -42,11 +38,6 @@ def task_sending(app: Celery, task_id: str) -> Sending:
         mandatory=True,
         full_timeout_s=None if app.current_worker_task else setting(app, "proj_queue_full_timeout_s"),
     )
-
-
-def setting(app: Celery, name: str) -> Any:  # noqa: ANN401 a setting
-    """One of the settings above, in any thread: Celery shows others the settings before it has added the defaults."""
-    return app.conf.get(name, DEFAULTS[name])
 
 
 class Confirming:

@@ -8,11 +8,11 @@ from celery.app.amqp import AMQP
 from celery.utils.imports import symbol_by_name
 from kombu.utils.uuid import uuid
 
-from proj.delivery.publishing.amqp import DEFAULTS, Confirming, ConfirmingAMQP, task_sending
+from proj.delivery.publishing.amqp import Confirming, ConfirmingAMQP, task_sending
 from proj.delivery.publishing.deadline import sending
 from proj.delivery.publishing.delayed_delivery import whole_seconds
 from proj.delivery.publishing.routing import destination
-from proj.delivery.settings import provide
+from proj.delivery.settings import provide_defaults
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,7 +32,7 @@ def confirm_publishing(app: Celery) -> None:
     base = symbol_by_name(app.amqp_cls)
     if issubclass(base, Confirming):
         return
-    provide(app, DEFAULTS)
+    provide_defaults(app)
     # A class with a name of its own where possible, for whoever unpickles the app looks it up.
     app.amqp_cls = ConfirmingAMQP if base is AMQP else type(f"Confirming{base.__name__}", (Confirming, base), {})
     before = app.__dict__.pop("amqp", None)

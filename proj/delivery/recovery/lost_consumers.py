@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import NotFound, RecoverableConnectionError
+from celery import bootsteps
+
+from proj.delivery.recovery.silence import limit_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
 
 
 def consumed(task_consumer: Any) -> list[str]:  # noqa: ANN401 kombu's consumer has no type
@@ -31,3 +37,45 @@ def without_consumers(connection: Any, names: Iterable[str]) -> list[str]:  # no
         except NotFound:
             lost.append(name)
     return lost
+
+
+class WatchConsumers(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+    """Asks the broker now and then whether it still has this worker's consumers; for a consumer with a forwarder."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    label = "Consumer watch"
+
+    def start(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
+        """Ask every two heartbeats."""
+        if hasattr(consumer, "forwarder") and consumer.connection.transport.driver_type == "amqp":
+            every_s = limit_s(consumer.app.conf.broker_heartbeat)
+            consumer.timer.call_repeatedly(every_s, self._look, (consumer,))
+
+    def _look(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
+        """Ask on the forwarder's thread, for a broker that is gone does not answer."""
+        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:
+            return
+        names, asked_over = consumed(consumer.task_consumer), consumer.connection
+
+        def ask(connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
+            lost = without_consumers(connection, names)
+            if lost:
+                consumer.call_soon(self._connect_again, consumer, asked_over, lost)
+
+        consumer.forwarder.ask(ask)
+
+    @staticmethod
+    def _connect_again(consumer: Any, asked_over: Any, lost: list[str]) -> None:  # noqa: ANN401 Celery's and kombu's
+        """Make the worker's loop end with an error that Celery mends, unless it has done so or left meanwhile.
+
+        Raises:
+            RecoverableConnectionError: always but then.
+        """
+        if (
+            consumer.connection is asked_over
+            and consumer.task_consumer
+            and set(lost) & set(consumed(consumer.task_consumer))
+        ):
+            names = ", ".join(lost)
+            logger.error("The broker has no consumer of %s any more; connecting again.", names)
+            raise RecoverableConnectionError(f"The broker has no consumer of {names}.")

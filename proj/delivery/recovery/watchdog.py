@@ -19,10 +19,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from amqp.exceptions import RecoverableConnectionError
 from celery import bootsteps
 
-from proj.delivery.recovery.lost_consumers import consumed, without_consumers
+from proj.delivery.recovery.silence import BEATS, limit_s
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -33,10 +32,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the main thread.
 LOOK_S = 0.5
-#: Heartbeats without a sign of life from the broker after which it is gone; RabbitMQ's own rule.
-BEATS = 2
-#: Seconds for a worker that has switched heartbeats off.
-UNBEATEN_S = 20.0
 #: The exit code of a worker that could not be helped: EX_TEMPFAIL of sysexits.h.
 EXIT_STUCK = 75
 #: Where py-amqp reads and writes its sockets; a contract test holds it.
@@ -153,50 +148,3 @@ class WatchConnections(bootsteps.StartStopStep):  # type: ignore[misc] # Celery 
 
     def terminate(self, worker: Any) -> None:  # noqa: ANN401 Celery's signature
         """As `stop`."""
-
-
-class WatchConsumers(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
-    """Asks the broker now and then whether it still has this worker's consumers; for a consumer with a forwarder."""
-
-    requires = ("celery.worker.consumer.tasks:Tasks",)
-    label = "Consumer watch"
-
-    def start(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
-        """Ask every two heartbeats."""
-        if hasattr(consumer, "forwarder") and consumer.connection.transport.driver_type == "amqp":
-            every_s = limit_s(consumer.app.conf.broker_heartbeat)
-            consumer.timer.call_repeatedly(every_s, self._look, (consumer,))
-
-    def _look(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
-        """Ask on the forwarder's thread, for a broker that is gone does not answer."""
-        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:
-            return
-        names, asked_over = consumed(consumer.task_consumer), consumer.connection
-
-        def ask(connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
-            lost = without_consumers(connection, names)
-            if lost:
-                consumer.call_soon(self._connect_again, consumer, asked_over, lost)
-
-        consumer.forwarder.ask(ask)
-
-    @staticmethod
-    def _connect_again(consumer: Any, asked_over: Any, lost: list[str]) -> None:  # noqa: ANN401 Celery's and kombu's
-        """Make the worker's loop end with an error that Celery mends, unless it has done so or left meanwhile.
-
-        Raises:
-            RecoverableConnectionError: always but then.
-        """
-        if (
-            consumer.connection is asked_over
-            and consumer.task_consumer
-            and set(lost) & set(consumed(consumer.task_consumer))
-        ):
-            names = ", ".join(lost)
-            logger.error("The broker has no consumer of %s any more; connecting again.", names)
-            raise RecoverableConnectionError(f"The broker has no consumer of {names}.")
-
-
-def limit_s(heartbeat: float | None) -> float:
-    """Seconds after which a broker that says nothing is gone, for a heartbeat of so many seconds."""
-    return BEATS * heartbeat if heartbeat else UNBEATEN_S

@@ -1,8 +1,13 @@
-"""The limits beyond which a message is refused, whatever it says."""
+"""The limits beyond which a message is refused: how deep it may nest, how large its body may be, how late its ETA."""
 
 from __future__ import annotations
 
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,3 +21,42 @@ class Limits:
     largest_bytes: int = 16 * 1024 * 1024
     #: Seconds from now; a worker would hold it for as long.
     latest_eta_s: float = 365 * 86_400.0
+
+
+def is_deeper(value: object, limit: int) -> bool:
+    """Whether the value has more than `limit` levels of lists and tables; a text or a number has none."""
+    level = _containers([value])
+    for _ in range(limit):
+        if not level:
+            return False
+        level = [
+            inner
+            for container in level
+            for inner in _containers(container.values() if isinstance(container, Mapping) else container)
+        ]
+    return bool(level)
+
+
+def _containers(values: Iterable[object]) -> list[Mapping[object, object] | Iterable[object]]:
+    return [value for value in values if isinstance(value, (Mapping, list, tuple, set, frozenset))]
+
+
+#: What kombu's header `compression` may say, of the codecs that every Python has. The others are optional
+#: packages, which the owner of the worker chose to install.
+_DECOMPRESSORS: Mapping[str, Callable[[], Any]] = {
+    **dict.fromkeys(("application/x-gzip", "gzip", "zlib"), zlib.decompressobj),
+    **dict.fromkeys(("application/x-bz2", "bzip2", "bzip"), bz2.BZ2Decompressor),
+    **dict.fromkeys(("application/x-lzma", "lzma", "xz"), lzma.LZMADecompressor),
+}
+
+
+def inflates_beyond(body: bytes, codec: object, limit_bytes: int) -> bool:
+    """Whether the body is compressed with a known codec and has more than `limit_bytes` when it is not."""
+    make = _DECOMPRESSORS.get(codec) if isinstance(codec, str) else None
+    if make is None:
+        return False
+    try:
+        return len(make().decompress(body, limit_bytes + 1)) > limit_bytes
+    except (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error):
+        # Not compressed at all; kombu finds that out too, and its error is the reason.
+        return False

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import ContentDisallowed, SerializerNotInstalled
 
 from proj.delivery.header_names import UNREADABLE
-from proj.delivery.nesting import is_deeper
 from proj.delivery.printable import shown
 from proj.delivery.validation.header_rules import embed_fault, header_fault, id_fault, name_fault
+from proj.delivery.validation.limits import is_deeper
 from proj.delivery.validation.times import eta_fault, expires_fault
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _undecodable(message: Any, limits: Limits) -> Refusal | None:  # noqa: ANN40
         )
     except SerializerNotInstalled:
         return Refusal(f"Nothing here decodes its content type {shown(message.content_type)}.", Kind.UNDECODABLE)
-    except Exception as error:  # noqa: BLE001 a decoder raises what it likes
+    except Exception as error:  # noqa: BLE001 nothing that a message holds may end the worker
         return Refusal(
             f"Its body cannot be decoded as {shown(message.content_type)}: {shown(error)}.", Kind.UNDECODABLE
         )
@@ -152,7 +152,7 @@ def _undecodable(message: Any, limits: Limits) -> Refusal | None:  # noqa: ANN40
 
 
 def _refused(
-    message: Any,  # noqa: ANN401 as above
+    message: Any,  # noqa: ANN401 kombu's message
     tasks: Mapping[str, Any],
     limits: Limits,
     now: float,

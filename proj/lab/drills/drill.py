@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from proj.errors import DeadlinePassed, ProjError
 from proj.lab.drills.system.evidence import RAISED, peak
-from proj.lab.drills.system.system_under_test import SLOTS, Cancelled, NotStruck, Scene
+from proj.lab.drills.system.strike import Cancelled, NotStruck
+from proj.lab.drills.system.system_under_test import SLOTS, Scene
 from proj.lab.drills.verdict import Verdict, missing, verdict
 
 if TYPE_CHECKING:
@@ -80,7 +81,15 @@ class Drill:
         self.fault = fault
         self._queue_type = queue_type
         self._dispatch = dispatch
-        self._scene = Scene(fault, broker=broker, guard=guard, queue_type=queue_type, dispatch=dispatch, cancel=cancel)
+        self._scene = Scene(
+            f"{fault.name}-{queue_type}",
+            fault.needs,
+            broker=broker,
+            guard=guard,
+            queue_type=queue_type,
+            dispatch=dispatch,
+            cancel=cancel,
+        )
 
     def run(self) -> Result:
         """Do the harm, and tell what became of every task.

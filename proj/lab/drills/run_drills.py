@@ -12,7 +12,7 @@ from proj.errors import InvalidSetting
 from proj.lab.broker import Broker
 from proj.lab.drills.drill import Drill
 from proj.lab.drills.faults.catalogue import BY_NAME, FAULTS
-from proj.lab.drills.system.system_under_test import Cancelled
+from proj.lab.drills.system.strike import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ def run_drills(
     results: list[Result] = []
 
     def lane(queue_type: str) -> None:
-        for settings, group in itertools.groupby(faults[queue_type], key=lambda fault: fault.broker_settings):
+        for settings, group in itertools.groupby(faults[queue_type], key=lambda fault: fault.needs.broker_settings):
             with ExitStack() as running:
                 broker = running.enter_context(Broker(guard, settings=dict(settings)))
                 for fault in group:

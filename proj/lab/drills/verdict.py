@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proj.lab.drills.system.evidence import CONFIRMED, FINISHED, RAISED, SENDING, STARTED
+from proj.lab.drills.system.strike import Hit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,22 +17,6 @@ if TYPE_CHECKING:
 #: Seconds after its end for which a task counts as in flight: its acknowledgement is on the way from the pool over the
 #: worker to the broker's disk, and AMQP confirms no acknowledgement.
 ACKNOWLEDGED_S = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hit:
-    """One blow of a fault, from its beginning until it was over (seconds since the epoch)."""
-
-    began: float
-    ended: float
-    #: How many messages the workers that it struck may hold at most: their windows. None when the broker itself was
-    #: struck, which may forget acknowledgements that it had.
-    window: int | None = None
-
-    @property
-    def length_s(self) -> float:
-        """Seconds that it took."""
-        return self.ended - self.began
 
 
 @dataclass(frozen=True, kw_only=True)

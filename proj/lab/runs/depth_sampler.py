@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare, depths_by_management
 from proj.errors import ProjError
-from proj.journal.sample import Sample
+from proj.journal.records import Sample
 from proj.service import Service
 
 if TYPE_CHECKING:

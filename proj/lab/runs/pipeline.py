@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from kombu import Connection
 
     from proj.journal.attempt import Attempt
+    from proj.journal.records import Worker as WorkerRecord
     from proj.journal.store import Writer
-    from proj.journal.worker import Worker as WorkerRecord
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
     from proj.lab.runs.pipeline_stages import PipelineStage, Printed

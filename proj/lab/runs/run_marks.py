@@ -1,19 +1,16 @@
-"""Marks: events that tell the Dispatch page where a run with a name begins and ends."""
+"""Sends run marks: events that tell the Dispatch page where a run of the lab begins and ends."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proj.dashboard.live.runs import BEGAN, ENDED
+from proj.journal.run_marks import BEGAN, ENDED, EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from celery import Celery
     from kombu import Connection
-
-#: Its type, as `proj.dashboard.live.runs` and anyone else who listens to Celery's events knows it.
-EVENT = "dispatch-run"
 
 
 def mark_began(app: Celery, connection: Connection, *, run: str, queues: Collection[str]) -> None:

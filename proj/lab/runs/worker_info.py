@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.broker.connection import connected
-from proj.journal.worker import Worker
+from proj.journal.records import Worker
 from proj.journal.worker_info import dispatch
 from proj.queues import is_plumbing
 

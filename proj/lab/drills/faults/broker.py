@@ -15,7 +15,8 @@ from amqp.exceptions import MessageNacked
 from proj.errors import DeadlinePassed, NoManagement
 from proj.lab.drills.system.client import CONNECTION_NAME
 from proj.lab.drills.system.evidence import CONFIRMED
-from proj.lab.drills.system.system_under_test import TASK_S, WORKERS, NotStruck
+from proj.lab.drills.system.strike import NotStruck
+from proj.lab.drills.system.system_under_test import TASK_S, WORKERS
 from proj.queues import QUORUM
 
 if TYPE_CHECKING:

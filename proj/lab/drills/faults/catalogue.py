@@ -1,4 +1,4 @@
-"""The faults of the drills: what each does, and what its scene needs."""
+"""The catalogue of faults: what each does, and what it needs of the system under test."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proj.lab.drills.faults import broker, messages, network, pipeline, workers
+from proj.lab.drills.system.system_under_test import Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from proj.lab.drills.system.system_under_test import Scene
 
@@ -20,17 +21,14 @@ class Fault:
     name: str
     #: Does the harm while tasks run and are published, returns what it did, and raises when it did not strike.
     strike: Callable[[Scene], str]
-    #: Whether workers and publisher reach the broker through a proxy.
-    through_proxy: bool = False
-    #: Whether the workers are the two stages of a pipeline, instead of two workers of one queue.
-    pipeline: bool = False
-    #: Celery settings of the workers, and lines of rabbitmq.conf, that it needs.
-    worker_settings: Mapping[str, str] = field(default_factory=dict)
-    broker_settings: tuple[tuple[str, str], ...] = ()
+    #: How the system under test must be made for it.
+    needs: Needs = field(default_factory=Needs)
     #: Whether it is one of the few that `--short` tries, on this type of queue.
     short_on: str | None = None
 
 
+_PROXY = Needs(through_proxy=True)
+_STAGES = Needs(pipeline=True)
 #: Takes a delivery for lost after seconds instead of half an hour.
 _IMPATIENT = (("consumer_timeout", str(broker.CONSUMER_TIMEOUT_S * 1000)),)
 
@@ -43,32 +41,34 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         name="soft-shutdown",
         strike=workers.leave_softly,
-        worker_settings={"worker_soft_shutdown_timeout": "1"},
+        needs=Needs(worker_settings={"worker_soft_shutdown_timeout": "1"}),
     ),
     Fault(name="suspended", strike=workers.suspend_worker),
     Fault(name="connections-closed", strike=broker.close_connections),
     Fault(name="memory-alarm", strike=broker.block_publishers),
     Fault(name="queue-full", strike=broker.fill_queue),
-    Fault(name="network-cut", strike=network.cut, through_proxy=True),
-    Fault(name="half-open", strike=network.freeze, through_proxy=True),
-    Fault(name="handshake-frozen", strike=network.freeze_handshakes, through_proxy=True),
+    Fault(name="network-cut", strike=network.cut, needs=_PROXY),
+    Fault(name="half-open", strike=network.freeze, needs=_PROXY),
+    Fault(name="handshake-frozen", strike=network.freeze_handshakes, needs=_PROXY),
     Fault(name="kills-child", strike=messages.poison("kill_child")),
     Fault(name="kills-main", strike=messages.poison("kill_main")),
     Fault(name="system-exit", strike=messages.poison("leave")),
     Fault(name="memory-error", strike=messages.poison("exhaust")),
     Fault(name="malformed", strike=messages.send_malformed, short_on="classic"),
-    Fault(name="stage-killed", strike=workers.kill_workers, pipeline=True),
-    Fault(name="stage-child-killed", strike=workers.kill_children, pipeline=True),
-    Fault(name="stage-raises", strike=pipeline.raise_in_stages, pipeline=True),
+    Fault(name="stage-killed", strike=workers.kill_workers, needs=_STAGES),
+    Fault(name="stage-child-killed", strike=workers.kill_children, needs=_STAGES),
+    Fault(name="stage-raises", strike=pipeline.raise_in_stages, needs=_STAGES),
     Fault(name="broker-restarted", strike=broker.restart),
     Fault(name="broker-killed", strike=broker.kill, short_on="quorum"),
-    Fault(name="consumer-timeout", strike=broker.expire_delivery, broker_settings=_IMPATIENT),
+    Fault(name="consumer-timeout", strike=broker.expire_delivery, needs=Needs(broker_settings=_IMPATIENT)),
     Fault(
         name="long-task",
         strike=broker.outlast_timeout,
-        # Celery's own spelling of a setting that it has no type for.
-        worker_settings={"proj_consumer_timeout_s": f"(float){broker.CONSUMER_TIMEOUT_S}"},
-        broker_settings=_IMPATIENT,
+        needs=Needs(
+            # Celery's own spelling of a setting that it has no type for.
+            worker_settings={"proj_consumer_timeout_s": f"(float){broker.CONSUMER_TIMEOUT_S}"},
+            broker_settings=_IMPATIENT,
+        ),
     ),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils import uuid
 
-from proj.lab.drills.system.system_under_test import NotStruck
+from proj.lab.drills.system.strike import NotStruck
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proj.lab.drills.system.system_under_test import WORKERS, NotStruck
+from proj.lab.drills.system.strike import NotStruck
+from proj.lab.drills.system.system_under_test import WORKERS
 
 if TYPE_CHECKING:
     from proj.lab.drills.system.system_under_test import Scene

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from celery.utils import uuid
 
-from proj.lab.drills.system.system_under_test import NotStruck
+from proj.lab.drills.system.strike import NotStruck
 from proj.lab.drills.system.tasks import BALKED
 
 if TYPE_CHECKING:

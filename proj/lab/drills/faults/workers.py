@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from proj.lab.drills.system.system_under_test import SLOTS, WORKERS, NotStruck
+from proj.lab.drills.system.strike import NotStruck
+from proj.lab.drills.system.system_under_test import SLOTS, WORKERS
 
 if TYPE_CHECKING:
     from proj.lab.drills.system.system_under_test import Scene

@@ -9,15 +9,16 @@ import signal
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from proj.broker.queue_depths import depths_by_management
-from proj.errors import NoManagement, ProjError
+from proj.errors import NoManagement
 from proj.lab.drills.system.client import Mailbox
 from proj.lab.drills.system.evidence import FINISHED, STARTED, Evidence, Record, running
 from proj.lab.drills.system.processes import publisher, worker
+from proj.lab.drills.system.strike import Cancelled, Hit
 from proj.lab.drills.system.tasks import LAST_QUEUE
-from proj.lab.drills.verdict import Hit
 from proj.lab.processes.proxy import Proxy
 from proj.lab.processes.supervisor import Supervisor
 from proj.lab.processes.waiting import wait_until
@@ -25,11 +26,10 @@ from proj.queues import WORK_QUEUE
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from proj.lab.broker import Broker
-    from proj.lab.drills.faults.catalogue import Fault
     from proj.lab.processes.guard import Guard
 
 T = TypeVar("T")
@@ -49,12 +49,17 @@ STACKS_S = 1.0
 _WORK = (WORK_QUEUE, "celery_delayed")
 
 
-class NotStruck(ProjError):
-    """A fault did not do what it is there to do, so that its drill shows nothing."""
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """How the system must be made for a fault."""
 
-
-class Cancelled(ProjError):
-    """The drill was interrupted."""
+    #: Whether workers and publisher reach the broker through a proxy.
+    through_proxy: bool = False
+    #: Whether the workers are the two stages of a pipeline, instead of two workers of one queue.
+    pipeline: bool = False
+    #: Celery settings of the workers, and lines of rabbitmq.conf.
+    worker_settings: Mapping[str, str] = field(default_factory=dict)
+    broker_settings: tuple[tuple[str, str], ...] = ()
 
 
 class Scene(Service):
@@ -62,7 +67,8 @@ class Scene(Service):
 
     def __init__(
         self,
-        fault: Fault,
+        name: str,
+        needs: Needs,
         *,
         broker: Broker,
         guard: Guard,
@@ -71,7 +77,7 @@ class Scene(Service):
         cancel: threading.Event | None = None,
     ) -> None:
         """Prepare everything; nothing is started before `start`. A `cancel` that is set ends every wait."""
-        self.name = name = f"{fault.name}-{queue_type}"
+        self.name = name
         self.broker = broker
         self.queue_type = queue_type
         self.evidence = Evidence(guard.folder / f"{name}.evidence")
@@ -80,8 +86,8 @@ class Scene(Service):
         self.probes: set[str] = set()
         self.hits: list[Hit] = []
         #: Those that the workers consume from: all from one, or as the stages of a pipeline each from its own.
-        self.queues = (WORK_QUEUE, LAST_QUEUE) if fault.pipeline else (WORK_QUEUE,)
-        self.proxy = Proxy(broker.port) if fault.through_proxy else None
+        self.queues = (WORK_QUEUE, LAST_QUEUE) if needs.pipeline else (WORK_QUEUE,)
+        self.proxy = Proxy(broker.port) if needs.through_proxy else None
         self.mailbox = Mailbox(broker.url(name), self.evidence.path)
         self._cancel = cancel or threading.Event()
         address = broker.url(name)
@@ -101,7 +107,7 @@ class Scene(Service):
                     environment=environment,
                     queue=self.queues[(number - 1) % len(self.queues)],
                     slots=SLOTS,
-                    settings=fault.worker_settings,
+                    settings=needs.worker_settings,
                 )
             )
             for number in range(1, WORKERS + 1)
@@ -110,7 +116,7 @@ class Scene(Service):
             f"{name}-publisher",
             guard=guard,
             environment=environment,
-            task="first" if fault.pipeline else "note",
+            task="first" if needs.pipeline else "note",
             task_s=TASK_S,
             # Each message of a pipeline is work for both workers.
             interval_s=len(self.queues) * INTERVAL_S,
