@@ -11,7 +11,7 @@ import click
 
 from proj.errors import ProjError
 
-#: What is leaned on, by module; tests/unit/test_flower_contract.py has the whole list, and says what for.
+#: What is leaned on, by module; tests/unit/dashboard/test_flower_contract.py has the whole list, and says what for.
 NAMES = {
     "flower.command": ("Flower", "flower", "apply_options", "apply_env_options", "settings", "options"),
     "flower.app": ("Flower", "rewrite_handler"),

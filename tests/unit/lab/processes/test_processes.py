@@ -11,7 +11,7 @@ from proj.lab.processes.guard import Guard
 from tests.processes.engine import ProcessEngine, exit_code, signal_number
 from tests.processes.images import BrokerProgram, WorkerProgram
 from tests.processes.program import Definition
-from tests.unit.still_program import StillProgram
+from tests.unit.lab.processes.still_program import StillProgram
 
 if TYPE_CHECKING:
     from tests.processes.engine import Container

@@ -19,7 +19,7 @@ from pytest_docker_tools.exceptions import ContainerFailed
 
 from proj.lab.processes.guard import Guard
 from tests.processes.engine import ProcessEngine
-from tests.unit.still_program import StillProgram
+from tests.unit.lab.processes.still_program import StillProgram
 
 #: A callable, and the parameters by which we call or override it.
 CALLABLES = {

@@ -15,7 +15,7 @@ from celery.bin.worker import worker
 from proj import queues
 from proj.commands.health import health
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proj import metrics
-from tests.unit.metrics_reference import SECONDS, Reference, records, several, summary
+from tests.unit.metrics.reference import SECONDS, Reference, records, several, summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -159,7 +159,7 @@ def test_mistyped_name_in_the_configuration_file_is_refused() -> None:
     [
         "basic_auth = ['u:p']\njournal = 'x'\nallowed_hosts: list = ['a']\n",
         "import os\ntimezone = 'UTC'\n_port = 1\ndef format_task(task):\n    prot = 1\n    return task\n",
-        (Path(__file__).parents[2] / "flowerconfig.py").read_text(),
+        (Path(__file__).parents[4] / "flowerconfig.py").read_text(),
     ],
 )
 def test_configuration_file_may_have_names_of_its_own(source: str) -> None:

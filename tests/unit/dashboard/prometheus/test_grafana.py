@@ -26,7 +26,7 @@ from proj.dashboard.live.status import (
 )
 from proj.dashboard.prometheus.collector import Exposition
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[4] / "deploy"
 #: Names of PromQL itself that stand where a metric or label could.
 PROMQL = {"by", "sum", "max", "rate", "increase", "histogram_quantile"}
 
