@@ -33,7 +33,7 @@ def install() -> None:
     from proj.dashboard.web.application import Dashboard  # noqa: PLC0415
     from proj.dashboard.web.arguments import parsed  # noqa: PLC0415
     from proj.dashboard.web.options import OWN, PREFIX  # noqa: PLC0415
-    from proj.journal.receiver import Receiver  # noqa: PLC0415
+    from proj.journal.recording.receiver import Receiver  # noqa: PLC0415
 
     # Flower took its environment before it ran the flowerconfig.py that calls this; then it did not know our options.
     options = seam["flower.command"].options

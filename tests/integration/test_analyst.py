@@ -14,8 +14,8 @@ from kombu import Connection
 from proj.celery import app as ours
 from proj.dashboard.live.monitor import Analyst, Settings
 from proj.errors import UnreadableJournal
-from proj.journal.listener import Listener
-from proj.journal.recorder import Recorder
+from proj.journal.recording.listener import Listener
+from proj.journal.recording.recorder import Recorder
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker
 from proj.lab.runs.run_marks import mark_began, mark_ended

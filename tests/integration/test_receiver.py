@@ -10,8 +10,8 @@ from celery import Celery
 from celery.events.event import get_exchange
 from kombu import Connection
 
-from proj.journal.listener import Listener
-from proj.journal.receiver import Receiver
+from proj.journal.recording.listener import Listener
+from proj.journal.recording.receiver import Receiver
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from celery.events.event import get_exchange
 from kombu import Connection
 
 from proj.errors import InvalidSetting, UnreadableJournal
-from proj.journal import event_queue
-from proj.journal.event_queue import MOST_BYTES, MOST_MESSAGES
-from proj.journal.recorder import Recorder
+from proj.journal.recording import event_queue
+from proj.journal.recording.event_queue import MOST_BYTES, MOST_MESSAGES
+from proj.journal.recording.recorder import Recorder
 from proj.journal.store import Writer, open_journal
 from proj.lab.broker import Broker
 from proj.lab.processes.waiting import wait_until

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from proj.dashboard.live.status import Window
 from proj.errors import ProjError
-from proj.journal.pollers import Sampler
+from proj.journal.recording.pollers import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -14,7 +14,7 @@ from proj.dashboard.live.journal_archive import Archive
 from proj.dashboard.live.runs import mark
 from proj.dashboard.live.state import Scene
 from proj.journal.event import TaskEvent, parsed
-from proj.journal.pollers import Census
+from proj.journal.recording.pollers import Census
 from proj.journal.run_marks import EVENT
 from proj.service import Service
 

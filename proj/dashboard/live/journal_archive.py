@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.workers import Crew
-from proj.journal.event_writer import Scribe
+from proj.journal.recording.event_writer import Scribe
 from proj.journal.records import Gap, Run
 from proj.journal.store import Writer
 from proj.service import Service

@@ -13,7 +13,7 @@ from celery import Celery
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.dots import duration_s
-from proj.journal.listener import Listener
+from proj.journal.recording.listener import Listener
 from proj.journal.records import Run
 from proj.lab.processes.waiting import POLL_INTERVAL_S, wait_until
 from proj.lab.processes.worker import Worker, refuse_ended

@@ -10,7 +10,7 @@ from proj import metrics
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
-from proj.journal.listener import Listener
+from proj.journal.recording.listener import Listener
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker, refuse_ended
 from proj.lab.runs.run_marks import mark_began, mark_ended

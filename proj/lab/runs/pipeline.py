@@ -18,7 +18,7 @@ from proj.broker.queue_depths import Gauge, depths_by_declare
 from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import halt_workers
 from proj.errors import DeadlinePassed
-from proj.journal.listener import Listener
+from proj.journal.recording.listener import Listener
 from proj.journal.records import Run
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker, refuse_ended

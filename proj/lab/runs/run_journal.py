@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.listener import Listener
+    from proj.journal.recording.listener import Listener
     from proj.journal.store import Writer
     from proj.lab.runs.depth_sampler import Sampler
 

@@ -9,7 +9,7 @@ import pytest
 from proj.dashboard import install
 from proj.dashboard.web.application import Dashboard
 from proj.errors import InvalidSetting, ProjError
-from proj.journal.receiver import Receiver
+from proj.journal.recording.receiver import Receiver
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from proj.journal.attempts import Attempts
-from proj.journal.receiver import Receiver
+from proj.journal.recording.receiver import Receiver
 from proj.service import Service, await_event
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proj.journal.attempt import Attempt
-from proj.journal.event_writer import Scribe
+from proj.journal.recording.event_writer import Scribe
 from proj.journal.records import Worker
 from proj.journal.store import Writer
 

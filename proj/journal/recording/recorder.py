@@ -15,9 +15,9 @@ import kombu
 from proj.broker.connection import connected
 from proj.broker.queue_depths import Gauge
 from proj.errors import NoBroker, UnreadableJournal
-from proj.journal.event_queue import KEPT_S, EventQueue, queue_name
-from proj.journal.event_writer import Scribe
-from proj.journal.pollers import Census, Sampler
+from proj.journal.recording.event_queue import KEPT_S, EventQueue, queue_name
+from proj.journal.recording.event_writer import Scribe
+from proj.journal.recording.pollers import Census, Sampler
 from proj.journal.records import Gap, Run
 from proj.journal.store import Writer
 from proj.service import Service, await_event
