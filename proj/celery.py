@@ -20,14 +20,14 @@ app.config_from_object("celeryconfig")
 install(app)
 
 
-@celeryd_init.connect  # type: ignore[untyped-decorator] # Celery has no types
+@celeryd_init.connect
 def name_worker(instance: Any, **_: object) -> None:  # noqa: ANN401 Celery's worker
     """Give a worker that nobody named a name of its own, so that two terminals can start one each.
 
     Celery calls every worker of a host alike; since 5.7 the second of a name waits for ever for the first
     one's control queue, and Flower takes the two for one.
     """
-    if instance.hostname == default_nodename(None):
+    if instance.hostname == default_nodename(None):  # type: ignore[arg-type] # unlike celery-types
         name, _at, host = instance.hostname.partition("@")
         instance.hostname = f"{name}-{os.getpid()}@{host}"
 

@@ -88,7 +88,7 @@ class NoBroker(ProjError):
     exit_code = EXIT_NO_BROKER
 
 
-class Unconfirmed(ProjError, OperationalError):  # type: ignore[misc] # kombu has no types
+class Unconfirmed(ProjError, OperationalError):
     """The broker may or may not have what was published.
 
     It is kombu's `OperationalError` too, which is what Celery raises when a broker fails.
@@ -130,7 +130,7 @@ class QueueMismatch(PublishRefused):
         self.asked = asked
 
 
-class QueueFull(PublishRefused, OperationalError):  # type: ignore[misc] # kombu has no types
+class QueueFull(PublishRefused, OperationalError):
     """A queue had no room for what was published; it is not in the queue, and another attempt later may succeed.
 
     So it is the one refusal to retry, as with `autoretry_for=(QueueFull,)`. `Unconfirmed` stands for what the broker

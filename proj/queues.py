@@ -31,7 +31,7 @@ QUEUE_TYPES = (QUORUM, CLASSIC)
 TASKS = Exchange("tasks", type="topic", durable=True)
 
 
-class WorkQueue(Queue):  # type: ignore[misc] # kombu has no types
+class WorkQueue(Queue):
     """A queue that Celery may bind to its delays whether it is there or not.
 
     A worker binds every queue of its app, also those that it does not consume from; one that nobody has made would end

@@ -17,7 +17,7 @@ UPPERCASE_DOTS, PRINT_DOTS = 1, 2
 logger = get_task_logger(__name__)
 
 
-@app.task(bind=True)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True)
 def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self is Celery's, a message whatever was sent
     """Wait one unit a dot, and say who did what.
 
@@ -49,7 +49,7 @@ def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self 
     }
 
 
-@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True, base=Stage)
 def to_upper(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
     """The first stage of the tutorials' pipeline: one dot of work, then the message goes to `printer` in capitals.
 
@@ -68,7 +68,7 @@ def to_upper(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
     return str(self.hand_on(printer.s(text.upper())).id)
 
 
-@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True, base=Stage)
 def printer(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
     """The last stage of the tutorials' pipeline: two dots of work, then the message is printed into the worker's log.
 

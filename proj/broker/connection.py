@@ -32,17 +32,17 @@ def connected(connection: Connection) -> Iterator[Connection]:
     address = connection.as_uri()
     with connection:
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0.2, reraise_as_library_errors=False)
+            connection.ensure_connection(max_retries=1, interval_start=0.2, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
         except connection.connection_errors as error:
-            if is_shut_out(error):
-                raise shut_out(connection, error) from error
+            if is_shut_out(error):  # type: ignore[arg-type] # unlike celery-types
+                raise shut_out(connection, error) from error  # type: ignore[arg-type] # unlike celery-types
             raise NoBroker(
                 f"No broker answers at {address} ({error}). Is CELERY_BROKER_URL right? "
                 "A broker of your own starts with: celery -A proj lab broker"
             ) from error
         # A login that is refused is one of these, for the broker closes a channel with it.
         except connection.channel_errors as error:
-            raise shut_out(connection, error) from error
+            raise shut_out(connection, error) from error  # type: ignore[arg-type] # unlike celery-types
         yield connection
 
 

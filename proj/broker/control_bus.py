@@ -34,7 +34,7 @@ class ControlBus(Service):
         """
         # Without a heartbeat, which nobody would send between two questions.
         self.connection = self._resources.enter_context(connected(self._app.connection_for_write(heartbeat=0)))
-        self._mailbox = self._app.control.mailbox(self.connection)
+        self._mailbox = self._app.control.mailbox(self.connection)  # type: ignore[attr-defined] # unlike celery-types
         # Questions go out over our connection too: one of the app's pool would be closed while it idles.
         self._mailbox._producer_pool = None  # noqa: SLF001 kombu has no other way; a contract test names it
 

@@ -169,7 +169,7 @@ def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Dept
         # A queue that is not there closes the channel, so each is asked on one of its own.
         channel = connection.channel()
         try:
-            answer = channel.queue_declare(queue=name, passive=True)
+            answer = channel.queue_declare(queue=name, passive=True)  # type: ignore[attr-defined] # unlike celery-types
         except connection.channel_errors:
             continue
         depths.append(
@@ -181,7 +181,7 @@ def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Dept
                 consumers=answer.consumer_count,
             )
         )
-        channel.close()
+        channel.close()  # type: ignore[attr-defined] # unlike celery-types
     return depths
 
 

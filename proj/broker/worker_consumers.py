@@ -25,7 +25,7 @@ def roster(app: Celery, management: Management, vhost: str) -> dict[str, frozens
         NoManagement: the management API does not answer, or refuses.
     """
     consumers = management.request("GET", f"consumers/{quote(vhost, safe='')}")
-    return by_node(consumers, control_exchange=app.control.mailbox.namespace)
+    return by_node(consumers, control_exchange=app.control.mailbox.namespace)  # type: ignore[attr-defined] # unlike celery-types
 
 
 def by_node(consumers: Iterable[Mapping[str, Any]], *, control_exchange: str) -> dict[str, frozenset[str]]:

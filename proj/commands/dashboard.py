@@ -6,7 +6,7 @@ import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
 
-class _WithFlowers(CeleryCommand):  # type: ignore[misc] # Celery has no types
+class _WithFlowers(CeleryCommand):
     """A command whose help lists Flower's options after ours."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -27,7 +27,7 @@ class _WithFlowers(CeleryCommand):  # type: ignore[misc] # Celery has no types
 @click.command(cls=_WithFlowers, context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--NAME=VALUE]...")
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def dashboard(ctx: click.Context, *, arguments: tuple[str, ...]) -> None:
     """Watch the tasks of any app in Flower, with a page more: Dispatch.
 

@@ -45,7 +45,7 @@ LONGEST_KEY = 255
     help="Seconds without any progress until it is given up, a full queue included.  [default: 90]",
 )
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def send(
     ctx: click.Context,
     *,

@@ -43,8 +43,8 @@ def provide_defaults(app: Celery) -> None:
 
     Celery's `add_defaults` would put them *above* the configuration that was read.
     """
-    if app.configured:
-        _append(app.conf)
+    if app.configured:  # type: ignore[attr-defined] # unlike celery-types
+        _append(app.conf)  # type: ignore[arg-type] # unlike celery-types
     else:
         app.on_after_configure.connect(_append, weak=False)
 

@@ -21,7 +21,7 @@ _OUTPUTS = UUID("6d3a1f0c-5a53-4c55-9a0e-6f1f3f5a2b11")
 _HANDED_ON = "proj_handed_on"
 
 
-class Stage(Task):  # type: ignore[misc] # Celery has no types
+class Stage(Task):  # type: ignore[type-arg] # unlike celery-types
     """The base of tasks that take a message from one queue, work, and hand on to the next queue.
 
     A stage of one's own is a task with this base and a queue; `celery -A yourapp worker -Q shout` is a worker of it::
@@ -53,7 +53,7 @@ class Stage(Task):  # type: ignore[misc] # Celery has no types
     acks_on_failure = False
     acks_on_timeout = False
 
-    def hand_on(self, signature: Signature) -> AsyncResult:
+    def hand_on(self, signature: Signature) -> AsyncResult:  # type: ignore[type-arg] # unlike celery-types
         """Publish the signature as the next output of this input, and return when the broker has confirmed it.
 
         Its result goes to whoever waits for this stage's, and to nobody when nobody does.
@@ -74,7 +74,7 @@ class Stage(Task):  # type: ignore[misc] # Celery has no types
         try:
             return signature.apply_async(
                 # Called as a function, it has no id and no one who waits.
-                task_id=output_id(request.id, signature.task, number) if request.id else None,
+                task_id=output_id(request.id, signature.task, number) if request.id else None,  # type: ignore[arg-type] # unlike celery-types
                 reply_to=request.reply_to,
                 ignore_result=bool(request.ignore_result),
             )

@@ -265,7 +265,7 @@ class Broker(Service):
         try:
             connection.connect()
             self.management.request("GET", "overview")
-        except (NoManagement, *connection.connection_errors):
+        except (NoManagement, *connection.connection_errors):  # type: ignore[misc] # unlike celery-types
             return False
         finally:
             connection.release()

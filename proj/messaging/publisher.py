@@ -139,7 +139,7 @@ class Publisher:
         while True:
             self._wrote = False
             try:
-                self._connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
+                self._connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
                 act()
             except passing_errors(self._connection) as error:
                 if not isinstance(error, MessageNacked):

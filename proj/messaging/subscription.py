@@ -74,7 +74,7 @@ class Subscription:
         """
         try:
             # Twice, so that one stale address of several does not count as a failure.
-            self.connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
+            self.connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
         except (AccessRefused, NotAllowed) as error:
             if not is_shut_out(error):
                 raise

@@ -22,7 +22,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 @click.option("--keep", is_flag=True, help="Leave the page, the broker and the workers up until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def demo(
     ctx: click.Context,
     *,

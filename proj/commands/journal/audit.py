@@ -25,7 +25,7 @@ from proj.commands.terminal.options import broker_api_option
 @broker_api_option
 @click.option("--json", "as_json", is_flag=True, help="Print the ledger as JSON, with the fate of every id.")
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def audit(
     ctx: click.Context,
     *,

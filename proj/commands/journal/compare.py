@@ -12,7 +12,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def compare(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> None:
     """Compare the runs in FILES, by dispatch mode; a mode that is in several files is one group a file.
 

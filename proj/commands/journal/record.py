@@ -25,7 +25,7 @@ from proj.commands.terminal.options import broker_api_option
 @click.option("--delete-queue", is_flag=True, help="Record nothing: delete the event queue of FILE, and end.")
 @broker_api_option
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def record(
     ctx: click.Context, *, path: Path, run: str | None, queue: str | None, delete_queue: bool, broker_api: str | None
 ) -> None:

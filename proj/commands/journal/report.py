@@ -28,7 +28,7 @@ FORMATS = {".html": "html", ".htm": "html", ".md": "markdown", ".txt": "text", "
 @click.option("--run", "runs", multiple=True, metavar="NAME", help="Report this run; may be repeated.  [default: all]")
 @click.option("--no-arguments", is_flag=True, help="Name tasks by their type, and show no word of a message.")
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def report(
     _ctx: click.Context,
     *,

@@ -36,7 +36,7 @@ def lab() -> None:
     "RabbitMQ's tutorials, unedited.",
 )
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def broker(
     ctx: click.Context, *, port: int | None, management_port: int | None, folder: Path | None, guest: bool
 ) -> None:

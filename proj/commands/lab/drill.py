@@ -37,7 +37,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def drill(
     ctx: click.Context,
     *,

@@ -42,7 +42,7 @@ from proj.commands.terminal.options import queue_type_option
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def pipeline(
     ctx: click.Context,
     *,

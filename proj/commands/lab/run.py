@@ -48,7 +48,7 @@ from proj.commands.terminal.options import queue_type_option
     help="The journal; runs are added to one that exists.",
 )
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def run(  # noqa: PLR0913 one an option
     ctx: click.Context,
     *,

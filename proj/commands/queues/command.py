@@ -30,7 +30,7 @@ from proj.commands.terminal.options import broker_api_option
 )
 @broker_api_option
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def queues(
     ctx: click.Context,
     *,

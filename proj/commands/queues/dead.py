@@ -40,7 +40,7 @@ from proj.commands.terminal.options import broker_api_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a letter.")
 @broker_api_option
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **options: Any) -> None:  # noqa: ANN401 click's
     """List dead letters, the oldest first; show, requeue, export or purge chosen ones.
 

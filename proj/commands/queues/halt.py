@@ -35,7 +35,7 @@ from proj.commands.terminal.options import broker_api_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @broker_api_option
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def halt(
     ctx: click.Context,
     *,

@@ -29,7 +29,7 @@ LONGEST_NAME = 255
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @broker_api_option
 @click.pass_context
-@handle_preload_options  # type: ignore[untyped-decorator] # Celery has no types
+@handle_preload_options
 def policy(
     ctx: click.Context,
     *,

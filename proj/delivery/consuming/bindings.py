@@ -57,7 +57,7 @@ def _adopt_too(app: Celery, names: list[str]) -> None:
         app.conf.proj_adopt = {**dict.fromkeys(names, task), **adopters}
 
 
-class KeepBroadcasts(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+class KeepBroadcasts(bootsteps.StartStopStep):
     """Keeps a worker's broadcast queue while the worker consumes nothing, for a suspect's or a lease's sake.
 
     Who leaves in order gets no further broadcasts: else what is broadcast to nobody would be accepted for a minute

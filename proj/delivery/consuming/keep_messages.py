@@ -17,5 +17,5 @@ def keep_messages(app: Celery) -> None:
     (processes that a task may kill), `proj_requeues` (how often a task may give its message back),
     `proj_adopt` (by the names of queues: the task that adopts its plain messages, see `adoption`).
     """
-    app.add_defaults({"worker_consumer": "proj.delivery.consuming.consumer:Consumer"})
+    app.add_defaults({"worker_consumer": "proj.delivery.consuming.consumer:Consumer"})  # type: ignore[arg-type] # unlike celery-types
     provide_defaults(app)

@@ -194,7 +194,7 @@ class Leases:
         self._consumer.fit()
 
 
-class TakeLeases(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+class TakeLeases(bootsteps.StartStopStep):
     """Takes and renews leases while the worker runs, and warns at its start of tasks that will need one."""
 
     requires = ("proj.delivery.consuming.prefetch:FitWindow",)

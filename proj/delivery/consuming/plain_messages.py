@@ -61,7 +61,7 @@ def adopters(value: object, *, tasks: Collection[str], accepted: Collection[str]
             raise InvalidConfiguration(
                 f"proj_adopt gives the plain messages of {queue!r} to {task!r}, but no such task is registered here."
             )
-    if JSON not in prepare_accept_content(accepted):
+    if JSON not in prepare_accept_content(accepted):  # type: ignore[operator] # unlike celery-types
         raise InvalidConfiguration(
             f"proj_adopt makes plain messages JSON, which accept_content ({shown(list(accepted))}) must allow."
         )

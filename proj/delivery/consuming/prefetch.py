@@ -79,7 +79,7 @@ class Fitting:
                 noted is not there, and nothing is consumed.
         """
         before = self.fitted_window
-        if before is None or not self.task_consumer or self.blueprint.state != bootsteps.RUN:
+        if before is None or not self.task_consumer or self.blueprint.state != bootsteps.RUN:  # type: ignore[attr-defined] # unlike celery-types
             return
         if self.suspects.paused or not self._maximum_prefetch_restored:
             return
@@ -110,7 +110,7 @@ class Fitting:
         self.timer.call_repeatedly(LOOK_S, self.fit)
 
 
-class FitWindow(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+class FitWindow(bootsteps.StartStopStep):
     """Fits the window while the worker runs."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)

@@ -67,7 +67,7 @@ class Suspects:
 
     def _look(self) -> None:
         consumer = self._consumer
-        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:
+        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:  # type: ignore[attr-defined] # unlike celery-types
             return
         if self.paused:
             self._go_on()

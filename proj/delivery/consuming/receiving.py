@@ -30,7 +30,7 @@ _HEADER_PREFIX_BYTES = 12
 _KEPT_BYTES = 49_152
 
 
-class KeptMessage(KombuMessage):  # type: ignore[misc] # kombu has no types
+class KeptMessage(KombuMessage):
     """A message that may be settled twice: by its task's end, and when its copy is safe, in whichever order."""
 
     def ack_log_error(self, logger: Any, errors: Any, multiple: bool = False) -> None:  # noqa: ANN401, FBT001, FBT002 kombu's signature
@@ -107,5 +107,5 @@ def _readable(content: bytes, error: Exception) -> bytes:
     """A frame of the same message with one table of headers, which says what was wrong with its properties."""
     kept = base64.b64encode(content[_HEADER_PREFIX_BYTES:][:_KEPT_BYTES]).decode()
     substitute = Message(application_headers={UNREADABLE: shown(error), RAW_PROPERTIES: kept})
-    properties: bytes = substitute._serialize_properties()  # noqa: SLF001 nothing public writes properties alone
+    properties: bytes = substitute._serialize_properties()  # type: ignore[attr-defined] # unlike celery-types # noqa: SLF001 nothing public writes properties alone
     return content[:_HEADER_PREFIX_BYTES] + properties

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined] # unlike celery-types
 from celery import signals
 from celery.exceptions import Reject, TaskRevokedError, WorkerLostError
 from celery.utils.log import get_logger
@@ -30,7 +30,7 @@ _LOST = re.compile(r"^Worker exited prematurely: (.*?)( Job: \d+)?\.*$", re.DOTA
 logger = get_logger(__name__)
 
 
-class Request(stock.Request):  # type: ignore[misc] # Celery has no types
+class Request(stock.Request):
     """Celery's request of a message that our Consumer keeps; set on each task that has the stock one."""
 
     #: How it killed or would have ended its process; None while it did not.
@@ -47,12 +47,12 @@ class Request(stock.Request):  # type: ignore[misc] # Celery has no types
         super().__init__(message, *args, **kwargs)
         if past(message.headers, redelivered=False).attempts > 1:
             # The broker knows nothing of it, since it was published again.
-            self._delivery_info["redelivered"] = True
-        if _came_by_exchange(self._delivery_info):
+            self._delivery_info["redelivered"] = True  # type: ignore[attr-defined] # unlike celery-types
+        if _came_by_exchange(self._delivery_info):  # type: ignore[attr-defined] # unlike celery-types
             # A retry is for this worker's queue alone, by the default exchange, as Celery reads it.
-            self._delivery_info.update(exchange="", routing_key=home_queue(message.keeper.queue_of(message)))
-        for name in [name for name in self._request_dict if str(name).startswith("x-proj-")]:
-            del self._request_dict[name]
+            self._delivery_info.update(exchange="", routing_key=home_queue(message.keeper.queue_of(message)))  # type: ignore[attr-defined] # unlike celery-types
+        for name in [name for name in self._request_dict if str(name).startswith("x-proj-")]:  # type: ignore[attr-defined] # unlike celery-types
+            del self._request_dict[name]  # type: ignore[attr-defined] # unlike celery-types
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 a class's arguments
         """Guard what `celery.worker.request.create_request_cls` overrides in the class it makes for a task."""
@@ -95,7 +95,7 @@ class Request(stock.Request):  # type: ignore[misc] # Celery has no types
             return
         super().acknowledge()
 
-    def maybe_expire(self) -> bool | None:
+    def maybe_expire(self) -> bool | None:  # type: ignore[override] # unlike celery-types
         """As the stock one, but its id is not revoked for good: a dead letter may be requeued."""
         known = self.id in state.revoked
         expired: bool | None = super().maybe_expire()
@@ -110,17 +110,17 @@ class Request(stock.Request):  # type: ignore[misc] # Celery has no types
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:  # noqa: ANN401, FBT001 Celery's signature
         self._expired = bool(expired)
-        super()._announce_revoked(reason, terminated, signum, expired)
+        super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc] # unlike celery-types
 
     def _end(self, exc_info: Any, send_failed_event: bool, return_ok: bool) -> None:  # noqa: ANN401, FBT001 as on_failure
         error = _exception(exc_info)
         self._failure = (
-            f"Its task rejected it: {shown(error.reason)}."
+            f"Its task rejected it: {shown(error.reason)}."  # type: ignore[attr-defined] # unlike celery-types
             if isinstance(error, Reject)
             else f"It failed: {type(error).__name__}: {shown(error)}."
         )
         for_process = isinstance(error, _FOR_PROCESSES)
-        stopped = self._already_cancelled or self._already_revoked or state.should_terminate
+        stopped = self._already_cancelled or self._already_revoked or state.should_terminate  # type: ignore[attr-defined] # unlike celery-types
         if stopped and not isinstance(error, MemoryError):
             super().on_failure(exc_info, send_failed_event, return_ok)
             return
@@ -131,16 +131,16 @@ class Request(stock.Request):  # type: ignore[misc] # Celery has no types
                 # The stock one raises it again in the worker's main process. The pool has recorded the failure.
                 self._recorded = return_ok
                 exc_info = (
-                    self._worker_lost_info(error) if self._guilt else _raised(RuntimeError(f"MemoryError: {error}"))
+                    self._worker_lost_info(error) if self._guilt else _raised(RuntimeError(f"MemoryError: {error}"))  # type: ignore[attr-defined] # unlike celery-types
                 )
             elif for_process:
-                exc_info = self._worker_lost_info(error)
+                exc_info = self._worker_lost_info(error)  # type: ignore[attr-defined] # unlike celery-types
         super().on_failure(exc_info, send_failed_event, return_ok)
 
     def _record(self, error: Exception) -> None:
         """Tell the callers that it will not be tried again, as the stock one does for a failure of the pool."""
         if not self._recorded:
-            self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
+            self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)  # type: ignore[attr-defined] # unlike celery-types
             signals.task_failure.send(
                 sender=self.task,
                 task_id=self.id,
@@ -162,9 +162,9 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except (SystemExit, KeyboardInterrupt) as error:
             # In the solo pool the task runs here, and may raise what Celery's own shutdown does.
-            if self.time_start is None or state.should_stop is not None or state.should_terminate is not None:
+            if self.time_start is None or state.should_stop is not None or state.should_terminate is not None:  # type: ignore[redundant-expr] # unlike celery-types
                 raise
-            self.on_failure(self._worker_lost_info(error))
+            self.on_failure(self._worker_lost_info(error))  # type: ignore[attr-defined] # unlike celery-types
             return None
         except Exception as error:
             if self.time_start is not None:

@@ -47,7 +47,7 @@ def _routed(app: Celery) -> Iterator[str]:
             'such as {"tasks.add": "sums"}, or a list of such tables.'
         ) from error
     for table in tables:
-        for route in (*table.map.values(), *table.patterns.values()):
+        for route in (*table.map.values(), *table.patterns.values()):  # type: ignore[attr-defined] # unlike celery-types
             name = _queue(route)
             if name:
                 yield name

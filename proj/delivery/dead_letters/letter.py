@@ -102,7 +102,7 @@ def portable(headers: Mapping[Any, Any] | None) -> dict[Any, Any]:
     for name, value in (headers or {}).items():
         carried[name] = value
         try:
-            sizes[name] = len(dumps("F", [{name: value}]))
+            sizes[name] = len(dumps("F", [{name: value}]))  # type: ignore[arg-type] # unlike celery-types
         except (AMQPError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError, struct.error):
             carried[name] = described(value)
             sizes[name] = _CUT

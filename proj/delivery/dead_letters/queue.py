@@ -214,7 +214,7 @@ def _lenient_properties() -> Iterator[None]:
             return {UNREADABLE: bytes(buffer[offset:])}, len(buffer)
         return properties, end
 
-    serialization.PROPERTY_CLASSES[_BASIC_CLASS] = lenient
+    serialization.PROPERTY_CLASSES[_BASIC_CLASS] = lenient  # type: ignore[assignment] # unlike celery-types
     try:
         yield
     finally:

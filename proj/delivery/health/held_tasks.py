@@ -35,9 +35,9 @@ def holdings(app: Celery, gauge: Gauge, *, queues: Collection[str], dead_letters
         dead = frozenset(_ids_in(connection, dead_letters))
         inspect = app.control.inspect(timeout=INSPECT_TIMEOUT_S, connection=connection)
         active = inspect.active()
-        running = _named(active)
+        running = _named(active)  # type: ignore[arg-type] # unlike celery-types
         # Where nobody answers, two more questions are as many seconds lost.
-        held = _named(inspect.reserved()) | _named(inspect.scheduled()) if active else frozenset()
+        held = _named(inspect.reserved()) | _named(inspect.scheduled()) if active else frozenset()  # type: ignore[arg-type] # unlike celery-types
     # Last, so that what moved meanwhile is counted rather than missed.
     concerned = [depth for depth in gauge.read() if _concerns(depth.name, queues)]
     unacknowledged = [depth.unacknowledged for depth in concerned]
@@ -66,13 +66,13 @@ def _ids_in(connection: Connection, queue: str) -> Iterable[str]:
     """The task ids of the messages in a queue, which stay in it; none when there is no such queue."""
     channel = connection.channel()
     try:
-        waiting = channel.queue_declare(queue=queue, passive=True).message_count
+        waiting = channel.queue_declare(queue=queue, passive=True).message_count  # type: ignore[attr-defined] # unlike celery-types
     except connection.channel_errors:
         return []
-    messages = (channel.basic_get(queue, no_ack=False) for _ in range(min(waiting, MOST_DEAD)))
+    messages = (channel.basic_get(queue, no_ack=False) for _ in range(min(waiting, MOST_DEAD)))  # type: ignore[attr-defined] # unlike celery-types
     ids = [_id_of(message) for message in messages if message is not None]
     # What was not acknowledged goes back to its place.
-    channel.close()
+    channel.close()  # type: ignore[attr-defined] # unlike celery-types
     return ids
 
 

@@ -64,7 +64,7 @@ class Confirming:
         if found is None:
             # As `app.pool` does, and with its limit. That one cannot be made by several threads at once: kombu goes
             # through all pools of the process meanwhile (kombu.pools.set_limit).
-            self.app._ensure_after_fork()  # noqa: SLF001 Celery has no other name for it; a contract test names it
+            self.app._ensure_after_fork()  # type: ignore[attr-defined] # unlike celery-types # noqa: SLF001 Celery has no other name for it; a contract test names it
             limit = self.app.conf.broker_pool_limit or 0
             options = self.app.conf.broker_transport_options or {}
             connection = self.app.connection_for_write()
@@ -113,7 +113,7 @@ class Confirming:
         """The producer, or one of ours on its connection; None when its broker has no confirms."""
         if getattr(producer, "confirms", False):
             return producer
-        if producer.connection.transport.driver_type != "amqp":
+        if producer.connection.transport.driver_type != "amqp":  # type: ignore[union-attr] # unlike celery-types
             return None
         return self.Producer(producer.connection, serializer=producer.serializer, auto_declare=False)
 
@@ -153,7 +153,7 @@ class SentEvents:
         self._dispatcher.buffer_while_offline = False
         try:
             self._dispatcher.publish(kind, fields, producer)
-        except passing_errors(producer.connection):
+        except passing_errors(producer.connection):  # type: ignore[arg-type] # unlike celery-types
             logger.debug("An event %s could not be sent.", kind, exc_info=True)
 
 

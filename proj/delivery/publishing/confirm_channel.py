@@ -59,7 +59,7 @@ def where(publish: Publish) -> str:
     return f"where the exchange {publish.exchange!r} leads by the routing key {publish.routing_key!r}"
 
 
-class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
+class ConfirmChannel(pyamqp.Channel):
     """A channel whose `basic_publish` returns when the broker has the message, and whose `write` does not wait.
 
     py-amqp has such a mode too (`confirm_publish`), but takes any confirm for the one it waits for, knows of no
@@ -83,9 +83,9 @@ class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
         self.blocked = False
         connection.on_blocked = self._when_blocked
         connection.on_unblocked = self._when_unblocked
-        self.events["basic_ack"].add(self._when_acked)
-        self.events["basic_nack"].add(self._when_nacked)
-        self.events["basic_return"].add(self._when_returned)
+        self.events["basic_ack"].add(self._when_acked)  # type: ignore[attr-defined] # unlike celery-types
+        self.events["basic_nack"].add(self._when_nacked)  # type: ignore[attr-defined] # unlike celery-types
+        self.events["basic_return"].add(self._when_returned)  # type: ignore[attr-defined] # unlike celery-types
 
     @classmethod
     def of(cls, connection: Connection) -> ConfirmChannel:
@@ -95,7 +95,7 @@ class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
             what kombu and py-amqp raise when they cannot connect.
         """
         # Twice, so that one stale address of several does not count as a failure.
-        connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
+        connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
         beneath: Any = connection.connection
         channel: ConfirmChannel | None = getattr(beneath, "proj_confirm_channel", None)
         if channel is None or not channel.alive:
@@ -110,7 +110,7 @@ class ConfirmChannel(pyamqp.Channel):  # type: ignore[misc] # kombu has no types
         """Whether it can still write; it is never opened again, for its delivery tags begin anew then."""
         return self.connection is not None
 
-    def basic_publish(
+    def basic_publish(  # type: ignore[override] # unlike celery-types
         self,
         msg: Any,  # noqa: ANN401 py-amqp has no types
         exchange: str = "",

@@ -29,15 +29,15 @@ def confirm_publishing(app: Celery) -> None:
     queue is full and refuses (`reject-publish`), they try for `proj_queue_full_timeout_s` (10; None is as long as all
     else) and raise `QueueFull`: the broker does not have the task.
     """
-    base = symbol_by_name(app.amqp_cls)
+    base = symbol_by_name(app.amqp_cls)  # type: ignore[arg-type] # unlike celery-types
     if issubclass(base, Confirming):
         return
     provide_defaults(app)
     # A class with a name of its own where possible, for whoever unpickles the app looks it up.
-    app.amqp_cls = ConfirmingAMQP if base is AMQP else type(f"Confirming{base.__name__}", (Confirming, base), {})
+    app.amqp_cls = ConfirmingAMQP if base is AMQP else type(f"Confirming{base.__name__}", (Confirming, base), {})  # type: ignore[assignment] # unlike celery-types
     before = app.__dict__.pop("amqp", None)
     if before is not None and "queues" in before.__dict__:
-        app.amqp.queues = app.amqp.__dict__["queues"] = before.__dict__["queues"]
+        app.amqp.queues = app.amqp.__dict__["queues"] = before.__dict__["queues"]  # type: ignore[misc] # unlike celery-types
     _be_patient(app)
 
 
@@ -46,7 +46,7 @@ def close_publishing(app: Celery) -> None:
 
     What other threads are publishing just then is published again, and so may be there twice.
     """
-    app.amqp.close()
+    app.amqp.close()  # type: ignore[attr-defined] # unlike celery-types
 
 
 def _be_patient(app: Celery) -> None:
@@ -68,6 +68,6 @@ def _be_patient(app: Celery) -> None:
         countdown, eta = whole_seconds(app, countdown, eta)
         with sending(task_sending(app, task_id)):
             options = destination(app, options, delayed=bool(countdown or eta))
-            return stock(name, args, kwargs, countdown, eta, task_id, *others, **options)
+            return stock(name, args, kwargs, countdown, eta, task_id, *others, **options)  # type: ignore[arg-type] # unlike celery-types
 
-    app.send_task = send_task
+    app.send_task = send_task  # type: ignore[method-assign] # unlike celery-types

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery.utils.quorum_queues import detect_quorum_queues
-from celery.utils.time import maybe_iso8601, subtract_datetimes
+from celery.utils.time import maybe_iso8601, subtract_datetimes  # type: ignore[attr-defined] # unlike celery-types
 from kombu import Exchange
 from kombu.common import Broadcast
 from kombu.transport import native_delayed_delivery as native
@@ -51,11 +51,11 @@ def lay_way(app: Celery, connection: Connection, routing_key: str) -> None:
     Workers lay this way when they start. Before the first one has, or for a queue that none has heard of, the broker
     would take the message, confirm it, and drop it when it is due. Asked once a connection and key.
     """
-    key = native._delay_prefix_re.sub("", routing_key, count=1)  # noqa: SLF001 kombu has no public inverse of its own
+    key = native._delay_prefix_re.sub("", routing_key, count=1)  # type: ignore[attr-defined] # unlike celery-types # noqa: SLF001 kombu has no public inverse of its own
     mark: Any = (ENTRANCE, key)
     # A publish that the broker refused has closed it, as kombu does after any error.
-    connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
-    known: set[Any] = connection.declared_entities
+    connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
+    known: set[Any] = connection.declared_entities  # type: ignore[assignment] # unlike celery-types
     if mark in known:
         return
     if not _exists(connection):

@@ -39,7 +39,7 @@ class Window:
         """Publish over the producer's connection; `timeout_s` without any progress is the deadline."""
         self._producer = producer
         self._connection = producer.connection
-        self._errors = passing_errors(self._connection)
+        self._errors = passing_errors(self._connection)  # type: ignore[arg-type] # unlike celery-types
         self._patience = Patience(timeout_s)
         self._channel: ConfirmChannel | None = None
         self._waiting: deque[Publish] = deque()
@@ -94,7 +94,7 @@ class Window:
         """
         if self._channel is None or not self._channel.alive:
             self._retrieve(self._waiting)
-            self._channel = ConfirmChannel.of(self._connection)
+            self._channel = ConfirmChannel.of(self._connection)  # type: ignore[arg-type] # unlike celery-types
             self._channel.on_settled = self._settle
             self._heard_at = time.monotonic()
         return self._channel
@@ -238,7 +238,7 @@ class Window:
             raise self._refusing(final) from error
         if self._channel is not None and self._channel.alive:
             self._read_last_words(self._channel)
-        self._producer.reset(self._connection)
+        self._producer.reset(self._connection)  # type: ignore[arg-type] # unlike celery-types
         self._retrieve(self._waiting)
         self._again_at = 0.0
         if self._patience.is_over:

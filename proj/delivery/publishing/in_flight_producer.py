@@ -50,7 +50,7 @@ class WindowProducer(ConfirmingProducer):
 
     def __init__(self, pooled: ConfirmingProducer, window: Window, *, event_exchange: str) -> None:
         """Publish as the pooled producer would, into the window."""
-        super().__init__(pooled.connection, serializer=pooled.serializer, auto_declare=False)
+        super().__init__(pooled.connection, serializer=pooled.serializer, auto_declare=False)  # type: ignore[arg-type] # unlike celery-types
         self.unconfirmed_exchanges = pooled.unconfirmed_exchanges
         self.timeout_s = window.timeout_s
         self._window = window
@@ -90,9 +90,16 @@ class WindowProducer(ConfirmingProducer):
         if exchange == self._event_exchange and options.get("routing_key") == "task.sent":
             self._hold_event(body, {**options, "exchange": exchange, "declare": declare})
             return
-        if not self._confirms(self.connection, exchange):
-            kombu.Producer.publish(
-                self, body, *args, exchange=exchange, retry=retry, retry_policy=retry_policy, declare=declare, **options
+        if not self._confirms(self.connection, exchange):  # type: ignore[arg-type] # unlike celery-types
+            kombu.Producer.publish(  # type: ignore[misc] # unlike celery-types
+                self,
+                body,
+                *args,
+                exchange=exchange,
+                retry=retry,
+                retry_policy=retry_policy,  # type: ignore[arg-type] # unlike celery-types
+                declare=declare,  # type: ignore[arg-type] # unlike celery-types
+                **options,
             )
             return
         now = current()
@@ -105,7 +112,7 @@ class WindowProducer(ConfirmingProducer):
         channel.divert = taken.append
         usual, self._channel = self._channel, channel
         try:
-            kombu.Producer.publish(
+            kombu.Producer.publish(  # type: ignore[misc] # unlike celery-types
                 self, body, *args, exchange=exchange, mandatory=mandatory is None or mandatory, **options
             )
         finally:
@@ -119,7 +126,7 @@ class WindowProducer(ConfirmingProducer):
     def send_events(self) -> None:
         """Send the events that were held back; they are dropped when that fails."""
         connection = self.connection
-        if not self._events or not connection.connected:
+        if not self._events or not connection.connected:  # type: ignore[union-attr] # unlike celery-types
             self._events.clear()
             return
         if self._window.blocked:
@@ -128,10 +135,10 @@ class WindowProducer(ConfirmingProducer):
             return
         events, self._events = self._events, []
         try:
-            kombu.Producer(connection.default_channel, auto_declare=False).publish(
+            kombu.Producer(connection.default_channel, auto_declare=False).publish(  # type: ignore[union-attr] # unlike celery-types
                 events, **{**self._event_options, "routing_key": "task.multi"}
             )
-        except passing_errors(connection):
+        except passing_errors(connection):  # type: ignore[arg-type] # unlike celery-types
             # The window notices by itself when the connection is lost.
             pass
 
@@ -148,12 +155,12 @@ class WindowProducer(ConfirmingProducer):
         for entity in entities:
             while True:
                 connection = self.connection
-                if entity.can_cache_declaration and hash(entity) in connection.declared_entities:
+                if entity.can_cache_declaration and hash(entity) in connection.declared_entities:  # type: ignore[operator, union-attr] # unlike celery-types
                     # What `maybe_declare` finds out too, after copying the entity.
                     break
                 try:
                     maybe_declare(entity, self.channel)
-                except passing_errors(connection) as error:
+                except passing_errors(connection) as error:  # type: ignore[arg-type] # unlike celery-types
                     now.again_after(error)
                 else:
                     break

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kombu import Connection, Exchange
 
 
-class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no types
+class ConfirmingProducer(kombu.Producer):
     """kombu's producer, with confirms, that outlives the loss of its connection until a deadline.
 
     Its `channel` is an ordinary one of the same connection, for declarations and for what needs no confirm.
@@ -73,14 +73,14 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
             Unconfirmed: the deadline has passed; the broker may or may not have it.
         """
         connection = self.connection
-        if not self._confirms(connection, exchange):
-            super().publish(body, *args, exchange=exchange, retry=retry, retry_policy=retry_policy, **options)
+        if not self._confirms(connection, exchange):  # type: ignore[arg-type] # unlike celery-types
+            super().publish(body, *args, exchange=exchange, retry=retry, retry_policy=retry_policy, **options)  # type: ignore[arg-type, misc] # unlike celery-types
             return
         sending = self._sending(confirm_timeout, options)
         while True:
             try:
                 self._publish_once(
-                    connection,
+                    connection,  # type: ignore[arg-type] # unlike celery-types
                     body,
                     *args,
                     exchange=exchange,
@@ -88,11 +88,11 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
                     confirm_timeout=sending.patience.left_s,
                     **options,
                 )
-            except passing_errors(connection) as error:  # noqa: PERF203 each attempt may fail
+            except passing_errors(connection) as error:  # type: ignore[arg-type] # unlike celery-types # noqa: PERF203 each attempt may fail
                 if isinstance(error, ProjError):
                     raise
                 if not isinstance(error, MessageNacked):
-                    self.reset(connection)
+                    self.reset(connection)  # type: ignore[arg-type] # unlike celery-types
                 sending.again_after(error, retry=retry, written=self._wrote)
             else:
                 return
@@ -101,7 +101,7 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
         """Give the connection up, so that the next use makes a new one, to the next of several addresses."""
         connection.collect()
         connection.maybe_switch_next()
-        self.revive(connection)
+        self.revive(connection)  # type: ignore[arg-type] # unlike celery-types
 
     def _publish_once(self, connection: Connection, *args: Any, **options: Any) -> None:  # noqa: ANN401 as kombu
         self._wrote = False
@@ -109,7 +109,7 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
         usual, self._channel = self._channel, channel
         written = channel.written
         try:
-            super().publish(*args, retry=False, **options)
+            super().publish(*args, retry=False, **options)  # type: ignore[misc] # unlike celery-types
         finally:
             self._wrote = channel.written > written
             self._channel = usual
@@ -140,10 +140,10 @@ class ConfirmingProducer(kombu.Producer):  # type: ignore[misc] # kombu has no t
             try:
                 if not connection.connected:
                     self.reset(connection)
-                    connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)
-                if self._get_channel().connection is not None:
+                    connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
+                if self._get_channel().connection is not None:  # type: ignore[attr-defined] # unlike celery-types
                     return
-                self.revive(connection)
+                self.revive(connection)  # type: ignore[arg-type] # unlike celery-types
             except passing_errors(connection) as error:  # noqa: PERF203 each attempt may fail
                 sending.again_after(error, retry=True)
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from kombu import Producer
 
 
-class PatientConnection(PooledConnection):  # type: ignore[misc] # kombu has no types
+class PatientConnection(PooledConnection):
     """A connection whose own retries end with the deadline of what is being sent."""
 
     def ensure(self, obj: Any, fun: Any, errback: Any = None, **options: Any) -> Any:  # noqa: ANN401 as kombu
         """As kombu's, which has no deadline unless it has a number of attempts."""
         sending = current()
         if sending is None:
-            return super().ensure(obj, fun, errback, **options)
+            return super().ensure(obj, fun, errback, **options)  # type: ignore[misc] # unlike celery-types
 
         def give_up_in_time(error: Exception, interval: float) -> None:
             if sending.patience.is_over:
@@ -33,18 +33,18 @@ class PatientConnection(PooledConnection):  # type: ignore[misc] # kombu has no 
                 errback(error, interval)
 
         options.update(max_retries=None, interval_start=0.1, interval_step=0.2, interval_max=LAST_PAUSE_S)
-        return super().ensure(obj, fun, give_up_in_time, **options)
+        return super().ensure(obj, fun, give_up_in_time, **options)  # type: ignore[misc] # unlike celery-types
 
 
-class PatientConnectionPool(ConnectionPool):  # type: ignore[misc] # kombu has no types
+class PatientConnectionPool(ConnectionPool):
     """A pool of them."""
 
-    def new(self) -> PatientConnection:
+    def new(self) -> PatientConnection:  # type: ignore[override] # unlike celery-types
         """As kombu's, but for the class."""
         return PatientConnection(self, **dict(self.connection._info(resolve=False)))  # noqa: SLF001 as kombu's does
 
 
-class ConfirmingPool(ProducerPool):  # type: ignore[misc] # kombu has no types here
+class ConfirmingPool(ProducerPool):
     """A pool of producers that never waits for itself.
 
     A thread that holds a producer and needs another (a handler of `before_task_publish` that sends a task) gets one
@@ -76,8 +76,8 @@ class ConfirmingPool(ProducerPool):  # type: ignore[misc] # kombu has no types h
         else:
             try:
                 producer = super().acquire(block=True, timeout=sending.patience.left_s)
-            except self.LimitExceeded as error:
-                raise unavailable(sending, self.limit) from error
+            except self.LimitExceeded as error:  # type: ignore[attr-defined] # unlike celery-types
+                raise unavailable(sending, self.limit) from error  # type: ignore[arg-type] # unlike celery-types
         give_back = producer.release
         mine[0] += 1
 
@@ -86,7 +86,7 @@ class ConfirmingPool(ProducerPool):  # type: ignore[misc] # kombu has no types h
             mine[0] -= 1
             give_back()
 
-        producer.release = release
+        producer.release = release  # type: ignore[method-assign] # unlike celery-types
         return producer
 
     @contextmanager
@@ -101,5 +101,5 @@ class ConfirmingPool(ProducerPool):  # type: ignore[misc] # kombu has no types h
     def _beside(self) -> Producer:
         connection = self.connections.new()
         producer = self.Producer(connection)
-        producer.release = connection.release
+        producer.release = connection.release  # type: ignore[method-assign] # unlike celery-types
         return producer

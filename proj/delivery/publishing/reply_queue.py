@@ -33,7 +33,7 @@ def declared_seldom(backend: Any) -> Iterator[None]:  # noqa: ANN401 Celery's re
             declare(producer, task_id)
             due = time.monotonic() + DECLARED_FOR_S
 
-    backend.on_task_call = on_task_call
+    backend.on_task_call = on_task_call  # type: ignore[method-assign] # unlike celery-types
     try:
         yield
     finally:

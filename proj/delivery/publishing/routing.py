@@ -50,7 +50,7 @@ def _delayed(options: Mapping[str, Any], name: str, key: str) -> dict[str, Any]:
 
 def _queue_of(app: Celery, name: str, key: str) -> Queue | None:
     """The queue that a delayed retry came from, by the exchange and key that its message came by."""
-    key = native._delay_prefix_re.sub("", key, count=1)  # noqa: SLF001 kombu has no public inverse of its own
+    key = native._delay_prefix_re.sub("", key, count=1)  # type: ignore[attr-defined] # unlike celery-types # noqa: SLF001 kombu has no public inverse of its own
     for queue in app.amqp.queues.values():
         if queue.routing_key == key and name in {DUE.name, queue.exchange.name}:
             return queue

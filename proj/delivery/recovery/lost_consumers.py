@@ -39,7 +39,7 @@ def without_consumers(connection: Any, names: Iterable[str]) -> list[str]:  # no
     return lost
 
 
-class WatchConsumers(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+class WatchConsumers(bootsteps.StartStopStep):
     """Asks the broker now and then whether it still has this worker's consumers; for a consumer with a forwarder."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -53,7 +53,7 @@ class WatchConsumers(bootsteps.StartStopStep):  # type: ignore[misc] # Celery ha
 
     def _look(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
         """Ask on the forwarder's thread, for a broker that is gone does not answer."""
-        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:
+        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:  # type: ignore[attr-defined] # unlike celery-types
             return
         names, asked_over = consumed(consumer.task_consumer), consumer.connection
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
 
-class Dispatcher(EventDispatcher):  # type: ignore[misc] # Celery has no types
+class Dispatcher(EventDispatcher):
     """Celery's, which tries once.
 
     Celery sends heartbeats with `retry=True` from the worker's loop: kombu then connects again there and then, without
@@ -24,7 +24,7 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc] # Celery has no types
         return super().send(type, *args, **fields)
 
 
-class Events(StockEvents):  # type: ignore[misc] # Celery has no types
+class Events(StockEvents):
     """Celery's `app.events` with that dispatcher."""
 
     dispatcher_cls = "proj.delivery.recovery.monitoring_events:Dispatcher"

@@ -128,7 +128,7 @@ def _shut(transport: Any) -> None:  # noqa: ANN401 py-amqp's transport
         logger.debug("The socket could not be shut: %s", error)
 
 
-class WatchConnections(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+class WatchConnections(bootsteps.StartStopStep):
     """Runs a watchdog over the worker's main thread."""
 
     requires = ("celery.worker.components:Pool",)

@@ -35,7 +35,7 @@ def answer_halt(app: Celery) -> None:
             # Only here: a client that publishes needs nothing of a worker's modules.
             from celery.worker.control import Panel  # noqa: PLC0415 see above
 
-            Panel.register(name=HALT, type="control", help="Answer, then shut down warmly.")(halt)
+            Panel.register(name=HALT, type="control", help="Answer, then shut down warmly.")(halt)  # type: ignore[call-arg] # unlike celery-types
 
     celeryd_init.connect(register, weak=False, dispatch_uid=f"proj.answer_halt.{id(app)}")
 
@@ -55,7 +55,7 @@ def halt(state: Any, **_: object) -> dict[str, object]:  # noqa: ANN401 Celery's
         "leaving": _sign_of_life(state.app),
     }
     # Before the signal, whose receivers may fail.
-    worker_state.should_stop = 0
+    worker_state.should_stop = 0  # type: ignore[assignment] # unlike celery-types
     worker_shutting_down.send(sender=state.hostname, sig="halt", how="Warm", exitcode=0)
     return answer
 
@@ -66,7 +66,7 @@ def _sign_of_life(app: Celery) -> str | None:
     # Without a heartbeat, which a worker that waits for its pool would not send.
     connection = app.connection_for_write(heartbeat=0, connect_timeout=_CONNECT_TIMEOUT_S)
     try:
-        connection.default_channel.queue_declare(queue=name, exclusive=True, auto_delete=False)
+        connection.default_channel.queue_declare(queue=name, exclusive=True, auto_delete=False)  # type: ignore[attr-defined] # unlike celery-types
     except (*connection.connection_errors, *connection.channel_errors):
         with contextlib.suppress(Exception):
             connection.release()

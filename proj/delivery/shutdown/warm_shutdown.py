@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Leave(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+class Leave(bootsteps.StartStopStep):
     """Makes a prefork pool finish what its processes were given; other pools do so anyway."""
 
     requires = ("celery.worker.components:Pool",)

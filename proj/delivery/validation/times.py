@@ -48,6 +48,6 @@ def _seconds(value: Any, zone: tzinfo) -> float:  # noqa: ANN401 a header
         raise TypeError("it is neither a time nor an ISO 8601 text")
     aware = maybe_make_aware(moment, zone)
     # What the worker's timer is given, on the monotonic clock; here for what it raises.
-    to_timestamp(aware, zone)
+    to_timestamp(aware, zone)  # type: ignore[arg-type] # unlike celery-types
     to_timestamp(timezone.to_system(aware))
     return float(aware.timestamp())

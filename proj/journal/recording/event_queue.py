@@ -68,7 +68,7 @@ class EventQueue:
         """Delete the queue and what is in it; tell what was there."""
         found = self._found(connection)
         with connection.channel() as channel:
-            channel.queue_delete(self.name)
+            channel.queue_delete(self.name)  # type: ignore[attr-defined] # unlike celery-types
         return found
 
     def bound(self, connection: Connection) -> Queue:
@@ -91,10 +91,10 @@ class EventQueue:
         # A queue that is not there closes the channel, so it is asked on one of its own.
         channel = connection.channel()
         try:
-            answer = channel.queue_declare(queue=self.name, passive=True)
+            answer = channel.queue_declare(queue=self.name, passive=True)  # type: ignore[attr-defined] # unlike celery-types
         except connection.channel_errors:
             return Found(existed=False)
-        channel.close()
+        channel.close()  # type: ignore[attr-defined] # unlike celery-types
         return Found(existed=True, messages=answer.message_count)
 
 

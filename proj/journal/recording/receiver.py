@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Receiver(EventReceiver):  # type: ignore[misc] # Celery has no types
+class Receiver(EventReceiver):
     """Hears every event; the handler of `*` gets None for whatever cannot be one.
 
     Whoever reaches the broker may publish anything to the exchange of events. With Celery's own receiver one
@@ -37,9 +37,9 @@ class Receiver(EventReceiver):  # type: ignore[misc] # Celery has no types
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002 kombu's own
         """Give on that something was unreadable; there is nothing to acknowledge."""
-        self.process("", None)
+        self.process("", None)  # type: ignore[arg-type] # unlike celery-types
 
-    def event_from_message(self, body: dict[str, Any], **_: Any) -> Any:  # noqa: ANN401 Celery's own
+    def event_from_message(self, body: dict[str, Any], **_: Any) -> Any:  # type: ignore[override] # unlike celery-types # noqa: ANN401 Celery's own
         """The type and the event, with its timestamp as the sender wrote it and a clock that is one.
 
         Celery would shift timestamps by the difference of the time zones, though they are seconds since the epoch,
@@ -55,4 +55,4 @@ class Receiver(EventReceiver):  # type: ignore[misc] # Celery has no types
             if isinstance(event, dict) and isinstance(event.get("type"), str):
                 self.process(*self.event_from_message(event))
             else:
-                self.process("", None)
+                self.process("", None)  # type: ignore[arg-type] # unlike celery-types

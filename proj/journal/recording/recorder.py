@@ -258,6 +258,6 @@ def _machine(connection: Connection) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "celery": celery.__version__,
-        "kombu": kombu.__version__,
-        "rabbitmq": connection.default_channel.connection.server_properties.get("version"),
+        "kombu": kombu.__version__,  # type: ignore[attr-defined] # unlike celery-types
+        "rabbitmq": connection.default_channel.connection.server_properties.get("version"),  # type: ignore[attr-defined] # unlike celery-types
     }

@@ -121,7 +121,7 @@ class Trial(Service):
         """
         self._broker.add_vhost(self.name)
         self._running.callback(self._broker.remove_vhost, self.name)
-        self._running.callback(self._client.pool.force_close_all)
+        self._running.callback(self._client.pool.force_close_all)  # type: ignore[attr-defined] # unlike celery-types
         self._running.enter_context(self._listener)
         for _ in range(self.setup.workers):
             self._add_worker()

@@ -140,7 +140,7 @@ class Pipeline(Service):
         """
         self._broker.add_vhost(self.name)
         self._running.callback(self._broker.remove_vhost, self.name)
-        self._running.callback(self._client.pool.force_close_all)
+        self._running.callback(self._client.pool.force_close_all)  # type: ignore[attr-defined] # unlike celery-types
         self._running.enter_context(self._listener)
         for worker in self._all_workers:
             self._running.callback(worker.kill)

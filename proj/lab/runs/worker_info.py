@@ -34,10 +34,10 @@ def roll_call(app: Celery, nodes: Sequence[str], *, started_seen: Mapping[str | 
     return [
         Worker(
             name=node,
-            slots=stats[node]["pool"]["max-concurrency"],
-            queues=tuple(queue["name"] for queue in queues[node] if not is_plumbing(queue["name"])),
+            slots=stats[node]["pool"]["max-concurrency"],  # type: ignore[call-overload] # unlike celery-types
+            queues=tuple(queue["name"] for queue in queues[node] if not is_plumbing(queue["name"])),  # type: ignore[index] # unlike celery-types
             dispatch=dispatch(settings[node]),
-            processed=sum(stats[node]["total"].values()),
+            processed=sum(stats[node]["total"].values()),  # type: ignore[call-overload] # unlike celery-types
             started_seen=started_seen.get(node, 0),
         )
         for node in nodes

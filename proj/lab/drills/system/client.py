@@ -84,7 +84,7 @@ class Mailbox:
         with connected(self._connection()) as connection:
             channel = connection.channel()
             try:
-                while message := channel.basic_get(DEAD_LETTERS, no_ack=True):
+                while message := channel.basic_get(DEAD_LETTERS, no_ack=True):  # type: ignore[attr-defined] # unlike celery-types
                     headers = message.headers or {}
                     task_id = headers.get(ID_HEADER) or headers.get("id") or message.properties.get("correlation_id")
                     self._dead[str(task_id)] = str(headers.get(REASON) or _reason_of_broker(headers))

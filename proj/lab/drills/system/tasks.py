@@ -31,7 +31,7 @@ def _end(task: Any) -> None:  # noqa: ANN401 Celery has no types
     append(os.environ[FILE_VARIABLE], FINISHED, task.request.id)
 
 
-@app.task(bind=True)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True)
 def note(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
     """Work for so many seconds."""
     _begin(self)
@@ -39,7 +39,7 @@ def note(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
     _end(self)
 
 
-@app.task(bind=True)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True)
 def linger(self: Any, first_s: float, again_s: float) -> None:  # noqa: ANN401 Celery has no types
     """Work for `first_s` seconds the first time, and for `again_s` when it is delivered again."""
     _begin(self)
@@ -49,14 +49,14 @@ def linger(self: Any, first_s: float, again_s: float) -> None:  # noqa: ANN401 C
     _end(self)
 
 
-@app.task(bind=True)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True)
 def kill_child(self: Any) -> None:  # noqa: ANN401 Celery has no types
     """Kill the pool process that runs it."""
     _begin(self)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@app.task(bind=True)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True)
 def kill_main(self: Any) -> None:  # noqa: ANN401 Celery has no types
     """Kill the worker's main process."""
     _begin(self)
@@ -64,21 +64,21 @@ def kill_main(self: Any) -> None:  # noqa: ANN401 Celery has no types
     time.sleep(_GONE_S)
 
 
-@app.task(bind=True)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True)
 def leave(self: Any) -> NoReturn:  # noqa: ANN401 Celery has no types
     """Raise SystemExit."""
     _begin(self)
     raise SystemExit(1)
 
 
-@app.task(bind=True)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True)
 def exhaust(self: Any) -> NoReturn:  # noqa: ANN401 Celery has no types
     """Raise MemoryError."""
     _begin(self)
     raise MemoryError
 
 
-@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True, base=Stage)
 def first(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
     """Work for so many seconds, and hand as many on to the last stage."""
     _begin(self)
@@ -90,7 +90,7 @@ def first(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no type
     _end(self)
 
 
-@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True, base=Stage)
 def last(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
     """Work for so many seconds, as the last stage."""
     _begin(self)
@@ -98,7 +98,7 @@ def last(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
     _end(self)
 
 
-@app.task(bind=True, base=Stage)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(bind=True, base=Stage)
 def balk(self: Any) -> NoReturn:  # noqa: ANN401 Celery has no types
     """Raise what any code may raise."""
     _begin(self)
