@@ -1,10 +1,10 @@
-"""A connection to the broker, made at once or refused in one sentence."""
+"""Connections to the broker: made at once or refused with one clear error, and their AMQP channels with their types."""
 
 from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from amqp.exceptions import AccessRefused, NotAllowed
 
@@ -13,49 +13,89 @@ from proj.errors import NoBroker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import amqp
+    from amqp.protocol import queue_declare_ok_t
     from kombu import Connection
 
-#: Seconds for one read or write of the socket: without them, a connection whose other end is gone blocks for ever.
+#: Seconds for one read or write of the socket. Without them a connection whose other end is gone blocks for ever.
 TRANSPORT_OPTIONS = {"read_timeout": 8, "write_timeout": 8}
-#: How the broker's words end when it does not let anyone in just now: too many connections of a virtual host or a user,
-#: or a virtual host that is down.
-_PASSING = re.compile(r"(limit \(\d+\) is reached|limit of \(\d+\)|' is down)$")
+#: How the broker's error ends when it refuses a connection for a while only: the virtual host or the user has too many
+#: connections, or the virtual host is down.
+_TEMPORARY = re.compile(r"(limit \(\d+\) is reached|limit of \(\d+\)|' is down)$")
 
 
 @contextmanager
 def connected(connection: Connection) -> Iterator[Connection]:
-    """The connection, made now and released after the block. It is tried once more and no oftener: a person waits.
+    """The connection, made now and released after the block. It is tried twice and not more: a person waits.
 
     Raises:
-        NoBroker: no broker answers, or it does not let us in.
+        NoBroker: no broker answers, or it refuses the login.
     """
     address = connection.as_uri()
     with connection:
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0.2, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
+            ensure_connected(connection, retry_after_s=0.2)
         except connection.connection_errors as error:
-            if is_shut_out(error):  # type: ignore[arg-type] # unlike celery-types
-                raise shut_out(connection, error) from error  # type: ignore[arg-type] # unlike celery-types
+            if is_login_refused(error):
+                raise login_refused(connection, error) from error
             raise NoBroker(
                 f"No broker answers at {address} ({error}). Is CELERY_BROKER_URL right? "
                 "A broker of your own starts with: celery -A proj lab broker"
             ) from error
-        # A login that is refused is one of these, for the broker closes a channel with it.
+        # A refused login is one of these, because the broker closes a channel with it.
         except connection.channel_errors as error:
-            raise shut_out(connection, error) from error  # type: ignore[arg-type] # unlike celery-types
+            raise login_refused(connection, error) from error
         yield connection
 
 
-def is_shut_out(error: Exception) -> bool:
-    """Whether the broker will not let us in another time either: a wrong password, no right, no such virtual host."""
+def ensure_connected(connection: Connection, *, retry_after_s: float = 0.05) -> None:
+    """Connect unless the connection is up; where that fails, try once more after `retry_after_s` seconds.
+
+    Once more, so that one stale address of several does not count as a failure.
+
+    Raises:
+        Exception: one of the transport's own errors, `connection.connection_errors` or `connection.channel_errors`.
+    """
+    connection.ensure_connection(
+        max_retries=1,
+        interval_start=retry_after_s,  # type: ignore[arg-type] # celery-types says int; kombu sleeps for any number
+        reraise_as_library_errors=False,
+    )
+
+
+def open_channel(connection: Connection) -> amqp.Channel:
+    """A new channel of an AMQP connection; celery-types gives it only the methods that all transports have."""
+    return cast("amqp.Channel", connection.channel())
+
+
+def default_channel(connection: Connection) -> amqp.Channel:
+    """The channel that kombu keeps for an AMQP connection; celery-types gives it only what all transports have."""
+    return cast("amqp.Channel", connection.default_channel)
+
+
+def count_queue(channel: amqp.Channel, name: str) -> queue_declare_ok_t:
+    """The messages that are ready in a queue and its consumers, counted now by a passive declaration.
+
+    The broker closes the channel when it refuses.
+
+    Raises:
+        NotFound: there is no such queue.
+        ResourceLocked: the queue is exclusive to another connection.
+    """
+    # The stub says a plain tuple, or None without an answer (nowait).
+    return cast("queue_declare_ok_t", channel.queue_declare(queue=name, passive=True))
+
+
+def is_login_refused(error: BaseException) -> bool:
+    """Whether trying again is useless: a wrong password, no permission, no such virtual host."""
     if isinstance(error, NotAllowed):
-        return _PASSING.search(str(error.reply_text)) is None
+        return _TEMPORARY.search(str(error.reply_text)) is None
     return isinstance(error, AccessRefused)
 
 
-def shut_out(connection: Connection, error: Exception) -> NoBroker:
-    """The error for a broker that answers, and does not let us in."""
+def login_refused(connection: Connection, error: BaseException) -> NoBroker:
+    """The error for a broker that answers and refuses the login."""
     return NoBroker(
-        f"The broker at {connection.as_uri()} does not let us in ({error}). "
+        f"The broker at {connection.as_uri()} refuses the login ({error}). "
         "Are the user, the password and the virtual host in CELERY_BROKER_URL right?"
     )

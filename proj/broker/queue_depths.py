@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from proj.broker.connection import connected
+from proj.broker.connection import connected, count_queue, open_channel
 from proj.broker.management_api import Management
 from proj.errors import NoManagement
 from proj.queues import is_plumbing
@@ -167,9 +167,9 @@ def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Dept
     depths = []
     for name in sorted(names):
         # A queue that is not there closes the channel, so each is asked on one of its own.
-        channel = connection.channel()
+        channel = open_channel(connection)
         try:
-            answer = channel.queue_declare(queue=name, passive=True)  # type: ignore[attr-defined] # unlike celery-types
+            answer = count_queue(channel, name)
         except connection.channel_errors:
             continue
         depths.append(
@@ -181,7 +181,7 @@ def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Dept
                 consumers=answer.consumer_count,
             )
         )
-        channel.close()  # type: ignore[attr-defined] # unlike celery-types
+        channel.close()
     return depths
 
 

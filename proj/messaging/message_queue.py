@@ -175,7 +175,7 @@ class MessageQueue:
         """Work on messages until `stop`, or until the pill comes; it waits for a broker that is away.
 
         Raises:
-            NoBroker: the broker does not let us in.
+            NoBroker: the broker refuses the login.
             QueueMismatch: the queue exists with other arguments.
             PublishRefused: the broker does not let us consume.
             KeyboardInterrupt: and all else that a handler raises which is no `Exception`; the message goes back.

@@ -10,7 +10,7 @@ from amqp.basic_message import Message
 from amqp.exceptions import MessageNacked
 from kombu import Connection
 
-from proj.broker.connection import TRANSPORT_OPTIONS, connected
+from proj.broker.connection import TRANSPORT_OPTIONS, connected, ensure_connected
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Patience, Sending
 from proj.delivery.publishing.producer import passing_errors
@@ -139,7 +139,7 @@ class Publisher:
         while True:
             self._wrote = False
             try:
-                self._connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
+                ensure_connected(self._connection)
                 act()
             except passing_errors(self._connection) as error:
                 if not isinstance(error, MessageNacked):

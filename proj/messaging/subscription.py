@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu import Connection
 
-from proj.broker.connection import TRANSPORT_OPTIONS, is_shut_out, shut_out
+from proj.broker.connection import TRANSPORT_OPTIONS, ensure_connected, is_login_refused, login_refused
 from proj.delivery.broker_errors import NOT_FOUND, refusal
 from proj.delivery.consuming.receiving import tolerate
 from proj.delivery.publishing.producer import passing_errors
@@ -68,17 +68,16 @@ class Subscription:
         """Connect, make the queue when it is missing, and begin to consume; without `consume` only `take` gets any.
 
         Raises:
-            NoBroker: the broker does not let us in.
+            NoBroker: the broker refuses the login.
             QueueMismatch: the queue exists with other arguments.
             PublishRefused: the broker does not let us consume, and would not the next time.
         """
         try:
-            # Twice, so that one stale address of several does not count as a failure.
-            self.connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
+            ensure_connected(self.connection)
         except (AccessRefused, NotAllowed) as error:
-            if not is_shut_out(error):
+            if not is_login_refused(error):
                 raise
-            raise shut_out(self.connection, error) from error
+            raise login_refused(self.connection, error) from error
         beneath = self._beneath = self.connection.connection
         tolerate(beneath)
         if beneath.heartbeat:

@@ -12,6 +12,8 @@ from amqp import spec
 from amqp.exceptions import ChannelError, MessageNacked
 from kombu.transport import pyamqp
 
+from proj.broker.connection import ensure_connected
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -94,8 +96,7 @@ class ConfirmChannel(pyamqp.Channel):
         Raises:
             what kombu and py-amqp raise when they cannot connect.
         """
-        # Twice, so that one stale address of several does not count as a failure.
-        connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
+        ensure_connected(connection)
         beneath: Any = connection.connection
         channel: ConfirmChannel | None = getattr(beneath, "proj_confirm_channel", None)
         if channel is None or not channel.alive:

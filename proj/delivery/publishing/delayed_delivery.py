@@ -10,6 +10,8 @@ from kombu import Exchange
 from kombu.common import Broadcast
 from kombu.transport import native_delayed_delivery as native
 
+from proj.broker.connection import ensure_connected
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -54,7 +56,7 @@ def lay_way(app: Celery, connection: Connection, routing_key: str) -> None:
     key = native._delay_prefix_re.sub("", routing_key, count=1)  # type: ignore[attr-defined] # unlike celery-types # noqa: SLF001 kombu has no public inverse of its own
     mark: Any = (ENTRANCE, key)
     # A publish that the broker refused has closed it, as kombu does after any error.
-    connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
+    ensure_connected(connection)
     known: set[Any] = connection.declared_entities  # type: ignore[assignment] # unlike celery-types
     if mark in known:
         return

@@ -8,6 +8,7 @@ import kombu
 from amqp.exceptions import MessageNacked
 from kombu.exceptions import OperationalError
 
+from proj.broker.connection import ensure_connected
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Patience, Sending, current
 from proj.errors import ProjError
@@ -140,7 +141,7 @@ class ConfirmingProducer(kombu.Producer):
             try:
                 if not connection.connected:
                     self.reset(connection)
-                    connection.ensure_connection(max_retries=1, interval_start=0.05, reraise_as_library_errors=False)  # type: ignore[arg-type] # unlike celery-types
+                    ensure_connected(connection)
                 if self._get_channel().connection is not None:  # type: ignore[attr-defined] # unlike celery-types
                     return
                 self.revive(connection)  # type: ignore[arg-type] # unlike celery-types

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery.signals import celeryd_init, worker_shutting_down
 
+from proj.broker.connection import default_channel
+
 if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
@@ -66,7 +68,7 @@ def _sign_of_life(app: Celery) -> str | None:
     # Without a heartbeat, which a worker that waits for its pool would not send.
     connection = app.connection_for_write(heartbeat=0, connect_timeout=_CONNECT_TIMEOUT_S)
     try:
-        connection.default_channel.queue_declare(queue=name, exclusive=True, auto_delete=False)  # type: ignore[attr-defined] # unlike celery-types
+        default_channel(connection).queue_declare(queue=name, exclusive=True, auto_delete=False)
     except (*connection.connection_errors, *connection.channel_errors):
         with contextlib.suppress(Exception):
             connection.release()
