@@ -27,7 +27,7 @@ TASK = "x-proj-task"
 EXCHANGE = "x-proj-exchange"
 ROUTING_KEY = "x-proj-routing-key"
 
-#: The header of a message whose own properties py-amqp could not read; see `intake`.
+#: The header of a message whose own properties py-amqp could not read; see `unreadable_properties`.
 UNREADABLE = "x-proj-unreadable"
 
 #: The properties as they came, in base64, when they could not be read.

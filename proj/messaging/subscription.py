@@ -13,8 +13,8 @@ from kombu import Connection
 
 from proj.broker.connection import TRANSPORT_OPTIONS, ensure_connected, is_login_refused, login_refused
 from proj.delivery.broker_errors import NOT_FOUND, refusal
-from proj.delivery.consuming.receiving import tolerate
 from proj.delivery.publishing.producer import passing_errors
+from proj.delivery.unreadable_properties import tolerate
 from proj.messaging.heartbeat import Heartbeat
 from proj.messaging.message import Message
 

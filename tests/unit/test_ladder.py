@@ -28,6 +28,7 @@ LADDERS = {
     ),
     "delivery": (
         {"header_names", "printable", "broker_errors", "recovery", "shutdown", "health"},
+        {"unreadable_properties"},
         {"validation", "dead_letters"},
         {"settings"},
         {"publishing", "consuming"},

@@ -26,6 +26,7 @@ from proj.delivery.consuming.prefetch import Fitting
 from proj.delivery.consuming.quarantine import Suspects
 from proj.delivery.dead_letters.letter import dead_letter_queue
 from proj.delivery.printable import shown
+from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.limits import Limits
 from proj.delivery.validation.message import Kind, Refusal, contents, refusal
 from proj.errors import EXIT_FAILED
@@ -82,7 +83,7 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
         """The connection to consume from, which no message's properties can break."""
         connection = super().connect()
         if connection.transport.driver_type == "amqp":
-            receiving.tolerate(connection.connection)
+            tolerate(connection.connection)
         return connection
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:

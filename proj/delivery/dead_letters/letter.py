@@ -13,7 +13,19 @@ from amqp.exceptions import AMQPError
 from amqp.serialization import dumps
 
 from proj import queues
-from proj.delivery.header_names import ATTEMPTS, BROKER_COUNTS, EXCHANGE, QUEUE, REASON, ROUTING_KEY, TASK, TIME, WORKER
+from proj.delivery.header_names import (
+    ATTEMPTS,
+    BROKER_COUNTS,
+    EXCHANGE,
+    QUEUE,
+    RAW_PROPERTIES,
+    REASON,
+    ROUTING_KEY,
+    TASK,
+    TIME,
+    UNREADABLE,
+    WORKER,
+)
 from proj.delivery.printable import _CUT, described, printable
 from proj.queues import home_queue
 
@@ -22,9 +34,6 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-
-#: The property under which bytes are kept that are no AMQP properties.
-UNREADABLE = "unreadable"
 
 #: Headers that tell of an earlier life; a letter that is requeued begins a new one without them.
 _EARLIER_LIFE = ("x-proj-", "x-death", "x-first-death-", "x-last-death-", *BROKER_COUNTS)
@@ -38,6 +47,8 @@ _BROKER_REASONS = {
 #: Bytes that the headers may take when a letter is published: the broker allows 128 KiB a frame, and
 #: the properties are in the same one.
 _HEADERS_LIMIT = 100_000
+#: Headers that change with each delivery: the broker's count, and properties that cannot be read, which include it.
+_CHANGING = {"x-delivery-count", UNREADABLE, RAW_PROPERTIES}
 #: Bodies of more bytes are not decoded to learn of a task's arguments.
 _BODY_LIMIT = 65_536
 
@@ -194,9 +205,8 @@ def _identity(headers: Mapping[Any, Any], properties: Mapping[str, Any], body: b
     for given in (headers.get("id"), properties.get("message_id"), properties.get("correlation_id")):
         if isinstance(given, str) and given and given.isprintable() and len(given) <= 255:  # noqa: PLR2004 shortstr
             return given
-    lasting = {str(name): value for name, value in headers.items() if name != "x-delivery-count"}
-    # Bytes that cannot be read have the changing number in them.
-    rest = {name: value for name, value in properties.items() if name not in {"application_headers", UNREADABLE}}
+    lasting = {str(name): value for name, value in headers.items() if name not in _CHANGING}
+    rest = {name: value for name, value in properties.items() if name != "application_headers"}
     digest = hashlib.sha256(repr((sorted(rest.items()), sorted(lasting.items(), key=str))).encode("utf-8", "replace"))
     digest.update(body)
     return f"~{digest.hexdigest()[:16]}"

@@ -8,12 +8,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from amqp import serialization
 from amqp.basic_message import Message
 from amqp.exceptions import AMQPError, MessageNacked, NotFound, ResourceLocked
 
 from proj.broker.connection import connected
-from proj.delivery.dead_letters.letter import UNREADABLE, DeadLetter, carried, dead_letter, dead_letter_queue, revived
+from proj.delivery.dead_letters.letter import DeadLetter, carried, dead_letter, dead_letter_queue, revived
+from proj.delivery.header_names import REASON, UNREADABLE
+from proj.delivery.unreadable_properties import tolerate
 from proj.errors import NoDeadLetters, ProjError
 from proj.service import Service
 
@@ -30,7 +31,6 @@ CONFIRM_TIMEOUT_S = 30.0
 #: Letters that are taken at a time: more than AMQP can count cannot be without acknowledgement.
 MOST = 65_535
 
-_BASIC_CLASS = 60
 _RETRY_S = 0.2
 #: Seconds without a letter after which none is expected, though fewer came than were counted.
 _PATIENCE_S = 3.0
@@ -81,8 +81,8 @@ class DeadLetters(Service):
             NoDeadLetters: there is no such queue.
             ProjError: someone else has been looking for `LOCK_TIMEOUT_S`.
         """
-        self._resources.enter_context(_lenient_properties())
         self._connection = self._resources.enter_context(connected(self._address))
+        tolerate(self._connection.connection)
         self.version = str(self._connection.connection.server_properties.get("version", ""))
         self._lock()
         self._taker = self._connection.channel()
@@ -136,9 +136,10 @@ class DeadLetters(Service):
             raise ProjError(
                 f"Nothing in {held.letter.id} tells where it came from; --to names the queue it shall go to."
             )
-        if UNREADABLE in held.properties:
+        headers = held.properties.get("application_headers") or {}
+        # A worker that dead-lettered such a message gave it a reason, and properties that can be sent.
+        if UNREADABLE in headers and REASON not in headers:
             raise ProjError(f"The properties of {held.letter.id} cannot be read, so they cannot be sent again.")
-        headers = held.properties.get("application_headers")
         self.publish(held.letter.id, held.body, {**held.properties, "application_headers": revived(headers)}, there)
         self._taker.basic_ack(held.tag)
 
@@ -199,23 +200,3 @@ class DeadLetters(Service):
                 return
             else:
                 return
-
-
-@contextlib.contextmanager
-def _lenient_properties() -> Iterator[None]:
-    """Let properties that cannot be decoded be read as bytes: py-amqp would fail in the middle of a frame."""
-    strict = serialization.PROPERTY_CLASSES[_BASIC_CLASS]
-
-    def lenient(buffer: Any, offset: int) -> tuple[dict[str, Any], int]:  # noqa: ANN401 bytes or a view of them
-        try:
-            properties, end = strict(buffer, offset)
-        # Whatever a stranger's bytes raise: text that is none, numbers out of range, lengths that lie.
-        except Exception:  # noqa: BLE001 see above
-            return {UNREADABLE: bytes(buffer[offset:])}, len(buffer)
-        return properties, end
-
-    serialization.PROPERTY_CLASSES[_BASIC_CLASS] = lenient  # type: ignore[assignment] # unlike celery-types
-    try:
-        yield
-    finally:
-        serialization.PROPERTY_CLASSES[_BASIC_CLASS] = strict

@@ -10,7 +10,7 @@ from typing import Any
 import amqp
 import pytest
 from amqp.basic_message import Message as AmqpMessage
-from amqp.method_framing import frame_handler
+from amqp.serialization import dumps
 from amqp.spec import Basic
 from celery import Celery
 from celery.app.task import Context, Task
@@ -21,8 +21,6 @@ from celery.worker import request as stock_request
 from celery.worker.consumer import Consumer as StockConsumer
 from celery.worker.consumer import tasks as stock_tasks
 from celery.worker.worker import WorkController
-from hypothesis import given
-from hypothesis import strategies as st
 from kombu import Consumer as KombuConsumer
 from kombu import messaging
 from kombu.transport.pyamqp import Channel
@@ -31,7 +29,6 @@ from proj.delivery.consuming import receiving
 from proj.delivery.consuming.consumer import STOCK_REQUEST, Consumer
 from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.consuming.request import Request
-from proj.delivery.header_names import UNREADABLE
 
 
 @pytest.mark.parametrize(
@@ -166,30 +163,15 @@ def test_keeping_is_a_default_that_the_apps_own_settings_win_over() -> None:
     assert (app.conf.proj_strikes, other.conf.proj_strikes) == (3, 9)
 
 
-def test_pyamqp_gives_every_frame_to_the_handler_that_can_be_replaced() -> None:
-    """And a channel keeps the bytes of a body when it is told to."""
-    assert "self.on_inbound_frame(frame)" in inspect.getsource(amqp.Connection.blocking_read)
-    assert isinstance(amqp.Connection.on_inbound_frame, property)
-    assert "self.auto_decode" in inspect.getsource(amqp.Channel.dispatch_method)
-
-
-@given(st.binary(max_size=200), st.sampled_from([0x2000, 0x8000, 0x0200, 0xFFFF, 0x3000]))
-def test_message_comes_out_of_the_connection_whatever_its_properties_are(content: bytes, flags: int) -> None:
-    """With its body, and with a header that says so where they cannot be read; the next message comes as ever."""
+@pytest.mark.parametrize(("auto_decode", "expected"), [(True, "body"), (False, b"body")])
+def test_channel_keeps_the_bytes_of_a_body_when_it_is_told_to(auto_decode: bool, expected: object) -> None:  # noqa: FBT001 a parameter of the test
+    """`auto_decode` says whether py-amqp replaces a message's body by the decoded text."""
     received: list[Any] = []
-    connection = SimpleNamespace(bytes_recv=0)
-    connection.on_inbound_frame = frame_handler(connection, lambda *args: received.append(args[-1]))
-    receiving.tolerate(connection)
-    header = struct.pack(">HHQ", Basic.CLASS_ID, 0, 4) + struct.pack(">H", flags) + content
-    proper = AmqpMessage(message_id="next")._serialize_properties()  # noqa: SLF001 as it comes from the wire
+    connection = SimpleNamespace(channels={}, _claim_channel_id=lambda _: None, confirm_publish=False, Transport=None)
+    channel: Any = amqp.Channel(connection, channel_id=1, auto_decode=auto_decode)
+    channel.callbacks["tag"] = received.append
+    arguments = struct.pack(">HH", *Basic.Deliver) + dumps("sLbss", ("tag", 1, False, "", "q"))
 
-    for properties in (header, struct.pack(">HHQ", Basic.CLASS_ID, 0, 4) + proper):
-        connection.on_inbound_frame((1, 1, struct.pack(">HH", *Basic.Deliver)))
-        connection.on_inbound_frame((2, 1, properties))
-        connection.on_inbound_frame((3, 1, b"body"))
+    channel.dispatch_method(Basic.Deliver, arguments, AmqpMessage(b"body", content_encoding="utf-8"))
 
-    first, second = received
-    assert first.body == second.body == b"body"
-    assert second.properties == {"message_id": "next"}
-    unread = (first.properties.get("application_headers") or {}).get(UNREADABLE)
-    assert unread is None or isinstance(unread, str)
+    assert [message.body for message in received] == [expected]
