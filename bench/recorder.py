@@ -26,7 +26,8 @@ from celery.events.event import get_exchange
 from kombu import Connection
 
 from proj.journal.attempt import Attempt
-from proj.journal.store import Writer, open_journal
+from proj.journal.reader import open_journal
+from proj.journal.writer import JournalWriter
 from proj.lab.broker import Broker
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.guard import Guard
@@ -147,7 +148,7 @@ def read(count: int) -> None:
     with Guard() as guard:
         path = guard.folder / "large.sqlite"
         begun = time.perf_counter()
-        with Writer(path) as writer:
+        with JournalWriter(path) as writer:
             writer.put_attempts(
                 Attempt(
                     task_id=f"{number * 2654435761 % 2**32:08x}-0000-4000-8000-{number:012x}",

@@ -70,14 +70,14 @@ class Attempts:
         for attempts in tuple(self._tasks.values()):
             yield from attempts
 
-    def take(self, event: Mapping[str, Any]) -> None:
+    def add(self, event: Mapping[str, Any]) -> None:
         """Learn from one event; one that is not of a task, or malformed, is passed over."""
         known = parsed(event)
         if isinstance(known, TaskEvent):
-            self._tasks[known.task_id] = tuple(retold(self._tasks.get(known.task_id, ()), [known]))
+            self._tasks[known.task_id] = tuple(updated_attempts(self._tasks.get(known.task_id, ()), [known]))
 
 
-def retold(attempts: Sequence[Attempt], events: Sequence[TaskEvent]) -> list[Attempt]:
+def updated_attempts(attempts: Sequence[Attempt], events: Sequence[TaskEvent]) -> list[Attempt]:
     """All attempts of one task, given those known so far and further events of it, by number."""
     return _continued(attempts, events) or _retold(attempts, events)
 

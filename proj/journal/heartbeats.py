@@ -1,4 +1,4 @@
-"""Pulses: what the heartbeats of workers tell of their clocks, and of events that never came."""
+"""Heartbeats: what the heartbeats of workers tell of their clocks, and of events that never came."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LATE_S = 0.1
 
 
 @dataclass
-class Pulse:
+class HeartbeatState:
     """What one worker counted itself, against what was heard of it."""
 
     worker: str
@@ -39,12 +39,12 @@ class Pulse:
     skew_s: float | None = None
     _starts: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_STARTS))
 
-    def started(self, time: float) -> None:
+    def count_start(self, time: float) -> None:
         """Count a start that was heard of, and not before."""
         self.seen += 1
         self._starts.append(time)
 
-    def beat(self, event: WorkerEvent, heard: float) -> Gap | None:
+    def add_heartbeat(self, event: WorkerEvent, heard: float) -> Gap | None:
         """Take the next heartbeat; it shows whether all starts of the one before were heard of by now.
 
         A worker sends its heartbeats at once and collects events of tasks for a moment, so one heartbeat can
@@ -66,7 +66,7 @@ class Pulse:
         return gap
 
     @property
-    def record(self) -> Worker:
+    def as_worker(self) -> Worker:
         """The worker as it is written down."""
         processed = None if self.pid is None else max(0, self.offset + self.processed)
         return Worker(name=self.worker, skew_s=self.skew_s, processed=processed, started_seen=self.seen)
@@ -88,39 +88,39 @@ class Pulse:
         return self.seen - sum(start > time + LATE_S for start in self._starts)
 
 
-class Pulses:
-    """The pulses of all workers."""
+class Heartbeats:
+    """The heartbeats of all workers."""
 
-    def __init__(self, known: Iterable[Pulse], *, most: int = MOST_WORKERS) -> None:
+    def __init__(self, known: Iterable[HeartbeatState], *, most: int = MOST_WORKERS) -> None:
         """Go on from what an earlier recording knew, and follow so many workers at most."""
         self._most = most
-        self._pulses = {pulse.worker: pulse for pulse in known}
+        self._heartbeats = {state.worker: state for state in known}
         #: Those that changed since they were last taken.
-        self._changed: dict[str, Pulse] = {}
+        self._changed: dict[str, HeartbeatState] = {}
 
     def __contains__(self, worker: str) -> bool:
         """Whether anything was heard of the worker."""
-        return worker in self._pulses
+        return worker in self._heartbeats
 
-    def of(self, worker: str) -> Pulse | None:
+    def follow(self, worker: str) -> HeartbeatState | None:
         """The worker's, to be changed; None when there are too many."""
-        pulse = self._pulses.get(worker)
-        if pulse is None:
-            if len(self._pulses) >= self._most:
+        state = self._heartbeats.get(worker)
+        if state is None:
+            if len(self._heartbeats) >= self._most:
                 return None
-            pulse = self._pulses[worker] = Pulse(worker)
-        self._changed[worker] = pulse
-        return pulse
+            state = self._heartbeats[worker] = HeartbeatState(worker)
+        self._changed[worker] = state
+        return state
 
-    def known(self, worker: str) -> Pulse | None:
+    def get(self, worker: str) -> HeartbeatState | None:
         """The worker's, to be read; None when nothing was heard of it."""
-        return self._pulses.get(worker)
+        return self._heartbeats.get(worker)
 
-    def items(self) -> Iterable[tuple[str, Pulse]]:
+    def items(self) -> Iterable[tuple[str, HeartbeatState]]:
         """Those of all workers, by name."""
-        return self._pulses.items()
+        return self._heartbeats.items()
 
-    def taken(self) -> Iterator[Pulse]:
+    def changed(self) -> Iterator[HeartbeatState]:
         """Those that changed since this was last asked."""
         changed, self._changed = self._changed, {}
         yield from changed.values()

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proj.journal.generated_ids import is_again, is_nameless
+from proj.journal.generated_ids import is_generated, is_generated_on_redelivery
 from proj.queues import COPYING
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _renamed(by_task: Mapping[str, list[Attempt]], fates: Mapping[str, str | Non
     """
     alike: dict[tuple[str | None, str], list[tuple[float, str]]] = {}
     for task_id, own in by_task.items():
-        if is_nameless(task_id):
+        if is_generated(task_id):
             alike.setdefault((own[0].name, own[0].arguments), []).append((own[0].received or 0.0, task_id))
     for deliveries in alike.values():
         later = 0
@@ -137,7 +137,7 @@ def _renamed(by_task: Mapping[str, list[Attempt]], fates: Mapping[str, str | Non
             if later and fates[task_id] is None:
                 later -= 1
                 yield task_id
-            later += is_again(task_id)
+            later += is_generated_on_redelivery(task_id)
 
 
 def _times_done(attempts: list[Attempt]) -> int:

@@ -1,4 +1,4 @@
-"""The claim of a writer to its journal: a lock that ends with its process, however that ends."""
+"""The lock of a writer to its journal: a lock that ends with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from proj.errors import UnreadableJournal
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Seconds over which a claim is tried: a reader that looks whether there is one holds it for a moment.
+#: Seconds over which a lock is tried: a reader that looks whether there is one holds it for a moment.
 PATIENCE_S = 0.5
 _AGAIN_S = 0.05
 #: What file systems say that know no locks.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
 
 
-class Claim:
+class WriteLock:
     """A lock on the file itself. SQLite's own are of another kind (fcntl), and the two do not see each other.
 
     Closing any descriptor of a file gives up all fcntl locks of the process on it, SQLite's too. So this one is closed
@@ -39,7 +39,7 @@ class Claim:
         except OSError as error:
             raise UnreadableJournal(path, f"the system says: {error.strerror}") from error
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Be the only one who writes it.
 
         Raises:
@@ -51,7 +51,7 @@ class Claim:
                 raise UnreadableJournal(self._path, "another process writes it, a recorder or a dashboard")
             time.sleep(_AGAIN_S)
 
-    def is_taken(self) -> bool:
+    def is_held(self) -> bool:
         """Whether someone else writes it now."""
         if not self._locked(fcntl.LOCK_SH):
             return True

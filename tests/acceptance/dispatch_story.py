@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proj.journal.attempt import Attempt
+from proj.journal.reader import open_journal
 from proj.journal.records import Run, Worker
-from proj.journal.store import Writer, open_journal
+from proj.journal.writer import JournalWriter
 from proj.report.document import document
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def compared(folder: Path, *, messages: int = 12, workers: int = 2) -> dict[str,
     """What the analyst would say of two modes with as many `workers` each: every other message is heavy."""
     path = folder / f"{messages}.sqlite"
     names = {mode: f"queue.{mode} · {mode}" for mode in MODES}
-    with Writer(path) as writer:
+    with JournalWriter(path) as writer:
         for mode in MODES:
             free = {f"{mode}-{number}@host": BEGAN for number in range(1, workers + 1)}
             attempts = []

@@ -10,7 +10,7 @@ import pytest
 
 from proj.celery import app
 from proj.journal.attempt import Attempt
-from proj.journal.store import Writer
+from proj.journal.writer import JournalWriter
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
 
@@ -28,7 +28,7 @@ TASKS = ("one", "two", "three")
 def journal(tmp_path: Path) -> Path:
     """A journal that heard of three sent tasks, and of nothing more."""
     path = tmp_path / "run.sqlite"
-    with Writer(path) as writer:
+    with JournalWriter(path) as writer:
         writer.put_attempts(
             Attempt(task_id=task_id, state="sent", queue=WORK_QUEUE, sent=time.time()) for task_id in TASKS
         )

@@ -9,7 +9,7 @@ import pytest
 
 from proj.journal.attempt import Attempt
 from proj.journal.records import Run, Worker
-from proj.journal.store import Writer
+from proj.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def write(path: Path, dispatch: str, task_seconds: Sequence[float], *, ended: bool = True) -> None:
     """A run of two tasks one after the other for each of `task_seconds`."""
-    with Writer(path) as writer:
+    with JournalWriter(path) as writer:
         for number, seconds in enumerate(task_seconds, start=1):
             name = f"{dispatch}-{number}"
             settings = {"workload": "odd-heavy", "workers": 1, "seed": 7, "repeat": number}

@@ -11,7 +11,7 @@ import pytest
 from kombu import Connection
 
 from proj.errors import NoJournal
-from proj.journal.store import open_journal
+from proj.journal.reader import open_journal
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until

@@ -10,7 +10,7 @@ import pytest
 
 from proj.journal.attempt import Attempt
 from proj.journal.records import Run, Worker
-from proj.journal.store import Writer
+from proj.journal.writer import JournalWriter
 from tests.acceptance.chromium import Tab, browser
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ BEGAN = 1_000_000.0
 
 def fill(path: Path, *, messages: int = 10) -> Path:
     """A journal of two runs: every other message is heavy, and by turns one worker gets all of these."""
-    with Writer(path) as writer:
+    with JournalWriter(path) as writer:
         for began, mode in ((BEGAN, "round-robin"), (BEGAN + 60, "fair")):
             free = {f"{mode}-{number}@host": began for number in (1, 2)}
             attempts = []
@@ -137,7 +137,7 @@ def test_report_says_in_one_sentence_what_is_wrong(
     celery: Celery, journal: Path, tmp_path: Path, words: tuple[str, ...], status: int, said: str
 ) -> None:
     """No journal, nothing in it, no such run, no such format, no such folder."""
-    with Writer(tmp_path / "empty.sqlite") as writer:
+    with JournalWriter(tmp_path / "empty.sqlite") as writer:
         writer.commit()
     assert journal.exists()
 

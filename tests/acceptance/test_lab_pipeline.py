@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from proj.journal.store import open_journal
+from proj.journal.reader import open_journal
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 import celeryconfig
 from proj import metrics
 from proj.commands.lab.run import run
-from proj.journal.store import open_journal
+from proj.journal.reader import open_journal
 from proj.lab.processes.waiting import wait_until
 from proj.report.document import workers_of
 

@@ -12,10 +12,11 @@ from celery.events.event import get_exchange
 from kombu import Connection
 
 from proj.errors import InvalidSetting, UnreadableJournal
+from proj.journal.reader import open_journal
 from proj.journal.recording import event_queue
 from proj.journal.recording.event_queue import MOST_BYTES, MOST_MESSAGES
 from proj.journal.recording.recorder import Recorder
-from proj.journal.store import Writer, open_journal
+from proj.journal.writer import JournalWriter
 from proj.lab.broker import Broker
 from proj.lab.processes.waiting import wait_until
 
@@ -138,7 +139,7 @@ def test_event_that_could_not_be_written_is_given_again(
         pass
     publish(broker.url(vhost), event("t"), serializer="json")
     with monkeypatch.context() as full_disk:
-        full_disk.setattr(Writer, "put_attempts", _no_space)
+        full_disk.setattr(JournalWriter, "put_attempts", _no_space)
         with Recorder(app, path, broker_api=broker.management_url) as recorder, pytest.raises(UnreadableJournal):
             recorder.wait()
     with Recorder(app, path, broker_api=broker.management_url):

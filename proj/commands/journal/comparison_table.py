@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from proj.errors import ProjError
-from proj.journal.store import open_journal
+from proj.journal.reader import open_journal
 from proj.report.comparison import FIGURES, compare, measure
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from proj.broker.queue_depths import Gauge
 from proj.delivery.health.held_tasks import holdings
 from proj.errors import EXIT_FAILED
 from proj.journal.ledger import Ledger, ledger
-from proj.journal.store import open_journal
+from proj.journal.reader import open_journal
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import click
 
 from proj.broker.connection import connected
 from proj.commands.terminal.interrupt import interruptible
+from proj.journal.reader import open_journal
 from proj.journal.recording.event_queue import EventQueue, queue_name
 from proj.journal.recording.recorder import Recorder
-from proj.journal.store import open_journal
 
 if TYPE_CHECKING:
     from pathlib import Path

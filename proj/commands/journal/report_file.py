@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from proj.errors import ProjError
-from proj.journal.store import open_journal
+from proj.journal.reader import open_journal
 from proj.report.document import document
 from proj.report.markdown import as_markdown
 from proj.report.page import as_page

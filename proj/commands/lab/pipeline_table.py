@@ -18,7 +18,7 @@ from proj.commands.lab.repeated_runs import free_name
 from proj.commands.terminal.console import console
 from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
-from proj.journal.store import Writer
+from proj.journal.writer import JournalWriter
 from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
 from proj.lab.runs.machine import machine
@@ -63,16 +63,16 @@ def show_pipeline(setup: PipelineSetup, *, output: Path | None, as_json: bool) -
 
 def _run_into(output: Path, setup: PipelineSetup) -> PipelineOutcome:
     # The file before all else: what is no journal is refused before anything is started.
-    with Writer(output) as writer, Guard() as guard:
+    with JournalWriter(output) as writer, Guard() as guard:
         return _run(setup, writer, guard)
 
 
 def _run_aside(setup: PipelineSetup) -> PipelineOutcome:
-    with Guard() as guard, Writer(guard.folder / UNKEPT) as writer:
+    with Guard() as guard, JournalWriter(guard.folder / UNKEPT) as writer:
         return _run(setup, writer, guard)
 
 
-def _run(setup: PipelineSetup, writer: Writer, guard: Guard) -> PipelineOutcome:
+def _run(setup: PipelineSetup, writer: JournalWriter, guard: Guard) -> PipelineOutcome:
     name = free_name(f"{setup.dispatch}-pipeline", {run.name for run in writer.journal.runs()})
     writer.commit()
     click.echo("Starting a private RabbitMQ …", err=True)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from proj import metrics
 from proj.commands.terminal.interrupt import interruptible
-from proj.journal.store import Writer
+from proj.journal.writer import JournalWriter
 from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
 from proj.lab.runs.machine import machine
@@ -35,7 +35,7 @@ def run_series(setups: Sequence[Setup], messages: Sequence[Message], *, output: 
         Interrupted: by Ctrl-C, SIGTERM or a hang-up; what was measured until then is in the file.
     """
     interruption = f"Interrupted; nothing is left running, and {output} has what was measured until then."
-    with interruptible(interruption), Writer(output) as writer, Guard() as guard:
+    with interruptible(interruption), JournalWriter(output) as writer, Guard() as guard:
         taken = {run.name for run in writer.journal.runs()}
         writer.commit()
         _say("Starting a private RabbitMQ …")

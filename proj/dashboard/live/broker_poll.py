@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from proj.dashboard.live.status import Window
 from proj.errors import ProjError
-from proj.journal.recording.pollers import Sampler
+from proj.journal.recording.pollers import DepthPoller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +39,7 @@ class View:
     doubt: str | None = None
 
 
-class Broker(Sampler):
+class Broker(DepthPoller):
     """Samples queues while someone wants to know, and now and then when nobody does."""
 
     def __init__(self, app: Celery, gauge: Gauge, *, wanted: Callable[[], bool]) -> None:
@@ -51,7 +51,7 @@ class Broker(Sampler):
         self._windows: Mapping[str, tuple[Window, ...]] | None = None
         self.view = View()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Look once, unless nobody wants to know."""
         now = time.time()
         if not self._wanted() and 0 <= now - self._looked < RARE_S:

@@ -14,7 +14,7 @@ from proj.dashboard.live.journal_archive import Archive
 from proj.dashboard.live.runs import mark
 from proj.dashboard.live.state import Scene
 from proj.journal.event import TaskEvent, parsed
-from proj.journal.recording.pollers import Census
+from proj.journal.recording.pollers import WorkerPoller
 from proj.journal.run_marks import EVENT
 from proj.service import Service
 
@@ -58,7 +58,7 @@ class Hearing(Service):
         self._archive = None if journal is None else Archive(journal)
         self._broker = Broker(app, Gauge(app, broker_api=broker_api), wanted=wanted)
         # Flower itself has workers send events.
-        self._census = Census(app, enable=False)
+        self._worker_poller = WorkerPoller(app, enable=False)
         self._wrote = 0.0
 
     def start(self) -> None:
@@ -71,24 +71,24 @@ class Hearing(Service):
             self._archive.start()
             self._archive.begin(self.scene, self._keep)
         self._broker.start()
-        self._census.start()
+        self._worker_poller.start()
 
     def stop(self) -> None:
         """Ask nobody any more, and close the journal; safe to call twice and before `start`."""
         self._broker.stop()
-        self._census.stop()
+        self._worker_poller.stop()
         if self._archive is not None:
             self._archive.stop()
 
     def look_again(self) -> None:
         """Have the broker asked now."""
-        self._broker.hurry()
+        self._broker.poll_soon()
 
     def fold(self, heard: Sequence[tuple[float, object]]) -> tuple[bool, list[tuple[str, Attempt]]]:
         """Take what was heard and answered; whether anything changed, and the attempts that began to run."""
         scene, now = self.scene, time.time()
         scene.now = now
-        workers = scene.crew.introduce(_all(self._census.workers), now)
+        workers = scene.crew.introduce(_all(self._worker_poller.workers), now)
         samples = _all(self._broker.samples)
         scene.sample(samples)
         changed = bool(heard or workers or samples or scene.view is not self._broker.view)
@@ -97,7 +97,7 @@ class Hearing(Service):
         begun = self._fold(heard, runs)
         self.heard += len(heard)
         if scene.crew.strangers:
-            self._census.want(set(sorted(scene.crew.strangers)[:MOST_ASKED]))
+            self._worker_poller.ask(set(sorted(scene.crew.strangers)[:MOST_ASKED]))
             scene.crew.strangers.clear()
         self._write(heard, runs, workers, samples, now)
         return changed, begun

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from proj.journal.attempts import retold
+from proj.journal.attempts import updated_attempts
 from proj.metrics.record import OPEN
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class History:
                 del events[MOST_EVENTS:]
             task = self._tasks.get(task_id)
             before = task.attempts if task is not None else ()
-            attempts = retold(before, events)
+            attempts = updated_attempts(before, events)
             if len(attempts) > MOST_ATTEMPTS:
                 self.dropped += len(attempts) - MOST_ATTEMPTS
                 attempts = attempts[-MOST_ATTEMPTS:]

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.workers import Crew
-from proj.journal.recording.event_writer import Scribe
+from proj.journal.recording.event_writer import EventWriter
 from proj.journal.records import Gap, Run
-from proj.journal.store import Writer
+from proj.journal.writer import JournalWriter
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class Archive(Service):
 
     def __init__(self, path: Path) -> None:
         """Write the file at `path`, which is made if it does not exist."""
-        self._writer = Writer(path)
-        self._scribe: Scribe | None = None
+        self._writer = JournalWriter(path)
+        self._event_writer: EventWriter | None = None
 
     def start(self) -> None:
         """Open it, and write down that nobody listened since it was left.
@@ -47,25 +47,25 @@ class Archive(Service):
             self._writer.put_gaps([Gap(began=last, ended=now, events=None, reason=reason)])
         self._writer.put_note(HEARD, repr(now))
         self._writer.commit()
-        self._scribe = Scribe(self._writer)
+        self._event_writer = EventWriter(self._writer)
 
     def stop(self) -> None:
         """Close it; safe to call twice and before `start`."""
-        if self._scribe is not None:
-            self._scribe = None
+        if self._event_writer is not None:
+            self._event_writer = None
             self._writer.put_note(HEARD, repr(time.time()))
             self._writer.commit()
         self._writer.stop()
 
     def give_up(self) -> None:
         """Close it without another word: it cannot be written."""
-        self._scribe = None
+        self._event_writer = None
         self._writer.stop()
 
     def begin(self, scene: Scene, keep: int) -> None:
         """Put into a scene that is empty what is in the file, the latest first."""
         journal = self._writer.journal
-        scene.crew = Crew(journal.workers(), journal.pulses())
+        scene.crew = Crew(journal.workers(), journal.heartbeats())
         scene.gaps.extend(journal.gaps())
         runs = journal.runs()
         for run in runs:
@@ -90,12 +90,12 @@ class Archive(Service):
         Raises:
             sqlite3.Error: it cannot be written.
         """
-        if self._scribe is None:
+        if self._event_writer is None:
             raise RuntimeError("The archive is not started.")
-        self._scribe.introduce(workers)
-        self._scribe.write(heard, runs)
+        self._event_writer.write_workers(workers)
+        self._event_writer.write(heard, runs)
         # The dashboard itself knows who is new.
-        self._scribe.strangers.clear()
+        self._event_writer.unknown_workers.clear()
         self._writer.put_samples(samples)
         self._writer.put_note(HEARD, repr(time.time()))
         self._writer.commit()

@@ -10,14 +10,14 @@ from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.state import MOST_SAMPLES, Scene
 from proj.dashboard.live.workers import Crew
 from proj.errors import UnreadableJournal
-from proj.journal.store import open_journal
-from proj.journal.write_lock import Claim
+from proj.journal.reader import open_journal
+from proj.journal.write_lock import WriteLock
 from proj.service import Service
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proj.journal.store import Journal
+    from proj.journal.reader import JournalReader
 
 
 class Recording(Service):
@@ -27,8 +27,8 @@ class Recording(Service):
         """Read the file at `path`, so many attempts of a run at most."""
         self._path = path
         self._keep = keep
-        self._journal: Journal | None = None
-        self._claim: Claim | None = None
+        self._journal: JournalReader | None = None
+        self._write_lock: WriteLock | None = None
         #: What was read last, and of which version of the file.
         self._scenes: dict[str | None, Scene] = {}
         self._version: tuple[int, bool] | None = None
@@ -41,16 +41,16 @@ class Recording(Service):
             UnreadableJournal: it is not a journal, or one of a newer version.
         """
         self._journal = open_journal(self._path)
-        self._claim = Claim(self._path)
+        self._write_lock = WriteLock(self._path)
 
     def stop(self) -> None:
         """Close it; safe to call twice and before `start`."""
         journal, self._journal = self._journal, None
-        claim, self._claim = self._claim, None
+        lock, self._write_lock = self._write_lock, None
         if journal is not None:
             journal.close()
-        if claim is not None:
-            claim.close()
+        if lock is not None:
+            lock.close()
 
     def scene(self, run: str | None) -> Scene:
         """What is in the file now, with all there is of the run of that name.
@@ -58,10 +58,10 @@ class Recording(Service):
         Raises:
             UnreadableJournal: it cannot be read any more.
         """
-        if self._journal is None or self._claim is None:
+        if self._journal is None or self._write_lock is None:
             raise RuntimeError("The recording is not started.")
         try:
-            version = (self._journal.version, self._claim.is_taken())
+            version = (self._journal.version, self._write_lock.is_held())
             if version != self._version:
                 self._version = version
                 self._scenes.clear()
@@ -73,13 +73,13 @@ class Recording(Service):
 
     def changed(self) -> bool:
         """Whether there is something else in the file than at the last look."""
-        if self._journal is None or self._claim is None:
+        if self._journal is None or self._write_lock is None:
             return False
-        return (self._journal.version, self._claim.is_taken()) != self._version
+        return (self._journal.version, self._write_lock.is_held()) != self._version
 
-    def _read(self, journal: Journal, run: str | None, *, live: bool) -> Scene:
+    def _read(self, journal: JournalReader, run: str | None, *, live: bool) -> Scene:
         now = time.time()
-        scene = Scene(2 * self._keep, crew=Crew(journal.workers(), journal.pulses()))
+        scene = Scene(2 * self._keep, crew=Crew(journal.workers(), journal.heartbeats()))
         scene.now, scene.live = now, live
         counts = journal.counts()
         runs = [one for one in journal.runs() if one.name in counts][-MOST_RUNS:]

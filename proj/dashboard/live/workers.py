@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from proj.dashboard.live.status import LostEvents
 from proj.journal.event import LONGEST_NAME
-from proj.journal.heartbeats import Pulses
+from proj.journal.heartbeats import Heartbeats
 from proj.journal.records import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proj.journal.event import WorkerEvent
-    from proj.journal.heartbeats import Pulse
+    from proj.journal.heartbeats import HeartbeatState
     from proj.journal.records import Gap
 
 #: Workers that are followed, and queues of one: whoever can publish could name any number of them.
@@ -42,12 +42,12 @@ class _Life:
 class Crew:
     """The workers that were heard of, or answered."""
 
-    def __init__(self, known: Iterable[Worker] = (), pulses: Iterable[Pulse] = ()) -> None:
+    def __init__(self, known: Iterable[Worker] = (), heartbeats: Iterable[HeartbeatState] = ()) -> None:
         """Go on from what a journal knows."""
         #: Of each worker, what it was from when on: it may come back under its name as another.
         self._records = {worker.name: [(0.0, worker)] for worker in known}
         self._answered: set[str] = set()
-        self._pulses = Pulses(pulses, most=MOST_WORKERS)
+        self._heartbeats = Heartbeats(heartbeats, most=MOST_WORKERS)
         self._lives: OrderedDict[str, _Life] = OrderedDict()
         #: Workers that are to be asked what they are.
         self.strangers: set[str] = set()
@@ -95,16 +95,16 @@ class Crew:
         if event.kind == "online":
             life.online = heard
         life.last, life.gone, life.freq_s = heard, event.kind == "offline", event.freq_s or life.freq_s
-        pulse = self._pulses.of(event.worker)
-        return pulse.beat(event, heard) if pulse is not None and not life.gone else None
+        state = self._heartbeats.follow(event.worker)
+        return state.add_heartbeat(event, heard) if state is not None and not life.gone else None
 
     def started(self, worker: str, time: float) -> None:
         """Count a start that was heard of, and not before."""
-        if worker not in self._pulses:
+        if worker not in self._heartbeats:
             self.strangers.add(worker)
-        pulse = self._pulses.of(worker)
-        if pulse is not None:
-            pulse.started(time)
+        state = self._heartbeats.follow(worker)
+        if state is not None:
+            state.count_start(time)
 
     def alive(self, worker: str, now: float) -> bool | None:
         """Whether its last heartbeats came; None when it never sent one."""
@@ -130,8 +130,8 @@ class Crew:
         found = []
         for name, told in sorted(self._records.items()):
             worker = next((one for since, one in reversed(told) if since <= at), told[0][1])
-            pulse = self._pulses.known(name)
-            seen = pulse.record if pulse is not None else worker
+            state = self._heartbeats.get(name)
+            seen = state.as_worker if state is not None else worker
             found.append(replace(worker, skew_s=seen.skew_s, processed=seen.processed, started_seen=seen.started_seen))
         return found
 
@@ -142,5 +142,5 @@ class Crew:
 
     def lost(self) -> tuple[LostEvents, ...]:
         """Starts that workers counted and of which no event came, most first."""
-        missing = ((name, pulse.missing) for name, pulse in self._pulses.items() if pulse.missing)
+        missing = ((name, state.missing) for name, state in self._heartbeats.items() if state.missing)
         return tuple(LostEvents(worker=name, lost=lost) for name, lost in sorted(missing, key=lambda one: -one[1]))

@@ -11,7 +11,8 @@ from tornado.options import define
 
 from proj.dashboard.web.allowed_hosts import allowed_names
 from proj.errors import InvalidConfiguration, InvalidSetting
-from proj.journal.store import Writer, open_journal
+from proj.journal.reader import open_journal
+from proj.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,5 +108,5 @@ def _usable(journal: Path | None, recorded: Path | None) -> None:
     if recorded is not None:
         open_journal(recorded).close()
     if journal is not None:
-        with Writer(journal):
+        with JournalWriter(journal):
             pass

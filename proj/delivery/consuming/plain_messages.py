@@ -15,7 +15,7 @@ from proj.delivery.header_names import BROKER_COUNTS
 from proj.delivery.printable import shown
 from proj.delivery.validation.message import Kind, Refusal, unfit
 from proj.errors import InvalidConfiguration
-from proj.journal.generated_ids import nameless_id
+from proj.journal.generated_ids import generated_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -96,7 +96,7 @@ def adopted(message: Any, *, task: str, limits: Limits) -> Adopted | Refusal | N
 def _task_message(message: Any, task: str, argument: object, body: bytes) -> Adopted:  # noqa: ANN401 as above
     given = message.properties.get("message_id")
     known = isinstance(given, str) and given.isprintable() and 0 < len(given.encode()) <= _LONGEST_ID_BYTES
-    task_id = given if known else nameless_id(redelivered=bool(message.delivery_info.get("redelivered")))
+    task_id = given if known else generated_id(redelivered=bool(message.delivery_info.get("redelivered")))
     # Of the client's own headers none may pass for one of Celery's; the task finds them in `self.request.properties`.
     kept = {
         name: value

@@ -26,7 +26,7 @@ MOST_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class QueueState:
     """What was there before."""
 
     #: Whether the queue was.
@@ -48,7 +48,7 @@ class EventQueue:
         self._app = app
         self.name = name
 
-    def declare(self, connection: Connection) -> Found:
+    def declare(self, connection: Connection) -> QueueState:
         """Make the queue if there is none, so that no event is missed from now on; tell what was there.
 
         Raises:
@@ -64,7 +64,7 @@ class EventQueue:
                 ) from error
         return found
 
-    def delete(self, connection: Connection) -> Found:
+    def delete(self, connection: Connection) -> QueueState:
         """Delete the queue and what is in it; tell what was there."""
         found = self._found(connection)
         with connection.channel() as channel:
@@ -87,15 +87,15 @@ class EventQueue:
             queue_arguments={"x-queue-type": "classic", "x-overflow": "drop-head"},
         )
 
-    def _found(self, connection: Connection) -> Found:
+    def _found(self, connection: Connection) -> QueueState:
         # A queue that is not there closes the channel, so it is asked on one of its own.
         channel = connection.channel()
         try:
             answer = channel.queue_declare(queue=self.name, passive=True)  # type: ignore[attr-defined] # unlike celery-types
         except connection.channel_errors:
-            return Found(existed=False)
+            return QueueState(existed=False)
         channel.close()  # type: ignore[attr-defined] # unlike celery-types
-        return Found(existed=True, messages=answer.message_count)
+        return QueueState(existed=True, messages=answer.message_count)
 
 
 def queue_name(prefix: str, path: Path) -> str:

@@ -1,48 +1,48 @@
-"""The scribe: writes what events tell into a journal, and knows nothing that is not in it or in them."""
+"""The event_writer: writes what events tell into a journal, and knows nothing that is not in it or in them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proj.journal.attempts import extends, retold
+from proj.journal.attempts import extends, updated_attempts
 from proj.journal.event import TaskEvent, WorkerEvent, parsed
-from proj.journal.heartbeats import Pulses
+from proj.journal.heartbeats import Heartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
     from proj.journal.records import Worker
-    from proj.journal.store import Writer
+    from proj.journal.writer import JournalWriter
 
 
 _NO_RUNS: Mapping[str, str] = {}
 
 
-class Scribe:
+class EventWriter:
     """Adds events to a journal: told again or in another order, they leave the same journal.
 
     It keeps no attempt in memory. Those that events touch are read from the file, told again, and written;
-    so a recording can be endless, and a new scribe goes on where a killed one ended.
+    so a recording can be endless, and a new event_writer goes on where a killed one ended.
     """
 
-    def __init__(self, writer: Writer, *, run: str | None = None) -> None:
+    def __init__(self, writer: JournalWriter, *, run: str | None = None) -> None:
         """Write with `writer`; new attempts belong to `run`."""
         self._writer = writer
         self._run = run
-        self._pulses = Pulses(writer.journal.pulses())
+        self._heartbeats = Heartbeats(writer.journal.heartbeats())
         #: The queue of each worker that has only one: then it is known where its tasks came from.
         self._queue_of = {
             worker.name: worker.queues[0] for worker in writer.journal.workers() if len(worker.queues) == 1
         }
         #: Workers that were not heard of before, or have begun anew.
-        self.strangers: set[str] = set()
+        self.unknown_workers: set[str] = set()
         #: Events that were taken, and those that were malformed or of no interest.
         self.taken = 0
         self.ignored = 0
 
-    def introduce(self, workers: Iterable[Worker]) -> None:
+    def write_workers(self, workers: Iterable[Worker]) -> None:
         """Write what workers said of themselves."""
         workers = list(workers)
         self._queue_of.update({worker.name: worker.queues[0] for worker in workers if len(worker.queues) == 1})
@@ -68,9 +68,9 @@ class Scribe:
         self._write_attempts(tasks, runs)
         for time, beat in beats:
             self._write_beat(beat, time)
-        pulses = list(self._pulses.taken())
-        self._writer.put_workers(pulse.record for pulse in pulses)
-        self._writer.put_pulses(pulses)
+        heartbeats = list(self._heartbeats.changed())
+        self._writer.put_workers(state.as_worker for state in heartbeats)
+        self._writer.put_heartbeats(heartbeats)
 
     def _write_attempts(self, tasks: dict[str, list[TaskEvent]], runs: Mapping[str, str]) -> None:
         known = self._writer.journal.attempts_of(tasks)
@@ -78,7 +78,9 @@ class Scribe:
         replaced: list[Attempt] = []
         for task_id, events in tasks.items():
             before = known.get(task_id, [])
-            after = [self._placed(attempt, runs.get(task_id, self._run)) for attempt in retold(before, events)]
+            after = [
+                self._placed(attempt, runs.get(task_id, self._run)) for attempt in updated_attempts(before, events)
+            ]
             if after != before:
                 (filled if extends(after, before) else replaced).extend(after)
                 self._count_starts(before, after)
@@ -96,17 +98,17 @@ class Scribe:
         for attempt in after:
             if attempt.worker is None or attempt.started is None or (attempt.worker, attempt.started) in counted:
                 continue
-            if attempt.worker not in self._pulses:
-                self.strangers.add(attempt.worker)
-            pulse = self._pulses.of(attempt.worker)
-            if pulse is not None:
-                pulse.started(attempt.started)
+            if attempt.worker not in self._heartbeats:
+                self.unknown_workers.add(attempt.worker)
+            state = self._heartbeats.follow(attempt.worker)
+            if state is not None:
+                state.count_start(attempt.started)
 
     def _write_beat(self, beat: WorkerEvent, heard: float) -> None:
-        if beat.kind == "online" or beat.worker not in self._pulses:
-            self.strangers.add(beat.worker)
-        pulse = self._pulses.of(beat.worker)
-        if pulse is not None and beat.kind != "offline":
-            gap = pulse.beat(beat, heard)
+        if beat.kind == "online" or beat.worker not in self._heartbeats:
+            self.unknown_workers.add(beat.worker)
+        state = self._heartbeats.follow(beat.worker)
+        if state is not None and beat.kind != "offline":
+            gap = state.add_heartbeat(beat, heard)
             if gap is not None:
                 self._writer.put_gaps([gap])

@@ -55,7 +55,7 @@ class Listener(Service):
                 self._connection,
                 on_ready=self._listening.set,
                 app=self._app,
-                handlers={"*": self.attempts.take},
+                handlers={"*": self.attempts.add},
             )
             if not self._stopping.is_set():
                 self._receiver.capture(limit=None, timeout=None, wakeup=False)

@@ -33,7 +33,7 @@ TIMES = 5
 END_S = 0.5
 
 
-class _Watch(Service):
+class _Poller(Service):
     """Looks every `interval_s` seconds until it is stopped."""
 
     def __init__(self, name: str, interval_s: float) -> None:
@@ -54,25 +54,25 @@ class _Watch(Service):
         if self._thread.is_alive():
             self._thread.join(END_S)
 
-    def hurry(self) -> None:
+    def poll_soon(self) -> None:
         """Look now, instead of when it would be time."""
         self._due.set()
 
     @abstractmethod
-    def look(self) -> None:
+    def poll(self) -> None:
         """Look once; whatever fails is tried again in the next round."""
 
     def _run(self) -> None:
         while not self._ending.is_set():
             try:
-                self.look()
+                self.poll()
             except Exception as error:  # noqa: BLE001 the broker may be away, in any of the ways of three libraries
-                logger.debug("%s could not look: %s", self._thread.name, error, extra={"action": "look_failed"})
+                logger.debug("%s could not poll: %s", self._thread.name, error, extra={"action": "poll_failed"})
             self._due.wait(self._interval_s)
             self._due.clear()
 
 
-class Sampler(_Watch):
+class DepthPoller(_Poller):
     """Samples the depths of queues."""
 
     def __init__(self, gauge: Gauge, *, without: str) -> None:
@@ -84,7 +84,7 @@ class Sampler(_Watch):
         #: Of each queue, its last sample, and that which was given on last.
         self._last: dict[str, tuple[Sample, Sample]] = {}
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Take a sample of each queue; those that repeat the last are left out, but for the last before a change."""
         self.sample()
 
@@ -123,12 +123,12 @@ class Sampler(_Watch):
         self._last[sample.queue] = (sample, given)
 
 
-class Census(_Watch):
+class WorkerPoller(_Poller):
     """Asks workers what they are: all at first, then those that are new or did not answer."""
 
     def __init__(self, app: Celery, *, enable: bool = True) -> None:
         """Ask the workers of `app`, and unless someone else does, `enable` their events."""
-        super().__init__("census", ROUND_S)
+        super().__init__("worker_poller", ROUND_S)
         self.workers: SimpleQueue[Worker] = SimpleQueue()
         self._app = app
         self._enable = enable
@@ -137,13 +137,13 @@ class Census(_Watch):
         self._wanted: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def want(self, names: set[str]) -> None:
+    def ask(self, names: set[str]) -> None:
         """Ask the named workers soon."""
         with self._lock:
             self._wanted.update(dict.fromkeys(names, TIMES))
         self._due.set()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Have events sent, and ask whoever is to be asked."""
         if self._enable:
             worker_info.enable_events(self._app)

@@ -16,10 +16,10 @@ from proj.broker.connection import connected
 from proj.broker.queue_depths import Gauge
 from proj.errors import NoBroker, UnreadableJournal
 from proj.journal.recording.event_queue import KEPT_S, EventQueue, queue_name
-from proj.journal.recording.event_writer import Scribe
-from proj.journal.recording.pollers import Census, Sampler
+from proj.journal.recording.event_writer import EventWriter
+from proj.journal.recording.pollers import DepthPoller, WorkerPoller
 from proj.journal.records import Gap, Run
-from proj.journal.store import Writer
+from proj.journal.writer import JournalWriter
 from proj.service import Service, await_event
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Recorder(Service):
 
     def _guarded(self) -> None:
         try:
-            with Writer(self._path) as writer:
+            with JournalWriter(self._path) as writer:
                 self._record(writer)
         except sqlite3.Error as error:
             self._error = UnreadableJournal(self._path, f"SQLite says: {error}")
@@ -120,12 +120,12 @@ class Recorder(Service):
             self._ready.set()
             self._ended.set()
 
-    def _record(self, writer: Writer) -> None:
+    def _record(self, writer: JournalWriter) -> None:
         noted = writer.journal.note("queue")
         self.queue_name = self._name or noted or queue_name(self._app.conf.event_queue_prefix, self._path)
         queue = EventQueue(self._app, self.queue_name)
-        scribe = Scribe(writer, run=self._run)
-        sampler, census = Sampler(self._gauge, without=self.queue_name), Census(self._app)
+        event_writer = EventWriter(writer, run=self._run)
+        depth_poller, worker_poller = DepthPoller(self._gauge, without=self.queue_name), WorkerPoller(self._app)
         try:
             down_since: float | None = None
             while not (self._ending.is_set() and self._ready.is_set()):
@@ -135,9 +135,9 @@ class Recorder(Service):
                         self._begin(writer, queue, connection, down_since)
                         down_since = None
                         # Only now, for without a broker they would hold up the refusal; again does nothing.
-                        sampler.start()
-                        census.start()
-                        self._consume(scribe, writer, queue, connection, sampler, census)
+                        depth_poller.start()
+                        worker_poller.start()
+                        self._consume(event_writer, writer, queue, connection, depth_poller, worker_poller)
                 except NoBroker:
                     if not self._ready.is_set():
                         raise
@@ -146,18 +146,20 @@ class Recorder(Service):
                 except link.connection_errors + link.channel_errors as error:
                     logger.warning("The broker is away (%s); trying again.", error, extra={"action": "broker_away"})
                     # It will be given again, for it was not acknowledged; but not by a broker that was restarted.
-                    self._write(scribe, writer, sampler, census)
+                    self._write(event_writer, writer, depth_poller, worker_poller)
                     self._last = None
                     self._ending.wait(AGAIN_S)
-            self._write(scribe, writer, sampler, census)
+            self._write(event_writer, writer, depth_poller, worker_poller)
         finally:
-            sampler.stop()
-            census.stop()
+            depth_poller.stop()
+            worker_poller.stop()
         if self._run is not None:
             writer.end_run(self._run, time.time())
         writer.commit()
 
-    def _begin(self, writer: Writer, queue: EventQueue, connection: Connection, down_since: float | None) -> None:
+    def _begin(
+        self, writer: JournalWriter, queue: EventQueue, connection: Connection, down_since: float | None
+    ) -> None:
         """Declare the queue, and write down what must have been missed while nobody listened."""
         found = queue.declare(connection)
         now = time.time()
@@ -182,12 +184,12 @@ class Recorder(Service):
 
     def _consume(
         self,
-        scribe: Scribe,
-        writer: Writer,
+        event_writer: EventWriter,
+        writer: JournalWriter,
         queue: EventQueue,
         connection: Connection,
-        sampler: Sampler,
-        census: Census,
+        depth_poller: DepthPoller,
+        worker_poller: WorkerPoller,
     ) -> None:
         """Take events until the end is asked for and the queue is empty."""
         with (
@@ -209,7 +211,7 @@ class Recorder(Service):
                 except TimeoutError:
                     quiet = True
                 if quiet or len(self._heard) >= 10 * PREFETCH or time.monotonic() - written >= BATCH_S:
-                    self._write(scribe, writer, sampler, census)
+                    self._write(event_writer, writer, depth_poller, worker_poller)
                     if self._last is not None:
                         self._last.ack(multiple=True)
                         self._last = None
@@ -231,20 +233,22 @@ class Recorder(Service):
             self._heard.append((now, event))
         self._last = message
 
-    def _write(self, scribe: Scribe, writer: Writer, sampler: Sampler, census: Census) -> None:
+    def _write(
+        self, event_writer: EventWriter, writer: JournalWriter, depth_poller: DepthPoller, worker_poller: WorkerPoller
+    ) -> None:
         """Write what was heard, and commit."""
-        workers, samples = _all(census.workers), _all(sampler.samples)
+        workers, samples = _all(worker_poller.workers), _all(depth_poller.samples)
         if self._heard or workers or samples:
-            scribe.introduce(workers)
-            scribe.write(self._heard)
+            event_writer.write_workers(workers)
+            event_writer.write(self._heard)
             writer.put_samples(samples)
             writer.put_note("heard", repr(time.time()))
             writer.commit()
             self._heard.clear()
-            self.taken, self.ignored = scribe.taken, scribe.ignored
-        if scribe.strangers:
-            census.want(scribe.strangers)
-            scribe.strangers = set()
+            self.taken, self.ignored = event_writer.taken, event_writer.ignored
+        if event_writer.unknown_workers:
+            worker_poller.ask(event_writer.unknown_workers)
+            event_writer.unknown_workers = set()
 
 
 def _all(queue: SimpleQueue[T]) -> list[T]:

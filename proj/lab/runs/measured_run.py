@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kombu import Connection
 
     from proj.journal.attempt import Attempt
-    from proj.journal.store import Writer
+    from proj.journal.writer import JournalWriter
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
     from proj.lab.runs.workload import Message
@@ -72,7 +72,14 @@ class Trial(Service):
     """The workers of one run, and what becomes of its messages."""
 
     def __init__(
-        self, name: str, setup: Setup, messages: Sequence[Message], *, broker: Broker, guard: Guard, writer: Writer
+        self,
+        name: str,
+        setup: Setup,
+        messages: Sequence[Message],
+        *,
+        broker: Broker,
+        guard: Guard,
+        writer: JournalWriter,
     ) -> None:
         """Prepare everything; nothing is started before `start`."""
         self.name = name

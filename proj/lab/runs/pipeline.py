@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
     from proj.journal.records import Worker as WorkerRecord
-    from proj.journal.store import Writer
+    from proj.journal.writer import JournalWriter
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
     from proj.lab.runs.pipeline_stages import PipelineStage, Printed
@@ -92,7 +92,7 @@ class PipelineOutcome:
 class Pipeline(Service):
     """Workers of one slot for each stage, and what they do with the messages."""
 
-    def __init__(self, name: str, setup: PipelineSetup, *, broker: Broker, guard: Guard, writer: Writer) -> None:
+    def __init__(self, name: str, setup: PipelineSetup, *, broker: Broker, guard: Guard, writer: JournalWriter) -> None:
         """Prepare everything; nothing is started before `start`."""
         self.name = name
         self.setup = setup

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
     from proj.journal.recording.listener import Listener
-    from proj.journal.store import Writer
+    from proj.journal.writer import JournalWriter
     from proj.lab.runs.depth_sampler import Sampler
 
 #: Seconds between two writes to the journal: what a kill of the lab itself may cost.
@@ -27,7 +27,7 @@ class Transcript:
         *,
         listener: Listener,
         samplers: Sequence[Sampler],
-        writer: Writer,
+        writer: JournalWriter,
         tasks: Mapping[str, str],
     ) -> None:
         """Keep what a listener and samplers tell.

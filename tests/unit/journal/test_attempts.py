@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proj.journal.attempt import Attempt
-from proj.journal.attempts import Attempts, _retold, extends, retold
+from proj.journal.attempts import Attempts, _retold, extends, updated_attempts
 from proj.journal.event import TaskEvent, parsed
 
 
 def told(*events: dict[str, Any]) -> list[Attempt]:
     attempts = Attempts()
     for event in events:
-        attempts.take(event)
+        attempts.add(event)
     return list(attempts)
 
 
@@ -235,8 +235,8 @@ def test_attempts_are_the_same_when_events_come_in_batches_over_restarts(data: s
     story = [known for known in map(parsed, data.draw(stories())) if isinstance(known, TaskEvent)]
     cut = data.draw(st.integers(0, len(story)))
 
-    assert retold(retold([], story[:cut]), story[cut:]) == retold([], story)
-    assert retold(retold([], story), story) == retold([], story)
+    assert updated_attempts(updated_attempts([], story[:cut]), story[cut:]) == updated_attempts([], story)
+    assert updated_attempts(updated_attempts([], story), story) == updated_attempts([], story)
 
 
 def test_later_attempts_extend_earlier_ones_unless_something_was_wrong() -> None:
@@ -322,5 +322,5 @@ def test_usual_order_is_told_the_same_in_its_short_way(before: list[Any], after:
     # As a journal has them, with the run and the only queue of the worker.
     kept = [replace(attempt, run="r", queue="placed") for attempt in known]
 
-    assert retold([], facts(before)) == known
-    assert retold(kept, facts(after)) == _retold(kept, facts(after))
+    assert updated_attempts([], facts(before)) == known
+    assert updated_attempts(kept, facts(after)) == _retold(kept, facts(after))

@@ -9,10 +9,11 @@ import pytest
 
 from proj.errors import NoJournal, UnreadableJournal
 from proj.journal.attempt import Attempt
+from proj.journal.reader import JournalReader, open_journal
 from proj.journal.records import Gap, Run, Sample, Worker
 from proj.journal.schema import VERSION
-from proj.journal.store import Journal, Writer, open_journal
-from proj.journal.write_lock import Claim
+from proj.journal.write_lock import WriteLock
+from proj.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,19 +45,19 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def writer(path: Path) -> Iterator[Writer]:
-    with Writer(path) as writer:
+def writer(path: Path) -> Iterator[JournalWriter]:
+    with JournalWriter(path) as writer:
         yield writer
 
 
 @pytest.fixture
-def journal(writer: Writer, path: Path) -> Iterator[Journal]:
+def journal(writer: JournalWriter, path: Path) -> Iterator[JournalReader]:
     writer.commit()
     with open_journal(path) as journal:
         yield journal
 
 
-def test_journal_gives_back_what_was_written(writer: Writer, journal: Journal) -> None:
+def test_journal_gives_back_what_was_written(writer: JournalWriter, journal: JournalReader) -> None:
     """Every field of every kind of record."""
     run = Run(name="r", dispatch="fair", began=0.0, settings={"seed": 7}, machine={"cpus": 2})
     worker = Worker(name="w@h", slots=2, queues=("q",), dispatch="fair", skew_s=-0.1, processed=3, started_seen=2)
@@ -75,7 +76,7 @@ def test_journal_gives_back_what_was_written(writer: Writer, journal: Journal) -
     assert (journal.samples(), journal.gaps(), journal.note("queue")) == ([sample], [gap], "events")
 
 
-def test_journal_shows_only_what_is_committed(writer: Writer, journal: Journal) -> None:
+def test_journal_shows_only_what_is_committed(writer: JournalWriter, journal: JournalReader) -> None:
     """What a killed writer was at is as if it had never been put."""
     writer.put_attempts([ATTEMPT])
 
@@ -83,7 +84,7 @@ def test_journal_shows_only_what_is_committed(writer: Writer, journal: Journal) 
     assert writer.journal.attempts() == [ATTEMPT]
 
 
-def test_writer_fills_in_and_never_overwrites(writer: Writer, journal: Journal) -> None:
+def test_writer_fills_in_and_never_overwrites(writer: JournalWriter, journal: JournalReader) -> None:
     """None says nothing, a known time stays, and a state only goes forward."""
     writer.put_attempts([Attempt(task_id="t", state="sent", sent=1.0)])
     writer.put_attempts([Attempt(task_id="t", state="started", worker="w", received=2.0, started=3.0)])
@@ -96,7 +97,9 @@ def test_writer_fills_in_and_never_overwrites(writer: Writer, journal: Journal) 
 
 
 @pytest.mark.parametrize(("known", "told", "kept"), [("lost", "succeeded", "succeeded"), ("failed", "lost", "failed")])
-def test_writer_takes_an_end_over_a_guess(writer: Writer, journal: Journal, known: str, told: str, kept: str) -> None:
+def test_writer_takes_an_end_over_a_guess(
+    writer: JournalWriter, journal: JournalReader, known: str, told: str, kept: str
+) -> None:
     """An attempt that seemed lost and then ended was not lost; one that ended cannot be lost any more."""
     writer.put_attempts([Attempt(task_id="t", state=known)])
     writer.put_attempts([Attempt(task_id="t", state=told)])
@@ -105,7 +108,7 @@ def test_writer_takes_an_end_over_a_guess(writer: Writer, journal: Journal, know
     assert journal.states() == {kept: 1}
 
 
-def test_writer_puts_the_same_twice_as_once(writer: Writer, journal: Journal) -> None:
+def test_writer_puts_the_same_twice_as_once(writer: JournalWriter, journal: JournalReader) -> None:
     """What is told again after a crash changes nothing."""
     for _ in range(2):
         writer.put_attempts([ATTEMPT])
@@ -118,7 +121,7 @@ def test_writer_puts_the_same_twice_as_once(writer: Writer, journal: Journal) ->
     assert journal.workers() == [Worker(name="w", processed=3, started_seen=3)]
 
 
-def test_worker_that_says_less_keeps_what_it_said(writer: Writer, journal: Journal) -> None:
+def test_worker_that_says_less_keeps_what_it_said(writer: JournalWriter, journal: JournalReader) -> None:
     """A worker that is too busy to answer still has its slots and queues."""
     writer.put_workers([Worker(name="w", slots=2, queues=("q",), dispatch="fair", processed=5, started_seen=5)])
     writer.put_workers([Worker(name="w", skew_s=0.2, started_seen=6)])
@@ -129,7 +132,7 @@ def test_worker_that_says_less_keeps_what_it_said(writer: Writer, journal: Journ
     ]
 
 
-def test_attempts_come_in_the_order_of_their_times(writer: Writer, journal: Journal) -> None:
+def test_attempts_come_in_the_order_of_their_times(writer: JournalWriter, journal: JournalReader) -> None:
     """By what is known first, then by number."""
     attempts = [
         Attempt(task_id="a", state="sent", sent=1.0),
@@ -145,7 +148,7 @@ def test_attempts_come_in_the_order_of_their_times(writer: Writer, journal: Jour
     assert journal.attempts_of(["b", "z"]) == {"b": attempts[1:3]}
 
 
-def test_samples_of_a_run_are_those_in_its_time(writer: Writer, journal: Journal) -> None:
+def test_samples_of_a_run_are_those_in_its_time(writer: JournalWriter, journal: JournalReader) -> None:
     """From its begin to its end, or to now."""
     writer.add_run(Run(name="r", dispatch=None, began=2.0))
     samples = [Sample(time=time, queue="q", ready=0, unacknowledged=0, consumers=0) for time in (1.0, 2.0, 3.0)]
@@ -158,7 +161,7 @@ def test_samples_of_a_run_are_those_in_its_time(writer: Writer, journal: Journal
     assert (open_end, journal.samples("r")) == (samples[1:], samples[1:2])
 
 
-def test_replaced_attempts_leave_nothing_of_the_old(writer: Writer, journal: Journal) -> None:
+def test_replaced_attempts_leave_nothing_of_the_old(writer: JournalWriter, journal: JournalReader) -> None:
     """When late events tell that one attempt was two."""
     writer.put_attempts([Attempt(task_id="t", state="succeeded", received=1.0, finished=5.0)])
     split = [
@@ -173,7 +176,7 @@ def test_replaced_attempts_leave_nothing_of_the_old(writer: Writer, journal: Jou
 
 def test_closed_journal_is_one_file_that_a_read_only_folder_can_hold(path: Path) -> None:
     """So that it can be sent to someone, or lie in an archive."""
-    with Writer(path) as writer:
+    with JournalWriter(path) as writer:
         writer.put_attempts([ATTEMPT])
         writer.commit()
 
@@ -198,7 +201,7 @@ def test_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
     with pytest.raises(UnreadableJournal):
         open_journal(path)
     with pytest.raises(UnreadableJournal):
-        Writer(path).start()
+        JournalWriter(path).start()
     assert path.read_text().startswith("my notes")
 
 
@@ -211,12 +214,12 @@ def test_other_program_s_database_is_refused(path: Path) -> None:
     with pytest.raises(UnreadableJournal, match="another program"):
         open_journal(path)
     with pytest.raises(UnreadableJournal, match="another program"):
-        Writer(path).start()
+        JournalWriter(path).start()
 
 
 def test_journal_of_a_newer_version_is_refused(path: Path) -> None:
     """What it means is not known here."""
-    with Writer(path):
+    with JournalWriter(path):
         pass
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
@@ -226,29 +229,29 @@ def test_journal_of_a_newer_version_is_refused(path: Path) -> None:
         open_journal(path)
 
 
-def test_journal_has_one_writer_at_a_time(path: Path, writer: Writer) -> None:
+def test_journal_has_one_writer_at_a_time(path: Path, writer: JournalWriter) -> None:
     """Whoever comes second is refused in one sentence, and the first goes on."""
     with pytest.raises(UnreadableJournal, match="another process writes it"):
-        Writer(path).start()
+        JournalWriter(path).start()
 
     writer.put_attempts([ATTEMPT])
     writer.commit()
     writer.stop()
-    with Writer(path) as after:
+    with JournalWriter(path) as after:
         assert after.journal.attempts() == [ATTEMPT]
 
 
-def test_reader_can_tell_whether_a_journal_is_being_written(path: Path, writer: Writer) -> None:
-    """By the writer's claim, which ends with it."""
-    claim = Claim(path)
-    written = claim.is_taken()
+def test_reader_can_tell_whether_a_journal_is_being_written(path: Path, writer: JournalWriter) -> None:
+    """By the writer's lock, which ends with it."""
+    lock = WriteLock(path)
+    written = lock.is_held()
     writer.stop()
 
-    assert (written, claim.is_taken()) == (True, False)
-    claim.close()
+    assert (written, lock.is_held()) == (True, False)
+    lock.close()
 
 
-def test_latest_attempts_are_those_that_were_first_heard_of_last(writer: Writer, path: Path) -> None:
+def test_latest_attempts_are_those_that_were_first_heard_of_last(writer: JournalWriter, path: Path) -> None:
     """Of all runs or of one; they are few, however long the journal is."""
     for number in range(10):
         writer.put_attempts([Attempt(task_id=f"t{number}", state="sent", run="odd" if number % 2 else None)])
@@ -261,7 +264,7 @@ def test_latest_attempts_are_those_that_were_first_heard_of_last(writer: Writer,
         assert journal.counts() == {None: 5, "odd": 5}
 
 
-def test_reader_sees_that_something_was_written(writer: Writer, path: Path) -> None:
+def test_reader_sees_that_something_was_written(writer: JournalWriter, path: Path) -> None:
     """Without reading it all again."""
     writer.commit()
     with open_journal(path) as journal:
@@ -272,7 +275,7 @@ def test_reader_sees_that_something_was_written(writer: Writer, path: Path) -> N
         assert journal.version != before
 
 
-def test_samples_between_two_times_are_the_latest_of_them(writer: Writer, path: Path) -> None:
+def test_samples_between_two_times_are_the_latest_of_them(writer: JournalWriter, path: Path) -> None:
     """In the order of their times."""
     writer.put_samples(Sample(time=float(t), queue="q", ready=t, unacknowledged=None, consumers=0) for t in range(9))
     writer.commit()

@@ -81,7 +81,7 @@ def test_figures_of_the_history_are_those_of_all_events_when_nothing_was_evicted
     for one in told:
         kind = "revoked" if one.kind == "expired" else one.kind
         heard = {"type": f"task-{kind}", "uuid": one.task_id, "timestamp": one.time, "hostname": one.host, "queue": "q"}
-        whole.take({**heard, "expired": one.kind == "expired"})
+        whole.add({**heard, "expired": one.kind == "expired"})
     kept = [attempt for run in scene.runs for attempt in scene.history.attempts(run.name)]
 
     assert metrics.figures(kept, WORKERS) == metrics.figures(list(whole), WORKERS)

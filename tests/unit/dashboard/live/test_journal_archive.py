@@ -12,7 +12,7 @@ from celery import Celery
 
 from proj.dashboard.live.journal_archive import Archive
 from proj.dashboard.live.monitor import Analyst, Settings
-from proj.journal.store import open_journal
+from proj.journal.reader import open_journal
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import pytest
 from proj.dashboard.web.arguments import check_configuration, check_environment, checked_arguments, described
 from proj.dashboard.web.options import HISTORY, OWN, chosen
 from proj.errors import InvalidConfiguration, InvalidSetting, NoJournal, ProjError, UnknownSetting, UnreadableJournal
-from proj.journal.store import Writer, open_journal
+from proj.journal.reader import open_journal
+from proj.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,7 +248,7 @@ def test_journal_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("no journal")
     journal = tmp_path / "journal"
-    with Writer(journal):
+    with JournalWriter(journal):
         pass
 
     chosen(options(open_journal=str(journal)), {})

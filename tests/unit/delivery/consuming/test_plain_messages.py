@@ -18,7 +18,7 @@ from proj.delivery.consuming.plain_messages import Adopted, adopted, adopters
 from proj.delivery.validation.limits import Limits
 from proj.delivery.validation.message import Refusal, refusal
 from proj.errors import InvalidConfiguration
-from proj.journal.generated_ids import is_again, is_nameless
+from proj.journal.generated_ids import is_generated, is_generated_on_redelivery
 from tests.hostility import MESSAGES, Hostile
 from tests.publishers import PUBLISHERS
 
@@ -154,9 +154,9 @@ def test_message_without_a_usable_id_gets_a_new_one(given_id: object) -> None:
     assert isinstance(again, Adopted)
     assert first.id != second.id
     assert uuid.UUID(first.id.removeprefix("plain-"))
-    assert is_nameless(first.id)
-    assert is_nameless(again.id)
-    assert (is_again(first.id), is_again(again.id)) == (False, True)
+    assert is_generated(first.id)
+    assert is_generated(again.id)
+    assert (is_generated_on_redelivery(first.id), is_generated_on_redelivery(again.id)) == (False, True)
 
 
 def test_counts_of_the_broker_and_of_ours_stay() -> None:

@@ -1,0 +1,219 @@
+"""Reading a journal file: attempts, runs, workers, queue depths and gaps, also while a recorder writes it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from proj.journal.attempt import Attempt
+from proj.journal.heartbeats import HeartbeatState
+from proj.journal.records import Gap, Run, Sample, Worker
+from proj.journal.schema import open_to_read
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+#: In the order of the columns of `_ATTEMPTS`.
+_FIELDS = tuple(field.name for field in fields(Attempt))
+_ATTEMPTS = (
+    "SELECT task_id, state, number, name, queue, worker, arguments, retries, redelivered, eta, sent, received, "
+    "started, finished, runtime_s, run FROM attempts"
+)
+#: Parameters of one statement. Before SQLite 3.32 the limit was 999.
+_MOST_PARAMETERS = 900
+
+
+def open_journal(path: Path) -> JournalReader:
+    """A reader of the journal at `path`; another process may be writing it.
+
+    Raises:
+        NoJournal: there is no such file.
+        UnreadableJournal: it is not a journal, or one of a newer version.
+    """
+    return JournalReader(open_to_read(path))
+
+
+class JournalReader:
+    """Reads a journal. Every method reads the file as it is at that moment."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Read over `connection`, which `close` closes."""
+        self._connection = connection
+
+    def __enter__(self) -> Self:
+        """Use it in a `with` block, which closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._connection.close()
+
+    def runs(self) -> list[Run]:
+        """All runs, in the order in which they began."""
+        rows = self._connection.execute(
+            "SELECT name, dispatch, began, ended, settings, machine FROM runs ORDER BY began, name"
+        )
+        return [
+            Run(
+                name=name,
+                dispatch=dispatch,
+                began=began,
+                ended=ended,
+                settings=json.loads(settings),
+                machine=json.loads(machine),
+            )
+            for name, dispatch, began, ended, settings, machine in rows
+        ]
+
+    def attempts(self, run: str | None = None) -> list[Attempt]:
+        """The attempts of one run, or all: by the time of their first event, then by task id and number."""
+        order = "ORDER BY coalesce(sent, received, started, finished), task_id, number"
+        if run is None:
+            rows = self._connection.execute(f"{_ATTEMPTS} {order}")
+        else:
+            rows = self._connection.execute(f"{_ATTEMPTS} WHERE run = ? {order}", (run,))
+        texts: dict[str | None, str | None] = {}
+        with _no_garbage_collection():
+            return [_attempt(row, texts) for row in rows]
+
+    def latest(self, count: int, run: str | None = None) -> list[Attempt]:
+        """At most `count` attempts, of one run or of all: those of the tasks whose first events came last."""
+        rows = self._connection.execute(
+            f"{_ATTEMPTS} WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid DESC LIMIT ?2", (run, count)
+        ).fetchall()
+        texts: dict[str | None, str | None] = {}
+        return [_attempt(row, texts) for row in reversed(rows)]
+
+    def counts(self) -> dict[str | None, int]:
+        """The number of attempts of each run by its name; None stands for attempts that belong to no run."""
+        return dict(self._connection.execute("SELECT run, count(*) FROM attempts GROUP BY run").fetchall())
+
+    @property
+    def version(self) -> int:
+        """A number that changes when another connection has written to the file."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def states(self, run: str | None = None) -> dict[str, int]:
+        """The number of attempts in each state, of one run or of all."""
+        rows = self._connection.execute(
+            "SELECT state, count(*) FROM attempts WHERE ?1 IS NULL OR run = ?1 GROUP BY state", (run,)
+        )
+        return dict(rows.fetchall())
+
+    def attempts_of(self, task_ids: Iterable[str]) -> dict[str, list[Attempt]]:
+        """The attempts of each task by its id, in the order of their numbers; unknown ids are left out."""
+        found: dict[str, list[Attempt]] = {}
+        for chunk in _chunks(task_ids):
+            parameters = ", ".join("?" * len(chunk))
+            for row in self._connection.execute(
+                f"{_ATTEMPTS} WHERE task_id IN ({parameters}) ORDER BY task_id, number", chunk
+            ):
+                found.setdefault(row[0], []).append(_attempt(row, {}))
+        return found
+
+    def workers(self) -> list[Worker]:
+        """All workers, by name."""
+        rows = self._connection.execute(
+            "SELECT name, slots, queues, dispatch, skew_s, processed, started_seen FROM workers ORDER BY name"
+        )
+        return [
+            Worker(
+                name=name,
+                slots=slots,
+                queues=tuple(json.loads(queues)),
+                dispatch=dispatch,
+                skew_s=skew_s,
+                processed=processed,
+                started_seen=started_seen,
+            )
+            for name, slots, queues, dispatch, skew_s, processed, started_seen in rows
+        ]
+
+    def samples(self, run: str | None = None) -> list[Sample]:
+        """The depths of queues by time: all, or those between the beginning and the end of one run."""
+        rows = self._connection.execute(
+            "SELECT time, queue, ready, unacknowledged, consumers FROM samples WHERE ?1 IS NULL OR EXISTS "
+            "(SELECT 1 FROM runs WHERE name = ?1 AND time >= began AND (ended IS NULL OR time <= ended)) "
+            "ORDER BY time, queue",
+            (run,),
+        )
+        return [_sample(row) for row in rows]
+
+    def samples_between(self, began: float, ended: float, *, most: int) -> list[Sample]:
+        """The latest `most` depths of queues between two times, by time."""
+        rows = self._connection.execute(
+            "SELECT time, queue, ready, unacknowledged, consumers FROM samples WHERE time BETWEEN ? AND ? "
+            "ORDER BY time DESC, queue LIMIT ?",
+            (began, ended, most),
+        ).fetchall()
+        return [_sample(row) for row in reversed(rows)]
+
+    def gaps(self) -> list[Gap]:
+        """The times for which events are known to be missing, by their beginning."""
+        rows = self._connection.execute("SELECT began, ended, events, reason FROM gaps ORDER BY began, ended, reason")
+        return [Gap(began=began, ended=ended, events=events, reason=reason) for began, ended, events, reason in rows]
+
+    def heartbeats(self) -> list[HeartbeatState]:
+        """What was known from the last heartbeat of each worker; a recorder that continues the file needs it."""
+        rows = self._connection.execute(
+            "SELECT worker, pid, time, heartbeats.processed, offset, missing, coalesce(started_seen, 0), skew_s "
+            "FROM heartbeats LEFT JOIN workers ON worker = name"
+        )
+        return [HeartbeatState(*row) for row in rows]
+
+    def note(self, key: str) -> str | None:
+        """The note that a writer left for the next writer under `key`."""
+        row = self._connection.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Pause the garbage collector: it would look through millions of new objects, for a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _attempt(row: tuple[Any, ...], texts: dict[str | None, str | None]) -> Attempt:
+    """The attempt of a row.
+
+    It is made without the constructor of the frozen class, which takes three times as long. `texts` holds one copy of
+    each state and name, which many attempts share.
+    """
+    attempt = Attempt.__new__(Attempt)
+    values = attempt.__dict__
+    values.update(zip(_FIELDS, row, strict=True))
+    values["redelivered"] = values["redelivered"] == 1
+    for name in ("state", "name", "queue", "worker", "run"):
+        text = values[name]
+        values[name] = texts.setdefault(text, text)
+    return attempt
+
+
+def _sample(row: tuple[Any, ...]) -> Sample:
+    time, queue, ready, unacknowledged, consumers = row
+    return Sample(time=time, queue=queue, ready=ready, unacknowledged=unacknowledged, consumers=consumers)
+
+
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    everything = list(items)
+    for begin in range(0, len(everything), _MOST_PARAMETERS):
+        yield everything[begin : begin + _MOST_PARAMETERS]
