@@ -7,6 +7,8 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
@@ -17,6 +19,29 @@ if TYPE_CHECKING:
 # A shell starts what runs in its background deaf to Ctrl-C, and whatever that starts inherits it: the commands that
 # tests interrupt would hear nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# --- Hypothesis on a busy machine -------------------------------------------------------------------
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("proj", deadline=None)
+settings.load_profile("proj")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let Hypothesis read our source and its table of characters before the first test that uses it.
+
+    It does both when it draws its first number and its first text. On a new checkout that takes seconds, and it would
+    count them as the time that this test's strategies need (health check `too_slow`).
+    """
+    if any(item.get_closest_marker("hypothesis") for item in session.items):
+        _draw_once()
+
+
+@settings(max_examples=1, database=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(), st.text())
+def _draw_once(_number: int, _text: str) -> None:
+    pass
+
 
 # --- A real broker for the whole run, and a virtual host of its own for each test ---------------------
 
