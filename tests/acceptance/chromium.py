@@ -38,7 +38,7 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 #: Seconds until it must have answered.
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 #: What a key is to the browser besides its name: its number, and what it types.
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), " ": (32, " "), "Escape": (27, ""), "End": (35, ""), "Home": (36, "")}
 SHIFT = 8

@@ -76,12 +76,12 @@ class Server:
             self.http.stop()
             await self.http.close_all_connections()
 
-        asyncio.run_coroutine_threadsafe(end(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(), self.loop).result(60)
 
     def close(self) -> None:
         self.silence()
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self.loop.close()
 
 
@@ -97,15 +97,18 @@ def serving() -> Iterator[Server]:
 def visit(tab: Tab, url: str) -> None:
     tab.visit(url)
     tab.value("localStorage.removeItem('flower-theme')")
-    wait_until(lambda: tab.value("(window.projDispatch?.refreshes ?? 0) > 0"), what="the first refresh", timeout_s=20)
+    wait_until(lambda: tab.value("(window.projDispatch?.refreshes ?? 0) > 0"), what="the first refresh", timeout_s=60)
 
 
 def refreshed(tab: Tab, *, at_once: bool = True) -> None:
-    """Wait until the page was brought up to date: at once, as when one comes back to it, or by itself."""
-    count = tab.value("projDispatch.refreshes")
-    if at_once:
-        tab.value("void document.dispatchEvent(new Event('visibilitychange'))")
-    wait_until(lambda: tab.value("projDispatch.refreshes") > count, what="a refresh", timeout_s=20)
+    """Wait until the page was refreshed: at once, as when someone comes back to its tab, or by itself.
+
+    The page ends a refresh that is under way when it begins one at once. It is counted in the same script, so that a
+    refresh with older data cannot be taken for the new one.
+    """
+    begin = "document.dispatchEvent(new Event('visibilitychange'))" if at_once else "null"
+    count = tab.value(f"((count) => ({begin}, count))(projDispatch.refreshes)")
+    wait_until(lambda: tab.value("projDispatch.refreshes") > count, what="a refresh", timeout_s=60)
 
 
 def text(tab: Tab, selector: str) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def page(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return str(answer.read().decode())
 
 
@@ -59,5 +59,5 @@ def test_flower_of_the_demo_knows_the_queues_of_its_broker(guard: Guard, broker:
         monitor.wait_until_ready(monitor.answers, timeout_s=60)
 
         # The broker lists a new queue a moment late.
-        wait_until(lambda: "task_queue" in page(f"{monitor.url}/broker"), what="the queue on the page", timeout_s=30)
+        wait_until(lambda: "task_queue" in page(f"{monitor.url}/broker"), what="the queue on the page", timeout_s=60)
         assert broker.password not in " ".join(psutil.Process(monitor.pid).cmdline())

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
+#: Seconds that anything may take here; a busy machine needs some of them.
+TIMEOUT_S = 60
+
 
 @dataclass
 class Listener:
@@ -67,7 +70,7 @@ class Site:
 
     def ask(self, path: str, method: str = "GET", *, host: str | None = "", **headers: str) -> Answer:
         """Ask for a path; under another host's name, or None for a request without one."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         if host is None:
             connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined] # noqa: SLF001 1.1 must have one
         connection.putrequest(method, path, skip_host=True)
@@ -87,14 +90,14 @@ class Site:
             self.application.events.on_event(event)
         done = threading.Event()
         self.application.io_loop.add_callback(done.set)
-        assert done.wait(20)
+        assert done.wait(TIMEOUT_S)
 
     def answer(self, worker: Any, method: str, response: Any) -> None:
         """Have a worker answer to an inspection."""
         done = threading.Event()
         self.application.io_loop.add_callback(self.application.inspector._on_update, worker, method, response)  # noqa: SLF001 what Flower calls
         self.application.io_loop.add_callback(done.set)
-        assert done.wait(20)
+        assert done.wait(TIMEOUT_S)
 
 
 class Serve(Protocol):
@@ -142,11 +145,11 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
             settings["static_url_prefix"] = f"/{options.url_prefix}/static/"
         thread = threading.Thread(target=lambda: asyncio.run(run()), name="dashboard")
         thread.start()
-        assert ready.wait(20)
+        assert ready.wait(TIMEOUT_S)
         try:
             yield Site(started[0], started[1], listener)
         finally:
             started[2].call_soon_threadsafe(ended.set)
-            thread.join(20)
+            thread.join(TIMEOUT_S)
 
     return serve

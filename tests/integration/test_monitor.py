@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 MODES = ("fair", "round-robin")
 
 
@@ -109,16 +109,16 @@ def test_two_modes_on_one_queue_stand_side_by_side_while_they_run(broker: Broker
             mark_began(ours, connection, run="compared", queues=["mixed"])
             for message in ["heavy" + 20 * ".", "light."] * 4:
                 work.apply_async((message,), queue="mixed", producer=producer, ignore_result=True)
-            wait_until(
-                lambda: (now := shown(analyst))["open"] and any(group["held"] for group in now["groups"]),
+            live = wait_until(
+                lambda: now if (now := shown(analyst))["open"] and any(one["held"] for one in now["groups"]) else None,
                 what="the run on the page while it runs",
                 timeout_s=TIMEOUT_S,
             )
-            live = shown(analyst)
             wait_until(lambda: is_settled(shown(analyst), 8), what="the end of the run", timeout_s=TIMEOUT_S)
             mark_ended(ours, connection, run="compared", queues=["mixed"])
-        wait_until(lambda: _agrees(shown(analyst)), what="the broker to agree", timeout_s=TIMEOUT_S)
-        done = shown(analyst)
+        done = wait_until(
+            lambda: now if _agrees(now := shown(analyst)) else None, what="the broker to agree", timeout_s=TIMEOUT_S
+        )
         readings = analyst.readings()
 
     assert live["report"]["live"] is True
@@ -141,15 +141,16 @@ def _agrees(document: dict[str, Any]) -> bool:
 def test_event_is_on_a_watched_page_within_a_second(broker: Broker, vhost: str, app: Celery) -> None:
     """From the moment at which it was published."""
     with Analyst(app, settings(broker)) as analyst, Bus(app, analyst):
-        took_s = []
-        for number in range(3):
-            shown(analyst)
-            began = time.monotonic()
-            publish(broker.url(vhost), f"t{number}")
-            wait_until(lambda: tasks(shown(analyst)) == number + 1, what="the event", timeout_s=TIMEOUT_S)  # noqa: B023 used at once
-            took_s.append(time.monotonic() - began)
 
-    assert min(took_s) < 1.0
+        def took_s() -> float:
+            known = tasks(shown(analyst))
+            began = time.monotonic()
+            publish(broker.url(vhost), f"t{known}")
+            wait_until(lambda: tasks(shown(analyst)) > known, what="the event", timeout_s=TIMEOUT_S)
+            return time.monotonic() - began
+
+        # A busy machine may delay some of them, but not each.
+        wait_until(lambda: took_s() < 1.0, what="an event within a second", timeout_s=TIMEOUT_S)
 
 
 def test_history_goes_on_after_a_restart_with_its_journal(broker: Broker, vhost: str, app: Celery, path: Path) -> None:

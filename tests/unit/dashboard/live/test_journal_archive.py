@@ -46,13 +46,13 @@ def test_marked_run_goes_on_after_a_restart_and_is_a_run_of_the_journal(path: Pa
     with watching(path) as analyst:
         analyst.hear(marked("began"))
         analyst.hear({**task("sent", "a"), "queue": "q"})
-        wait_until(lambda: shown(analyst)["run"] == "compared", what="the run", timeout_s=10)
+        wait_until(lambda: shown(analyst)["run"] == "compared", what="the run", timeout_s=60)
     with watching(path) as analyst:
         analyst.hear({**task("sent", "b"), "queue": "q"})
         analyst.hear({**task("sent", "c"), "queue": "elsewhere"})
         analyst.hear(marked("ended"))
         analyst.hear({**task("sent", "d"), "queue": "q"})
-        wait_until(lambda: shown(analyst)["events"]["heard"] == 4, what="the events", timeout_s=10)
+        wait_until(lambda: shown(analyst)["events"]["heard"] == 4, what="the events", timeout_s=60)
         runs = {run["name"]: run["attempts"] for run in shown(analyst)["runs"]}
 
     with open_journal(path) as journal:
@@ -83,6 +83,6 @@ def test_page_goes_on_when_its_journal_cannot_be_written_any_more(path: Path, mo
     monkeypatch.setattr(Archive, "write", full)
     with watching(path) as analyst:
         analyst.hear(task("received", "t"))
-        wait_until(lambda: shown(analyst)["report"], what="the event", timeout_s=10)
+        wait_until(lambda: shown(analyst)["report"], what="the event", timeout_s=60)
 
         assert any("disk is full" in note for note in shown(analyst)["notes"])

@@ -141,11 +141,11 @@ def test_nothing_is_computed_for_a_page_that_nobody_watches(analyst: Analyst, mo
     real = module.snapshot
     monkeypatch.setattr(module, "snapshot", lambda *words, **more: (computed.set(), real(*words, **more))[1])
     analyst.hear(heard("t"))
-    wait_until(lambda: analyst.readings() and analyst._hearing.heard == 1, what="the event", timeout_s=10)  # noqa: SLF001 nobody asks
+    wait_until(lambda: analyst.readings() and analyst._hearing.heard == 1, what="the event", timeout_s=60)  # noqa: SLF001 nobody asks
 
     assert not computed.wait(1.0)
     assert json.loads(analyst.snapshot())["format"] == "proj-dispatch"
-    wait_until(lambda: json.loads(analyst.snapshot())["report"], what="the event on the page", timeout_s=10)
+    wait_until(lambda: json.loads(analyst.snapshot())["report"], what="the event on the page", timeout_s=60)
 
 
 def test_events_that_are_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_events_that_are_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -
         analyst.hear(heard(f"t{number}"))
     analyst.refuse()
     with analyst:
-        wait_until(lambda: json.loads(analyst.snapshot())["report"], what="the events", timeout_s=10)
+        wait_until(lambda: json.loads(analyst.snapshot())["report"], what="the events", timeout_s=60)
         told = json.loads(analyst.snapshot())["events"]
 
     assert (told["heard"], told["dropped"], told["refused"]) == (10, 15, 1)
@@ -189,7 +189,7 @@ def test_forged_event_breaks_nothing(analyst: Analyst) -> None:
         analyst.hear(event)
         analyst.hear(heard(f"good-{number}"))
     wait_until(
-        lambda: json.loads(analyst.snapshot())["events"]["heard"] == 2 * len(FORGED), what="all of them", timeout_s=10
+        lambda: json.loads(analyst.snapshot())["events"]["heard"] == 2 * len(FORGED), what="all of them", timeout_s=60
     )
     told = json.loads(analyst.snapshot())
 
@@ -207,9 +207,9 @@ def test_observer_is_told_of_each_start_once_from_the_first_scrape_on() -> None:
         analyst.readings()
         for kind in ("received", "started", "started"):
             analyst.hear(heard("t", kind))
-        wait_until(lambda: seen, what="the start", timeout_s=10)
+        wait_until(lambda: seen, what="the start", timeout_s=60)
         analyst.hear(heard("u", "started"))
-        wait_until(lambda: len(seen) > 1, what="the next", timeout_s=10)
+        wait_until(lambda: len(seen) > 1, what="the next", timeout_s=60)
 
     assert [one.worker for one in seen] == ["w@h", "w@h"]
 

@@ -94,7 +94,7 @@ def test_no_event_is_left_when_it_is_put_while_the_loop_takes_others() -> None:
     putting = threading.Thread(target=lambda: [handed.put({"number": number}) for number in range(20_000)])
     putting.start()
 
-    wait_until(lambda: loop.run() or not putting.is_alive(), what="all events to be put", timeout_s=30)
+    wait_until(lambda: loop.run() or not putting.is_alive(), what="all events to be put", timeout_s=60)
     loop.run()
 
     assert taken == [{"number": number} for number in range(20_000)]
