@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from amqp.exceptions import AccessRefused, NotAllowed
+from kombu.exceptions import OperationalError
 
 from proj.errors import NoBroker
 
@@ -61,6 +62,27 @@ def ensure_connected(connection: Connection, *, retry_after_s: float = 0.05) -> 
         interval_start=retry_after_s,  # type: ignore[arg-type] # celery-types says int; kombu sleeps for any number
         reraise_as_library_errors=False,
     )
+
+
+def disconnect(connection: Connection) -> None:
+    """Close the socket without telling the broker; the next use connects, to the next of several addresses."""
+    connection.collect()
+    connection.maybe_switch_next()
+
+
+def failures(connection: Connection) -> tuple[type[Exception], ...]:
+    """The errors of a broker, a connection or a channel that fails."""
+    return (
+        *connection.connection_errors,
+        *connection.channel_errors,
+        *connection.recoverable_connection_errors,
+        OperationalError,
+    )
+
+
+def losses(connection: Connection) -> tuple[type[Exception], ...]:
+    """As `failures`, and what py-amqp raises where it uses a connection or a channel that it has given up."""
+    return (*failures(connection), AttributeError)
 
 
 def open_channel(connection: Connection) -> amqp.Channel:

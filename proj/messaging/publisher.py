@@ -7,18 +7,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from amqp.basic_message import Message
-from amqp.exceptions import MessageNacked
 from kombu import Connection
 
-from proj.broker.connection import TRANSPORT_OPTIONS, connected, ensure_connected
+from proj.broker.connection import TRANSPORT_OPTIONS, connected, disconnect, ensure_connected, losses
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Patience, Sending
-from proj.delivery.publishing.producer import passing_errors
 from proj.errors import Unroutable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kombu import Queue
 
 logger = logging.getLogger(__name__)
@@ -42,8 +38,6 @@ class Publisher:
         self._lock = threading.Lock()
         self._declared: set[str] = set()
         self._is_known = False
-        #: Whether the last attempt wrote its message before it ended.
-        self._wrote = False
 
     def publish(
         self,
@@ -98,7 +92,7 @@ class Publisher:
         with self._lock:
             try:
                 self._connection.release()
-            except (*passing_errors(self._connection), AttributeError) as error:  # type: ignore[misc] # kombu has no types
+            except losses(self._connection) as error:
                 logger.debug("A connection could not be closed in order: %r", error)
                 self._connection.collect()
             self._declared.clear()
@@ -114,12 +108,12 @@ class Publisher:
 
     def _declare(self, queue: Queue, one: Sending) -> None:
         def make() -> None:
-            channel = self._connection.connection.channel()
-            queue(channel).queue_declare()
-            channel.close()
+            ensure_connected(self._connection)
+            with self._connection.channel() as channel:
+                queue(channel).queue_declare()
 
         if queue.name not in self._declared:
-            self._until_done(make, one)
+            one.until_done(make, self._connection, recover=self._disconnect)
             self._declared.add(queue.name)
 
     def _send(self, message: Any, routing_key: str, one: Sending) -> None:  # noqa: ANN401 py-amqp's message
@@ -131,20 +125,9 @@ class Publisher:
                     message, routing_key=routing_key, mandatory=True, confirm_timeout=one.patience.left_s
                 )
             finally:
-                self._wrote = channel.written > before
+                one.written = channel.written > before
 
-        self._until_done(publish, one)
+        one.until_done(publish, self._connection, recover=self._disconnect)
 
-    def _until_done(self, act: Callable[[], None], one: Sending) -> None:
-        while True:
-            self._wrote = False
-            try:
-                ensure_connected(self._connection)
-                act()
-            except passing_errors(self._connection) as error:
-                if not isinstance(error, MessageNacked):
-                    self._connection.collect()
-                    self._connection.maybe_switch_next()
-                one.again_after(error, written=self._wrote)
-            else:
-                return
+    def _disconnect(self) -> None:
+        disconnect(self._connection)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu import Connection
 
-from proj.broker.connection import TRANSPORT_OPTIONS, ensure_connected, is_login_refused, login_refused
+from proj.broker.connection import TRANSPORT_OPTIONS, ensure_connected, is_login_refused, login_refused, losses
 from proj.delivery.broker_errors import NOT_FOUND, refusal
-from proj.delivery.publishing.producer import passing_errors
 from proj.delivery.unreadable_properties import tolerate
 from proj.messaging.heartbeat import Heartbeat
 from proj.messaging.message import Message
@@ -165,8 +164,8 @@ class Subscription:
 
     @property
     def losses(self) -> tuple[type[Exception], ...]:
-        """What a connection or channel that is gone raises; py-amqp has no error of its own for some of it."""
-        return (*passing_errors(self.connection), AttributeError)
+        """What it raises when its connection or channel is gone."""
+        return losses(self.connection)
 
     def _receive(self, raw: Any) -> None:  # noqa: ANN401 py-amqp's message
         self._arrived.append(self._message(raw))

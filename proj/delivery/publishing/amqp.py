@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery.app.amqp import AMQP
 
-from proj.broker.connection import TRANSPORT_OPTIONS
+from proj.broker.connection import TRANSPORT_OPTIONS, failures
 from proj.delivery.publishing.deadline import Patience, Sending, current, sending
 from proj.delivery.publishing.delayed_delivery import is_delayed, lay_way
-from proj.delivery.publishing.producer import ConfirmingProducer, passing_errors
+from proj.delivery.publishing.producer import ConfirmingProducer
 from proj.delivery.publishing.producer_pool import ConfirmingPool, PatientConnectionPool
 from proj.delivery.settings import setting
 from proj.queues import exchange_of
@@ -122,15 +122,12 @@ class Confirming:
         return task_sending(self.app, task_id)
 
     def _lay_way(self, producer: Any, routing_key: str, now: Sending) -> None:  # noqa: ANN401 one of ours
-        while True:
-            connection = producer.connection
-            try:
-                lay_way(self.app, connection, routing_key)
-            except passing_errors(connection) as error:
-                producer.reset(connection)
-                now.again_after(error)
-            else:
-                return
+        connection = producer.connection
+        now.until_done(
+            lambda: lay_way(self.app, connection, routing_key),
+            connection,
+            recover=lambda: producer.reset(connection),
+        )
 
 
 class ConfirmingAMQP(Confirming, AMQP):  # type: ignore[misc] # Celery has no types
@@ -153,7 +150,7 @@ class SentEvents:
         self._dispatcher.buffer_while_offline = False
         try:
             self._dispatcher.publish(kind, fields, producer)
-        except passing_errors(producer.connection):  # type: ignore[arg-type] # unlike celery-types
+        except failures(producer.connection):  # type: ignore[arg-type] # unlike celery-types
             logger.debug("An event %s could not be sent.", kind, exc_info=True)
 
 

@@ -6,17 +6,22 @@ import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from amqp.exceptions import MessageNacked
 
+from proj.broker.connection import failures
 from proj.delivery.broker_errors import queue_full, refusal
-from proj.errors import Unconfirmed
+from proj.errors import ProjError, Unconfirmed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from kombu import Connection
 
     from proj.errors import QueueFull
+
+T = TypeVar("T")
 
 #: Seconds between two attempts: first soon, for most breaks are short; then seldom enough to be no load.
 FIRST_PAUSE_S = 0.05
@@ -78,24 +83,46 @@ class Sending:
     refused_since: float | None = None
     #: Whether an attempt ended without an answer, so that the broker may have it whatever it says to later ones.
     doubtful: bool = False
+    #: Whether the current attempt has written the message.
+    written: bool = False
 
-    def again_after(self, error: Exception, *, retry: bool = True, written: bool = False) -> None:
-        """Wait until it is worth another attempt; without `retry` nothing is.
+    def until_done(
+        self,
+        attempt: Callable[[], T],
+        connection: Connection,
+        *,
+        recover: Callable[[], None] | None = None,
+        retry: bool = True,
+    ) -> T:
+        """Return what `attempt` returns, tried again while the broker or the connection fails.
 
         Args:
-            error: how the attempt ended.
-            retry: whether there is to be another one.
-            written: whether the message itself left us in this attempt.
+            attempt: one attempt; it sets `written` when it has written the message.
+            connection: whose failures are tried again.
+            recover: called after each failure but a nack, which leaves the connection as it is.
+            retry: whether a failed attempt is repeated at all.
 
         Raises:
             PublishRefused: another attempt would fail alike; `QueueFull` when a later one may not.
             Unconfirmed: the deadline has passed.
         """
+        while True:
+            self.written = False
+            try:
+                return attempt()
+            except failures(connection) as error:
+                if isinstance(error, ProjError):
+                    raise
+                if recover is not None and not isinstance(error, MessageNacked):
+                    recover()
+                self._wait_after(error, retry=retry)
+
+    def _wait_after(self, error: Exception, *, retry: bool) -> None:
         refused = refusal(error, self.what)
         if refused is not None:
             raise refused from error
         if not isinstance(error, MessageNacked):
-            self.doubtful = self.doubtful or written
+            self.doubtful = self.doubtful or self.written
         elif self.refused_since is None:
             self.refused_since = time.monotonic()
         full_left_s = self._full_left_s

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from amqp.exceptions import MessageNacked
 
+from proj.broker.connection import failures
 from proj.delivery.broker_errors import queue_full, refusal
 from proj.delivery.publishing.confirm_channel import SILENCE_S, ConfirmChannel, Publish, where
 from proj.delivery.publishing.deadline import Patience, reason
-from proj.delivery.publishing.producer import ConfirmingProducer, passing_errors
 from proj.errors import PublishRefused, Unconfirmed
 
 if TYPE_CHECKING:
+    from proj.delivery.publishing.producer import ConfirmingProducer
     from proj.errors import QueueFull
 
 #: How many messages are written before the broker's confirms are looked at, when the window is not full.
@@ -39,7 +40,7 @@ class Window:
         """Publish over the producer's connection; `timeout_s` without any progress is the deadline."""
         self._producer = producer
         self._connection = producer.connection
-        self._errors = passing_errors(self._connection)  # type: ignore[arg-type] # unlike celery-types
+        self._errors = failures(self._connection)  # type: ignore[arg-type] # unlike celery-types
         self._patience = Patience(timeout_s)
         self._channel: ConfirmChannel | None = None
         self._waiting: deque[Publish] = deque()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import kombu
 from kombu.common import maybe_declare
 
+from proj.broker.connection import failures
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Patience, current, sending
-from proj.delivery.publishing.producer import ConfirmingProducer, passing_errors
+from proj.delivery.publishing.producer import ConfirmingProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -138,7 +140,7 @@ class WindowProducer(ConfirmingProducer):
             kombu.Producer(connection.default_channel, auto_declare=False).publish(  # type: ignore[union-attr] # unlike celery-types
                 events, **{**self._event_options, "routing_key": "task.multi"}
             )
-        except passing_errors(connection):  # type: ignore[arg-type] # unlike celery-types
+        except failures(connection):  # type: ignore[arg-type] # unlike celery-types
             # The window notices by itself when the connection is lost.
             pass
 
@@ -152,15 +154,11 @@ class WindowProducer(ConfirmingProducer):
 
     def _declare(self, entities: Iterable[Any], now: Sending) -> None:
         """Declare beside the window's channel, which the broker would close over a declaration that it refuses."""
+        connection = self.connection
         for entity in entities:
-            while True:
-                connection = self.connection
-                if entity.can_cache_declaration and hash(entity) in connection.declared_entities:  # type: ignore[operator, union-attr] # unlike celery-types
-                    # What `maybe_declare` finds out too, after copying the entity.
-                    break
-                try:
-                    maybe_declare(entity, self.channel)
-                except passing_errors(connection) as error:  # type: ignore[arg-type] # unlike celery-types
-                    now.again_after(error)
-                else:
-                    break
+            # `maybe_declare` finds this out too, after copying the entity.
+            if not (entity.can_cache_declaration and hash(entity) in connection.declared_entities):  # type: ignore[operator, union-attr] # unlike celery-types
+                now.until_done(partial(self._declare_now, entity), connection)  # type: ignore[arg-type] # unlike celery-types
+
+    def _declare_now(self, entity: Any) -> None:  # noqa: ANN401 a queue or an exchange
+        maybe_declare(entity, self.channel)

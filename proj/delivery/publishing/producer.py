@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import kombu
-from amqp.exceptions import MessageNacked
-from kombu.exceptions import OperationalError
 
-from proj.broker.connection import ensure_connected
+from proj.broker.connection import disconnect, ensure_connected
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Patience, Sending, current
-from proj.errors import ProjError
 
 if TYPE_CHECKING:
     from kombu import Connection, Exchange
@@ -29,8 +26,6 @@ class ConfirmingProducer(kombu.Producer):
     timeout_s: float | None = 90.0
     #: Seconds of these for which a full queue is tried.
     full_timeout_s: float | None = None
-    #: Whether the last attempt wrote its message before it ended.
-    _wrote = False
     #: Exchanges of monitoring and remote control, whose messages need no confirm and would suffer from waiting.
     unconfirmed_exchanges: frozenset[str] = frozenset()
 
@@ -78,41 +73,36 @@ class ConfirmingProducer(kombu.Producer):
             super().publish(body, *args, exchange=exchange, retry=retry, retry_policy=retry_policy, **options)  # type: ignore[arg-type, misc] # unlike celery-types
             return
         sending = self._sending(confirm_timeout, options)
-        while True:
-            try:
-                self._publish_once(
-                    connection,  # type: ignore[arg-type] # unlike celery-types
-                    body,
-                    *args,
-                    exchange=exchange,
-                    mandatory=sending.mandatory if mandatory is None else mandatory,
-                    confirm_timeout=sending.patience.left_s,
-                    **options,
-                )
-            except passing_errors(connection) as error:  # type: ignore[arg-type] # unlike celery-types # noqa: PERF203 each attempt may fail
-                if isinstance(error, ProjError):
-                    raise
-                if not isinstance(error, MessageNacked):
-                    self.reset(connection)  # type: ignore[arg-type] # unlike celery-types
-                sending.again_after(error, retry=retry, written=self._wrote)
-            else:
-                return
+        if mandatory is None:
+            mandatory = sending.mandatory
+        sending.until_done(
+            lambda: self._publish_once(
+                connection,  # type: ignore[arg-type] # unlike celery-types
+                sending,
+                body,
+                *args,
+                exchange=exchange,
+                mandatory=mandatory,
+                **options,
+            ),
+            connection,  # type: ignore[arg-type] # unlike celery-types
+            recover=lambda: self.reset(connection),  # type: ignore[arg-type] # unlike celery-types
+            retry=retry,
+        )
 
     def reset(self, connection: Connection) -> None:
         """Give the connection up, so that the next use makes a new one, to the next of several addresses."""
-        connection.collect()
-        connection.maybe_switch_next()
+        disconnect(connection)
         self.revive(connection)  # type: ignore[arg-type] # unlike celery-types
 
-    def _publish_once(self, connection: Connection, *args: Any, **options: Any) -> None:  # noqa: ANN401 as kombu
-        self._wrote = False
+    def _publish_once(self, connection: Connection, sending: Sending, *args: Any, **options: Any) -> None:  # noqa: ANN401 as kombu
         channel = ConfirmChannel.of(connection)
         usual, self._channel = self._channel, channel
         written = channel.written
         try:
-            super().publish(*args, retry=False, **options)  # type: ignore[misc] # unlike celery-types
+            super().publish(*args, retry=False, confirm_timeout=sending.patience.left_s, **options)  # type: ignore[misc] # unlike celery-types
         finally:
-            self._wrote = channel.written > written
+            sending.written = channel.written > written
             self._channel = usual
 
     def _confirms(self, connection: Connection, exchange: str | Exchange | None) -> bool:
@@ -137,23 +127,14 @@ class ConfirmingProducer(kombu.Producer):
         connection, sending = self.__connection__, current()
         if connection is None or sending is None or connection.transport.driver_type != "amqp":
             return
-        while True:
-            try:
+
+        def ensure() -> None:
+            while True:
                 if not connection.connected:
                     self.reset(connection)
                     ensure_connected(connection)
                 if self._get_channel().connection is not None:  # type: ignore[attr-defined] # unlike celery-types
                     return
                 self.revive(connection)  # type: ignore[arg-type] # unlike celery-types
-            except passing_errors(connection) as error:  # noqa: PERF203 each attempt may fail
-                sending.again_after(error, retry=True)
 
-
-def passing_errors(connection: Connection) -> tuple[type[Exception], ...]:
-    """What may be raised when the broker, the connection or a channel fails."""
-    return (
-        *connection.connection_errors,
-        *connection.channel_errors,
-        *connection.recoverable_connection_errors,
-        OperationalError,
-    )
+        sending.until_done(ensure, connection)
