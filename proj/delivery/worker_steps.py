@@ -21,7 +21,7 @@ def watch_worker(app: Celery) -> None:
     provide_defaults(app)
     # By their names, for a client that publishes needs nothing of a worker's modules.
     app.steps["worker"].update(
-        {"proj.delivery.shutdown.warm_shutdown:Leave", "proj.delivery.recovery.watchdog:WatchConnections"}
+        {"proj.delivery.shutdown.warm_shutdown:WarmShutdown", "proj.delivery.recovery.watchdog:WatchConnections"}
     )
     app.steps["consumer"].update(
         {

@@ -1,0 +1,50 @@
+"""Which pool a worker gets: ours in the place of Celery's prefork pool, and the user's own choice otherwise."""
+
+from __future__ import annotations
+
+import celery.concurrency.prefork
+import celery.concurrency.solo
+import celery.concurrency.thread
+import pytest
+from celery import Celery
+
+from proj.delivery.shutdown import prefork
+
+
+class CustomPool(celery.concurrency.prefork.TaskPool):
+    """A pool of the user's, as `--pool custom` takes it."""
+
+
+@pytest.fixture
+def app() -> Celery:
+    app = Celery("warm", broker="memory://", set_as_current=False)
+    app.steps["worker"].add("proj.delivery.shutdown.warm_shutdown:WarmShutdown")
+    return app
+
+
+@pytest.mark.parametrize("chosen", ["prefork", "processes", celery.concurrency.prefork.TaskPool])
+def test_worker_has_our_prefork_pool_where_the_user_chose_the_stock_one(app: Celery, chosen: object) -> None:
+    """By its name, by its old name, or as the class that the command line hands over."""
+    worker = app.WorkController(pool=chosen, concurrency=1)
+
+    assert type(worker.pool) is prefork.TaskPool
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("solo", celery.concurrency.solo.TaskPool),
+        ("threads", celery.concurrency.thread.TaskPool),
+        (CustomPool, CustomPool),
+    ],
+)
+def test_worker_has_the_pool_that_the_user_chose(app: Celery, chosen: object, expected: type) -> None:
+    """Also a pool of the user's own that extends Celery's."""
+    worker = app.WorkController(pool=chosen, concurrency=1)
+
+    assert type(worker.pool) is expected
+
+
+def test_banner_names_the_pool_as_celery_does() -> None:
+    """It prints the last part of the module's name."""
+    assert prefork.TaskPool.__module__.rpartition(".")[2] == "prefork"
