@@ -1,0 +1,65 @@
+"""The README and the pages of docs/: short enough to be read, and no link leads nowhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS = [README, *PAGES, ROOT / ".github" / "CONTRIBUTING.md"]
+#: What a newcomer reads.
+README_LINES = 200
+COLUMNS = 120
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_readme_fits_into_two_hundred_lines_of_a_hundred_and_twenty_columns() -> None:
+    """A newcomer reads it to its end, also in a terminal."""
+    lines = README.read_text().splitlines()
+
+    assert len(lines) <= README_LINES
+    assert [line for line in lines if len(line) > COLUMNS] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings_that_exist(document: Path) -> None:
+    """A renamed page or heading takes its links along."""
+    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text())
+    broken = []
+    for link in links:
+        path, _, anchor = link.partition("#")
+        if "://" in path:
+            continue
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_page_opens_with_its_question_and_stands_in_the_readme(page: Path) -> None:
+    """A reader finds the page by the question it answers."""
+    title, _, opening = page.read_text().partition("\n\n")
+
+    assert title.startswith("# ")
+    question = re.match(r"\*(.+?\?)\*", opening.replace("\n", " "))
+    assert question
+    assert question[1] in README.read_text()
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda path: path.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    """A file that was moved is named by its new path."""
+    named = set(re.findall(r"`((?:bench|deploy|docs|examples|scripts|tests|proj)/[\w./-]+)`", page.read_text()))
+
+    assert {name for name in named if not (ROOT / name.rstrip("/")).exists()} == set()
