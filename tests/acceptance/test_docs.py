@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from proj.journal.store import open_journal
+from proj.journal.reader import open_journal
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.ports import free_port
 from proj.lab.processes.process import Process
