@@ -1,4 +1,4 @@
-"""Distributions: mean, percentiles and maximum of seconds."""
+"""Distribution: count, mean, percentiles and maximum of durations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """How some seconds are distributed; all 0 when there are none."""
+    """The distribution of some durations, in seconds; all values are 0 if there are none."""
 
     count: int
     mean: float
@@ -23,10 +23,12 @@ class Distribution:
 
 
 def distribution(seconds: Iterable[float]) -> Distribution:
-    """Mean, percentiles by nearest rank, and maximum.
+    """The distribution of `seconds`, with percentiles by nearest rank.
 
-    A percentile is the least of the values that at least so many per cent do not exceed: a value that was measured,
-    never one between two (Hyndman and Fan 1996, type 1).
+    The p-th percentile is the smallest measured value that at least p per cent of all values do not exceed. It is never
+    interpolated.
+
+    Source: definition 1 in R. J. Hyndman and Y. Fan, Sample Quantiles in Statistical Packages (1996).
     """
     ordered = sorted(seconds)
     if not ordered:

@@ -1,4 +1,4 @@
-"""Fairness: Jain's index."""
+"""Fairness: Jain's index of how evenly shares are distributed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ if TYPE_CHECKING:
 
 
 def jain(shares: Iterable[float]) -> float:
-    """From 1/n, when one has everything, to 1, when all have the same; 1 too when nobody has anything.
+    """Jain's fairness index of n shares x: (sum x)² / (n · sum x²), a number without a unit.
 
-    (sum x)² / (n · sum x²). Source: R. Jain, D. Chiu and W. Hawe, A Quantitative Measure of Fairness and
-    Discrimination for Resource Allocation in Shared Computer Systems (DEC-TR-301, 1984).
+    It is 1 if all shares are equal (also if all are 0), and 1/n if one share is everything.
+
+    Source: R. Jain, D. Chiu and W. Hawe, A Quantitative Measure of Fairness and Discrimination for Resource Allocation
+    in Shared Computer Systems (DEC-TR-301, 1984).
     """
     shares = list(shares)
     squares = sum(share * share for share in shares)

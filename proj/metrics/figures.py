@@ -1,4 +1,4 @@
-"""Figures: everything that can be said of some attempts, in one object."""
+"""All figures of some attempts in one object."""
 
 from __future__ import annotations
 
@@ -22,106 +22,115 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerFigures:
-    """What one worker did."""
+    """The figures of one worker."""
 
     name: str
-    #: As it says; else the most that it was seen to run at once, and at least one.
+    #: As the worker reported; else the most attempts that it ran at once, at least 1.
     slots: int
-    #: Attempts that it started.
+    #: Attempts that it started, each try and each redelivery counted.
     tasks: int
-    #: Seconds of all its slots inside attempts, those that failed or were lost included.
+    #: Seconds inside attempts, summed over its slots; attempts that failed or were lost are included.
     busy_s: float
-    #: busy_s / (slots · seconds that it was there): 1 is never idle.
+    #: busy_s / (slots · seconds that it was present), from 0 to 1.
     utilisation: float
-    #: Seconds with a free slot while work of its queues waited in the broker or was held by another worker.
+    #: Seconds in which it had a free slot while work of its queues waited in the broker or was held by another worker.
     idle_while_backlog_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offender:
-    """An attempt that waited though it need not have."""
+class AvoidableWait:
+    """An attempt that was held while another worker had a free slot."""
 
     attempt: Attempt
-    #: Up to its start, or to the end of the record.
+    #: Seconds from the receipt, or the ETA if that is later, to the start or the end of the record.
     held_s: float
+    #: Seconds of these in which another worker of the queue had a free slot.
     avoidable_wait_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """The figures of some attempts; what each is made of stands at the function that computes it."""
+    """The figures of some attempts. The functions that compute them have the definitions and sources."""
 
-    #: Task ids; attempts of these; tasks with an attempt that succeeded; tasks with none, but one that failed.
+    #: Different task ids.
     tasks: int
     attempts: int
+    #: Tasks with an attempt that succeeded.
     succeeded: int
+    #: Tasks with an attempt that failed, and none that succeeded.
     failed: int
     #: Attempts that followed a delivery which was lost or returned.
     redelivered: int
+    #: Seconds, see `makespan_s`.
     makespan_s: float
-    #: On the most slots that were there at once.
+    #: Seconds, see `ideal_s`, on the most slots that were present at once.
     ideal_s: float
-    #: makespan_s / ideal_s: 1 is as good as any dispatcher can be; 0 when there was no work.
+    #: makespan_s / ideal_s: 1 is the best that any dispatcher can reach; 0 if there was no work.
     ratio: float
-    #: Tasks that succeeded or failed, over makespan_s.
+    #: Tasks that succeeded or failed, divided by makespan_s.
     throughput_per_s: float
-    #: From the publish, or the end of the attempt before, to the receipt, less what was before the eta; of all with
-    #: a publish that was heard of. Two clocks: the producer's and the worker's.
+    #: Seconds from the publish, or the end of the attempt before, to the receipt, without the time before the ETA; of
+    #: all attempts with a `task-sent` event. The publish is by the producer's clock, the receipt by the worker's.
     broker_wait: Distribution
-    #: From the receipt to the start, less what was before the eta; of all that a worker had. The worker's clock.
+    #: Seconds from the receipt to the start, without the time before the ETA, by the worker's clock; of all attempts
+    #: that a worker received.
     held_wait: Distribution
-    #: Before the eta, of those with one. Until then the producer's clock.
+    #: Seconds before the ETA, which is by the producer's clock; of all attempts with an ETA.
     eta_wait: Distribution
-    #: Of those that ended by themselves.
+    #: Seconds of work, see `work_s`; of all attempts that ended.
     run_time: Distribution
-    #: Of the same attempts as held_wait.
+    #: Seconds, see `avoidable_waits`; of the same attempts as held_wait.
     avoidable_wait: Distribution
     avoidable_wait_total_s: float
     held_wait_total_s: float
-    #: Jain's index over the busy seconds, and over the started attempts, of every slot. A worker's slots share alike.
+    #: Jain's index (see `jain`) over the busy seconds of all slots. The slots of a worker count as equally busy.
     jain_busy: float
+    #: The same over the numbers of started attempts.
     jain_counts: float
-    #: By name.
+    #: Ordered by name.
     workers: tuple[WorkerFigures, ...]
-    #: The longest avoidable waits, longest first; none of 0.
-    offenders: tuple[Offender, ...]
+    #: Longest first; waits of 0 s are left out.
+    longest_avoidable_waits: tuple[AvoidableWait, ...]
 
 
 def figures(
-    attempts: Iterable[Attempt], workers: Iterable[Worker], *, offenders: int = 10, until: float | None = None
+    attempts: Iterable[Attempt], workers: Iterable[Worker], *, longest: int = 10, until: float | None = None
 ) -> Figures:
-    """All figures of the attempts, with as many worst `offenders`.
+    """All figures of the attempts.
 
-    `workers` are those that were there: one that got nothing counts if it serves a queue of the attempts. Workers
-    that had an attempt and are not among them are inferred. The time is O(n log n) in the attempts, times the
-    number of different sets of queues that workers serve.
+    The time is O(n log n) in the number of attempts, times the number of different sets of queues that workers serve.
 
-    With `until`, which is now, whatever is open counts up to it: the makespan and the ideal are those so far.
+    Args:
+        attempts: in any order.
+        workers: those that were present. A worker without an attempt counts if it serves a queue of the attempts. A
+            worker that had an attempt and is not among them is inferred from its attempts.
+        longest: how many of the longest avoidable waits to list.
+        until: the time now, in seconds since the epoch, for a run that goes on: what has not ended counts up to it.
     """
-    return figures_of(Record.of(tuple(attempts), workers, until=until), offenders=offenders)
+    return figures_of(Record.of(tuple(attempts), workers, until=until), longest=longest)
 
 
-def figures_of(record: Record, *, offenders: int = 10) -> Figures:
-    """The same, when the record is there already."""
-    found, avoidable, floor = record.spans, record.avoidable, record.floor
+def figures_of(record: Record, *, longest: int = 10) -> Figures:
+    """`figures`, from a record that is there already."""
+    found, avoidable, participants = record.spans, record.avoidable, record.participants
     attempts = record.attempts
     by_worker = tuple(
         WorkerFigures(
-            name=place.name,
-            slots=place.slots,
-            tasks=len(place.running),
-            busy_s=place.busy_s,
-            utilisation=_share(place.busy_s, place.slots * place.there_s),
-            idle_while_backlog_s=record.idle[place.name],
+            name=participant.name,
+            slots=participant.slots,
+            tasks=len(participant.running),
+            busy_s=participant.busy_s,
+            utilisation=_share(participant.busy_s, participant.slots * participant.there_s),
+            idle_while_backlog_s=record.idle[participant.name],
         )
-        for place in floor.places.values()
+        for participant in participants.by_name.values()
     )
     succeeded = {attempt.task_id for attempt in attempts if attempt.succeeded}
     failed = {attempt.task_id for attempt in attempts if attempt.state == "failed"} - succeeded
     makespan = makespan_s(attempts, until=record.until)
-    ideal = ideal_s(attempts, slots=max(1, floor.slots), until=record.until)
+    ideal = ideal_s(attempts, slots=max(1, participants.slots), until=record.until)
     held = [_seconds(span.held) for span in found if span.held is not None]
-    worst = nlargest(offenders, zip(avoidable, found, strict=True), key=lambda pair: pair[0])
+    worst = nlargest(longest, zip(avoidable, found, strict=True), key=lambda pair: pair[0])
     return Figures(
         tasks=len({attempt.task_id for attempt in attempts}),
         attempts=len(attempts),
@@ -142,8 +151,8 @@ def figures_of(record: Record, *, offenders: int = 10) -> Figures:
         jain_busy=jain(worker.busy_s / worker.slots for worker in by_worker for _ in range(worker.slots)),
         jain_counts=jain(worker.tasks / worker.slots for worker in by_worker for _ in range(worker.slots)),
         workers=by_worker,
-        offenders=tuple(
-            Offender(attempt=span.attempt, held_s=_seconds(span.held), avoidable_wait_s=wait)
+        longest_avoidable_waits=tuple(
+            AvoidableWait(attempt=span.attempt, held_s=_seconds(span.held), avoidable_wait_s=wait)
             for wait, span in worst
             if wait > 0 and span.held is not None
         ),

@@ -1,8 +1,9 @@
-"""Covers: how many seconds of an interval are covered by others, by anyone's or by another's than one's own.
+"""Intervals of time: union, difference, overlap, and how long the intervals of other owners overlap one.
 
-The figures that ask "while another ..." are all this one question. A sweep over the members' intervals answers it once
-for all times, as in Bentley's solution of Klee's measure problem (1977) on a line; each interval then costs two
-binary searches. n intervals take O(n log n).
+The figures that contain "while another worker ..." all need the last. One sweep over all intervals prepares the answer;
+each question then takes two binary searches. n intervals take O(n log n).
+
+Source: the sweep is J. L. Bentley's solution of Klee's measure problem in one dimension (1977).
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-#: Begin and end, in seconds since the epoch; the end is not part of it.
+#: Begin and end in seconds since the epoch; the end is exclusive.
 Interval: TypeAlias = tuple[float, float]
 
 
 def union(intervals: Iterable[Interval]) -> list[Interval]:
-    """The same times in order, without overlap and without empty intervals."""
+    """The union of the intervals: in order, without overlap and without empty intervals."""
     merged: list[Interval] = []
     begin = end = float("-inf")
     for low, high in sorted(intervals):
@@ -36,38 +37,38 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def difference(intervals: Sequence[Interval], taken: Sequence[Interval]) -> list[Interval]:
-    """What of the intervals is not taken; both in order and without overlap."""
+    """The parts of `intervals` that are not in `taken`; both must be in order and without overlap."""
     left: list[Interval] = []
-    place = 0
+    index = 0
     for begin, end in intervals:
         since = begin
-        while place < len(taken) and taken[place][1] <= since:
-            place += 1
-        ahead = place
+        while index < len(taken) and taken[index][1] <= since:
+            index += 1
+        ahead = index
         while ahead < len(taken) and taken[ahead][0] < end:
             if since < taken[ahead][0]:
                 left.append((since, taken[ahead][0]))
             since = taken[ahead][1]
             ahead += 1
-        place = max(place, ahead - 1)
+        index = max(index, ahead - 1)
         if since < end:
             left.append((since, end))
     return left
 
 
 def times_at_least(intervals: Sequence[Interval], level: int) -> list[Interval]:
-    """When at least `level` of the intervals overlap."""
+    """The times at which at least `level` of the intervals overlap, in order."""
     starts = [*sorted(begin for begin, end in intervals if begin < end), float("inf")]
     ends = sorted(end for begin, end in intervals if begin < end)
     reached: list[Interval] = []
     since = 0.0
-    depth = place = 0
+    depth = index = 0
     for end in ends:
-        while starts[place] < end:
+        while starts[index] < end:
             depth += 1
             if depth == level:
-                since = starts[place]
-            place += 1
+                since = starts[index]
+            index += 1
         if depth == level and since < end:
             reached.append((since, end))
         depth -= 1
@@ -75,7 +76,7 @@ def times_at_least(intervals: Sequence[Interval], level: int) -> list[Interval]:
 
 
 def most_at_once(intervals: Sequence[Interval]) -> int:
-    """How many of the intervals overlap at most; one that ends when another begins does not overlap it."""
+    """The greatest number of intervals that overlap; one that ends when another begins does not overlap it."""
     starts = sorted(begin for begin, end in intervals if begin < end)
     ends = sorted(end for begin, end in intervals if begin < end)
     most = ended = 0
@@ -86,8 +87,8 @@ def most_at_once(intervals: Sequence[Interval]) -> int:
     return most
 
 
-class Cover:
-    """Seconds covered by intervals that are in order and do not overlap."""
+class IntervalSet:
+    """Intervals that are in order and do not overlap, prepared to be asked many times."""
 
     def __init__(self, intervals: Sequence[Interval]) -> None:
         self._begins = [begin for begin, _ in intervals]
@@ -96,13 +97,13 @@ class Cover:
         for begin, end in intervals:
             self._before.append(self._before[-1] + (end - begin))
 
-    def seconds(self, begin: float, end: float) -> float:
-        """How many of the seconds between begin and end are covered."""
+    def overlap_s(self, begin: float, end: float) -> float:
+        """Seconds between `begin` and `end` that lie in the intervals."""
         last = bisect_right(self._begins, end)
         if not last:
             return 0.0
         seconds = self._before[last]
-        # What is still to come of an interval in the middle of which it ends, or begins, does not count.
+        # `seconds` counts whole intervals: take off the part of the last one after `end`, and of all before `begin`.
         if self._ends[last - 1] > end:
             seconds -= self._ends[last - 1] - end
         first = bisect_right(self._begins, begin, 0, last)
@@ -113,41 +114,41 @@ class Cover:
         return seconds
 
 
-class Presence:
-    """Seconds in which a member other than oneself is present."""
+class IntervalsByOwner:
+    """The intervals of several owners, prepared to be asked how long those of other owners overlap one."""
 
-    def __init__(self, members: Mapping[str | None, Iterable[Interval]]) -> None:
-        """Of each member, when it is present; intervals of one member may overlap."""
-        names = list(members)
+    def __init__(self, intervals_of: Mapping[str | None, Iterable[Interval]]) -> None:
+        """Take the intervals of each owner, by its name; those of one owner may overlap."""
+        names = list(intervals_of)
         changes = [
             change
-            for place, intervals in enumerate(members.values())
+            for index, intervals in enumerate(intervals_of.values())
             for begin, end in union(intervals)
-            for change in ((begin, 1, place), (end, -1, place))
+            for change in ((begin, 1, index), (end, -1, index))
         ]
         changes.sort()
         anyone: list[Interval] = []
         alone: dict[str | None, list[Interval]] = defaultdict(list)
-        count = places = 0
+        count = indexes = 0
         since = begun = 0.0
-        for time, change, place in changes:
+        for time, change, index in changes:
             if count == 1 and since < time:
-                # The sum of the places of all who are present is then the place of the only one.
-                alone[names[places]].append((since, time))
+                # `indexes` is the sum of the indexes of all owners with an open interval: here, of the only one.
+                alone[names[indexes]].append((since, time))
             elif count == 0:
                 begun = time
             count += change
-            places += change * place
+            indexes += change * index
             since = time
             if count == 0:
                 anyone.append((begun, time))
-        self._anyone = Cover(anyone)
-        self._alone = {name: Cover(intervals) for name, intervals in alone.items()}
+        self._anyone = IntervalSet(anyone)
+        self._alone = {name: IntervalSet(intervals) for name, intervals in alone.items()}
 
-    def seconds_of_others(self, name: str | None, begin: float, end: float) -> float:
-        """How many of the seconds between begin and end some member but `name` was present."""
-        seconds = self._anyone.seconds(begin, end)
+    def others_s(self, name: str | None, begin: float, end: float) -> float:
+        """Seconds between `begin` and `end` that lie in an interval of another owner than `name`."""
+        seconds = self._anyone.overlap_s(begin, end)
         alone = self._alone.get(name)
         if alone is None or not seconds:
             return seconds
-        return max(0.0, seconds - alone.seconds(begin, end))
+        return max(0.0, seconds - alone.overlap_s(begin, end))

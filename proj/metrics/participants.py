@@ -1,12 +1,12 @@
-"""The floor: the workers that took part, each with its queues, its slots, and the times it was there and free.
+"""Participants: the workers that took part, with queues, slots, and when each was present and had a free slot.
 
-A worker belongs to the queues that its record names; without a record, or one that names none, to those of the
-attempts that it had. An attempt whose queue nobody told (Celery does not send `task-sent` unless told to) may be from
-any queue of its worker: only who serves all of these is then sure to be able to take it.
+A worker serves the queues that it reported. If it reported none, it serves those of its attempts. The queue of an
+attempt is not known if no `task-sent` event came (Celery sends them only with `task_send_sent_event`). Such an attempt
+may come from any queue of its worker, so only a worker that serves all of these queues can surely take it.
 
-A worker is there from the first sign of life in its attempts until the end of the record; but from its last sign
-before an attempt of its was delivered again until its next, because it may have died. Its clock is taken to agree with
-that of the others; no skew is corrected.
+A worker is present from the first event of its attempts until the end of the record. It may have died if one of its
+attempts was delivered again; it is then absent from its last event before that delivery until its next event. All
+clocks are taken to agree; no skew is corrected.
 """
 
 from __future__ import annotations
@@ -29,29 +29,30 @@ if TYPE_CHECKING:
     from proj.metrics.intervals import Interval
     from proj.metrics.span import Span
 
-#: The queue of attempts whose queue nobody told and whose worker has none either.
+#: The queues of an attempt if neither its own queue nor any queue of its worker is known.
 UNNAMED = frozenset({""})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """A worker, with what it had."""
+class Participant:
+    """One worker with its attempts."""
 
     name: str
-    #: As it says; else the most that it was seen to run at once, and at least one.
+    #: As the worker reported; else the most attempts that it ran at once, at least 1.
     slots: int
     queues: frozenset[str]
-    #: The attempts it had, and when it was at them.
+    #: Of the attempts that it received.
     spans: tuple[Span, ...]
+    #: When it ran them.
     running: tuple[Interval, ...]
-    #: The last second of the record.
+    #: The end of the record, in seconds since the epoch.
     end: float
-    #: The same worker with all its attempts, where this has those of one part of a record.
-    whole: Place | None = None
+    #: In a part of a record: the same worker with all its attempts.
+    whole: Participant | None = None
 
     @cached_property
     def there(self) -> list[Interval]:
-        """When it was there, in order."""
+        """When it was present, in order."""
         if self.whole is not None:
             return self.whole.there
         broken_off = [span.broken_off for span in self.spans if span.broken_off is not None]
@@ -60,71 +61,73 @@ class Place:
             return []
         away = []
         for again in broken_off:
-            place = bisect_left(signs, again)
-            away.append((signs[max(0, place - 1)], signs[place] if place < len(signs) else self.end))
+            index = bisect_left(signs, again)
+            away.append((signs[max(0, index - 1)], signs[index] if index < len(signs) else self.end))
         return difference([(signs[0], max(signs[0], self.end))], union(away))
 
     @cached_property
     def free(self) -> list[Interval]:
-        """When it was there with a slot free: it ran fewer attempts than it has slots; in order."""
+        """When it was present and ran fewer attempts than it has slots, in order."""
         if self.whole is not None:
             return self.whole.free
         return difference(self.there, times_at_least(self.running, self.slots))
 
     @property
     def there_s(self) -> float:
-        """Seconds that it was there, or at an attempt: a lost one runs on when its worker may have died."""
+        """Seconds in which it was present or ran an attempt; a lost attempt counts as running until its redelivery."""
         return sum(end - begin for begin, end in union([*self.there, *self.running]))
 
     @property
     def busy_s(self) -> float:
-        """Seconds inside attempts, those that failed or were lost included, by its clock."""
+        """Seconds inside attempts by its own clock, summed over its slots; failed and lost attempts are included."""
         return sum(end - begin for begin, end in self.running)
 
 
-class Floor:
-    """All workers that took part in some attempts, by name."""
+class Participants:
+    """All workers that took part in some attempts."""
 
     def __init__(self, spans: Sequence[Span], workers: Iterable[Worker], *, end: float) -> None:
-        """The workers that had an attempt, and those given that serve a queue of one."""
+        """Take part: each worker that received an attempt, and each of `workers` that serves a queue of one."""
         records = {worker.name: worker for worker in workers}
         had = _had(spans)
         self._queues = {name: _queues(records.get(name), had.get(name, ())) for name in {*records, *had}}
         self._served_alike: dict[str | None, frozenset[str]] = {}
         served = frozenset().union(*(self.queues_of(span) for span in spans))
         names = sorted({*had, *(name for name in records if self._queues[name] & served)})
-        self.places = {
-            name: _place(name, records.get(name), self._queues[name], tuple(had.get(name, ())), end) for name in names
+        #: Ordered by name.
+        self.by_name = {
+            name: _participant(name, records.get(name), self._queues[name], tuple(had.get(name, ())), end)
+            for name in names
         }
 
     @property
     def slots(self) -> int:
-        """The most slots that were there at once: a worker that took a dead one's place adds none.
+        """The most slots that were present at once; a worker that replaced a dead one does not add to it.
 
-        Who was given nothing told nothing either, and is taken to have been there throughout.
+        A worker without attempts sent no event that could tell when it was present; it counts as present throughout.
         """
-        silent = sum(place.slots for place in self.places.values() if not place.there)
+        silent = sum(one.slots for one in self.by_name.values() if not one.there)
         changes = [
             change
-            for place in self.places.values()
-            for begin, end in place.there
-            for change in ((begin, 0, place.slots), (end, 1, -place.slots))
+            for one in self.by_name.values()
+            for begin, end in one.there
+            for change in ((begin, 0, one.slots), (end, 1, -one.slots))
         ]
         return silent + max(accumulate(slots for _, _, slots in sorted(changes)), default=0)
 
-    def part(self, spans: Sequence[Span], workers: Collection[str]) -> Floor:
-        """Some of the workers, with only what they had of some attempts."""
+    def part(self, spans: Sequence[Span], workers: Collection[str]) -> Participants:
+        """Some of the workers, with only those of their attempts that are in `spans`."""
         had = _had(spans)
         part = copy(self)
-        part.places = {
-            name: place if len(had[name]) == len(place.spans) else _part(place, had[name])
-            for name, place in self.places.items()
+        part.by_name = {
+            name: one if len(had[name]) == len(one.spans) else _part(one, had[name])
+            for name, one in self.by_name.items()
             if name in workers
         }
         return part
 
     def queues_of(self, span: Span) -> frozenset[str]:
-        """The queue it came from, or all those that it may have come from."""
+        """The queue that the attempt came from; if it is not known, all queues of its worker."""
         queue = span.attempt.queue
         if queue is None:
             return self._queues.get(span.attempt.worker or "", UNNAMED)
@@ -135,7 +138,7 @@ class Floor:
 
 
 def _had(spans: Iterable[Span]) -> dict[str, list[Span]]:
-    """What each worker had."""
+    """The spans of the attempts that each worker received, by its name."""
     had: dict[str, list[Span]] = defaultdict(list)
     for span in spans:
         if span.attempt.worker is not None and span.held is not None:
@@ -143,9 +146,9 @@ def _had(spans: Iterable[Span]) -> dict[str, list[Span]]:
     return had
 
 
-def _part(place: Place, had: Sequence[Span]) -> Place:
+def _part(participant: Participant, had: Sequence[Span]) -> Participant:
     running = tuple(span.running for span in had if span.running is not None)
-    return replace(place, spans=tuple(had), running=running, whole=place)
+    return replace(participant, spans=tuple(had), running=running, whole=participant)
 
 
 def _queues(record: Worker | None, had: Iterable[Span]) -> frozenset[str]:
@@ -154,14 +157,16 @@ def _queues(record: Worker | None, had: Iterable[Span]) -> frozenset[str]:
     return frozenset(span.attempt.queue for span in had if span.attempt.queue is not None) or UNNAMED
 
 
-def _place(name: str, record: Worker | None, queues: frozenset[str], had: tuple[Span, ...], end: float) -> Place:
+def _participant(
+    name: str, record: Worker | None, queues: frozenset[str], had: tuple[Span, ...], end: float
+) -> Participant:
     running = tuple(span.running for span in had if span.running is not None)
     slots = record.slots if record is not None and record.slots else max(1, most_at_once(running))
-    return Place(name=name, slots=slots, queues=queues, spans=had, running=running, end=end)
+    return Participant(name=name, slots=slots, queues=queues, spans=had, running=running, end=end)
 
 
 def _signs_of_life(had: Sequence[Span]) -> list[float]:
-    """Every time that the worker itself told, in order."""
+    """The times of all events that the worker itself sent about its attempts, in order."""
     attempts = [span.attempt for span in had]
     signs = [attempt.received for attempt in attempts if attempt.received is not None]
     signs += [attempt.started for attempt in attempts if attempt.started is not None]

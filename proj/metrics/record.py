@@ -1,4 +1,4 @@
-"""Records: what all figures of some attempts are made of, computed once; and the same for a part of them."""
+"""Record: what all figures of some attempts need, computed once; and the same for a part of the attempts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proj.journal.event import RECEIVED, SENT, STARTED
-from proj.metrics.participants import Floor
+from proj.metrics.participants import Participants
 from proj.metrics.span import end_of_record, spans
 from proj.metrics.waits import avoidable_waits_of, idle_while_backlog_s
 
@@ -17,41 +17,42 @@ if TYPE_CHECKING:
     from proj.journal.records import Worker
     from proj.metrics.span import Span
 
-#: States of attempts that are still to end.
+#: States of attempts that have not ended.
 OPEN = frozenset({SENT, RECEIVED, STARTED})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """Some attempts with their spans, the floor they ran on, and their avoidable waits."""
+    """Attempts with their spans, their avoidable waits and the workers that took part."""
 
-    #: Of each attempt, in their order.
+    #: One span for each attempt, in the order of the attempts.
     spans: Sequence[Span]
+    #: The avoidable wait of each attempt in seconds, in the same order.
     avoidable: Sequence[float]
-    floor: Floor
-    #: Seconds that each worker idled while work waited, by its name.
+    participants: Participants
+    #: Seconds that each worker, by its name, was idle while work waited.
     idle: dict[str, float]
-    #: The last second of the record.
+    #: The end of the record, in seconds since the epoch.
     end: float
-    #: The same while an attempt is open and time goes on, else None.
+    #: The time now, in seconds since the epoch, if the run goes on and an attempt has not ended; else None.
     until: float | None
 
     @classmethod
     def of(cls, attempts: Sequence[Attempt], workers: Iterable[Worker], *, until: float | None = None) -> Record:
-        """The record of some attempts and of the workers that were there.
+        """The record of `attempts` and of the workers that could have taken them.
 
-        `until` is now, for attempts that are being watched: what is open counts up to it. When nothing is open it
-        changes nothing, so that the figures of what is done stand still.
+        `until` is the time now, for a run that goes on: an attempt that has not ended counts up to it. If all have
+        ended, it is ignored, so that the figures no longer change.
         """
         until = until if any(attempt.state in OPEN for attempt in attempts) else None
         end = end_of_record(attempts, until=until)
         found = spans(attempts, until=until)
-        floor = Floor(found, workers, end=end)
+        participants = Participants(found, workers, end=end)
         return cls(
             spans=found,
-            avoidable=avoidable_waits_of(found, floor),
-            floor=floor,
-            idle=idle_while_backlog_s(found, floor),
+            avoidable=avoidable_waits_of(found, participants),
+            participants=participants,
+            idle=idle_while_backlog_s(found, participants),
             end=end,
             until=until,
         )
@@ -61,17 +62,18 @@ class Record:
         """The attempts, in their order."""
         return [span.attempt for span in self.spans]
 
-    def part(self, places: Iterable[int], workers: Collection[str]) -> Record:
-        """The record of the attempts in some places, and of some workers, beside the others.
+    def part(self, indexes: Iterable[int], workers: Collection[str]) -> Record:
+        """The record of some attempts, by their indexes, and of some workers.
 
-        Waits are those of the whole: a slot that another part has free could have taken a message of this one.
+        Avoidable waits stay those of the whole record, because a free slot of another part could have taken a message
+        of this part.
         """
-        places = list(places)
-        found = [self.spans[place] for place in places]
+        indexes = list(indexes)
+        found = [self.spans[index] for index in indexes]
         return Record(
             spans=found,
-            avoidable=[self.avoidable[place] for place in places],
-            floor=self.floor.part(found, workers),
+            avoidable=[self.avoidable[index] for index in indexes],
+            participants=self.participants.part(found, workers),
             idle=self.idle,
             end=self.end,
             until=self.until if any(span.attempt.state in OPEN for span in found) else None,

@@ -1,15 +1,15 @@
-"""Spans: when an attempt waited in the broker, was held by its worker, and ran.
+"""Span: when an attempt waited in the broker, was held by its worker, and ran.
 
-Three rules make whole intervals of incomplete records:
+Three rules complete the intervals of incomplete records:
 
-- Whatever is not over counts up to the end of the record: the latest time that any of the attempts tells of.
-- A delivery that was lost or returned is over when the task was delivered again; an attempt of whose end nobody told,
-  when the task was sent again. The next waits in the broker from then on, so that no second counts twice.
-- Until its eta an attempt waits for that alone, wherever it is.
+- What has not ended counts up to the end of the record, which is the latest time of any of the attempts.
+- A delivery that was lost or returned ends when the task is delivered again. Any other attempt without an end event
+  ends when the task is sent again. The next attempt waits in the broker from then on, so that no second counts twice.
+- Until its ETA an attempt waits only for the ETA, whether it is in the broker or with a worker.
 
-Whose clock: `sent` and `eta` are the producer's, all else is the worker's. So the wait in the broker is the difference
-of two clocks; the time held and the time of work are each of one. An interval that would end before it begins, as
-skew makes them, is empty.
+`sent` and `eta` are by the producer's clock, all other times by the worker's. The wait in the broker is therefore the
+difference of two clocks, and the time held and the time of work are each by one clock. If skew makes an interval end
+before it begins, it is empty.
 """
 
 from __future__ import annotations
@@ -25,34 +25,35 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.metrics.intervals import Interval
 
-#: The states of a delivery that another has followed.
+#: The states of a delivery that was followed by another delivery of the same try.
 BROKEN_OFF = (LOST, RETURNED)
 
 
 class Span(NamedTuple):
-    """The intervals of one attempt; None where it has none. A tuple, since there is one for each of a million."""
+    """The intervals of one attempt, None where it has none. A tuple, because a record may have a million of them."""
 
     attempt: Attempt
-    #: In the broker, due, and with no worker.
+    #: In the broker: from the publish, or the end of the attempt before, to the receipt; never before the ETA.
     waiting: Interval | None
-    #: With a worker, due, and not started.
+    #: With a worker and not started: from the receipt to the start; never before the ETA.
     held: Interval | None
+    #: From the start to the end.
     running: Interval | None
-    #: Seconds that passed between its publish (or receipt) and its eta; None without an eta.
+    #: Seconds from the publish (or, if that is not known, the receipt) to the ETA; None without an ETA.
     eta_wait_s: float | None
-    #: When the task was delivered again, because this delivery was lost or returned.
+    #: If this delivery was lost or returned: when the task was delivered again, in seconds since the epoch.
     broken_off: float | None
 
 
 def spans(attempts: Sequence[Attempt], *, until: float | None = None) -> list[Span]:
-    """The span of each attempt, in the order of the attempts; the record ends `until` then, if it is later."""
+    """The span of each attempt, in the order of the attempts. The record ends at `until`, if that is later."""
     end = end_of_record(attempts, until=until)
     before, after = _neighbours(attempts)
-    return [_span(attempt, before.get(place), after.get(place), end) for place, attempt in enumerate(attempts)]
+    return [_span(attempt, before.get(index), after.get(index), end) for index, attempt in enumerate(attempts)]
 
 
 def end_of_record(attempts: Sequence[Attempt], *, until: float | None = None) -> float:
-    """The latest time that any of them tells of, or `until`; 0 if there is none."""
+    """The latest time of any attempt, or `until` if that is later, in seconds since the epoch; 0.0 if there is none."""
     return max(
         until or 0.0,
         max((attempt.sent or 0.0 for attempt in attempts), default=0.0),
@@ -63,7 +64,7 @@ def end_of_record(attempts: Sequence[Attempt], *, until: float | None = None) ->
 
 
 def receipt(attempt: Attempt) -> float | None:
-    """When a worker had it at the latest: a later event tells of a receipt whose own event is missing."""
+    """When a worker received it. If that event is missing, it is the time of the next event of the worker."""
     if attempt.received is not None:
         return attempt.received
     begun = start(attempt)
@@ -73,24 +74,24 @@ def receipt(attempt: Attempt) -> float | None:
 
 
 def start(attempt: Attempt) -> float | None:
-    """When its work began, from its end and run time if the event of the start is missing."""
+    """When its work began. If that event is missing, it is the end minus the run time."""
     if attempt.started is None and attempt.finished is not None and attempt.runtime_s is not None:
         return attempt.finished - attempt.runtime_s
     return attempt.started
 
 
 def _neighbours(attempts: Sequence[Attempt]) -> tuple[dict[int, Attempt], dict[int, Attempt]]:
-    """The attempt of the same task before and after each that has one, by its place."""
+    """The attempts of the same task before and after each attempt that has one, by the index of the attempt."""
     first: dict[str, int] = {}
-    places: dict[str, list[int]] = {}
-    for place, attempt in enumerate(attempts):
-        seen = first.setdefault(attempt.task_id, place)
-        if seen != place:
-            places.setdefault(attempt.task_id, [seen]).append(place)
+    indexes: dict[str, list[int]] = {}
+    for index, attempt in enumerate(attempts):
+        seen = first.setdefault(attempt.task_id, index)
+        if seen != index:
+            indexes.setdefault(attempt.task_id, [seen]).append(index)
     before: dict[int, Attempt] = {}
     after: dict[int, Attempt] = {}
-    for several in places.values():
-        several.sort(key=lambda place: attempts[place].number)
+    for several in indexes.values():
+        several.sort(key=lambda index: attempts[index].number)
         for one, other in pairwise(several):
             before[other], after[one] = attempts[one], attempts[other]
     return before, after
@@ -121,7 +122,7 @@ def _end(attempt: Attempt, after: Attempt | None, end: float) -> float:
         return attempt.finished
     if after is None:
         return end
-    # A redelivery is of the same publish; a retry is of its own, made when this attempt ended.
+    # A retry has a publish of its own, made when this attempt ended. A redelivery has the same publish as this attempt.
     again = after.sent if after.sent is not None and after.sent != attempt.sent else receipt(after)
     return end if again is None else again
 

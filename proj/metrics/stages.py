@@ -1,4 +1,4 @@
-"""Pipelines: what each stage did and can do, which one is the bottleneck, and how many slots would balance it."""
+"""Stages of a pipeline: throughput and capacity of each, the bottleneck, and the slots that would balance it."""
 
 from __future__ import annotations
 
@@ -13,68 +13,74 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
 
-#: Capacities that differ by a smaller share are taken to be alike: what publishing and scheduling add to the work of
-#: a stage, and what differs between two runs.
+#: Capacities that differ by a smaller share count as equal. Publishing and scheduling add about as much to the work of
+#: a stage, and two runs differ by about as much.
 TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageFigures:
-    """What was measured of one stage."""
+    """The figures of one stage."""
 
     name: str
     slots: int
-    #: Messages that it did.
+    #: Messages whose task succeeded in this stage.
     done: int
-    #: Mean seconds of its work for one message of its own, and for one of the whole pipeline.
+    #: Mean seconds of work for one message that enters this stage.
     service_s: float
+    #: Mean seconds of work in this stage for one message that enters the pipeline.
     demand_s: float
-    #: Messages of the pipeline a second: what it can do when it is never idle, and what it did in the whole run.
+    #: Messages of the pipeline a second that this stage can do if it is never idle: slots / demand_s.
     capacity_per_s: float
+    #: Messages a second that it did: done / makespan of the pipeline.
     throughput_per_s: float
+    #: Seconds of work, summed over its slots.
     busy_s: float
-    #: The share of the whole run for which its slots were busy.
+    #: busy_s / (slots · makespan of the pipeline), from 0 to 1.
     utilisation: float
-    #: Slots with which it would do what the other stages can; see `pipeline_figures`.
+    #: The number of slots with which it would keep pace with the other stages; see `pipeline_figures`.
     balanced_slots: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineFigures:
-    """What was measured of a pipeline, its stages in their order."""
+    """The figures of a pipeline, with its stages in their order."""
 
     stages: tuple[StageFigures, ...]
-    #: Names of the stages with the least capacity: all of them, when they keep pace with each other.
+    #: Names of the stages with the least capacity; all stages, if they keep pace with each other.
     bottlenecks: tuple[str, ...]
+    #: Seconds from the first publish to the last finish of any stage.
     makespan_s: float
+    #: Seconds, see `pipeline_ideal_s`.
     ideal_s: float
-    #: Messages that left the last stage, a second of the makespan; and the least capacity, which it cannot exceed.
+    #: Messages that left the last stage, divided by makespan_s.
     throughput_per_s: float
+    #: The least capacity of a stage, which the throughput cannot exceed.
     capacity_per_s: float
 
     @property
     def is_balanced(self) -> bool:
-        """Whether no stage waits for another one in the long run."""
+        """Whether all stages keep pace with each other, so that none waits for another in the long run."""
         return len(self.bottlenecks) == len(self.stages)
 
 
 def pipeline_figures(attempts: Mapping[str, Sequence[Attempt]], *, slots: Mapping[str, int]) -> PipelineFigures:
     """The figures of a pipeline.
 
-    With S the mean service time of a stage, V the messages it gets for each one that enters the pipeline, and c its
-    slots, its demand is D = V S and its capacity c / D. The bottleneck is the stage with the least; no pipeline does
-    more than that. To balance, the bottleneck needs as many slots as keep up with the slowest of the others, and each
-    other one as many as keep up with the bottleneck: the least c with c / D ≥ that capacity, so ceil(D x capacity),
-    where what is within `TOLERANCE` counts as reached.
+    S is the mean service time of a stage, V the number of messages that it gets for each one that enters the pipeline,
+    c its slots. Its demand is D = V · S, its capacity c / D. The stage with the least capacity is the bottleneck; no
+    pipeline does more than that. In balance, the bottleneck has just enough slots to keep pace with the slowest of the
+    other stages, and each other stage just enough to keep pace with the bottleneck: ceil(D · capacity) slots, where a
+    capacity within `TOLERANCE` counts as reached.
 
-    Work that was done again is part of the demand, since it takes time as well.
+    Work that was repeated is part of the demand, because it takes time as well.
 
     Source: the utilisation law and bottleneck analysis of P. J. Denning and J. P. Buzen, The Operational Analysis of
     Queueing Network Models (1978).
 
     Args:
-        attempts: of each stage by its name, in the order of the stages.
-        slots: of each stage by its name: slots of all its workers.
+        attempts: the attempts of each stage by its name, in the order of the stages.
+        slots: the slots of all workers of each stage, by its name.
     """
     everything = [attempt for own in attempts.values() for attempt in own]
     makespan = makespan_s(everything)
@@ -102,11 +108,11 @@ def pipeline_figures(attempts: Mapping[str, Sequence[Attempt]], *, slots: Mappin
 
 
 def pipeline_ideal_s(attempts: Mapping[str, Sequence[Attempt]], *, slots: Mapping[str, int]) -> float:
-    """The least makespan that the stages could reach with these slots, all messages there at the beginning.
+    """The least makespan in seconds that the stages could reach with these slots, if all messages are there at first.
 
-    No stage can begin before the quickest message has been through all stages before it, nor end before the ideal of
-    its own work, and the last one to leave it has all later stages before it: so it is the greatest of these sums over
-    the stages.
+    A stage cannot begin before its first message has passed all earlier stages. It then needs at least the ideal of its
+    own work (`ideal_s`), and its last message still has to pass all later stages. The result is the greatest of these
+    sums over all stages, with the quickest message as the first and the last.
     """
     quickest = {name: min(map(_work_s, own), default=0.0) for name, own in attempts.items()}
     return max(
@@ -138,7 +144,7 @@ def _measured(name: str, attempts: Sequence[Attempt], slots: int, entered: int, 
 
 
 def _slots_for(rate_per_s: float, demand_s: float) -> int:
-    """The fewest slots that do so many messages a second."""
+    """The fewest slots, at least 1, that do `rate_per_s` messages a second within `TOLERANCE`."""
     return max(1, ceil(rate_per_s * demand_s / (1 + TOLERANCE)))
 
 

@@ -1,12 +1,12 @@
-"""Waits: those that could have been avoided, and who was idle meanwhile."""
+"""Waits: how long attempts were held while another worker was free, and how long workers idled beside waiting work."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from proj.metrics.intervals import Presence, union
-from proj.metrics.participants import Floor
+from proj.metrics.intervals import IntervalsByOwner, union
+from proj.metrics.participants import Participants
 from proj.metrics.span import end_of_record, spans
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def longest_wait_s(attempts: Iterable[Attempt]) -> float:
-    """The longest time between a publish and the start of its work; 0 when nothing has started.
+    """The most seconds between `sent` and `started` of one attempt; 0.0 if none has both.
 
-    The sent event is published after the task itself, so a start can come first: that wait is 0.
+    Celery publishes the `task-sent` event after the task itself, so a start can come first; that wait counts as 0.
     """
     waits = [
         attempt.started - attempt.sent
@@ -32,64 +32,69 @@ def longest_wait_s(attempts: Iterable[Attempt]) -> float:
 
 
 def avoidable_waits(attempts: Sequence[Attempt], workers: Iterable[Worker]) -> list[float]:
-    """Of each attempt, the seconds it was held while another worker of the same queue had a free slot.
+    """For each attempt, in their order, the seconds it was held while another worker of its queue had a free slot.
 
-    Held is due, with a worker, and not started; a slot is free while its worker is there and runs fewer attempts than
-    it has slots. All by the workers' clocks. No other tool has it: it is our own measure, the complement of what
-    scheduling theory calls work-conserving (Kleinrock, Queueing Systems II, 1976).
+    An attempt is held from its receipt, or its ETA if that is later, until its start. A worker has a free slot while it
+    is present and runs fewer attempts than it has slots. All times are by the workers' clocks.
+
+    Source: our own measure. It is 0 for every attempt if the dispatcher is work-conserving between workers, in the
+    sense of L. Kleinrock, Queueing Systems, Volume II (1976).
     """
     found = spans(attempts)
-    return avoidable_waits_of(found, Floor(found, workers, end=end_of_record(attempts)))
+    return avoidable_waits_of(found, Participants(found, workers, end=end_of_record(attempts)))
 
 
-def avoidable_waits_of(found: Sequence[Span], floor: Floor) -> list[float]:
-    """The same, when spans and floor are there already."""
-    free: dict[frozenset[str], Presence] = {}
+def avoidable_waits_of(found: Sequence[Span], participants: Participants) -> list[float]:
+    """`avoidable_waits`, from spans and participants that are known already."""
+    free: dict[frozenset[str], IntervalsByOwner] = {}
     waits = []
     for span in found:
         if span.held is None or span.held[0] == span.held[1]:
             waits.append(0.0)
             continue
-        queues = floor.queues_of(span)
+        queues = participants.queues_of(span)
         peers = free.get(queues)
         if peers is None:
-            able = (place for place in floor.places.values() if queues <= place.queues)
-            peers = free[queues] = Presence({place.name: place.free for place in able})
-        waits.append(peers.seconds_of_others(span.attempt.worker, *span.held))
+            able = (participant for participant in participants.by_name.values() if queues <= participant.queues)
+            peers = free[queues] = IntervalsByOwner({participant.name: participant.free for participant in able})
+        waits.append(peers.others_s(span.attempt.worker, *span.held))
     return waits
 
 
-def idle_while_backlog_s(found: Sequence[Span], floor: Floor) -> dict[str, float]:
-    """Of each worker, the seconds it had a free slot while work that it could have done waited.
+def idle_while_backlog_s(found: Sequence[Span], participants: Participants) -> dict[str, float]:
+    """For each worker by its name, the seconds in which it had a free slot while work of its queues waited.
 
-    Such work is due, of its queues, and either with another worker that has not started it, or in the broker and with
-    no worker yet (which is by the producers' clock until the receipt). However many slots are free and however much
-    waits, a second counts once.
+    Work waits while it is due and is either held by another worker, or still in the broker. The time in the broker
+    begins by the producer's clock. A second counts once, however many slots are free and however many messages wait.
     """
     backlog: dict[frozenset[str], dict[str | None, list[Interval]]] = defaultdict(lambda: defaultdict(list))
     for span in found:
-        queues = floor.queues_of(span)
+        queues = participants.queues_of(span)
         if span.waiting is not None:
             backlog[queues][None].append(span.waiting)
         if span.held is not None:
             backlog[queues][span.attempt.worker].append(span.held)
-    # Joined once, since every set of queues that workers serve is made of them.
+    # Merged here once, because `_intervals_by_owner` reads them once for each set of queues.
     for holders in backlog.values():
         for holder, intervals in holders.items():
             holders[holder] = union(intervals)
-    presences: dict[frozenset[str], Presence] = {}
+    backlogs: dict[frozenset[str], IntervalsByOwner] = {}
     idle = {}
-    for place in floor.places.values():
-        if place.queues not in presences:
-            presences[place.queues] = _presence(backlog, place.queues)
-        idle[place.name] = sum(presences[place.queues].seconds_of_others(place.name, *free) for free in place.free)
+    for participant in participants.by_name.values():
+        if participant.queues not in backlogs:
+            backlogs[participant.queues] = _intervals_by_owner(backlog, participant.queues)
+        idle[participant.name] = sum(
+            backlogs[participant.queues].others_s(participant.name, *free) for free in participant.free
+        )
     return idle
 
 
-def _presence(backlog: dict[frozenset[str], dict[str | None, list[Interval]]], queues: frozenset[str]) -> Presence:
+def _intervals_by_owner(
+    backlog: dict[frozenset[str], dict[str | None, list[Interval]]], queues: frozenset[str]
+) -> IntervalsByOwner:
     holders: dict[str | None, list[Interval]] = defaultdict(list)
     for needed, by_holder in backlog.items():
         if needed <= queues:
             for holder, intervals in by_holder.items():
                 holders[holder] += intervals
-    return Presence(holders)
+    return IntervalsByOwner(holders)

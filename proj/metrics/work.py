@@ -1,4 +1,4 @@
-"""Work: makespan, ideal, and what each worker did."""
+"""Work: the makespan, the least makespan possible, and the seconds of work of attempts and workers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 
 def makespan_s(attempts: Iterable[Attempt], *, until: float | None = None) -> float:
-    """Seconds from the first publish to the last finish, or `until` now when it goes on; 0 when nothing has finished.
+    """Seconds from the first publish to the last finish; 0.0 if nothing has finished.
 
-    The publish is by the producer's clock, the finish by the worker's. When no publish was heard of (Celery does not
-    send `task-sent` unless told to), it begins with the first that a worker did.
+    With `until`, the time now in seconds since the epoch, a run that goes on counts up to it. The publish is by the
+    producer's clock, the finish by the worker's. Celery sends `task-sent` events only with `task_send_sent_event`;
+    without any, the makespan begins at the first receipt or start.
 
-    Source: the C_max of scheduling theory, Graham et al. (1979), measured from the first release.
+    Source: C_max, measured from the first release date: R. L. Graham, E. L. Lawler, J. K. Lenstra and
+    A. H. G. Rinnooy Kan, Optimization and Approximation in Deterministic Sequencing and Scheduling: a Survey (1979).
     """
     attempts = tuple(attempts)
     begun = [attempt.sent for attempt in attempts if attempt.sent is not None] or [
@@ -34,24 +36,23 @@ def makespan_s(attempts: Iterable[Attempt], *, until: float | None = None) -> fl
 
 
 def ideal_s(attempts: Iterable[Attempt], *, slots: int, until: float | None = None) -> float:
-    """The least makespan that any dispatcher could reach: max(total work / slots, longest task).
+    """The least makespan in seconds that any dispatcher could reach: max(total work / slots, longest attempt).
 
-    With `until`, which is now, what runs counts as the work that it has been so far.
+    It assumes that all work is there at the first publish. If work is published over time or has an ETA, the makespan
+    also contains time in which there was nothing to do. Attempts that were lost are not counted. With `until`, the time
+    now in seconds since the epoch, an attempt that runs counts with its seconds so far.
 
-    It takes all work to be there at the first publish: when work comes over time or has an eta, the makespan may
-    exceed it by time in which there was nothing to do. Work that was lost is not part of it.
-
-    Source: R. L. Graham, Bounds on Multiprocessing Timing Anomalies (1969): both are lower bounds.
+    Source: the two lower bounds in R. L. Graham, Bounds on Multiprocessing Timing Anomalies (1969).
     """
     seconds = [_work_so_far_s(attempt, until) for attempt in attempts]
     return max(sum(seconds) / max(1, slots), max(seconds, default=0.0))
 
 
 def work_s(attempt: Attempt) -> float | None:
-    """Seconds of work that it took; None as long as it has not ended by itself.
+    """Seconds of work of an attempt; None if it has not ended, or was lost or returned.
 
-    By the pool process's own clock where its event says it (only success does), else from the start to the finish by
-    the worker's clock.
+    It is the `runtime` of the `task-succeeded` event, by the clock of the pool process. Other ends have no run time;
+    then it is the time from the start to the finish, by the worker's clock.
     """
     if attempt.runtime_s is not None:
         return attempt.runtime_s
@@ -67,13 +68,13 @@ def _work_so_far_s(attempt: Attempt, until: float | None) -> float:
 
 
 def tasks_by_worker(attempts: Iterable[Attempt], workers: Sequence[str]) -> dict[str, int]:
-    """How many tasks each of `workers` finished."""
+    """The number of attempts of each of `workers` that succeeded."""
     counts = Counter(attempt.worker for attempt in attempts if attempt.succeeded)
     return {worker: counts[worker] for worker in workers}
 
 
 def busy_s_by_worker(attempts: Iterable[Attempt], workers: Sequence[str]) -> dict[str, float]:
-    """Seconds that each of `workers` spent inside tasks that ended there."""
+    """The seconds of work (`work_s`) of each of `workers`; 0.0 for one that did nothing."""
     busy = dict.fromkeys(workers, 0.0)
     for attempt in attempts:
         if attempt.worker in busy:

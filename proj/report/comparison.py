@@ -60,7 +60,7 @@ TESTED = tuple(figure for figure in FIGURES if figure.tested)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class RunFigures:
     """One run in figures."""
 
     run: str
@@ -115,10 +115,10 @@ class Comparison:
     verdicts: tuple[str, ...]
 
 
-def measure(run: Run, attempts: Sequence[Attempt], workers: Sequence[Worker], *, group: str) -> Measured:
+def figures_of_run(run: Run, attempts: Sequence[Attempt], workers: Sequence[Worker], *, group: str) -> RunFigures:
     """The figures of one run."""
     figures = metrics.figures(attempts, workers_of(run, attempts, workers))
-    return Measured(
+    return RunFigures(
         run=run.name,
         group=group,
         condition=_condition(run),
@@ -134,7 +134,7 @@ def measure(run: Run, attempts: Sequence[Attempt], workers: Sequence[Worker], *,
     )
 
 
-def compare(measured: Iterable[Measured]) -> list[Comparison]:
+def compare(measured: Iterable[RunFigures]) -> list[Comparison]:
     """One comparison for each condition, in the order in which the runs came.
 
     Differences are tested by the Mann-Whitney U test, exactly where the runs are few, ties included; p values
@@ -146,7 +146,7 @@ def compare(measured: Iterable[Measured]) -> list[Comparison]:
     Raises:
         MissingProgram: SciPy is not installed.
     """
-    by_condition: dict[str, dict[str, list[Measured]]] = defaultdict(lambda: defaultdict(list))
+    by_condition: dict[str, dict[str, list[RunFigures]]] = defaultdict(lambda: defaultdict(list))
     for one in measured:
         by_condition[one.condition][one.group].append(one)
     return [_compare(condition, groups) for condition, groups in by_condition.items()]
@@ -170,7 +170,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _compare(condition: str, groups: Mapping[str, Sequence[Measured]]) -> Comparison:
+def _compare(condition: str, groups: Mapping[str, Sequence[RunFigures]]) -> Comparison:
     series = {
         name: {figure.key: [one.values[figure.key] for one in runs] for figure in FIGURES}
         for name, runs in groups.items()

@@ -52,7 +52,7 @@ NO_RUN = "outside any run"
 SKEW_S = 0.1
 
 
-class Source(Protocol):
+class ReportSource(Protocol):
     """What a report reads: a journal, or whatever else tells the same."""
 
     def runs(self) -> list[Run]:
@@ -72,7 +72,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class MeasuredRun:
     """A run with what was measured of it."""
 
     run: Run
@@ -80,7 +80,9 @@ class Part:
     samples: Sequence[Sample]
 
 
-def document(source: Source, *, title: str, names: Collection[str] = (), arguments: bool = True) -> dict[str, Any]:
+def document(
+    source: ReportSource, *, title: str, names: Collection[str] = (), arguments: bool = True
+) -> dict[str, Any]:
     """The report of the runs called `names`, or of all; without `arguments`, no word of a message is in it.
 
     Raises:
@@ -90,47 +92,46 @@ def document(source: Source, *, title: str, names: Collection[str] = (), argumen
     if not measured:
         raise ProjError(f"There is nothing to report in {title}: no attempt of any task is in it.")
     workers = source.workers()
-    parts = [
-        Part(
+    measured_runs = [
+        MeasuredRun(
             run=run,
             record=metrics.Record.of(attempts, workers_of(run, attempts, workers)),
             samples=source.samples(None if run.name == NO_RUN else run.name),
         )
         for run, attempts in measured
     ]
-    return documented(parts, workers, source.gaps(), title=title, arguments=arguments)
+    return document_of_runs(measured_runs, workers, source.gaps(), title=title, arguments=arguments)
 
 
-def documented(
-    parts: Sequence[Part], workers: Sequence[Worker], gaps: Sequence[Gap], *, title: str, arguments: bool
+def document_of_runs(
+    measured_runs: Sequence[MeasuredRun], workers: Sequence[Worker], gaps: Sequence[Gap], *, title: str, arguments: bool
 ) -> dict[str, Any]:
-    """The document of parts that are measured already."""
-    bars = drawing.bars_a_lane(sum(len({span.attempt.worker for span in part.record.spans}) for part in parts))
-    figures: dict[str, metrics.Figures] = {}
-    runs: list[dict[str, Any]] = []
-    thinned: list[str] = []
-    for part in parts:
-        name = part.run.name
-        figures[name] = of_run = metrics.figures_of(part.record)
-        drawn, left_out = drawing.pictures(part.run, part.record, part.samples, bars=bars, arguments=arguments)
-        thinned += [f"{name}: {note}" for note in left_out]
-        numbers = _numbers(of_run, part.record.attempts)
-        runs.append({**drawn, "figures": numbers, "workers": asdict(tables.workers_table(of_run))})
-    took_part = {one.name for of_run in figures.values() for one in of_run.workers}
-    notes = _notes([worker for worker in workers if worker.name in took_part], gaps) + thinned
-    offenders = {name: of_run.offenders for name, of_run in figures.items()}
+    """The report of runs that are measured already."""
+    bars = drawing.bars_a_lane(sum(len({span.attempt.worker for span in one.record.spans}) for one in measured_runs))
+    runs = [one.run for one in measured_runs]
+    figures = {one.run.name: metrics.figures_of(one.record) for one in measured_runs}
+    documents: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    for one in measured_runs:
+        of_run = figures[one.run.name]
+        drawn, notes = drawing.draw_run(one.run, one.record, one.samples, bars=bars, arguments=arguments)
+        left_out += [f"{one.run.name}: {note}" for note in notes]
+        numbers = _numbers(of_run, one.record.attempts)
+        documents.append({**drawn, "figures": numbers, "workers": asdict(tables.workers_table(of_run))})
+    took_part = {worker.name for of_run in figures.values() for worker in of_run.workers}
+    longest = {name: of_run.longest_avoidable_waits for name, of_run in figures.items()}
     return {
         "format": FORMAT,
         "version": VERSION,
         "title": title,
-        "notes": notes,
+        "notes": _notes([worker for worker in workers if worker.name in took_part], gaps) + left_out,
         "tables": {
-            "figures": asdict(tables.figures_table(figures, [part.run.dispatch or "not known" for part in parts])),
+            "figures": asdict(tables.figures_table(figures, [run.dispatch or "not known" for run in runs])),
             "waits": asdict(tables.waits_table(figures)),
-            "offenders": asdict(tables.offenders_table(offenders, arguments=arguments)),
-            "facts": asdict(tables.facts_table([part.run for part in parts])),
+            "offenders": asdict(tables.avoidable_waits_table(longest, arguments=arguments)),
+            "facts": asdict(tables.facts_table(runs)),
         },
-        "runs": runs,
+        "runs": documents,
     }
 
 
@@ -153,7 +154,7 @@ def workers_of(run: Run, attempts: Sequence[Attempt], workers: Sequence[Worker])
     ]
 
 
-def _measured(source: Source, names: Collection[str]) -> list[tuple[Run, list[Attempt]]]:
+def _measured(source: ReportSource, names: Collection[str]) -> list[tuple[Run, list[Attempt]]]:
     """Each run that was asked for and has attempts, with them."""
     by_run: dict[str | None, list[Attempt]] = defaultdict(list)
     for attempt in source.attempts():

@@ -32,7 +32,7 @@ def bars_a_lane(workers: int) -> int:
     return max(LEAST_BARS, min(MOST_BARS, BARS // max(1, workers)))
 
 
-def pictures(
+def draw_run(
     run: Run, record: metrics.Record, samples: Sequence[Sample], *, bars: int, arguments: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """The run's part of the document that is drawn, and what was left out of it, in sentences."""
@@ -45,7 +45,9 @@ def pictures(
     )
     origin = min(begins, default=run.began)
     span_s = max(0.0, end_of_record(record.attempts, until=record.until) - origin)
-    groups, notes = _groups(found, metrics.lanes_of(record.floor), origin, span_s, bars=bars, arguments=arguments)
+    groups, notes = _groups(
+        found, metrics.lanes_of(record.participants), origin, span_s, bars=bars, arguments=arguments
+    )
     depths, of_broker = _depths(found, samples, origin, span_s)
     if len(depths) > MAX_QUEUES:
         notes.append(f"{MAX_QUEUES} of {len(depths)} queues are drawn, the fullest.")

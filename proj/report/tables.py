@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from proj.journal.records import Run
-    from proj.metrics import Distribution, Figures, Offender
+    from proj.metrics import AvoidableWait, Distribution, Figures
 
 #: How many characters of a task's arguments may appear.
 LABEL_LENGTH = 40
@@ -124,10 +124,10 @@ def workers_table(figures: Figures) -> Table:
     return Table(caption="Workers", head=head, rows=rows)
 
 
-def offenders_table(offenders: Mapping[str, Sequence[Offender]], *, arguments: bool) -> Table:
+def avoidable_waits_table(longest: Mapping[str, Sequence[AvoidableWait]], *, arguments: bool) -> Table:
     """The attempts that waited longest beside a free slot."""
     worst = sorted(
-        ((run, one) for run, of_run in offenders.items() for one in of_run if one.avoidable_wait_s >= LEAST_OFFENCE_S),
+        ((run, one) for run, of_run in longest.items() for one in of_run if one.avoidable_wait_s >= LEAST_OFFENCE_S),
         key=lambda pair: -pair[1].avoidable_wait_s,
     )
     rows = tuple(

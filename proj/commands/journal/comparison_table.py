@@ -15,14 +15,14 @@ from rich.table import Table
 
 from proj.errors import ProjError
 from proj.journal.reader import open_journal
-from proj.report.comparison import FIGURES, compare, measure
+from proj.report.comparison import FIGURES, compare, figures_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from proj.journal.records import Run
-    from proj.report.comparison import Comparison, Measured, Summary
+    from proj.report.comparison import Comparison, RunFigures, Summary
 
 #: Columns where no terminal says how many there are: enough for three groups.
 FILE_WIDTH = 160
@@ -52,7 +52,7 @@ def show_comparison(paths: Sequence[Path], *, as_json: bool) -> None:
             click.echo(verdict)
 
 
-def _measured(paths: Sequence[Path]) -> list[Measured]:
+def _measured(paths: Sequence[Path]) -> list[RunFigures]:
     ended: list[tuple[Path, Run]] = []
     for path in dict.fromkeys(paths):
         with open_journal(path) as journal:
@@ -72,7 +72,7 @@ def _measured(paths: Sequence[Path]) -> list[Measured]:
         if files_with_mode[run.dispatch] > 1:
             group = f"{group} ({path})"
         with open_journal(path) as journal:
-            measured.append(measure(run, journal.attempts(run.name), journal.workers(), group=group))
+            measured.append(figures_of_run(run, journal.attempts(run.name), journal.workers(), group=group))
     return measured
 
 

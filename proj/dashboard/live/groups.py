@@ -99,7 +99,7 @@ def records(
     parts = []
     for group in found:
         whole, numbers = wholes[together[group.queue]]
-        everything = len(group.places) == len(numbers) and group.workers >= whole.floor.places.keys()
+        everything = len(group.places) == len(numbers) and group.workers >= whole.participants.by_name.keys()
         parts.append(whole if everything else whole.part([numbers[place] for place in group.places], group.workers))
     return parts
 

@@ -12,7 +12,7 @@ from proj.dashboard.live.queue_status import contradictions, standings
 from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.status import EventCounts, Readings
 from proj.journal.records import Run
-from proj.report.document import Part, documented
+from proj.report.document import MeasuredRun, document_of_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,8 +129,8 @@ def _shown(scene: Scene, stretch: Stretch, now: float, *, is_open: bool) -> dict
     workers = crew_of(scene, stretch, attempts, now)
     found = groups(attempts, workers)
     measured = records(found, attempts, workers, until=now if is_open else None)
-    parts = [
-        Part(
+    measured_runs = [
+        MeasuredRun(
             run=Run(name=group.name, dispatch=group.dispatch, began=stretch.began),
             record=record,
             samples=scene.samples(group.queue),
@@ -141,7 +141,11 @@ def _shown(scene: Scene, stretch: Stretch, now: float, *, is_open: bool) -> dict
     ended = now if is_open else stretch.heard
     gaps = [gap for gap in scene.gaps if gap.ended >= stretch.began and gap.began <= ended][-MOST_GAPS:]
     at = now if is_open else stretch.heard
-    report = documented(parts, list(workers.values()), gaps, title=stretch.name, arguments=False) if parts else None
+    report = (
+        document_of_runs(measured_runs, list(workers.values()), gaps, title=stretch.name, arguments=False)
+        if measured_runs
+        else None
+    )
     if report is not None and is_open:
         report["live"] = True
     return {

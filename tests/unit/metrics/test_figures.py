@@ -43,11 +43,11 @@ def test_round_robin_on_odd_heavy_is_fair_by_counts_and_unfair_by_busy_time() ->
 
 def test_round_robin_on_odd_heavy_could_have_avoided_most_waits() -> None:
     """Held: 0 + 2 + … + 18 and 0 + 0.1 + … + 0.9; from second 1 the light worker is free, and nine heavy ones wait."""
-    found = metrics.figures(odd_heavy(fair=False), [W1, W2], offenders=2)
+    found = metrics.figures(odd_heavy(fair=False), [W1, W2], longest=2)
 
     assert found.held_wait_total_s == pytest.approx(90 + 4.5)
     assert found.avoidable_wait_total_s == pytest.approx(sum(2 * heavy - 1 for heavy in range(1, 10)))
-    assert [(one.attempt.task_id, pytest.approx(one.avoidable_wait_s)) for one in found.offenders] == [
+    assert [(one.attempt.task_id, pytest.approx(one.avoidable_wait_s)) for one in found.longest_avoidable_waits] == [
         ("t18", 17.0),
         ("t16", 15.0),
     ]
@@ -62,7 +62,7 @@ def test_fair_on_odd_heavy_is_fair_by_busy_time_and_avoids_all_waits() -> None:
 
     assert found.jain_busy > 0.98
     assert found.avoidable_wait_total_s == found.held_wait_total_s == 0.0
-    assert found.offenders == ()
+    assert found.longest_avoidable_waits == ()
     assert found.ratio < 1.2
 
 
@@ -297,7 +297,7 @@ def test_figures_of_nothing_are_zero_and_fair() -> None:
 
     assert (found.tasks, found.makespan_s, found.ratio, found.throughput_per_s, found.workers) == (0, 0, 0, 0, ())
     assert found.held_wait == metrics.Distribution(count=0, mean=0, p50=0, p95=0, p99=0, max=0)
-    assert (found.jain_busy, found.offenders) == (1, ())
+    assert (found.jain_busy, found.longest_avoidable_waits) == (1, ())
     assert metrics.lanes([], [W1]) == []
 
 

@@ -73,11 +73,11 @@ def test_figures_are_consistent_with_each_other(record: tuple[list[Attempt], lis
     """What must hold between them holds for every record, however odd."""
     attempts, workers = record
 
-    found = metrics.figures(attempts, workers, offenders=3)
+    found = metrics.figures(attempts, workers, longest=3)
 
     assert 0 <= found.avoidable_wait_total_s <= found.held_wait_total_s
-    assert sum(offender.avoidable_wait_s for offender in found.offenders) <= found.avoidable_wait_total_s
-    assert len(found.offenders) <= 3
+    assert sum(wait.avoidable_wait_s for wait in found.longest_avoidable_waits) <= found.avoidable_wait_total_s
+    assert len(found.longest_avoidable_waits) <= 3
     assert found.succeeded + found.failed <= found.tasks <= found.attempts == len(attempts)
     overlapping = lanes_that_overlap(attempts, workers)
     assert all(0 <= one.utilisation <= 1 for one in found.workers if one.name not in overlapping)
@@ -93,9 +93,9 @@ def test_figures_do_not_depend_on_the_order_of_attempts(record: tuple[list[Attem
     """A journal may hand them over in any."""
     attempts, workers = record
 
-    found = metrics.figures(attempts, workers, offenders=0)
+    found = metrics.figures(attempts, workers, longest=0)
 
-    assert metrics.figures(attempts[::-1], workers[::-1], offenders=0) == found
+    assert metrics.figures(attempts[::-1], workers[::-1], longest=0) == found
 
 
 @several
@@ -149,7 +149,7 @@ def test_parts_of_a_record_are_the_whole_split(record: tuple[list[Attempt], list
     """Every wait is in one part and as long as in the whole, whoever the other attempts belong to."""
     attempts, workers = record
     whole = metrics.Record.of(attempts, workers, until=now)
-    names = list(whole.floor.places)
+    names = list(whole.participants.by_name)
     mine, others = set(names[::2]), set(names[1::2])
     places = [place for place, one in enumerate(attempts) if one.worker in mine]
     rest = [place for place, one in enumerate(attempts) if one.worker not in mine]

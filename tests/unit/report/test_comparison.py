@@ -11,16 +11,25 @@ from proj.errors import MissingProgram
 from proj.journal.attempt import Attempt
 from proj.journal.records import Run, Worker
 from proj.report import comparison
-from proj.report.comparison import FIGURES, TESTED, Measured, compare, enough_repeats, holm, measure, smallest_p
+from proj.report.comparison import (
+    FIGURES,
+    TESTED,
+    RunFigures,
+    compare,
+    enough_repeats,
+    figures_of_run,
+    holm,
+    smallest_p,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def runs(group: str, values: Sequence[float], *, condition: str = "") -> list[Measured]:
+def runs(group: str, values: Sequence[float], *, condition: str = "") -> list[RunFigures]:
     """Runs of which every figure has the value."""
     return [
-        Measured(run=f"{group}-{place}", group=group, condition=condition, values={f.key: value for f in FIGURES})
+        RunFigures(run=f"{group}-{place}", group=group, condition=condition, values={f.key: value for f in FIGURES})
         for place, value in enumerate(values)
     ]
 
@@ -149,7 +158,7 @@ def test_run_is_measured_over_its_own_workers() -> None:
     ]
     run = Run(name="fair-1", dispatch="fair", began=0.0, settings={"workload": "odd-heavy", "seed": 7, "workers": 2})
 
-    measured = measure(run, attempts, workers, group="fair")
+    measured = figures_of_run(run, attempts, workers, group="fair")
 
     assert measured.condition == "workload odd-heavy, workers 2"
     assert measured.values["jain_busy"] == pytest.approx(0.5)
