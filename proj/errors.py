@@ -13,6 +13,7 @@ ProjError                 exit 1  (a click error, see below)
 │   └── QueueFull         exit 1  not now: its queue is full; the broker does not have it, and may later
 ├── NoManagement          exit 3  the broker's management API does not answer
 ├── NoDeadLetters         exit 1  there is no dead-letter queue of the name
+├── DeadLettersNotRead    exit 1  reading dead letters would drop them, or another reader has them
 ├── NoJournal             exit 1  there is no journal file at the path
 ├── UnreadableJournal     exit 1  a file is not a journal, or one of a newer version
 ├── MissingProgram        exit 1  a program of the system is not installed
@@ -155,6 +156,10 @@ class NoDeadLetters(ProjError):
             "celery -A yourapp queues policy --apply"
         )
         self.queue = queue
+
+
+class DeadLettersNotRead(ProjError):
+    """Dead letters are not read: the broker would soon drop them for it, or another reader has them."""
 
 
 class NoJournal(ProjError):

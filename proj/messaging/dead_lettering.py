@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proj import queues
 from proj.delivery.consuming.redeliveries import past
-from proj.delivery.dead_letters.letter import carried, stamped
+from proj.delivery.dead_letters.headers import copy_properties, dead_letter_headers
 from proj.errors import NoBroker, QueueFull, Unconfirmed
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def bury(message: Message, why: str, *, attempts: int, queue: str, publisher: Pu
         queue: where it came from, and goes when it is requeued.
         publisher: publishes the dead letter.
     """
-    properties = carried(dict(message.properties))
-    properties["application_headers"] = stamped(
+    properties = copy_properties(dict(message.properties))
+    properties["application_headers"] = dead_letter_headers(
         properties["application_headers"],
         reason=why,
         queue=queue,

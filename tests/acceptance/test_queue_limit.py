@@ -175,7 +175,7 @@ def test_limit_is_asked_for_and_not_made_where_another_policy_holds(theirs: Cele
     assert f"Error: {asked.stderr}" == refused.stderr
     assert blocks(asked.stdout)["theirs"]["policy"] == "of-someone"
     assert "'max-length': 3" in refused.stderr
-    assert "'of-someone', which holds for theirs" in refused.stderr
+    assert "'of-someone', the policy of theirs" in refused.stderr
     (there,) = [each for each in management.request("GET", f"policies/{vhost}") if each["name"] == "of-someone"]
     assert there["definition"] == policy["definition"]
 

@@ -10,7 +10,7 @@ from amqp.basic_message import Message
 from kombu import Connection
 
 from proj.broker.management_api import Management
-from proj.delivery.dead_letters.letter import stamped
+from proj.delivery.dead_letters.headers import dead_letter_headers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def _three_letters(variables: dict[str, str]) -> None:
         channel = connection.default_channel
         channel.queue_declare("work", durable=True, auto_delete=False)
         for number, task in enumerate(("t.one", "t.two", "t.two")):
-            headers = stamped(
+            headers = dead_letter_headers(
                 {"id": f"letter-{number}", "task": task, "argsrepr": f"({number}, 'a long one{'.' * 90}')"},
                 reason=f"It killed its pool process {number + 1} times, last by signal 9 (SIGKILL).",
                 queue="work",

@@ -1,10 +1,10 @@
-"""Dead letters for people: many as a table, one whole."""
+"""Dead letters as people read them: many as a table, or one with all its details."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proj.delivery.dead_letters.letter import DeadLetter
-    from proj.delivery.dead_letters.queue import HeldLetter
+    from proj.delivery.dead_letters.queue import UnackedLetter
 
-#: Characters of arguments, and of names that strangers chose, in a row.
+#: Characters of arguments, task, queue and worker in a row; anyone can choose them.
 _CUT = 40
-#: Bytes of a body that are shown whole.
+#: Bytes of a body that are shown.
 _BODY_LIMIT = 100_000
 
 
 def print_table(letters: Sequence[DeadLetter]) -> None:
-    """Print a row for each, in two columns so that it fits where people read; ids are never cut."""
+    """Print a row for each letter, in two columns so that it fits into 80 characters. Ids are never cut."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("id\ntask and arguments", overflow="fold")
     table.add_column("reason\nqueue, worker, when, tries", overflow="fold")
@@ -38,36 +38,36 @@ def print_table(letters: Sequence[DeadLetter]) -> None:
             (
                 _cut(letter.queue or "no queue"),
                 _cut(letter.worker or "no worker"),
-                _when(letter.time),
-                _tries(letter.attempts),
+                _time(letter.time),
+                _attempts(letter.attempts),
             )
         )
-        # As text: what strangers wrote must not be taken for rich's markup.
+        # Text, because what senders wrote must not be interpreted as rich's markup.
         table.add_row(Text(what), Text(f"{letter.reason}\n{where}"))
     console().print(table)
 
 
-def print_whole(held: HeldLetter) -> None:
-    """Print all that is known of one: what was read from it, headers, properties, body."""
-    letter = held.letter
+def print_whole(unacked: UnackedLetter) -> None:
+    """Print all that is known of one letter, with its headers, properties and body."""
+    letter = unacked.letter
     click.echo(f"{letter.id}  {letter.task or 'no task'}")
     click.echo(f"  {letter.reason}")
     click.echo(
-        f"  queue {letter.queue or '?'}, worker {letter.worker or '?'}, {_when(letter.time)}, "
-        f"{_tries(letter.attempts)}, {letter.size_bytes} bytes"
+        f"  queue {letter.queue or '?'}, worker {letter.worker or '?'}, {_time(letter.time)}, "
+        f"{_attempts(letter.attempts)}, {letter.size_bytes} bytes"
     )
-    properties = dict(held.properties)
+    properties = dict(unacked.properties)
     headers = properties.pop("application_headers", None) or {}
     for heading, values in (("headers", headers), ("properties", properties)):
         click.echo(f"\n{heading}")
         for name, value in values.items():
             click.echo(f"  {printable(str(name))}: {printable(json.dumps(to_json(value), ensure_ascii=False))}")
     click.echo("\nbody")
-    click.echo(_body(held.body))
+    click.echo(_body(unacked.body))
 
 
 def _body(body: bytes) -> str:
-    """Indented JSON, else text, else Python's bytes; cut where nobody reads on."""
+    """The body as indented JSON where it is JSON and not too long, else as Python's bytes, cut."""
     cut = body[:_BODY_LIMIT]
     try:
         text = json.dumps(json.loads(body), indent=2, ensure_ascii=False) if len(body) <= _BODY_LIMIT else repr(cut)
@@ -79,16 +79,16 @@ def _body(body: bytes) -> str:
     return "\n".join(lines)
 
 
-def _when(time: Any) -> str:  # noqa: ANN401 a number that a stranger may have chosen
+def _time(time: float | None) -> str:
     if time is None:
         return "no time"
     try:
         return datetime.fromtimestamp(time, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):
+    except (OverflowError, ValueError, OSError):  # anyone can send any number
         return "no time"
 
 
-def _tries(attempts: int | None) -> str:
+def _attempts(attempts: int | None) -> str:
     return "tries unknown" if attempts is None else f"tried {attempts} {'time' if attempts == 1 else 'times'}"
 
 

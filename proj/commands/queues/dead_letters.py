@@ -1,37 +1,36 @@
-"""What a person asks of dead letters, done: listed, shown, requeued, exported, imported or purged."""
+"""`queues dead`: which letters are chosen, and what is done with them."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import sys
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from proj.commands.queues.dead_letter_table import print_table, print_whole
 from proj.delivery.dead_letters import export
-from proj.delivery.dead_letters.delivery_limit import doubt_about_looking
 from proj.delivery.dead_letters.queue import MOST
 from proj.errors import EXIT_FAILED, ProjError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from proj.broker.management_api import Management
     from proj.delivery.dead_letters.letter import DeadLetter
-    from proj.delivery.dead_letters.queue import DeadLetters, HeldLetter
+    from proj.delivery.dead_letters.queue import DeadLetterQueue, UnackedLetter
 
 #: Rows of a table, unless --limit says otherwise.
 ROWS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """Which letters, and what to do with them, as the command line has it."""
+class DeadOptions:
+    """The options of `queues dead`: which letters, and what to do with them."""
 
     ids: tuple[str, ...]
     task: str | None
@@ -49,31 +48,36 @@ class Wishes:
     as_json: bool
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself.
+        """Refuse options that contradict each other.
 
         Raises:
-            UsageError: it does.
+            UsageError: some do.
         """
-        acts = [name for name in ("show", "requeue", "export", "purge", "import_file") if getattr(self, name)]
-        chosen = bool(self.ids or self.task or self.reason)
-        if len(acts) > 1 and acts != ["export", "purge"]:
-            raise click.UsageError("Of --show, --requeue, --export, --purge and --import only one goes at a time.")
-        if acts and acts != ["import_file"] and not chosen and not self.everything:
+        actions = [name for name in ("show", "requeue", "export", "purge", "import_file") if getattr(self, name)]
+        is_chosen = bool(self.ids or self.task or self.reason)
+        if len(actions) > 1 and actions != ["export", "purge"]:
+            raise click.UsageError("--show, --requeue, --export, --purge and --import cannot be combined.")
+        if actions and actions != ["import_file"] and not is_chosen and not self.everything:
             raise click.UsageError("Which letters? Name their IDs, or choose them by --task, --reason or --all.")
-        if chosen and self.everything:
-            raise click.UsageError("--all goes without IDs, --task and --reason.")
+        if is_chosen and self.everything:
+            raise click.UsageError("--all cannot be combined with IDs, --task or --reason.")
         if self.to and not self.requeue:
-            raise click.UsageError("--to goes with --requeue.")
+            raise click.UsageError("--to needs --requeue.")
 
     @property
     def at_most(self) -> int | None:
-        """How many have to be looked at, the oldest first; None where it is not known before."""
+        """How many letters have to be read, the oldest first; None when all may have to be."""
         if self.ids or self.task or self.reason or self.everything:
             return None
         return self.limit if self.as_json or self.import_file else self.limit or ROWS
 
-    def choose(self, letter: DeadLetter) -> bool:
-        """Whether it is one of those that are wanted."""
+    @property
+    def reads_no_letter(self) -> bool:
+        """Whether letters are only added."""
+        return self.import_file is not None
+
+    def chooses(self, letter: DeadLetter) -> bool:
+        """Whether the letter is one of those that are meant."""
         return (
             (not self.ids or letter.id in self.ids)
             and (self.task is None or letter.task == self.task)
@@ -81,45 +85,43 @@ class Wishes:
         )
 
 
-def serve(letters: DeadLetters, management: Management, wishes: Wishes) -> None:
-    """Do what is wished, and print what was done.
+def process_letters(letters: DeadLetterQueue, options: DeadOptions) -> None:
+    """Do with the letters what the options say, and print what was done.
 
     Raises:
-        ProjError: letters were not found, or could not be requeued; or nothing may be looked at.
+        ProjError: a letter was not found, or the queue cannot be read.
+        Exit: a letter could not be requeued.
     """
     with letters:
-        if wishes.import_file:
-            _import(letters, wishes.import_file)
+        if options.import_file:
+            _import(letters, options.import_file)
             return
-        if not wishes.anyway:
-            doubt = doubt_about_looking(
-                letters.queue, version=letters.version, management=management, vhost=letters.vhost
-            )
-            if doubt:
-                click.echo(doubt, err=True)
+        if letters.warning:
+            click.echo(letters.warning, err=True)
         if letters.total > letters.count == MOST:
-            click.echo(f"{letters.queue} has {letters.total} letters; these are the oldest {letters.count}.", err=True)
-        missing = set(wishes.ids)
-        chosen = _chosen(letters, wishes, missing)
-        if wishes.requeue:
-            kept = _requeue(letters, chosen, wishes)
-        elif wishes.export or wishes.purge:
-            kept = _remove(letters, chosen, wishes)
+            click.echo(f"{letters.name} has {letters.total} letters; these are the oldest {letters.count}.", err=True)
+        missing = set(options.ids)
+        chosen = _chosen(letters, options, missing)
+        failed = 0
+        if options.requeue:
+            failed = sum(not _requeue(letters, unacked, options) for unacked in chosen)
+        elif options.export or options.purge:
+            _export_and_purge(letters, chosen, options)
         else:
-            kept = _show(letters, chosen, wishes)
+            _show(letters, chosen, options)
     if missing:
-        raise ProjError(f"{letters.queue} has no letter {', '.join(sorted(missing))}.")
-    if kept:
+        raise ProjError(f"{letters.name} has no letter {', '.join(sorted(missing))}.")
+    if failed:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-def _chosen(letters: DeadLetters, wishes: Wishes, missing: set[str]) -> Iterator[HeldLetter]:
-    """The wanted ones; `missing` loses the ids that were seen."""
-    limit = wishes.limit
-    for held in letters:
-        if wishes.choose(held.letter):
-            missing.discard(held.letter.id)
-            yield held
+def _chosen(letters: DeadLetterQueue, options: DeadOptions, missing: set[str]) -> Iterator[UnackedLetter]:
+    """The chosen letters; ids that were found are taken from `missing`."""
+    limit = options.limit
+    for unacked in letters:
+        if options.chooses(unacked.letter):
+            missing.discard(unacked.letter.id)
+            yield unacked
             if limit is not None:
                 limit -= 1
                 if limit == 0:
@@ -127,95 +129,90 @@ def _chosen(letters: DeadLetters, wishes: Wishes, missing: set[str]) -> Iterator
                     return
 
 
-def _show(letters: DeadLetters, chosen: Iterator[HeldLetter], wishes: Wishes) -> int:
-    if wishes.show:
-        for held in chosen:
-            if wishes.as_json:
-                click.echo(export.line(held))
+def _show(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter], options: DeadOptions) -> None:
+    if options.show:
+        for unacked in chosen:
+            if options.as_json:
+                click.echo(export.to_line(unacked))
             else:
-                print_whole(held)
-    elif wishes.as_json:
-        for held in chosen:
-            click.echo(json.dumps(asdict(held.letter)))
+                print_whole(unacked)
+    elif options.as_json:
+        for unacked in chosen:
+            click.echo(json.dumps(asdict(unacked.letter)))
     else:
-        rows = [held.letter for held in itertools.islice(chosen, wishes.limit or ROWS)]
+        rows = [unacked.letter for unacked in itertools.islice(chosen, options.limit or ROWS)]
         print_table(rows)
-        if letters.total > len(rows) == (wishes.limit or ROWS):
-            click.echo(f"{letters.queue} has {letters.total} letters; --limit shows more, --json all.", err=True)
-    return 0
+        if letters.total > len(rows) == (options.limit or ROWS):
+            click.echo(f"{letters.name} has {letters.total} letters; --limit shows more, --json all.", err=True)
 
 
-def _requeue(letters: DeadLetters, chosen: Iterator[HeldLetter], wishes: Wishes) -> int:
-    """The number of those that could not be."""
-    return sum(not _requeued(letters, held, wishes) for held in chosen)
-
-
-def _requeued(letters: DeadLetters, held: HeldLetter, wishes: Wishes) -> bool:
+def _requeue(letters: DeadLetterQueue, unacked: UnackedLetter, options: DeadOptions) -> bool:
+    """Whether the letter could be requeued; if not, the reason is printed."""
     try:
-        letters.requeue(held, queue=wishes.to)
+        letters.requeue(unacked, queue=options.to)
     except ProjError as error:
         click.echo(error.message, err=True)
         return False
-    _say("requeued", held.letter.id, wishes.to or held.letter.queue, as_json=wishes.as_json)
+    _print_done("requeued", unacked.letter.id, options.to or unacked.letter.queue, as_json=options.as_json)
     return True
 
 
-def _remove(letters: DeadLetters, chosen: Iterator[HeldLetter], wishes: Wishes) -> int:
-    """Export, purge, or both: nothing goes before it is in the file."""
+def _export_and_purge(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter], options: DeadOptions) -> None:
+    """Export, purge, or both: no letter is removed before all are in the file."""
+    # Tags and ids alone: the bodies of all letters may not fit into memory.
     tags: list[tuple[int, str]] = []
-    if wishes.export:
-        with _new_file(wishes.export) as file:
-            for held in chosen:
-                file.write(export.line(held) + "\n")
-                tags.append((held.tag, held.letter.id))
-        if wishes.export != "-":
-            click.echo(f" [x] Wrote {len(tags)} to {wishes.export}", err=True)
+    if options.export:
+        with _new_file(options.export) as file:
+            for unacked in chosen:
+                file.write(export.to_line(unacked) + "\n")
+                tags.append((unacked.tag, unacked.letter.id))
+        if options.export != "-":
+            click.echo(f" [x] Wrote {len(tags)} to {options.export}", err=True)
     else:
-        tags = [(held.tag, held.letter.id) for held in chosen]
-    if wishes.purge and tags:
-        question = f"Remove {len(tags)} of the {letters.total} letters in {letters.queue} for ever?"
-        if not wishes.yes:
+        tags = [(unacked.tag, unacked.letter.id) for unacked in chosen]
+    if options.purge and tags:
+        question = f"Remove {len(tags)} of the {letters.total} letters in {letters.name} for ever?"
+        if not options.yes:
             click.confirm(question, abort=True, err=True)
-        for tag, name in tags:
+        for tag, letter_id in tags:
             letters.discard(tag)
-            if wishes.export != "-":
-                _say("purged", name, None, as_json=wishes.as_json)
-    return 0
+            if options.export != "-":
+                _print_done("purged", letter_id, None, as_json=options.as_json)
 
 
-def _import(letters: DeadLetters, path: str) -> None:
+def _import(letters: DeadLetterQueue, path: str) -> None:
     with click.open_file(path) as file:
         number = 0
         for number, text in enumerate(file, start=1):
-            name, properties, body = export.message(text, number=number)
-            letters.publish(name, body, properties, letters.queue)
-    click.echo(f" [x] Put {number} into {letters.queue}", err=True)
+            letter = export.from_line(text, number=number)
+            letters.publish(letter.id, letter.body, letter.properties, letters.name)
+    click.echo(f" [x] Put {number} into {letters.name}", err=True)
 
 
-def _say(done: str, name: str, queue: str | None, *, as_json: bool) -> None:
+def _print_done(action: str, letter_id: str, queue: str | None, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"id": name, "done": done, "queue": queue}))
+        click.echo(json.dumps({"id": letter_id, "done": action, "queue": queue}))
     else:
-        click.echo(f" [x] {done.capitalize()} {name}" + (f" to {queue}" if queue else ""))
+        click.echo(f" [x] {action.capitalize()} {letter_id}" + (f" to {queue}" if queue else ""))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _new_file(path: str) -> Iterator[TextIO]:
-    """A file that was not there, on disk when the block ends; `-` is stdout.
+    """A file that did not exist, on disk when the block ends; `-` is stdout.
 
     Raises:
-        UsageError: there is one already, or none can be made.
+        UsageError: there is one already, or it cannot be written.
     """
     if path == "-":
         yield sys.stdout
         return
-    try:
-        file = open(path, "x", encoding="utf-8")  # noqa: PTH123, SIM115 the path is click's; closed below
-    except OSError as error:
-        raise click.UsageError(
-            f"{path} cannot be written: {error.strerror}. Exported letters go to a new file."
-        ) from error
-    with file:
+    with contextlib.ExitStack() as closing:
+        try:
+            file = closing.enter_context(Path(path).open("x", encoding="utf-8"))
+        except OSError as error:
+            raise click.UsageError(
+                f"{path} cannot be written: {error.strerror}. --export writes to a new file."
+            ) from error
         yield file
         file.flush()
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""The policies of an app's queues as a list that people read or JSON for programs."""
+"""The policies of an app's queues, as a list for people or as JSON."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proj.delivery.dead_letters.policies import hindrance
+from proj.delivery.dead_letters.policies import obstacle
 from proj.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from proj.delivery.dead_letters.policies import DeadLetterPolicy
-    from proj.delivery.dead_letters.queue_policy import Standing
+    from proj.delivery.dead_letters.policies import QueuePolicies
+    from proj.delivery.dead_letters.queue_policy import PolicyStatus
 
 
-def show_policy(policies: DeadLetterPolicy, *, as_json: bool) -> None:
-    """Print how each queue stands, and what --apply would say to it.
+def show_policy(policies: QueuePolicies, *, as_json: bool) -> None:
+    """Print the status of each queue, and whether --apply can make what is missing.
 
     Raises:
         Exit: something is missing.
     """
-    standings = policies.standings()
-    leads = policies.leads()
-    hindered = hindrance(standings)
+    statuses = policies.statuses()
+    is_bound = policies.is_dead_letter_queue_bound()
+    hindered = obstacle(statuses)
     if as_json:
-        queues = [{key: value for key, value in asdict(each).items() if key != "base"} for each in standings]
-        click.echo(json.dumps({"dead_letters_bound": leads, "hindrance": hindered, "queues": queues}))
+        queues = [{key: value for key, value in asdict(each).items() if key != "base"} for each in statuses]
+        click.echo(json.dumps({"dead_letters_bound": is_bound, "hindrance": hindered, "queues": queues}))
     else:
-        click.echo("\n\n".join(_block(each) for each in standings))
-        if not leads:
-            click.echo(f"No exchange {policies.dead_letters} leads to a queue {policies.dead_letters}.", err=True)
-    if not leads or any(each.missing for each in standings):
+        click.echo("\n\n".join(_block(each) for each in statuses))
+        if not is_bound:
+            name = policies.dead_letters
+            click.echo(f"There is no exchange {name} that is bound to a queue {name}.", err=True)
+    if not is_bound or any(each.missing for each in statuses):
         if not as_json:
             click.echo(hindered or "--apply makes what is missing.", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-def _block(each: Standing) -> str:
-    """A few short lines: names and values of a policy are long, and a table of them fits no terminal."""
+def _block(each: PolicyStatus) -> str:
+    """A few short lines, because a table of long names and values fits no terminal."""
     missing = [f"no {key}" if value is None else f"{key}: {value}" for key, value in each.missing.items()]
     values = {
         "dead letters go to": each.dead_letter_exchange or "-",

@@ -8,7 +8,7 @@ from celery import bootsteps
 from celery.signals import celeryd_after_setup, celeryd_init
 from kombu.common import ignore_errors
 
-from proj.delivery.dead_letters.letter import dead_letter_queue
+from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.settings import provide_defaults
 from proj.queues import BROADCAST, BROADCAST_EXPIRES_MS, CLASSIC, bound_queue, broadcast_queue
 

@@ -24,7 +24,7 @@ from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, decla
 from proj.delivery.consuming.plain_messages import JSON, Adopted, adopted, adopters
 from proj.delivery.consuming.prefetch import Fitting
 from proj.delivery.consuming.quarantine import Suspects
-from proj.delivery.dead_letters.letter import dead_letter_queue
+from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.printable import shown
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.limits import Limits

@@ -16,7 +16,7 @@ from celery.utils.log import get_logger
 
 from proj.delivery import header_names
 from proj.delivery.consuming import message_copy, redeliveries
-from proj.delivery.dead_letters.letter import dead_letter_queue
+from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.validation.message import Contents, Kind, Refusal, contents
 from proj.queues import home_queue
 

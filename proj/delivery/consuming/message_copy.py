@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proj.delivery.dead_letters.letter import carried, stamped
+from proj.delivery.dead_letters.headers import copy_properties, dead_letter_headers
 from proj.delivery.header_names import BROKER_COUNTS, EXCHANGE, ROUTING_KEY, TASK
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def letter(
 ) -> Parcel:
     """The message as a dead letter, which says why and where it was given up."""
     properties = _properties(message)
-    headers = stamped(
+    headers = dead_letter_headers(
         properties["application_headers"], reason=reason, queue=queue, worker=worker, time=time, attempts=attempts
     )
     if "task" in message.headers and "task" not in headers:
@@ -74,7 +74,7 @@ def restore_origin(message: Any) -> None:  # noqa: ANN401 kombu's message
 
 
 def _properties(message: Any) -> dict[str, Any]:  # noqa: ANN401 kombu's message
-    properties = carried(message.properties)
+    properties = copy_properties(message.properties)
     headers = properties["application_headers"]
     properties["application_headers"] = {name: value for name, value in headers.items() if name not in _LEFT_BEHIND}
     return properties

@@ -1,9 +1,9 @@
-"""The queues that an app's configuration names, wherever it does, with the type of each as the app declares it."""
+"""The queues that an app's configuration names, with their types, and the name of its dead-letter queue."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from celery.app.routes import MapRoute
 
@@ -17,28 +17,41 @@ if TYPE_CHECKING:
     from celery import Celery
 
 
-def named_queues(app: Celery, also: Iterable[str] = ()) -> dict[str, str]:
-    """The type, by its name, of each queue of `task_queues`, `task_routes` and `proj_adopt`, and of those `also`.
+class _Routes(Protocol):
+    """What celery-types does not know of a `MapRoute`: the queues by task name, and by pattern of task names."""
 
-    Without `task_queues` the default queue is the app's. What a router function would say is not known; a queue that is
-    not among `task_queues` has the type that Celery gives a missing one.
+    map: Mapping[str, object]
+    patterns: Mapping[Any, object]
+
+
+def dead_letter_queue(app: Celery) -> str:
+    """The name of the app's dead-letter queue: its setting `proj_dead_letter_queue`, else `dead_letters`."""
+    return str(app.conf.get("proj_dead_letter_queue") or queues.DEAD_LETTERS)
+
+
+def queue_types(app: Celery, additional: Iterable[str] = ()) -> dict[str, str]:
+    """The type of each queue in `task_queues`, `task_routes` and `proj_adopt` and of the `additional` ones, by name.
+
+    Without `task_queues` the app has its default queue. A queue that is not in `task_queues` has the type that Celery
+    gives to a missing queue. Queues that only a router function names are not known.
 
     Raises:
-        InvalidConfiguration: `task_routes` is nothing that Celery can read.
+        InvalidConfiguration: Celery cannot read `task_routes`.
     """
-    declared = {
+    types = {
         name: str((queue.queue_arguments or {}).get("x-queue-type", queues.CLASSIC))
         for name, queue in app.amqp.queues.items()
     }
     adopt = app.conf.get("proj_adopt")
     adopting = list(adopt) if isinstance(adopt, Mapping) else []
     missing_type = str(app.conf.task_create_missing_queue_type or queues.CLASSIC)
-    for name in (*_routed(app), *adopting, *also):
-        declared.setdefault(name, missing_type)
-    return declared
+    for name in (*_routed(app), *adopting, *additional):
+        types.setdefault(name, missing_type)
+    return types
 
 
 def _routed(app: Celery) -> Iterator[str]:
+    """The queues in `task_routes`."""
     try:
         tables = [route for route in app.amqp.routes if isinstance(route, MapRoute)]
     except (TypeError, ValueError) as error:
@@ -46,15 +59,15 @@ def _routed(app: Celery) -> Iterator[str]:
             f"task_routes is {shown(app.conf.task_routes)}, but must be a table from names of tasks to queues, "
             'such as {"tasks.add": "sums"}, or a list of such tables.'
         ) from error
-    for table in tables:
-        for route in (*table.map.values(), *table.patterns.values()):  # type: ignore[attr-defined] # unlike celery-types
-            name = _queue(route)
+    for table in cast("list[_Routes]", tables):
+        for route in (*table.map.values(), *table.patterns.values()):
+            name = _queue_name(route)
             if name:
                 yield name
 
 
-def _queue(route: Any) -> str:  # noqa: ANN401 whatever stands in the configuration
-    """The queue's name in a route: a text, or a table that has it or a kombu queue; empty when it names none."""
+def _queue_name(route: object) -> str:
+    """The queue's name in a route, which is a text, a kombu queue or a table with either; empty when it has none."""
     queue = route.get("queue") if isinstance(route, Mapping) else route
     name = getattr(queue, "name", queue)
     return name if isinstance(name, str) else ""

@@ -1,4 +1,4 @@
-"""Dead letters in a file: JSON lines with everything that is needed to publish them again."""
+"""Dead letters in a file: one JSON line a letter, with all that is needed to publish it again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proj.delivery.printable import described
 from proj.errors import ProjError
@@ -15,52 +15,64 @@ from proj.errors import ProjError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proj.delivery.dead_letters.queue import HeldLetter
+    from proj.delivery.dead_letters.queue import UnackedLetter
 
-#: The version of the form, in every line.
+#: The version of the format, in every line.
 VERSION = 1
 
 
-def line(held: HeldLetter) -> str:
-    """The letter as one line of JSON: what is known of it, its properties (with headers) and its body in base64."""
-    properties = {name: to_json(value) for name, value in held.properties.items()}
-    headers = held.properties.get("application_headers")
+class ExportedLetter(NamedTuple):
+    """A letter from a file, as it is published again."""
+
+    id: str
+    properties: dict[str, Any]
+    body: bytes
+
+
+def to_line(unacked: UnackedLetter) -> str:
+    """The letter as one line of JSON: what is known of it, its properties with headers, and its body in base64."""
+    properties = {name: to_json(value) for name, value in unacked.properties.items()}
+    headers = unacked.properties.get("application_headers")
     if headers:
-        # Each for itself, so that one nested without end spoils no other.
+        # One by one, so that a header that is nested too deep is the only one that is described.
         properties["application_headers"] = to_json({name: described_if_deep(value) for name, value in headers.items()})
     return json.dumps(
         {
             "dead_letter": VERSION,
-            **asdict(held.letter),
+            **asdict(unacked.letter),
             "properties": properties,
-            "body": base64.b64encode(held.body).decode(),
+            "body": base64.b64encode(unacked.body).decode(),
         }
     )
 
 
-def message(text: str, *, number: int) -> tuple[str, dict[str, Any], bytes]:
-    """The id, properties and body of a letter from line `number` of such a file.
+def from_line(text: str, *, number: int) -> ExportedLetter:
+    """The letter in line `number` of an export.
 
     Raises:
-        ProjError: the line is none of ours.
+        ProjError: the line is not an exported letter.
     """
     try:
         row = json.loads(text)
         version = row["dead_letter"]
-        letter = str(row["id"]), from_json(row["properties"]), base64.b64decode(row["body"], validate=True)
+        letter = ExportedLetter(
+            id=str(row["id"]),
+            properties={name: from_json(value) for name, value in row["properties"].items()},
+            body=base64.b64decode(row["body"], validate=True),
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ArithmeticError, OSError) as error:
-        raise ProjError(f"Line {number} is no dead letter that `queues dead --export` wrote: {error!r}.") from error
+        raise ProjError(f"Line {number} is not a dead letter that `queues dead --export` wrote: {error!r}.") from error
     if version != VERSION:
-        raise ProjError(f"Line {number} is of version {version!r}, but must be of {VERSION}.")
+        raise ProjError(f"Line {number} is a dead letter in format version {version!r}, but must be in {VERSION}.")
     return letter
 
 
-def to_json(value: Any) -> Any:  # noqa: ANN401 AMQP's values have no narrower type
-    """An AMQP value in what JSON has; what JSON lacks becomes an object with one key that begins with a `$`."""
+def to_json(value: object) -> object:
+    """An AMQP value as JSON; a type that JSON lacks becomes an object with one key that begins with a `$`."""
     return _to_json(described_if_deep(value))
 
 
-def from_json(value: Any) -> Any:  # noqa: ANN401 as above
+def from_json(value: object) -> object:
     """The AMQP value that `to_json` was given."""
     if isinstance(value, list):
         return [from_json(item) for item in value]
@@ -73,8 +85,8 @@ def from_json(value: Any) -> Any:  # noqa: ANN401 as above
     return {key: from_json(item) for key, item in value.items()}
 
 
-def described_if_deep(value: Any) -> Any:  # noqa: ANN401 as above
-    """The value, or words for it where it is nested so deeply that JSON cannot hold it."""
+def described_if_deep(value: object) -> object:
+    """The value, or a text that describes it where it is nested too deep for JSON."""
     try:
         json.dumps(_to_json(value))
     except RecursionError:
@@ -82,7 +94,7 @@ def described_if_deep(value: Any) -> Any:  # noqa: ANN401 as above
     return value
 
 
-def _to_json(value: Any) -> Any:  # noqa: ANN401 as above
+def _to_json(value: object) -> object:
     if isinstance(value, dict):
         if all(isinstance(key, str) and not key.startswith("$") for key in value):
             return {key: _to_json(item) for key, item in value.items()}
@@ -95,7 +107,7 @@ def _to_json(value: Any) -> Any:  # noqa: ANN401 as above
     return value
 
 
-#: How what JSON lacks is written, and read again.
+#: How a type that JSON lacks is written, by the type, and read, by its key.
 _WRITERS: dict[type, tuple[str, Callable[[Any], object]]] = {
     bytes: ("$bytes", lambda value: base64.b64encode(value).decode()),
     memoryview: ("$bytes", lambda value: base64.b64encode(value).decode()),

@@ -1,4 +1,4 @@
-"""Policies of an app's queues: what is lacking so that nothing they give up is dropped, and how long they may be."""
+"""The policies of an app's queues: what they lack so that no rejected message is dropped, and their length limits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from urllib.parse import quote
 
 from proj import queues
 from proj.delivery.dead_letters.queue_policy import (
-    OURS,
-    Standing,
-    change,
-    holding,
-    is_needless,
-    remedy,
-    standing,
-    visible_policies,
+    POLICY_PREFIX,
+    PolicyStatus,
+    describe_change,
+    effective_policy,
+    extended_policy,
+    is_redundant,
+    list_policies,
+    policy_status,
 )
 from proj.errors import NoManagement, ProjError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proj.broker.management_api import Management
 
 
-class DeadLetterPolicy:
+class QueuePolicies:
     """The policies of one app's queues on one broker."""
 
     def __init__(
@@ -32,107 +32,118 @@ class DeadLetterPolicy:
         management: Management,
         *,
         vhost: str,
-        declared: Mapping[str, str],
+        queue_types: Mapping[str, str],
         dead_letters: str,
         max_length: int | None = None,
         shipped: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Take the app's queues with the type of each, as it declares them, and how long they may be.
+        """Take the app's queues.
 
-        A `max_length` of None leaves that as it is, 0 is without limit; the dead letters have none. Over the `shipped`
-        policies, which a broker of ours has from the start, one of ours may stand; over another's never.
+        Args:
+            management: the broker's management API.
+            vhost: the virtual host of the queues.
+            queue_types: the type of each queue as the app declares it, by its name.
+            dead_letters: the name of the dead-letter queue and of its exchange. This queue has no length limit.
+            max_length: the length limit that the queues shall have; 0 is no limit, None leaves it as it is.
+            shipped: the policies that our broker has from the start. Ours may extend one of these, and no other.
         """
         self._max_length = max_length
         self._shipped = shipped
         self._management = management
-        self._vhost = quote(vhost, safe="")
-        self._declared = {**declared, dead_letters: queues.QUORUM}
+        self._vhost = vhost
+        self._quoted_vhost = quote(vhost, safe="")
+        self._queue_types = {**queue_types, dead_letters: queues.QUORUM}
         self.dead_letters = dead_letters
 
-    def standings(self) -> list[Standing]:
-        """How each queue stands now, the dead-letter queue last.
+    def statuses(self) -> list[PolicyStatus]:
+        """The status of each queue now, of the dead-letter queue last.
 
         Raises:
             NoManagement: the management API does not answer, or refuses.
         """
-        there = self._queues()
-        policies = visible_policies(self._management, self._vhost)
+        there = self._described_queues()
+        policies = list_policies(self._management, self._vhost)
         return [
-            standing(
+            policy_status(
                 name,
                 there.get(name),
                 declared_type=declared,
                 dead_letters=self.dead_letters,
-                policy=None if policies is None else holding(policies, name, there.get(name, {}).get("type", declared)),
+                policy=(
+                    None
+                    if policies is None
+                    else effective_policy(policies, name, there.get(name, {}).get("type", declared))
+                ),
                 max_length=self._max_length,
                 shipped=self._shipped,
             )
-            for name, declared in self._declared.items()
+            for name, declared in self._queue_types.items()
         ]
 
-    def _queues(self) -> dict[str, dict[str, Any]]:
-        return {queue["name"]: queue for queue in self._management.request("GET", f"queues/{self._vhost}")}
-
-    def leads(self) -> bool:
-        """Whether the exchange of the dead letters leads to their queue."""
-        path = f"bindings/{self._vhost}/e/{quote(self.dead_letters, safe='')}/q/{quote(self.dead_letters, safe='')}"
+    def is_dead_letter_queue_bound(self) -> bool:
+        """Whether the dead-letter exchange exists and is bound to the dead-letter queue."""
+        name = quote(self.dead_letters, safe="")
         try:
-            return bool(self._management.request("GET", path))
+            return bool(self._management.request("GET", f"bindings/{self._quoted_vhost}/e/{name}/q/{name}"))
         except NoManagement:
-            # It answered before; this is how it says that there is no such exchange or queue.
+            # The API has answered before. It refuses when the exchange or the queue does not exist.
             return False
 
     def apply(self) -> None:
-        """Make what is missing: exchange, queue and binding, then a policy of our own for each queue that lacks one.
+        """Make what is missing: exchange, queue and binding, then a policy of ours for each queue that lacks one.
 
-        One of ours that had added a limit to a shipped one, and nothing else, goes with the limit.
+        A policy of ours that only added a length limit to a shipped policy is removed with that limit.
 
         Raises:
-            ProjError: the user may not, or something is in the way, see `hindrance`; nothing is changed then.
+            ProjError: the user may not do this, or there is an `obstacle`. Then nothing is changed.
         """
-        standings = self.standings()
-        if (hindered := hindrance(standings)) is not None:
+        statuses = self.statuses()
+        if (hindered := obstacle(statuses)) is not None:
             raise ProjError(hindered)
         name = quote(self.dead_letters, safe="")
+        vhost = self._quoted_vhost
         try:
-            # The way first, so that nothing is sent along it before it ends somewhere.
-            self._management.request("PUT", f"exchanges/{self._vhost}/{name}", {"type": "fanout", "durable": True})
+            # Exchange and queue first: a message that a policy sends to a missing exchange is dropped.
+            self._management.request("PUT", f"exchanges/{vhost}/{name}", {"type": "fanout", "durable": True})
             queue = {"durable": True, "arguments": {"x-queue-type": queues.QUORUM}}
-            if self.dead_letters not in self._queues():
-                self._management.request("PUT", f"queues/{self._vhost}/{name}", queue)
-            self._management.request("POST", f"bindings/{self._vhost}/e/{name}/q/{name}", {"routing_key": ""})
-            policies = visible_policies(self._management, self._vhost) or []
-            for each in standings:
-                path = f"policies/{self._vhost}/{quote(OURS + each.queue, safe='')}"
-                if is_needless(each, policies, self._shipped):
+            if self.dead_letters not in self._described_queues():
+                self._management.request("PUT", f"queues/{vhost}/{name}", queue)
+            self._management.request("POST", f"bindings/{vhost}/e/{name}/q/{name}", {"routing_key": ""})
+            policies = list_policies(self._management, self._vhost) or []
+            for status in statuses:
+                path = f"policies/{vhost}/{quote(POLICY_PREFIX + status.queue, safe='')}"
+                if is_redundant(status, policies, self._shipped):
                     self._management.request("DELETE", path)
-                elif each.missing:
-                    self._management.request("PUT", path, remedy(each, self.dead_letters))
+                elif status.missing:
+                    self._management.request("PUT", path, extended_policy(status, self.dead_letters))
         except NoManagement as error:
             raise ProjError(
-                f"{error.message} A user who may do this has the tag policymaker or administrator, and may configure "
-                f"{self.dead_letters}; --broker-api takes its name and password."
+                f"{error.message} This needs a user with the tag policymaker or administrator and the permission to "
+                f"configure {self.dead_letters}; --broker-api takes the name and the password."
             ) from error
 
+    def _described_queues(self) -> dict[str, dict[str, Any]]:
+        return {queue["name"]: queue for queue in self._management.request("GET", f"queues/{self._quoted_vhost}")}
 
-def hindrance(standings: Sequence[Standing]) -> str | None:
-    """Why --apply cannot make what is missing, and what to do, for people; None when it can, or nothing is missing."""
-    foreign = [each for each in standings if each.missing and each.is_foreign]
-    fixed = [each for each in standings if each.fixed]
+
+def obstacle(statuses: Sequence[PolicyStatus]) -> str | None:
+    """Why --apply cannot make what is missing, and what to do, for people; None when it can."""
+    foreign = [each for each in statuses if each.missing and each.is_foreign]
+    fixed = [each for each in statuses if each.fixed]
     reasons = []
     if foreign:
         reasons.append(
-            "Only one policy holds for a queue, and others made these, so --apply changes nothing: "
-            + "; ".join(f"{change(each)} {each.policy!r}, which holds for {each.queue}" for each in foreign)
+            "--apply changes nothing, because a queue has only one policy and someone else made these: "
+            + "; ".join(f"{describe_change(each)} {each.policy!r}, the policy of {each.queue}" for each in foreign)
             + "."
         )
     if fixed:
         reasons.append(
-            "No policy overrules what a queue was declared with, so --apply changes nothing: "
+            "--apply changes nothing, because no policy overrules the arguments that a queue was declared with: "
             + "; ".join(
                 f"{each.queue} has {', '.join(f'{key}: {value}' for key, value in each.fixed.items())}"
                 for each in fixed
             )
-            + ". Delete the queue when it is empty, and have it declared without."
+            + ". Delete the queue when it is empty, and declare it without them."
         )
     return " ".join(reasons) or None

@@ -1,4 +1,4 @@
-"""The dead-letter queue: looked into without disturbing it, and emptied without losing any of it."""
+"""The dead-letter queue: read without losing a letter, emptied on request, and filled again from an export."""
 
 from __future__ import annotations
 
@@ -6,176 +6,216 @@ import contextlib
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from amqp.basic_message import Message
 from amqp.exceptions import AMQPError, MessageNacked, NotFound, ResourceLocked
 
-from proj.broker.connection import connected
-from proj.delivery.dead_letters.letter import DeadLetter, carried, dead_letter, dead_letter_queue, revived
+from proj.broker.connection import connected, count_queue, open_channel
+from proj.broker.queue_depths import Gauge
+from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.dead_letters.delivery_limit import check_delivery_limit
+from proj.delivery.dead_letters.headers import copy_properties, requeue_headers
+from proj.delivery.dead_letters.letter import DeadLetter, read_letter
 from proj.delivery.header_names import REASON, UNREADABLE
 from proj.delivery.unreadable_properties import tolerate
-from proj.errors import NoDeadLetters, ProjError
+from proj.errors import DeadLettersNotRead, NoDeadLetters, ProjError
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from celery import Celery
+    from kombu import Connection
 
-#: Seconds to wait for another who looks: what they hold is not in the queue for us.
+    from proj.broker.management_api import Management
+
+#: Seconds to wait while another reader has the queue.
 LOCK_TIMEOUT_S = 10.0
 #: Seconds that the broker may take to confirm one letter.
 CONFIRM_TIMEOUT_S = 30.0
-
-#: Letters that are taken at a time: more than AMQP can count cannot be without acknowledgement.
+#: Letters that are read at a time: AMQP's prefetch count is a 16-bit number.
 MOST = 65_535
 
-_RETRY_S = 0.2
-#: Seconds without a letter after which none is expected, though fewer came than were counted.
+_LOCK_RETRY_S = 0.2
+#: Seconds without a letter after which reading ends, though fewer letters came than were counted.
 _PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldLetter:
-    """A letter that is taken from the queue and goes back to its place unless it is requeued or discarded."""
+class UnackedLetter:
+    """A letter that was delivered and not acknowledged: it returns to its place unless it is requeued or discarded."""
 
     letter: DeadLetter
     body: bytes
     properties: dict[str, Any]
+    #: AMQP's delivery tag.
     tag: int
 
 
-class DeadLetters(Service):
-    """The letters of one queue, for one who looks at a time; whatever is not settled returns when it stops.
+class _ChannelEvents(Protocol):
+    """What celery-types does not list of `amqp.Channel`: the listeners by the name of an event."""
 
-    They are taken without acknowledgement, so a second one who looked at the same time would see a queue
-    with holes. An exclusive queue beside it is the lock: it ends with our connection, however that ends.
+    events: Mapping[str, set[Callable[..., None]]]
+
+
+class DeadLetterQueue(Service):
+    """Reads the letters of one queue. Every letter that is neither requeued nor discarded returns when it stops.
+
+    Letters are read as unacknowledged deliveries, so two readers at a time would each see only some of them. An
+    exclusive queue beside the dead-letter queue is the lock: it ends with the connection of its owner. A queue with a
+    low delivery limit is not read, because the broker counts each look as a delivery and drops letters at the limit.
     """
 
-    def __init__(self, app: Celery, *, queue: str | None = None, at_most: int | None = None) -> None:
-        """Take the app's own dead-letter queue unless another `queue` is named, and only its `at_most` oldest."""
-        self.queue = queue or dead_letter_queue(app)
-        # Without a heartbeat, which nobody would send while a person is asked.
+    def __init__(
+        self,
+        app: Celery,
+        *,
+        name: str | None = None,
+        management: Management | None = None,
+        at_most: int | None = None,
+        ignore_limit: bool = False,
+    ) -> None:
+        """Take the queue.
+
+        Args:
+            app: knows the broker, and its dead-letter queue.
+            name: another dead-letter queue than the app's.
+            management: tells the delivery limit; the management API on the broker's host unless it is given.
+            at_most: read only so many letters, the oldest.
+            ignore_limit: read also where the broker may drop letters for it; and where nothing will be read.
+        """
+        self.name = name or dead_letter_queue(app)
+        # No heartbeat: nothing would send it while the command waits for a person's answer.
         self._address = app.connection_for_read(heartbeat=0)
-        self._resources = contextlib.ExitStack()
+        self._vhost = str(self._address.virtual_host or "/")
+        self._management = management or Gauge(app).management
+        self._ignore_limit = ignore_limit
         self._at_most = min(at_most or MOST, MOST)
-        self._came: deque[Any] = deque()
-        self._is_over = False
-        self._connection: Any = None
-        self._taker: Any = None
-        self._publisher: Any = None
-        self.vhost = str(self._address.virtual_host or "/")
-        #: The broker's, such as "4.1.2".
-        self.version = ""
-        #: Letters that were there at the start.
+        self._resources = contextlib.ExitStack()
+        self._received: deque[Message] = deque()
+        self._is_stopping = False
+        #: Why it is not known whether the broker drops letters for being read, for people; None when it does not.
+        self.warning: str | None = None
+        #: Letters in the queue at the start.
         self.total = 0
-        #: Of these, the oldest, which it looks at: those that come back while it works are not seen again.
+        #: How many of these are read, the oldest. Letters that return while it reads are not read again.
         self.count = 0
 
     def start(self) -> None:
-        """Connect and wait until nobody else looks.
+        """Connect, wait until no other reader has the queue, and check its delivery limit.
 
         Raises:
             NoBroker: no broker answers.
             NoDeadLetters: there is no such queue.
-            ProjError: someone else has been looking for `LOCK_TIMEOUT_S`.
+            DeadLettersNotRead: another reader had the queue for `LOCK_TIMEOUT_S`, or its delivery limit is low.
         """
-        self._connection = self._resources.enter_context(connected(self._address))
-        tolerate(self._connection.connection)
-        self.version = str(self._connection.connection.server_properties.get("version", ""))
+        self._connection: Connection = self._resources.enter_context(connected(self._address))
+        # celery-types does not list all that is used of it.
+        transport: Any = self._connection.connection
+        tolerate(transport)
         self._lock()
-        self._taker = self._connection.channel()
+        self._reading = open_channel(self._connection)
         try:
-            self.total = self._taker.queue_declare(queue=self.queue, passive=True).message_count
+            self.total = count_queue(self._reading, self.name).message_count
         except NotFound as error:
-            raise NoDeadLetters(self.queue) from error
+            raise NoDeadLetters(self.name) from error
         self.count = min(self.total, self._at_most)
-        # On a connection of its own: who waits for a confirm here would be given letter after letter meanwhile.
-        self._publisher = self._resources.enter_context(connected(self._address.clone())).channel()
+        if not self._ignore_limit:
+            self.warning = check_delivery_limit(
+                self.name,
+                version=str(transport.server_properties.get("version", "")),
+                management=self._management,
+                vhost=self._vhost,
+            )
+        # On a connection of its own: one that reads would receive more letters while it waits for a confirm.
+        self._publishing = open_channel(self._resources.enter_context(connected(self._address.clone())))
 
     def stop(self) -> None:
-        """Give back what was taken, in its order, and let the next one look."""
-        # What is still on its way is read, and dropped, until the broker says goodbye.
-        self._is_over = True
+        """Return all letters that are not settled, in their order, and let the next reader in."""
+        # Letters that arrive until the connection is closed are dropped here, and return too.
+        self._is_stopping = True
         self._resources.close()
 
-    def __iter__(self) -> Iterator[HeldLetter]:
-        """Each letter that was there at the start, oldest first; only one body is in memory at a time.
+    def __iter__(self) -> Iterator[UnackedLetter]:
+        """The letters that were there at the start, the oldest first. Only one body is in memory at a time.
 
-        They come by one consumer: what several took, as each `basic.get` is one, a quorum queue takes back
-        in any order.
+        They are delivered to one consumer, because a quorum queue takes back in any order what several consumers had,
+        and each `basic.get` is a consumer.
         """
-        came = self._came
         if self.count:
-            self._taker.basic_qos(0, self._at_most, False)  # noqa: FBT003 AMQP's own order: bytes, messages, whole connection
-            self._taker.basic_consume(queue=self.queue, callback=self._receive)
+            self._reading.basic_qos(prefetch_size=0, prefetch_count=self._at_most, a_global=False)
+            self._reading.basic_consume(queue=self.name, callback=self._receive)
         for _ in range(self.count):
-            while not came and self._arrives():
+            while not self._received and self._wait_for_letter():
                 pass
-            if not came:
+            if not self._received:
                 return
-            message = came.popleft()
-            yield HeldLetter(
-                letter=dead_letter(message),
+            message = self._received.popleft()
+            yield UnackedLetter(
+                letter=read_letter(message),
                 body=message.body if isinstance(message.body, bytes) else str(message.body).encode(),
                 properties=message.properties,
-                tag=message.delivery_tag,
+                tag=message.delivery_info["delivery_tag"],
             )
 
-    def requeue(self, held: HeldLetter, *, queue: str | None = None) -> None:
-        """Send the letter to where it came from, or to `queue`, and then let go of it here.
+    def requeue(self, unacked: UnackedLetter, *, queue: str | None = None) -> None:
+        """Publish the letter to the queue it came from, or to `queue`, then acknowledge it here.
 
-        In that order: ended in between, the letter is in both.
+        If that is interrupted, the letter is in both queues.
 
         Raises:
-            ProjError: nothing tells where it came from, that queue is gone, or it takes no more.
+            ProjError: the letter does not say where it came from, or that queue does not exist or refuses it.
         """
-        there = queue or held.letter.queue
-        if there is None:
-            raise ProjError(
-                f"Nothing in {held.letter.id} tells where it came from; --to names the queue it shall go to."
-            )
-        headers = held.properties.get("application_headers") or {}
-        # A worker that dead-lettered such a message gave it a reason, and properties that can be sent.
+        letter = unacked.letter
+        target = queue or letter.queue
+        if target is None:
+            raise ProjError(f"Letter {letter.id} does not say which queue it came from; name one with --to.")
+        headers = unacked.properties.get("application_headers") or {}
+        # A letter of our workers has a reason, and properties that can be written.
         if UNREADABLE in headers and REASON not in headers:
-            raise ProjError(f"The properties of {held.letter.id} cannot be read, so they cannot be sent again.")
-        self.publish(held.letter.id, held.body, {**held.properties, "application_headers": revived(headers)}, there)
-        self._taker.basic_ack(held.tag)
+            raise ProjError(f"The properties of letter {letter.id} cannot be read, so it cannot be published again.")
+        properties = {**unacked.properties, "application_headers": requeue_headers(headers)}
+        self.publish(letter.id, unacked.body, properties, target)
+        self._reading.basic_ack(unacked.tag)
 
     def discard(self, tag: int) -> None:
-        """Let go for ever of the letter that was held under this tag."""
-        self._taker.basic_ack(tag)
+        """Remove the letter that was delivered with this tag for ever."""
+        self._reading.basic_ack(tag)
 
-    def publish(self, name: str, body: bytes, properties: dict[str, Any], queue: str) -> None:
-        """Put a message into a queue and return when the broker has it for good.
+    def publish(self, letter_id: str, body: bytes, properties: dict[str, Any], queue: str) -> None:
+        """Publish a message to a queue, and return when the broker has confirmed it.
 
         Raises:
-            ProjError: the queue is gone, or it takes no more.
+            ProjError: the queue does not exist or refuses it.
         """
         returned: list[object] = []
-        self._publisher.events["basic_return"].add(lambda *details: returned.append(details))
+        listeners = cast("_ChannelEvents", self._publishing).events["basic_return"]
+        listeners.add(lambda *details: returned.append(details))
         try:
-            self._publisher.basic_publish_confirm(
-                Message(body, **carried(properties)),
+            self._publishing.basic_publish_confirm(
+                Message(body, **copy_properties(properties)),
                 exchange="",
                 routing_key=queue,
                 mandatory=True,
                 confirm_timeout=CONFIRM_TIMEOUT_S,
             )
         except MessageNacked as error:
-            raise ProjError(f"The queue {queue} refuses {name}, as a full one does; it stays where it is.") from error
+            raise ProjError(
+                f"The queue {queue} rejected letter {letter_id}; the queue is probably full. The letter stays where "
+                "it is."
+            ) from error
         finally:
-            self._publisher.events["basic_return"].clear()
+            listeners.clear()
         if returned:
-            raise ProjError(f"There is no queue {queue} for {name}; it stays where it is.")
+            raise ProjError(f"There is no queue {queue}. Letter {letter_id} stays where it is.")
 
-    def _receive(self, message: Any) -> None:  # noqa: ANN401 py-amqp's message has no type
-        if not self._is_over:
-            self._came.append(message)
+    def _receive(self, message: Message) -> None:
+        if not self._is_stopping:
+            self._received.append(message)
 
-    def _arrives(self) -> bool:
-        """Whether anything comes; if not, someone without our manners was faster, or letters have expired."""
+    def _wait_for_letter(self) -> bool:
+        """Whether anything came in time. If not, letters have expired or a consumer without our lock has them."""
         try:
             self._connection.drain_events(timeout=_PATIENCE_S)
         except TimeoutError:
@@ -185,18 +225,17 @@ class DeadLetters(Service):
     def _lock(self) -> None:
         end = time.monotonic() + LOCK_TIMEOUT_S
         while True:
-            channel = self._connection.channel()
+            channel = open_channel(self._connection)
             try:
-                channel.queue_declare(queue=f"{self.queue}.reader", exclusive=True, auto_delete=True)
+                channel.queue_declare(queue=f"{self.name}.reader", exclusive=True, auto_delete=True)
             except ResourceLocked as error:
                 if time.monotonic() >= end:
-                    raise ProjError(
-                        f"Someone else has been looking into {self.queue} for {LOCK_TIMEOUT_S:g} s; "
-                        "try again when they are done."
+                    raise DeadLettersNotRead(
+                        f"Another reader has had {self.name} for {LOCK_TIMEOUT_S:g} s; try again when it has ended."
                     ) from error
-                time.sleep(_RETRY_S)
+                time.sleep(_LOCK_RETRY_S)
             except AMQPError:
-                # No permission for such a queue: then people must take turns themselves.
+                # The user may not make such a queue. Then people must take turns themselves.
                 return
             else:
                 return

@@ -1,10 +1,11 @@
-"""The policy of one queue: which one holds, what it lacks, and what of ours would mend it."""
+"""The policy of one queue: which one is effective, what it lacks, and the policy of ours that would add it."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from proj import queues
 from proj.errors import NoManagement
@@ -15,17 +16,18 @@ if TYPE_CHECKING:
 
     from proj.broker.management_api import Management
 
-#: Policies of this name, followed by a queue's, are ours; no other is ever touched.
-OURS = "proj.dead_letters."
-#: Of the dead-letter queue itself: every look is a delivery.
-LOOKS = 1_000_000
-#: Deliveries of a message that is never acknowledged; RabbitMQ 4 has the same default.
+#: Our policies have this prefix and the name of their queue. No policy with another name is ever changed.
+POLICY_PREFIX = "proj.dead_letters."
+#: The delivery limit of the dead-letter queue itself, where each look is a delivery.
+DEAD_LETTERS_DELIVERY_LIMIT = 1_000_000
+#: The delivery limit of other queues; RabbitMQ 4 has the same default.
 DELIVERY_LIMIT = 20
-#: Of a policy and of a queue's argument the lesser one counts.
-LESSER_COUNTS = frozenset({"max-length", "delivery-limit"})
-#: A policy that says any of these does not hold for such a queue, and one of a lower priority does.
+#: Keys of which the lower value counts where both a policy and an argument of the queue have them.
+LOWER_COUNTS = frozenset({"max-length", "delivery-limit"})
+#: Keys that a type of queue does not support. A policy with any of them is not effective for such a queue, and another
+#: policy with a lower priority is.
 #: Source: unsupported_policies in rabbit_classic_queue:capabilities() and rabbit_quorum_queue:capabilities() of 3.10
-_NOT_FOR = {
+_UNSUPPORTED = {
     queues.CLASSIC: frozenset(
         {
             *("delivery-limit", "dead-letter-strategy", "max-age", "stream-max-segment-size-bytes"),
@@ -43,40 +45,41 @@ _NOT_FOR = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How one queue stands: what its policy says, what it lacks, and who can change it."""
+class PolicyStatus:
+    """What the effective policy of one queue says, what it lacks, and who can change it."""
 
     queue: str
-    #: quorum or classic; what the app declares it as when the broker does not have it yet.
+    #: quorum or classic; as the app declares it while the broker does not have the queue.
     type: str
     exists: bool
-    #: The name of the policy that holds for it now, if any.
+    #: The name of the effective policy, if any.
     policy: str | None
     dead_letter_exchange: str | None
     delivery_limit: int | None
-    #: Messages beyond which it refuses or drops; None when it takes all.
+    #: Messages beyond which the queue refuses or drops more; None without a limit.
     max_length: int | None
-    #: What is to be added or changed for it to be as wanted; empty when it is. None is to be taken away.
+    #: Keys to add or change, with their values; None for a key to take away. Empty when nothing is missing.
     missing: dict[str, Any]
-    #: Of what is missing, the arguments that the queue was declared with and that no policy overrules.
+    #: Arguments that the queue was declared with and that contradict what is missing. No policy overrules them.
     fixed: dict[str, Any]
-    #: The policy that holds, where it is ours or shipped with us, so that one of ours may say the same and more.
+    #: The effective policy when it is ours or one that our broker has from the start, so that one of ours may extend
+    #: it.
     base: Mapping[str, Any] | None = None
 
     @property
     def is_foreign(self) -> bool:
-        """Whether someone else's policy holds for it, so that ours would take its place."""
+        """Whether the effective policy is someone else's, so that ours would replace it."""
         return self.policy is not None and self.base is None
 
 
-def wanted(queue_type: str, *, dead_letters: str, is_dead_letters: bool) -> dict[str, Any]:
-    """The policy that such a queue needs.
+def required_definition(queue_type: str, *, dead_letters: str, is_dead_letters: bool) -> dict[str, Any]:
+    """The policy definition that a queue of this type needs so that it loses no message.
 
-    At-least-once needs quorum queues, and an overflow that refuses instead of dropping.
+    At-least-once dead-lettering needs a quorum queue, and an overflow that refuses instead of dropping.
     Source: https://www.rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering
     """
     if is_dead_letters:
-        return {"delivery-limit": LOOKS} if queue_type == queues.QUORUM else {}
+        return {"delivery-limit": DEAD_LETTERS_DELIVERY_LIMIT} if queue_type == queues.QUORUM else {}
     if queue_type != queues.QUORUM:
         return {"dead-letter-exchange": dead_letters}
     return {
@@ -87,42 +90,53 @@ def wanted(queue_type: str, *, dead_letters: str, is_dead_letters: bool) -> dict
     }
 
 
-def standing(
+def policy_status(
     name: str,
-    there: Mapping[str, Any] | None,
+    described: Mapping[str, Any] | None,
     *,
     declared_type: str,
     dead_letters: str,
     policy: Mapping[str, Any] | None = None,
     max_length: int | None = None,
     shipped: Iterable[Mapping[str, Any]] = (),
-) -> Standing:
-    """How a queue stands, from what the management API says of it (None: it has no such queue) and its policy.
+) -> PolicyStatus:
+    """Compare a queue's effective policy with what the queue needs.
 
-    A limit or an exchange that someone chose otherwise is their choice: only what is absent is missing. But where a
-    `max_length` is asked for (0: none at all), another one is not it.
+    A key that is there with another value is someone's choice and is not missing. Only a `max_length` that was asked
+    for must be exactly so.
+
+    Args:
+        name: of the queue.
+        described: the queue as the management API describes it; None when the broker does not have it.
+        declared_type: the type as the app declares it.
+        dead_letters: the name of the dead-letter queue and of its exchange.
+        policy: the effective policy, where it is known better than from `described`.
+        max_length: the length limit that was asked for; 0 is no limit, None is any.
+        shipped: the policies that our broker has from the start.
     """
-    arguments = (there or {}).get("arguments") or {}
-    queue_type = (there or {}).get("type") or arguments.get("x-queue-type") or declared_type
-    if policy is None and (there or {}).get("policy"):
-        policy = {"name": (there or {})["policy"], "definition": (there or {}).get("effective_policy_definition")}
-    # An empty one comes as a list; an argument of the queue says the same with an x- before it.
-    definition = policy["definition"] if policy else (there or {}).get("effective_policy_definition")
+    exists, described = described is not None, described or {}
+    arguments = described.get("arguments") or {}
+    queue_type = described.get("type") or arguments.get("x-queue-type") or declared_type
+    if policy is None and described.get("policy"):
+        policy = {"name": described["policy"], "definition": described.get("effective_policy_definition")}
+    definition = policy["definition"] if policy else described.get("effective_policy_definition")
+    # The API gives an empty definition as a list.
     has = dict(definition) if isinstance(definition, dict) else {}
     lengths = [has.get("max-length"), arguments.get("x-max-length")]
+    # An argument has the policy's key with an x- before it.
     has.update({key.removeprefix("x-"): value for key, value in arguments.items()})
     has["max-length"] = min((length for length in lengths if length is not None), default=None)
-    needs = wanted(queue_type, dead_letters=dead_letters, is_dead_letters=name == dead_letters)
+    required = required_definition(queue_type, dead_letters=dead_letters, is_dead_letters=name == dead_letters)
     limit = has.get("delivery-limit")
-    missing = {key: value for key, value in needs.items() if key not in has}
-    if name == dead_letters and limit is not None and limit < LOOKS:
-        missing = needs
+    missing = {key: value for key, value in required.items() if key not in has}
+    if name == dead_letters and limit is not None and limit < DEAD_LETTERS_DELIVERY_LIMIT:
+        missing = required
     if name != dead_letters and max_length is not None:
-        missing.update({key: value for key, value in limiting(max_length).items() if has.get(key) != value})
-    return Standing(
+        missing.update({key: value for key, value in length_limit(max_length).items() if has.get(key) != value})
+    return PolicyStatus(
         queue=name,
         type=queue_type,
-        exists=there is not None,
+        exists=exists,
         policy=policy["name"] if policy else None,
         dead_letter_exchange=has.get("dead-letter-exchange"),
         delivery_limit=limit,
@@ -132,75 +146,78 @@ def standing(
             f"x-{key}": arguments[f"x-{key}"]
             for key, value in missing.items()
             if f"x-{key}" in arguments
-            and not (key in LESSER_COUNTS and value is not None and value < arguments[f"x-{key}"])
+            and not (key in LOWER_COUNTS and value is not None and value < arguments[f"x-{key}"])
         },
-        base=policy if policy and (policy["name"].startswith(OURS) or is_shipped(policy, shipped)) else None,
+        base=policy if policy and (policy["name"].startswith(POLICY_PREFIX) or is_shipped(policy, shipped)) else None,
     )
 
 
-def limiting(max_length: int) -> dict[str, Any]:
-    """What a policy says so that a queue takes so many messages and refuses the next; 0 takes the limit away.
+def length_limit(max_length: int) -> dict[str, Any]:
+    """The policy keys by which a queue takes `max_length` messages and refuses more; 0 takes the limit away.
 
-    What consumers have does not count, and a quorum queue takes a few more before it refuses.
+    Only messages that are ready count. A quorum queue takes a few more before it refuses.
     Source: https://www.rabbitmq.com/docs/maxlength
     """
     return {"max-length": max_length, "overflow": "reject-publish"} if max_length else {"max-length": None}
 
 
-def visible_policies(management: Management, vhost: str) -> list[Mapping[str, Any]] | None:
-    """The policies of a virtual host, quoted; None for who may not see them, only what they come to, seconds late."""
+def list_policies(management: Management, vhost: str) -> list[Mapping[str, Any]] | None:
+    """The policies of a virtual host; None when the user may not see them."""
     try:
-        policies: list[Mapping[str, Any]] = management.request("GET", f"policies/{vhost}")
+        policies: list[Mapping[str, Any]] = management.request("GET", f"policies/{quote(vhost, safe='')}")
     except NoManagement:
         return None
     return policies
 
 
-def holding(policies: Iterable[Mapping[str, Any]], queue: str, queue_type: str) -> Mapping[str, Any] | None:
-    """The policy that holds for a queue: of those that match and are for its type, the one of the highest priority.
+def effective_policy(policies: Iterable[Mapping[str, Any]], queue: str, queue_type: str) -> Mapping[str, Any] | None:
+    """The policy that the broker applies to a queue: the one of the highest priority that matches and is supported.
 
     Source: https://www.rabbitmq.com/docs/policies#combining-policy-definitions
     """
     kinds = {"all", "queues", f"{queue_type}_queues"}
-    unfit = _NOT_FOR.get(queue_type, frozenset())
+    unsupported = _UNSUPPORTED.get(queue_type, frozenset())
     matching = [
         each
         for each in policies
-        if each["apply-to"] in kinds and re.search(each["pattern"], queue) and not unfit & each["definition"].keys()
+        if each["apply-to"] in kinds
+        and re.search(each["pattern"], queue)
+        and not unsupported & each["definition"].keys()
     ]
     return max(matching, key=lambda each: int(each.get("priority", 0)), default=None)
 
 
 def is_shipped(policy: Mapping[str, Any], shipped: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether it is one of those that are shipped with us, unchanged in what it says."""
+    """Whether it is a policy that our broker has from the start, with an unchanged definition."""
     return any(policy["name"] == each["name"] and policy["definition"] == each["definition"] for each in shipped)
 
 
-def change(each: Standing) -> str:
-    """What is to be done to a policy of someone else, for people."""
-    added = {key: value for key, value in each.missing.items() if value is not None}
-    taken = ", ".join(key for key, value in each.missing.items() if value is None)
-    if not taken:
+def describe_change(status: PolicyStatus) -> str:
+    """What to change in someone else's policy, as the beginning of a sentence that ends with its name."""
+    added = {key: value for key, value in status.missing.items() if value is not None}
+    removed = ", ".join(key for key, value in status.missing.items() if value is None)
+    if not removed:
         return f"add {added} to"
-    return f"take {taken} from" + f", and add {added} to," * bool(added)
+    return f"take {removed} from" + f", and add {added} to," * bool(added)
 
 
-def remedy(each: Standing, dead_letters: str) -> dict[str, Any]:
-    """Our policy that makes such a queue as wanted, as the management API takes it.
+def extended_policy(status: PolicyStatus, dead_letters: str) -> dict[str, Any]:
+    """The policy of ours that adds what the queue lacks, as the management API takes it.
 
-    It is for the queue and its suspects. Over a shipped one it says what that says, with a higher priority and for the
-    queue alone: the suspects stay under the other, and are not limited.
+    It applies to the queue and to its quarantine queue. Where a shipped policy is effective, ours has the same keys and
+    more, a higher priority, and applies to the queue alone: the quarantine queue stays under the shipped policy,
+    without a length limit.
     """
-    base = each.base or {}
-    pattern = f"^{re.escape(each.queue)}({re.escape(QUARANTINE_SUFFIX)})?$"
+    base = status.base or {}
+    pattern = f"^{re.escape(status.queue)}({re.escape(QUARANTINE_SUFFIX)})?$"
     priority = base.get("priority", 0)
-    if base.get("name") == OURS + each.queue:
+    if base.get("name") == POLICY_PREFIX + status.queue:
         pattern = base.get("pattern", pattern)
     elif base:
-        pattern = f"^{re.escape(each.queue)}$"
+        pattern = f"^{re.escape(status.queue)}$"
         priority += 1
-    needs = wanted(each.type, dead_letters=dead_letters, is_dead_letters=each.queue == dead_letters)
-    definition = {**needs, **(base.get("definition") or {}), **each.missing}
+    required = required_definition(status.type, dead_letters=dead_letters, is_dead_letters=status.queue == dead_letters)
+    definition = {**required, **(base.get("definition") or {}), **status.missing}
     return {
         "pattern": pattern,
         "apply-to": "queues",
@@ -209,11 +226,14 @@ def remedy(each: Standing, dead_letters: str) -> dict[str, Any]:
     }
 
 
-def is_needless(each: Standing, policies: Iterable[Mapping[str, Any]], shipped: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether our policy adds a limit to a shipped one and nothing else, and the limit is to go."""
-    if each.base is None or each.base["name"] != OURS + each.queue or each.missing != {"max-length": None}:
+def is_redundant(
+    status: PolicyStatus, policies: Iterable[Mapping[str, Any]], shipped: Iterable[Mapping[str, Any]]
+) -> bool:
+    """Whether our policy only adds a length limit to a shipped policy, and that limit is to be taken away."""
+    base = status.base
+    if base is None or base["name"] != POLICY_PREFIX + status.queue or status.missing != {"max-length": None}:
         return False
-    others = [policy for policy in policies if policy["name"] != each.base["name"]]
-    beneath = holding(others, each.queue, each.type)
-    rest = {key: value for key, value in each.base["definition"].items() if key != "max-length"}
-    return beneath is not None and is_shipped(beneath, shipped) and beneath["definition"] == rest
+    others = [policy for policy in policies if policy["name"] != base["name"]]
+    next_policy = effective_policy(others, status.queue, status.type)
+    rest = {key: value for key, value in base["definition"].items() if key != "max-length"}
+    return next_policy is not None and is_shipped(next_policy, shipped) and next_policy["definition"] == rest

@@ -12,7 +12,7 @@ from amqp.basic_message import Message
 from celery import Celery
 from hypothesis import HealthCheck, Phase, given, settings
 
-from proj.delivery.dead_letters.queue import DeadLetters
+from proj.delivery.dead_letters.queue import DeadLetterQueue
 from tests.hostility import MESSAGES, Hostile
 from tests.integration.keeping.conftest import DEAD_LETTERS, QUEUE, Scene
 from tests.publishers import PUBLISHERS
@@ -116,9 +116,9 @@ def test_dead_letter_of_a_plain_message_is_that_message_and_is_requeued_as_it(ad
     adopting.await_(lambda: adopting.depth(DEAD_LETTERS) == 1, "the dead letter")
     app = Celery(broker=adopting.url, set_as_current=False)
 
-    with DeadLetters(app) as letters:
+    with DeadLetterQueue(app) as letters:
         ((letter, body, properties),) = [(held.letter, held.body, held.properties) for held in letters]
-    with DeadLetters(app) as letters:
+    with DeadLetterQueue(app) as letters:
         for held in letters:
             letters.requeue(held)
 

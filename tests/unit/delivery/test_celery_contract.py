@@ -24,13 +24,6 @@ from kombu.pidbox import Mailbox
 # --- Dead letters, halt, health: what is looked into and told ---------------------------------------
 
 
-def test_properties_of_a_message_are_decoded_by_a_function_that_can_be_replaced() -> None:
-    """`dead_letters.queue` reads letters with broken properties, where py-amqp fails in the middle of a frame."""
-    assert callable(amqp.serialization.PROPERTY_CLASSES[60])
-    with pytest.raises(UnicodeDecodeError):
-        amqp.serialization.PROPERTY_CLASSES[60](b"\x80\x00\x02\xff\xfe", 0)
-
-
 def test_returned_publish_is_given_to_who_listens_on_the_channel() -> None:
     """`proj.delivery.dead_letters.queue` hears so that a requeued letter has no queue."""
     channel = amqp.Channel.__new__(amqp.Channel)

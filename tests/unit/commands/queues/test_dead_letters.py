@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from proj.commands.queues.dead_letters import Wishes
+from proj.commands.queues.dead_letters import DeadOptions
 
 NOTHING: dict[str, Any] = {
     "ids": (),
@@ -23,8 +23,8 @@ NOTHING: dict[str, Any] = {
 }
 
 
-def wishes(**wanted: Any) -> Wishes:
-    return Wishes(**{**NOTHING, **wanted})
+def options(**wanted: Any) -> DeadOptions:
+    return DeadOptions(**{**NOTHING, **wanted})
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def wishes(**wanted: Any) -> Wishes:
 def test_what_is_not_clear_is_refused(unclear: dict[str, Any]) -> None:
     """No letters named, two things at once, or a queue for nothing."""
     with pytest.raises(click.UsageError):
-        wishes(**unclear)
+        options(**unclear)
 
 
 @pytest.mark.parametrize(
@@ -58,15 +58,15 @@ def test_what_is_not_clear_is_refused(unclear: dict[str, Any]) -> None:
 )
 def test_what_is_clear_is_taken(clear: dict[str, Any]) -> None:
     """A list needs no choice."""
-    assert wishes(**clear)
+    assert options(**clear)
 
 
 def test_letters_are_chosen_by_all_that_is_said_of_them() -> None:
     """The reason by a part of it, in either case; the rest exactly."""
     letter: Any = SimpleNamespace(id="a", task="t.one", reason="It killed its pool process.")
 
-    assert wishes().choose(letter)
-    assert wishes(ids=("a", "b"), task="t.one", reason="KILLED").choose(letter)
-    assert not wishes(ids=("b",)).choose(letter)
-    assert not wishes(task="t").choose(letter)
-    assert not wishes(ids=("a",), reason="expired").choose(letter)
+    assert options().chooses(letter)
+    assert options(ids=("a", "b"), task="t.one", reason="KILLED").chooses(letter)
+    assert not options(ids=("b",)).chooses(letter)
+    assert not options(task="t").chooses(letter)
+    assert not options(ids=("a",), reason="expired").chooses(letter)

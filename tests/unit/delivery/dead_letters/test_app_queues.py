@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from kombu import Queue
 
-from proj.delivery.dead_letters.app_queues import named_queues
+from proj.delivery.dead_letters.app_queues import queue_types
 from proj.errors import InvalidConfiguration
 
 
@@ -29,12 +29,12 @@ def app(**settings: Any) -> Celery:
         ([lambda name, *_: {"queue": name}, "not.imported"], set()),
     ],
 )
-def test_named_queues_has_those_of_task_routes(routes: Any, names: set[str]) -> None:
+def test_queue_types_has_those_of_task_routes(routes: Any, names: set[str]) -> None:
     """Texts, tables, globs, pairs and patterns; not what a function would say, and nothing is imported."""
-    assert set(named_queues(app(task_routes=routes))) == {"celery", *names}
+    assert set(queue_types(app(task_routes=routes))) == {"celery", *names}
 
 
-def test_named_queues_has_those_of_proj_adopt_and_those_asked_for() -> None:
+def test_queue_types_has_those_of_proj_adopt_and_those_asked_for() -> None:
     """Each with the type that it is declared with, or that Celery gives a missing one."""
     theirs = app(
         task_queues=(Queue("mine", queue_arguments={"x-queue-type": "quorum"}), Queue("old")),
@@ -43,12 +43,12 @@ def test_named_queues_has_those_of_proj_adopt_and_those_asked_for() -> None:
     )
 
     classic = {"mine": "quorum", "old": "classic", "adopted": "classic", "asked": "classic"}
-    assert named_queues(theirs, ["asked"]) == classic
+    assert queue_types(theirs, ["asked"]) == classic
     theirs.conf.task_create_missing_queue_type = "quorum"
-    assert named_queues(theirs, ["asked"]) == {**classic, "adopted": "quorum", "asked": "quorum"}
+    assert queue_types(theirs, ["asked"]) == {**classic, "adopted": "quorum", "asked": "quorum"}
 
 
-def test_named_queues_refuses_routes_that_celery_cannot_read() -> None:
+def test_queue_types_refuses_routes_that_celery_cannot_read() -> None:
     """In one sentence, with an example."""
     with pytest.raises(InvalidConfiguration, match=r"task_routes is \[\('t.one', 'one'\)\], but must be a table"):
-        named_queues(app(task_routes=[("t.one", "one")]))
+        queue_types(app(task_routes=[("t.one", "one")]))

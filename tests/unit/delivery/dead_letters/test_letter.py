@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from proj.delivery.dead_letters import export
-from proj.delivery.dead_letters.letter import carried, dead_letter, revived, stamped
+from proj.delivery.dead_letters.headers import copy_properties, dead_letter_headers, requeue_headers
+from proj.delivery.dead_letters.letter import read_letter
 from proj.delivery.header_names import ATTEMPTS, EXCHANGE, QUEUE, REASON, ROUTING_KEY
 from proj.delivery.printable import printable
 from proj.errors import ProjError
@@ -42,7 +43,7 @@ def message(headers: Any, body: Any = b"", **properties: Any) -> Any:
 
 
 def stamp(headers: Any) -> dict[Any, Any]:
-    return stamped(headers, reason="It was no good.", queue="q", worker="w@x", time=1.5, attempts=3)
+    return dead_letter_headers(headers, reason="It was no good.", queue="q", worker="w@x", time=1.5, attempts=3)
 
 
 @given(HEADERS)
@@ -51,7 +52,7 @@ def test_stamped_headers_can_be_carried_by_amqp_and_read_again(headers: dict[Any
     ours = stamp(headers)
 
     assert dumps("F", [ours])
-    letter = dead_letter(message(ours))
+    letter = read_letter(message(ours))
     assert (letter.reason, letter.queue, letter.worker) == ("It was no good.", "q", "w@x")
     assert (letter.time, letter.attempts) == (1.5, 3)
 
@@ -59,7 +60,7 @@ def test_stamped_headers_can_be_carried_by_amqp_and_read_again(headers: dict[Any
 @given(HEADERS, some.binary() | some.text())
 def test_reading_a_letter_never_fails_and_is_safe_to_print(headers: dict[Any, Any], body: bytes | str) -> None:
     """No traceback, no escape sequence for the terminal, and an id to name it by."""
-    letter = dead_letter(message(headers, body))
+    letter = read_letter(message(headers, body))
 
     assert letter.id
     for text in (letter.id, letter.task or "", letter.arguments, letter.reason, letter.queue or ""):
@@ -91,7 +92,7 @@ def test_export_brings_every_value_of_amqp_back(value: Any) -> None:
 def test_line_that_is_no_exported_letter_is_refused_by_its_number(line: str) -> None:
     """In one sentence."""
     with pytest.raises(ProjError, match="Line 7 is"):
-        export.message(line, number=7)
+        export.from_line(line, number=7)
 
 
 def test_headers_that_do_not_fit_into_a_frame_are_cut() -> None:
@@ -125,7 +126,7 @@ def test_reason_of_the_broker_becomes_a_sentence(cause: str, sentence: str) -> N
         {"reason": "rejected", "queue": "earlier"},
     ]
 
-    letter = dead_letter(message({"x-death": deaths}))
+    letter = read_letter(message({"x-death": deaths}))
 
     assert sentence in letter.reason
     assert letter.reason.endswith(".")
@@ -134,24 +135,24 @@ def test_reason_of_the_broker_becomes_a_sentence(cause: str, sentence: str) -> N
 
 def test_our_reason_goes_before_that_of_the_broker() -> None:
     """A letter that died twice tells of the last time, which was ours."""
-    letter = dead_letter(message(stamp({"x-death": [{"reason": "rejected", "queue": "earlier"}]})))
+    letter = read_letter(message(stamp({"x-death": [{"reason": "rejected", "queue": "earlier"}]})))
 
     assert (letter.reason, letter.queue) == ("It was no good.", "q")
 
 
 def test_letter_without_an_id_has_a_name_that_lasts() -> None:
     """However often it was looked at; another letter has another."""
-    first = dead_letter(message({"x-delivery-count": 1}, b"one")).id
+    first = read_letter(message({"x-delivery-count": 1}, b"one")).id
 
-    assert dead_letter(message({"x-delivery-count": 2}, b"one")).id == first
-    assert dead_letter(message({"x-delivery-count": 1}, b"two")).id != first
+    assert read_letter(message({"x-delivery-count": 2}, b"one")).id == first
+    assert read_letter(message({"x-delivery-count": 1}, b"two")).id != first
 
 
 def test_revived_letter_has_no_trace_of_its_earlier_life() -> None:
     """Strikes and redeliveries begin at none again."""
     ours = stamp({"id": "a", "x-death": [], "x-first-death-queue": "q", "x-proj-strikes": 3, "x-delivery-count": 9})
 
-    assert revived(ours) == {"id": "a"}
+    assert requeue_headers(ours) == {"id": "a"}
 
 
 def test_revived_letter_says_where_its_sender_published_it() -> None:
@@ -159,14 +160,14 @@ def test_revived_letter_says_where_its_sender_published_it() -> None:
     death = {"reason": "rejected", "queue": "q.suspects", "exchange": "tasks", "routing-keys": ["q"]}
     headers = {"id": "a", "x-death": [death]}
 
-    assert dead_letter(message(headers)).queue == "q"
-    assert revived(headers) == {"id": "a", EXCHANGE: "tasks", ROUTING_KEY: "q"}
-    assert revived(stamp({**headers, EXCHANGE: "first", ROUTING_KEY: "one"}))[EXCHANGE] == "first"
+    assert read_letter(message(headers)).queue == "q"
+    assert requeue_headers(headers) == {"id": "a", EXCHANGE: "tasks", ROUTING_KEY: "q"}
+    assert requeue_headers(stamp({**headers, EXCHANGE: "first", ROUTING_KEY: "one"}))[EXCHANGE] == "first"
 
 
 def test_copy_waits_as_long_as_it_must_and_may_be_sent_by_anyone() -> None:
     """An expiration would let it vanish, another's user id would be refused, and CC would send it elsewhere too."""
     headers = {ATTEMPTS: 1, "CC": ["another"], "BCC": ["yet another"]}
-    kept = carried({"expiration": "1000", "user_id": "them", "priority": 3, "application_headers": headers})
+    kept = copy_properties({"expiration": "1000", "user_id": "them", "priority": 3, "application_headers": headers})
 
     assert kept == {"priority": 3, "application_headers": {ATTEMPTS: 1}, "delivery_mode": 2}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from proj.broker.management_api import Management
-from proj.delivery.dead_letters.delivery_limit import delivery_limit, doubt_about_looking
-from proj.delivery.dead_letters.policies import DeadLetterPolicy, hindrance
-from proj.delivery.dead_letters.queue_policy import Standing, holding, remedy, standing
+from proj.delivery.dead_letters.delivery_limit import check_delivery_limit, delivery_limit
+from proj.delivery.dead_letters.policies import QueuePolicies, obstacle
+from proj.delivery.dead_letters.queue_policy import PolicyStatus, effective_policy, extended_policy, policy_status
 from proj.errors import NoManagement, ProjError
 from proj.lab.broker import packaged_definitions
 
@@ -50,8 +50,8 @@ class Answering(Management):
         return self.policies
 
 
-def stands(name: str = "work", **there: Any) -> Standing:
-    return standing(name, there, declared_type="classic", dead_letters="dead_letters")
+def stands(name: str = "work", **there: Any) -> PolicyStatus:
+    return policy_status(name, there, declared_type="classic", dead_letters="dead_letters")
 
 
 def test_queue_without_a_policy_lacks_everything() -> None:
@@ -80,7 +80,7 @@ def test_choice_of_someone_else_is_left_as_it_is() -> None:
 
 def test_policy_is_for_its_queue_and_its_suspects_alone() -> None:
     """A dot in a queue's name is a dot."""
-    pattern = remedy(stands("a.b", type="quorum"), "dead_letters")["pattern"]
+    pattern = extended_policy(stands("a.b", type="quorum"), "dead_letters")["pattern"]
 
     assert [bool(re.search(pattern, name)) for name in ("a.b", "a.b.suspects", "a.bc", "axb", "xa.b")] == [
         *(True, True),
@@ -97,7 +97,7 @@ def test_policy_that_holds_is_the_matching_one_of_the_highest_priority() -> None
         {"name": "exchanges", "pattern": ".*", "apply-to": "exchanges", "priority": 99, "definition": {}},
     ]
 
-    held = {name: holding(policies, name, "quorum") for name in ("work", "work.suspects", "else")}
+    held = {name: effective_policy(policies, name, "quorum") for name in ("work", "work.suspects", "else")}
 
     assert {name: policy and policy["name"] for name, policy in held.items()} == {
         "work": "high",
@@ -109,9 +109,9 @@ def test_policy_that_holds_is_the_matching_one_of_the_highest_priority() -> None
 def test_foreign_policy_is_never_pushed_aside() -> None:
     """Only one policy holds for a queue, so ours would end theirs: it is refused, and nothing is changed."""
     broker = Answering([{"name": "work", "type": "quorum", "policy": "theirs"}])
-    policies = DeadLetterPolicy(broker, vhost="/", declared={"work": "quorum"}, dead_letters="dead_letters")
+    policies = QueuePolicies(broker, vhost="/", queue_types={"work": "quorum"}, dead_letters="dead_letters")
 
-    with pytest.raises(ProjError, match="'theirs', which holds for work"):
+    with pytest.raises(ProjError, match="'theirs', the policy of work"):
         policies.apply()
 
     assert broker.changes == []
@@ -121,7 +121,7 @@ def test_policy_with_a_key_that_a_type_of_queue_does_not_know_does_not_hold_for_
     """So the packaged policy for quorum queues leaves a classic one to the packaged one of a lower priority."""
     packaged = packaged_definitions()["policies"]
 
-    held = {kind: holding(packaged, "task_queue", kind) for kind in ("quorum", "classic")}
+    held = {kind: effective_policy(packaged, "task_queue", kind) for kind in ("quorum", "classic")}
 
     assert {kind: policy and policy["name"] for kind, policy in held.items()} == {
         "quorum": "work",
@@ -135,11 +135,11 @@ def test_limit_over_a_packaged_policy_says_the_same_and_more_for_the_queue_alone
 ) -> None:
     """Its suspects, and all that matches its pattern besides, stay under the packaged one."""
     packaged = packaged_definitions()["policies"]
-    policy = holding(packaged, "task_queue", kind)
+    policy = effective_policy(packaged, "task_queue", kind)
     assert policy is not None
     assert policy["name"] == name
     there = {"type": kind}
-    limited = standing(
+    limited = policy_status(
         "task_queue",
         there,
         declared_type=kind,
@@ -150,7 +150,7 @@ def test_limit_over_a_packaged_policy_says_the_same_and_more_for_the_queue_alone
     )
 
     assert not limited.is_foreign
-    assert remedy(limited, "dead_letters") == {
+    assert extended_policy(limited, "dead_letters") == {
         "pattern": "^task_queue$",
         "apply-to": "queues",
         "priority": priority,
@@ -163,7 +163,7 @@ def test_packaged_policy_that_someone_changed_is_theirs() -> None:
     packaged = packaged_definitions()["policies"]
     changed = {"name": "work", "definition": {**SAFE, "message-ttl": 5}}
 
-    assert standing(
+    assert policy_status(
         "task_queue", None, declared_type="quorum", dead_letters="d", policy=changed, shipped=packaged
     ).is_foreign
 
@@ -178,13 +178,13 @@ def test_limit_that_a_queue_was_declared_with_is_in_the_way_when_it_is_the_lesse
     """No policy overrules it; a lower limit by policy holds."""
     there = {"type": "classic", "arguments": {"x-max-length": argument, "x-dead-letter-exchange": "d"}}
     policy = {"name": "proj.dead_letters.q", "definition": {"overflow": "reject-publish"}}
-    before = standing("q", there, declared_type="classic", dead_letters="d", policy=policy, max_length=asked)
+    before = policy_status("q", there, declared_type="classic", dead_letters="d", policy=policy, max_length=asked)
 
     assert before.fixed == fixed
-    assert (hindrance([before]) is not None) == bool(fixed)
+    assert (obstacle([before]) is not None) == bool(fixed)
     if not fixed:
-        after = {**policy, "definition": remedy(before, "d")["definition"]}
-        made = standing("q", there, declared_type="classic", dead_letters="d", policy=after, max_length=asked)
+        after = {**policy, "definition": extended_policy(before, "d")["definition"]}
+        made = policy_status("q", there, declared_type="classic", dead_letters="d", policy=after, max_length=asked)
         assert (made.missing, made.max_length) == ({}, asked)
 
 
@@ -210,21 +210,21 @@ def test_looking_is_refused_where_letters_would_be_dropped() -> None:
     """A low limit, or RabbitMQ 4 where the limit cannot be asked."""
     low = Answering({"type": "quorum", "effective_policy_definition": {"delivery-limit": 20}})
     with pytest.raises(ProjError, match=r"drops a letter after 20.*--anyway"):
-        doubt_about_looking("dead_letters", version="3.10.8", management=low, vhost="/")
+        check_delivery_limit("dead_letters", version="3.10.8", management=low, vhost="/")
     fresh = {"name": "p", "pattern": "^dead", "apply-to": "all", "definition": {"delivery-limit": 20}}
     with pytest.raises(ProjError, match=r"drops a letter after 20.*--anyway"):
-        doubt_about_looking(
+        check_delivery_limit(
             "dead_letters", version="3.10.8", management=Answering({"type": "quorum"}, [fresh]), vhost="/"
         )
     with pytest.raises(ProjError, match=r"RabbitMQ 4\.1\.0 drops.*--anyway"):
-        doubt_about_looking("dead_letters", version="4.1.0", management=Silent("http://x/api/"), vhost="/")
+        check_delivery_limit("dead_letters", version="4.1.0", management=Silent("http://x/api/"), vhost="/")
 
 
 def test_looking_is_allowed_where_the_limit_is_high_or_there_is_none() -> None:
     """And with a warning where nobody says."""
     high = Answering({"type": "quorum", "effective_policy_definition": {"delivery-limit": 1_000_000}})
 
-    assert doubt_about_looking("dead_letters", version="4.1.0", management=high, vhost="/") is None
-    doubt = doubt_about_looking("dead_letters", version="3.10.8", management=Silent("http://x/api/"), vhost="/")
+    assert check_delivery_limit("dead_letters", version="4.1.0", management=high, vhost="/") is None
+    doubt = check_delivery_limit("dead_letters", version="3.10.8", management=Silent("http://x/api/"), vhost="/")
     assert doubt is not None
     assert "not known" in doubt
