@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from amqp.basic_message import Message
 
 from proj.celery import app
 from proj.journal.attempt import Attempt
@@ -122,3 +123,68 @@ def test_audit_says_that_there_is_no_journal(celery: Celery, tmp_path: Path) -> 
 
     assert failed.returncode == 1
     assert "There is no journal at" in failed.stderr
+
+
+@pytest.mark.usefixtures("_three_wait")
+def test_audits_of_a_dead_letter_queue_with_a_low_delivery_limit_leave_its_letters(
+    celery: Celery, journal: Path, broker: Broker, vhost: str, variables: dict[str, str]
+) -> None:
+    """Each look would be a delivery, so the audit does not look; it says so and counts what the broker tells."""
+    limit = {"pattern": "^dead_letters$", "apply-to": "queues", "priority": 9, "definition": {"delivery-limit": 1}}
+    broker.management.request("PUT", f"policies/{vhost}/low", limit)
+    with app.connection_for_write(broker.url(vhost)) as connection:
+        channel = connection.default_channel
+        channel.basic_reject(channel.basic_get(WORK_QUEUE).delivery_tag, requeue=False)
+    command = ("-A", "proj", "journal", "audit", str(journal), "--json", "--settle", "0.2")
+
+    audits = [celery(*command, **variables) for _ in range(3)]
+
+    assert [json.loads(each.stdout)["counts"] for each in audits] == [{"waiting in the broker": 3}] * 3
+    assert all("The dead letters were not read" in each.stderr for each in audits)
+    with app.connection_for_read(broker.url(vhost)) as connection:
+        assert connection.default_channel.queue_declare("dead_letters", passive=True).message_count == 1
+
+
+def test_audit_reads_the_dead_letter_queue_that_the_apps_settings_name(
+    celery: Celery, journal: Path, tmp_path: Path, broker: Broker, vhost: str, variables: dict[str, str]
+) -> None:
+    """As `queues dead` does; --dead-letters names another one."""
+    (tmp_path / "theirs.py").write_text(
+        "from celery import Celery\napp = Celery('theirs')\napp.conf.proj_dead_letter_queue = 'theirs_dead'\n"
+    )
+    with app.connection_for_write(broker.url(vhost)) as connection, connection.Producer() as producer:
+        for queue, task_ids in (("theirs_dead", TASKS), ("other_dead", TASKS[:1])):
+            connection.default_channel.queue_declare(queue, durable=True, auto_delete=False)
+            for task_id in task_ids:
+                producer.publish("hello.", routing_key=queue, headers={"id": task_id})
+    command = ("-A", "theirs", "journal", "audit", str(journal), "--json", "--settle", "0")
+
+    ours = celery(*command, **variables)
+    other = celery(*command, "--dead-letters", "other_dead", **variables)
+
+    assert ours.returncode == 0, ours.stderr
+    assert json.loads(ours.stdout)["counts"] == {"dead-lettered": 3}
+    assert json.loads(other.stdout)["counts"] == {"dead-lettered": 1, "missing": 2}
+
+
+def test_letter_with_unreadable_properties_does_not_end_the_audit(
+    celery: Celery,
+    journal: Path,
+    broker: Broker,
+    vhost: str,
+    variables: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Any client may send one; the letters around it are found."""
+    with app.connection_for_write(broker.url(vhost)) as connection, connection.Producer() as producer:
+        producer.publish("hello.", routing_key="dead_letters", headers={"id": "one"})
+        with monkeypatch.context() as patch:
+            # A content type that is no text.
+            patch.setattr(Message, "_serialize_properties", lambda _: b"\x80\x00\x02\xff\xfe")
+            connection.default_channel.basic_publish(Message(b"broken"), exchange="", routing_key="dead_letters")
+        producer.publish("hello.", routing_key="dead_letters", headers={"id": "two"})
+        producer.publish("hello.", routing_key="dead_letters", headers={"id": "three"})
+
+    status, ledger = audit(celery, journal, variables)
+
+    assert (status, ledger["counts"]) == (0, {"dead-lettered": 3})

@@ -1,4 +1,4 @@
-"""The dead-letter queue on a real broker: looked into without disturbing it, and emptied without losing any."""
+"""The dead-letter queue on a real broker: reading and emptying it loses no letter."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from amqp.basic_message import Message
 from celery import Celery
 from kombu import Connection
 
+from proj.broker.queue_depths import Gauge
 from proj.delivery.dead_letters import export
-from proj.delivery.dead_letters.letter import stamped
-from proj.delivery.dead_letters.queue import DeadLetters
+from proj.delivery.dead_letters.headers import dead_letter_headers
+from proj.delivery.dead_letters.queue import DeadLetterQueue
 from proj.delivery.header_names import EXCHANGE, QUEUE, REASON, ROUTING_KEY
-from proj.errors import NoDeadLetters, ProjError
+from proj.delivery.health.held_tasks import HeldTasks, held_tasks
+from proj.errors import DeadLettersNotRead, NoDeadLetters, ProjError
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.waiting import wait_until
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
 
 WORK = "proj.test.work"
-#: Bytes that any client may send as the properties of a message: a content type that is no text.
+#: Bytes that any client may send as the properties of a message: a content type that is not UTF-8.
 BROKEN_CONTENT_TYPE = b"\x80\x00\x02\xff\xfe"
 
 
@@ -49,50 +51,50 @@ def channel(url: str) -> Iterator[Any]:
         yield channel
 
 
-def bury(channel: Any, name: str, queue: str = WORK, body: bytes = b"[[1], {}, {}]") -> None:
+def dead_letter(channel: Any, name: str, queue: str = WORK, body: bytes = b"[[1], {}, {}]") -> None:
     """Put a letter into the dead-letter queue, as a worker does."""
-    headers = stamped(
+    headers = dead_letter_headers(
         {"id": name, "task": "t.t"}, reason="It was no good.", queue=queue, worker="w@x", time=1.5, attempts=3
     )
     message = Message(body, application_headers=headers, content_type="application/json", delivery_mode=2)
     channel.basic_publish_confirm(message, exchange="", routing_key="dead_letters")
 
 
-def names(app: Celery) -> list[str]:
-    with DeadLetters(app) as letters:
-        return [held.letter.id for held in letters]
+def ids(app: Celery) -> list[str]:
+    with DeadLetterQueue(app) as letters:
+        return [each.letter.id for each in letters]
 
 
-def drained(channel: Any, queue: str) -> list[Message]:
+def take_all(channel: Any, queue: str) -> list[Message]:
     messages = []
     while (message := channel.basic_get(queue, no_ack=True)) is not None:
         messages.append(message)
     return messages
 
 
-def test_looking_takes_nothing_away_and_keeps_the_order(app: Celery, channel: Any) -> None:
-    """Also when only a part was looked at."""
+def test_reading_removes_no_letter_and_keeps_the_order(app: Celery, channel: Any) -> None:
+    """Also when only some letters were read."""
     expected = [f"letter-{number}" for number in range(20)]
     for name in expected:
-        bury(channel, name)
+        dead_letter(channel, name)
 
-    with DeadLetters(app) as letters:
-        first = [held.letter.id for held, _ in zip(letters, range(3), strict=False)]
+    with DeadLetterQueue(app) as letters:
+        first = [each.letter.id for each, _ in zip(letters, range(3), strict=False)]
 
     assert first == expected[:3]
-    assert names(app) == expected
-    assert names(app) == expected
+    assert ids(app) == expected
+    assert ids(app) == expected
 
 
-def test_two_who_look_at_once_both_see_everything(app: Celery, channel: Any) -> None:
-    """One waits for the other: what the first one holds is not in the queue for the second."""
+def test_two_readers_at_the_same_time_both_read_every_letter(app: Celery, channel: Any) -> None:
+    """The second waits for the first, whose unacknowledged letters it would not get."""
     for number in range(5):
-        bury(channel, f"letter-{number}")
+        dead_letter(channel, f"letter-{number}")
     seen: list[list[str]] = []
 
-    with DeadLetters(app) as letters:
-        mine = [held.letter.id for held in letters]
-        other = threading.Thread(target=lambda: seen.append(names(app)))
+    with DeadLetterQueue(app) as letters:
+        mine = [each.letter.id for each in letters]
+        other = threading.Thread(target=lambda: seen.append(ids(app)))
         other.start()
         other.join(timeout=0.5)
         assert other.is_alive()
@@ -103,7 +105,7 @@ def test_two_who_look_at_once_both_see_everything(app: Celery, channel: Any) -> 
 
 
 def test_thousands_are_read_one_at_a_time(app: Celery, channel: Any) -> None:
-    """More than a quorum queue delivers to a consumer that names no limit."""
+    """More than a quorum queue delivers to a consumer without a prefetch count."""
     message = Message(b"x" * 10_000, application_headers={"id": "many"}, delivery_mode=1)
     for _ in range(2_000):
         channel.basic_publish(message, exchange="", routing_key="dead_letters")
@@ -111,20 +113,20 @@ def test_thousands_are_read_one_at_a_time(app: Celery, channel: Any) -> None:
 
     wait_until(lambda: _count(channel) == 2_001, what="the letters", timeout_s=10)
 
-    with DeadLetters(app) as letters:
-        assert sum(len(held.body) for held in letters) == 2_001 * 10_000
+    with DeadLetterQueue(app) as letters:
+        assert sum(len(each.body) for each in letters) == 2_001 * 10_000
 
 
-def test_only_so_many_are_taken_as_shall_be_looked_at(app: Celery, channel: Any) -> None:
-    """Who wants to see the oldest two does not wait for thousands, nor count as a look at them."""
+def test_only_as_many_letters_are_delivered_as_are_wanted(app: Celery, channel: Any) -> None:
+    """Reading the oldest two does not wait for thousands, and does not count as a look at the others."""
     for number in range(5):
-        bury(channel, f"letter-{number}")
+        dead_letter(channel, f"letter-{number}")
 
-    with DeadLetters(app, at_most=2) as letters:
-        assert [held.letter.id for held in letters] == ["letter-0", "letter-1"]
+    with DeadLetterQueue(app, at_most=2) as letters:
+        assert [each.letter.id for each in letters] == ["letter-0", "letter-1"]
         assert (letters.total, _count(channel)) == (5, 3)
-    with DeadLetters(app) as letters:
-        assert [held.letter.looks for held in letters] == [1, 1, 0, 0, 0]
+    with DeadLetterQueue(app) as letters:
+        assert [each.letter.looks for each in letters] == [1, 1, 0, 0, 0]
 
 
 def _count(channel: Any) -> int:
@@ -132,25 +134,25 @@ def _count(channel: Any) -> int:
     return count
 
 
-def test_requeued_letter_starts_anew_where_it_came_from(app: Celery, channel: Any) -> None:
-    """Same body and properties, without the headers of its earlier life; the others stay in order."""
+def test_requeued_letter_goes_to_its_queue_without_the_headers_of_its_dead_lettering(app: Celery, channel: Any) -> None:
+    """With the same body and properties. The other letters keep their order."""
     for number in range(3):
-        bury(channel, f"letter-{number}")
+        dead_letter(channel, f"letter-{number}")
 
-    with DeadLetters(app) as letters:
-        for held in letters:
-            if held.letter.id == "letter-1":
-                letters.requeue(held)
+    with DeadLetterQueue(app) as letters:
+        for unacked in letters:
+            if unacked.letter.id == "letter-1":
+                letters.requeue(unacked)
 
-    (message,) = drained(channel, WORK)
+    (message,) = take_all(channel, WORK)
     assert message.body == b"[[1], {}, {}]"
     assert message.properties["application_headers"] == {"id": "letter-1", "task": "t.t"}
     assert (message.properties["content_type"], message.properties["delivery_mode"]) == ("application/json", 2)
-    assert names(app) == ["letter-0", "letter-2"]
+    assert ids(app) == ["letter-0", "letter-2"]
 
 
-def test_what_the_broker_gave_up_says_why_and_goes_back(app: Celery, channel: Any) -> None:
-    """Its x-death is read like our headers, and does not go along."""
+def test_letter_that_the_broker_made_says_why_and_can_be_requeued(app: Celery, channel: Any) -> None:
+    """Its x-death header is read like our headers, and is not published again."""
     channel.queue_declare("task_queue", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
     headers = {"id": "rejected", "task": "t.t"}
     channel.basic_publish_confirm(Message(b"[]", application_headers=headers), exchange="", routing_key="task_queue")
@@ -158,32 +160,32 @@ def test_what_the_broker_gave_up_says_why_and_goes_back(app: Celery, channel: An
     channel.basic_reject(message.delivery_tag, requeue=False)
     wait_until(lambda: _count(channel) == 1, what="the letter", timeout_s=10)
 
-    with DeadLetters(app) as letters:
-        (held,) = letters
-        letters.requeue(held)
+    with DeadLetterQueue(app) as letters:
+        (unacked,) = letters
+        letters.requeue(unacked)
 
-    assert held.letter.reason == "A worker rejected it and left no reason."
-    assert (held.letter.queue, held.letter.time is not None) == ("task_queue", True)
+    assert unacked.letter.reason == "A worker rejected it and left no reason."
+    assert (unacked.letter.queue, unacked.letter.time is not None) == ("task_queue", True)
     message = wait_until(lambda: channel.basic_get("task_queue", no_ack=True), what="the message", timeout_s=10)
     message.properties["application_headers"].pop("x-delivery-count", None)
     assert message.properties["application_headers"] == {**headers, EXCHANGE: "", ROUTING_KEY: "task_queue"}
 
 
 @pytest.mark.parametrize("queue", ["nowhere", "full"])
-def test_letter_stays_when_its_queue_does_not_take_it(app: Celery, channel: Any, queue: str) -> None:
-    """Gone or full: it is refused in one sentence, and the next one is not confirmed in its place."""
+def test_letter_stays_when_its_queue_is_missing_or_full(app: Celery, channel: Any, queue: str) -> None:
+    """Missing or full: one error, and the next letter is not mistaken for the refused one."""
     channel.queue_declare("full", auto_delete=False, arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
-    bury(channel, "stays", queue=queue)
-    bury(channel, "goes")
+    dead_letter(channel, "stays", queue=queue)
+    dead_letter(channel, "goes")
 
-    with DeadLetters(app) as letters:
+    with DeadLetterQueue(app) as letters:
         stays, goes = letters
-        with pytest.raises(ProjError, match="it stays where it is"):
+        with pytest.raises(ProjError, match="stays where it is"):
             letters.requeue(stays)
         letters.requeue(goes)
 
-    assert names(app) == ["stays"]
-    assert len(drained(channel, WORK)) == 1
+    assert ids(app) == ["stays"]
+    assert len(take_all(channel, WORK)) == 1
 
 
 #: Requeues all letters, and dies by SIGKILL at the given call of the given method of py-amqp's channel.
@@ -191,7 +193,7 @@ KILLED = """
 import os, signal, sys
 import amqp, amqp.spec
 from celery import Celery
-from proj.delivery.dead_letters.queue import DeadLetters
+from proj.delivery.dead_letters.queue import DeadLetterQueue
 
 url, method, when, calls = sys.argv[1], sys.argv[2], int(sys.argv[3]), 0
 real = getattr(amqp.Channel, method)
@@ -205,18 +207,18 @@ def deadly(*arguments, **options):
     return real(*arguments, **options)
 
 setattr(amqp.Channel, method, deadly)
-with DeadLetters(Celery(broker=url)) as letters:
-    for held in letters:
-        letters.requeue(held)
+with DeadLetterQueue(Celery(broker=url)) as letters:
+    for unacked in letters:
+        letters.requeue(unacked)
 """
 
 
 @pytest.mark.parametrize("method", ["basic_publish_confirm", "wait", "basic_ack"])
 def test_requeue_loses_nothing_when_it_is_killed(app: Celery, channel: Any, url: str, method: str) -> None:
-    """Before the letter is sent, before it is confirmed, before it leaves here: at worst it is in both queues."""
+    """Before the publish, before the confirm, before the acknowledgement: at worst a letter is in both queues."""
     expected = {f"letter-{number}" for number in range(5)}
     for name in sorted(expected):
-        bury(channel, name)
+        dead_letter(channel, name)
 
     # At the third letter.
     killed = subprocess.run(
@@ -225,8 +227,8 @@ def test_requeue_loses_nothing_when_it_is_killed(app: Celery, channel: Any, url:
 
     assert killed.returncode == -9
     wait_until(lambda: len(_counted(channel)) == 2 and sum(_counted(channel)) >= 5, what="the return", timeout_s=10)
-    left = names(app)
-    moved = [message.properties["application_headers"]["id"] for message in drained(channel, WORK)]
+    left = ids(app)
+    moved = [message.properties["application_headers"]["id"] for message in take_all(channel, WORK)]
     assert {*left, *moved} == expected
     assert moved
     assert len(left) + len(moved) <= 6
@@ -236,11 +238,11 @@ def _counted(channel: Any) -> list[int]:
     return [channel.queue_declare(name, passive=True).message_count for name in ("dead_letters", WORK)]
 
 
-def test_hostile_letters_are_shown_and_go_back_in_their_place(
+def test_malformed_letters_are_read_and_return_to_their_places(
     app: Celery, channel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever lies there: bytes that are no text, headers nested and odd, a body of a megabyte, no headers at all."""
-    bury(channel, "before")
+    """Bytes that are not text, headers of unexpected types, a body of a megabyte, no headers, unreadable properties."""
+    dead_letter(channel, "before")
     channel.basic_publish_confirm(Message(b"\xff" * 1_000_000), exchange="", routing_key="dead_letters")
     odd = {
         "id": ["no", "id"],
@@ -254,22 +256,22 @@ def test_hostile_letters_are_shown_and_go_back_in_their_place(
     with monkeypatch.context() as patch:
         patch.setattr(Message, "_serialize_properties", lambda _: BROKEN_CONTENT_TYPE)
         channel.basic_publish_confirm(Message(b"broken"), exchange="", routing_key="dead_letters")
-    bury(channel, "after")
+    dead_letter(channel, "after")
 
-    with DeadLetters(app) as letters:
-        held = list(letters)
-        lines = [export.line(each) for each in held]
-        for each in held[1:4]:
+    with DeadLetterQueue(app) as letters:
+        unacked = list(letters)
+        lines = [export.to_line(each) for each in unacked]
+        for each in unacked[1:4]:
             with pytest.raises(ProjError):
                 letters.requeue(each)
 
-    assert [each.letter.id[0] for each in held] == ["b", "~", "~", "~", "a"]
+    assert [each.letter.id[0] for each in unacked] == ["b", "~", "~", "~", "a"]
     assert len(lines) == 5
-    assert names(app) == [each.letter.id for each in held]
+    assert ids(app) == [each.letter.id for each in unacked]
 
 
 def test_exported_letter_can_be_published_again_as_it_was(app: Celery, channel: Any) -> None:
-    """Through JSON and back: headers of every AMQP type, properties, and a body that is no text."""
+    """Headers of several AMQP types, properties, and a body that is not text come back from JSON."""
     channel.basic_publish_confirm(
         Message(
             b"\x00\xff",
@@ -282,12 +284,12 @@ def test_exported_letter_can_be_published_again_as_it_was(app: Celery, channel: 
         routing_key="dead_letters",
     )
 
-    with DeadLetters(app) as letters:
+    with DeadLetterQueue(app) as letters:
         (before,) = letters
-        name, properties, body = export.message(export.line(before), number=1)
-        letters.publish(name, body, properties, letters.queue)
+        name, properties, body = export.from_line(export.to_line(before), number=1)
+        letters.publish(name, body, properties, letters.name)
         letters.discard(before.tag)
-    with DeadLetters(app) as letters:
+    with DeadLetterQueue(app) as letters:
         (after,) = letters
 
     assert (after.body, after.letter.id) == (b"\x00\xff", "one")
@@ -295,7 +297,100 @@ def test_exported_letter_can_be_published_again_as_it_was(app: Celery, channel: 
     assert after.properties == {**before.properties, "delivery_mode": 2}
 
 
-def test_missing_dead_letter_queue_is_said_with_the_remedy(app: Celery) -> None:
-    """Another name, and one sentence."""
-    with pytest.raises(NoDeadLetters, match="queues policy --apply"), DeadLetters(app, queue="not-there"):
+def test_error_for_a_missing_dead_letter_queue_says_how_to_make_one(app: Celery) -> None:
+    """Here for a name that is not the app's."""
+    with pytest.raises(NoDeadLetters, match="queues policy --apply"), DeadLetterQueue(app, name="not-there"):
         pass
+
+
+def test_reader_gives_up_when_another_reader_does_not_end(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One error that says what to do."""
+    monkeypatch.setattr("proj.delivery.dead_letters.queue.LOCK_TIMEOUT_S", 0)
+
+    with (
+        DeadLetterQueue(app),
+        pytest.raises(DeadLettersNotRead, match="Another reader has had dead_letters"),
+        DeadLetterQueue(app),
+    ):
+        pass
+
+
+def limit_deliveries(broker: Broker, vhost: str, limit: int) -> None:
+    """As RabbitMQ 4 does without a policy."""
+    policy = {"pattern": "^dead", "apply-to": "queues", "priority": 9, "definition": {"delivery-limit": limit}}
+    broker.management.request("PUT", f"policies/{vhost}/low", policy)
+
+
+def test_twenty_five_looks_at_a_queue_with_a_delivery_limit_of_twenty_leave_all_letters(
+    app: Celery, channel: Any, broker: Broker, vhost: str
+) -> None:
+    """The reader refuses each, because the broker would count it as a delivery; `ignore_limit` looks all the same."""
+    limit_deliveries(broker, vhost, 20)
+    for number in range(3):
+        dead_letter(channel, f"letter-{number}")
+
+    for _ in range(25):
+        with (
+            pytest.raises(DeadLettersNotRead, match="drops a letter after 20"),
+            DeadLetterQueue(app, management=broker.management),
+        ):
+            pass
+
+    assert _count(channel) == 3
+    with DeadLetterQueue(app, management=broker.management, ignore_limit=True) as letters:
+        assert [each.letter.looks for each in letters] == [0, 0, 0]
+
+
+def test_held_tasks_count_dead_letters_that_are_not_read(app: Celery, channel: Any, broker: Broker, vhost: str) -> None:
+    """As messages that the broker holds, so no task among them is called missing; a warning says so."""
+    limit_deliveries(broker, vhost, 20)
+    dead_letter(channel, "one")
+    dead_letter(channel, "two")
+    gauge = Gauge(app, broker_api=broker.management_url)
+
+    held = held_tasks(app, gauge, queues=[WORK], dead_letters="dead_letters")
+
+    assert (held.holdings.dead, held.holdings.ready) == (frozenset(), 2)
+    assert held.warning is not None
+    assert held.warning.startswith("The dead letters were not read, so tasks among them count as waiting")
+
+
+def test_held_tasks_wait_for_another_reader_of_the_dead_letters(app: Celery, channel: Any, broker: Broker) -> None:
+    """And then know the ids of all letters."""
+    dead_letter(channel, "one")
+    dead_letter(channel, "two")
+    gauge = Gauge(app, broker_api=broker.management_url)
+    found: list[HeldTasks] = []
+
+    def look() -> None:
+        found.append(held_tasks(app, gauge, queues=[WORK], dead_letters="dead_letters"))
+
+    with DeadLetterQueue(app, management=broker.management) as letters:
+        assert len(list(letters)) == 2
+        auditor = threading.Thread(target=look)
+        auditor.start()
+        auditor.join(timeout=0.5)
+        assert auditor.is_alive()
+    auditor.join(timeout=60)
+
+    (held,) = found
+    assert (held.holdings.dead, held.holdings.ready, held.warning) == (frozenset({"one", "two"}), 0, None)
+
+
+def test_held_tasks_count_dead_letters_that_another_reader_keeps(
+    app: Celery, channel: Any, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The letters are unacknowledged then, and the broker tells how many there are."""
+    monkeypatch.setattr("proj.delivery.dead_letters.queue.LOCK_TIMEOUT_S", 0)
+    dead_letter(channel, "one")
+    gauge = Gauge(app, broker_api=broker.management_url)
+
+    def look() -> tuple[int, str]:
+        held = held_tasks(app, gauge, queues=[WORK], dead_letters="dead_letters")
+        return held.holdings.ready + (held.holdings.unacknowledged or 0), held.warning or ""
+
+    with DeadLetterQueue(app, management=broker.management) as letters:
+        assert len(list(letters)) == 1
+        # The management API tells of a quorum queue's unacknowledged messages seconds late.
+        wait_until(lambda: look()[0] == 1, what="the count of the unacknowledged letter", timeout_s=30)
+        assert "Another reader has had dead_letters" in look()[1]

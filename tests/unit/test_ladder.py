@@ -27,10 +27,10 @@ LADDERS = {
         {"commands"},
     ),
     "delivery": (
-        {"header_names", "printable", "broker_errors", "recovery", "shutdown", "health"},
+        {"header_names", "printable", "broker_errors", "recovery", "shutdown"},
         {"unreadable_properties"},
         {"validation", "dead_letters"},
-        {"settings"},
+        {"settings", "health"},
         {"publishing", "consuming"},
         {"worker_steps", "stage"},
         {"install", "send_many"},

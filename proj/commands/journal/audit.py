@@ -1,4 +1,4 @@
-"""`celery -A anyapp journal audit`: what became of every task."""
+"""`celery -A anyapp journal audit`: how every task of a journal ended, or where it is."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from proj.commands.terminal.options import broker_api_option
 
 @click.command("audit", cls=CeleryCommand)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--run", help="Only this run of the journal.")
-@click.option("--offline", is_flag=True, help="Ask no broker: unfinished tasks are then `open`, and none is missing.")
+@click.option("--run", help="Count only this run of the journal.")
+@click.option("--offline", is_flag=True, help="Ask no broker. Unfinished tasks are then `open`, and none is missing.")
 @click.option(
     "--settle",
     type=click.FloatRange(min=0, max=600),
     default=3.0,
     show_default=True,
-    help="Seconds after which to look again before a task is called missing, for its events may be under way.",
+    help="Seconds after which to look again before a task is called missing, because its events may be late.",
 )
-@click.option("--dead-letters", default="dead_letters", show_default=True, help="Queue of the dead letters.")
+@click.option(
+    "--dead-letters",
+    metavar="NAME",
+    help="The dead-letter queue.  [default: the app's proj_dead_letter_queue, else dead_letters]",
+)
 @broker_api_option
-@click.option("--json", "as_json", is_flag=True, help="Print the ledger as JSON, with the fate of every id.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the fate of every task id.")
 @click.pass_context
 @handle_preload_options
 def audit(
@@ -33,21 +37,24 @@ def audit(
     run: str | None,
     offline: bool,
     settle: float,
-    dead_letters: str,
+    dead_letters: str | None,
     broker_api: str | None,
     as_json: bool,
 ) -> None:
-    """Account for every task in the journal FILE.
+    """Count how every task in the journal FILE ended, or where it is now.
 
     \b
     finished, failed, revoked, expired   it ended so
     dead-lettered                        its message is in the dead-letter queue
-    running, held                        a worker says that it works on it, or has it
-    renamed                              its message had no id, and came again under another one
-    waiting in the broker                nobody else has it, and the broker still holds a message for it
-    missing                              nobody has it, and the broker holds no message for it either
+    running, held                        a worker says that it runs, or that it has it and did not start it
+    renamed                              its message had no id, and was delivered again under another id
+    waiting in the broker                no worker has it, and the broker holds a message for it
+    missing                              no worker has it, and the broker holds no message for it
 
-    Exit codes: 0 nothing is missing; 1 something is; 2 wrong use; 3 no broker answers.
+    The dead-letter queue is not read where its delivery limit is low, because the broker would drop letters that
+    are read too often. Its letters then count as waiting in the broker, and a warning says so.
+
+    Exit codes: 0 no task is missing; 1 a task is; 2 wrong use; 3 no broker answers.
     """
     from proj.commands.journal.ledger_table import audit_journal
 

@@ -1,4 +1,4 @@
-"""The ledger of a journal: counted, shown, and judged."""
+"""The ledger of a journal: made with what the broker says now, and printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from proj.broker.queue_depths import Gauge
-from proj.delivery.health.held_tasks import holdings
+from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.health.held_tasks import held_tasks
 from proj.errors import EXIT_FAILED
 from proj.journal.ledger import Ledger, ledger
 from proj.journal.reader import open_journal
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-#: Ids that are listed for people; JSON has all.
+    from proj.journal.attempt import Attempt
+
+#: Ids in a list for people; JSON has all.
 MOST_IDS = 20
 
 
@@ -32,44 +35,69 @@ def audit_journal(
     *,
     run: str | None,
     settle_s: float | None,
-    dead_letters: str,
+    dead_letters: str | None,
     broker_api: str | None,
     as_json: bool,
 ) -> None:
-    """Print the ledger of a journal, and exit with 1 when something is missing.
+    """Print the ledger of a journal, and exit with 1 when a task is missing.
 
-    It looks again after `settle_s` seconds before it calls a task missing; None asks no broker at all.
+    Args:
+        app: knows the broker, and its dead-letter queue.
+        file: the journal.
+        run: count only this run of the journal.
+        settle_s: seconds after which to look again before a task is called missing; None asks no broker at all.
+        dead_letters: another dead-letter queue than the app's.
+        broker_api: the URL of the management API; None is the one on the broker's host.
+        as_json: print JSON instead of a table.
 
     Raises:
         ProjError: there is no such journal.
         NoBroker: no broker answers.
     """
+    audit = Audit(app, file, run=run, dead_letters=dead_letters or dead_letter_queue(app))
     gauge = None if settle_s is None else Gauge(app, broker_api=broker_api)
-    result = _look(app, file, gauge, run=run, dead_letters=dead_letters)
+    result = audit.look(gauge)
     if result.missing and settle_s:
-        # Events and statistics may be under way; what is missing stays missing.
+        # Events and the broker's statistics may be late. A task that is really missing stays missing.
         time.sleep(settle_s)
-        result = _look(app, file, gauge, run=run, dead_letters=dead_letters)
+        result = audit.look(gauge)
     if as_json:
         click.echo(json.dumps(_document(result), indent=2))
     else:
         _show(result)
-    if gauge is not None and gauge.doubt:
-        click.echo(gauge.doubt, err=True)
+    for warning in (audit.warning, gauge.doubt if gauge else None):
+        if warning:
+            click.echo(warning, err=True)
     if result.missing:
         raise SystemExit(EXIT_FAILED)
 
 
-def _look(app: Celery, file: Path, gauge: Gauge | None, *, run: str | None, dead_letters: str) -> Ledger:
-    with open_journal(file) as journal:
-        attempts = journal.attempts(run)
-    if gauge is None:
-        return ledger(attempts)
-    queues = {attempt.queue for attempt in attempts if attempt.queue} | set(app.amqp.queues)
-    held = holdings(app, gauge, queues=queues, dead_letters=dead_letters)
-    # Once more: what ended while the workers were asked is not missing.
-    with open_journal(file) as journal:
-        return ledger(journal.attempts(run), held)
+class Audit:
+    """Compares a journal with what workers and broker hold."""
+
+    def __init__(self, app: Celery, file: Path, *, run: str | None, dead_letters: str) -> None:
+        """Take the journal, or one `run` of it, and the name of the dead-letter queue."""
+        self._app = app
+        self._file = file
+        self._run = run
+        self._dead_letters = dead_letters
+        #: Why something was not known at the last look, for people; None when everything was.
+        self.warning: str | None = None
+
+    def look(self, gauge: Gauge | None) -> Ledger:
+        """The ledger now; without a gauge no broker is asked."""
+        attempts = self._attempts()
+        if gauge is None:
+            return ledger(attempts)
+        queues = {attempt.queue for attempt in attempts if attempt.queue} | set(self._app.amqp.queues)
+        held = held_tasks(self._app, gauge, queues=queues, dead_letters=self._dead_letters)
+        self.warning = held.warning
+        # The journal is read again, so that a task that ended while the workers were asked is not missing.
+        return ledger(self._attempts(), held.holdings)
+
+    def _attempts(self) -> list[Attempt]:
+        with open_journal(self._file) as journal:
+            return journal.attempts(self._run)
 
 
 def _document(result: Ledger) -> dict[str, object]:
