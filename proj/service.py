@@ -7,6 +7,8 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from proj.interruption import raise_if_interrupted
+
 if TYPE_CHECKING:
     import threading
     from types import TracebackType
@@ -45,13 +47,17 @@ class Service(ABC):
 
 
 def await_event(event: threading.Event, timeout_s: float = math.inf) -> bool:
-    """Wait, in a thread that an interruption may hit at any point, until another sets the event; whether it did.
+    """Wait until another thread sets the event, and return whether it did within `timeout_s`.
 
-    The event's own `wait` takes its lock. Interrupted in just that moment, it keeps it (cpython#74174), and the other
-    thread waits for ever to set the event.
+    It does not call the event's own `wait`: a signal could not end that one, and an exception raised in it may keep the
+    event's lock locked (cpython#74174), so that the other thread could never set the event.
+
+    Raises:
+        KeyboardInterrupt: a signal asked the command to end.
     """
     end = time.monotonic() + timeout_s
     while not event.is_set():
+        raise_if_interrupted()
         if time.monotonic() >= end:
             return False
         time.sleep(LOOK_S)

@@ -17,7 +17,8 @@ ROOT = Path(proj.__file__).parent
 #: own; rooms of one row never import each other. `docs/architecture.md` shows the same.
 LADDERS = {
     "": (
-        {"errors", "service", "queues"},
+        {"errors", "interruption", "queues"},
+        {"service"},
         {"broker", "environment", "dots"},
         {"journal"},
         {"metrics", "delivery"},

@@ -1,4 +1,4 @@
-"""Interruptions: SIGTERM and a hang-up end a command as Ctrl-C does, in order."""
+"""Ends a command in order when Ctrl-C, SIGTERM or a hang-up asks for it."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proj.interruption import forget_signals, note_signal, raise_if_interrupted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
-#: What a shell reports of a command that Ctrl-C ended.
+#: The exit code of a command that Ctrl-C ended, as shells report it.
 EXIT_INTERRUPTED = 130
 
 
 class Interrupted(click.ClickException):
-    """The user, or the system, asked the command to end."""
+    """The user or the system asked the command to end."""
 
     exit_code = EXIT_INTERRUPTED
 
 
 @contextmanager
 def interruptible(message: str) -> Iterator[None]:
-    """Let the block be ended by Ctrl-C, SIGTERM or SIGHUP alike: it unwinds, then `message` is said.
+    """A block that Ctrl-C, SIGTERM and SIGHUP end alike: its next wait raises `KeyboardInterrupt`.
 
     Raises:
-        Interrupted: it was.
+        Interrupted: a signal came; the error says `message`.
     """
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    earlier = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    forget_signals()
+    earlier = {number: signal.signal(number, note_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
+        raise_if_interrupted()
     except KeyboardInterrupt as interruption:
         raise Interrupted(message) from interruption
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+        forget_signals()

@@ -10,6 +10,7 @@ from proj.broker.control_bus import good
 from proj.broker.worker_consumers import roster
 from proj.delivery.shutdown.halt_command import HALT
 from proj.errors import NoManagement, ProjError
+from proj.interruption import raise_if_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -129,4 +130,5 @@ def halt_workers(
                 progress(outcome[node])
         if all(halted.stopped for halted in outcome.values()) or time.monotonic() - began >= timeout_s:
             return list(outcome.values())
+        raise_if_interrupted()
         time.sleep(_POLL_S)

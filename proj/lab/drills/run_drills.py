@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from proj.lab.broker import Broker
 from proj.lab.drills.drill import Drill
 from proj.lab.drills.faults.catalogue import BY_NAME, FAULTS
 from proj.lab.drills.system.strike import Cancelled
+from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,13 +74,21 @@ def run_drills(
                     results.append(result)
                     on_result(result)
 
-    with ThreadPoolExecutor(len(faults), thread_name_prefix="drills") as lanes:
+    with ThreadPoolExecutor(len(faults), thread_name_prefix="drills") as executor:
+        lanes = [executor.submit(lane, queue_type) for queue_type in faults]
+
+        def all_ended_or_one_failed() -> bool:
+            ended = [each for each in lanes if each.done()]
+            return len(ended) == len(lanes) or any(each.exception() for each in ended)
+
         try:
-            for ended in as_completed([lanes.submit(lane, queue_type) for queue_type in faults]):
-                ended.result()
+            wait_until(all_ended_or_one_failed, what="the end of all drills", timeout_s=float("inf"))
+            for each in lanes:
+                if each.done():
+                    each.result()
         except BaseException:
-            # Whatever it is, an interruption too: the other lane must end before its processes are swept away, for its
-            # supervisors would start them again.
+            # Also at an interruption: the other lane must end before its processes are killed, because its supervisors
+            # would start them again.
             cancel.set()
             raise
     order = [fault.name for fault in FAULTS]

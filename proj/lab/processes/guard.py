@@ -61,6 +61,6 @@ class Guard(Service):
         process, self._process = self._process, None
         if process is None:
             return
-        # Closes the pipe and waits; an interrupt here loses nothing, for the guard goes on by itself.
+        # Closes the pipe and waits. A guard that takes longer goes on by itself.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=SWEEP_TIMEOUT_S)

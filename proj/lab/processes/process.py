@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LOG_TAIL_LINES = 15
 #: Seconds between SIGTERM and SIGKILL.
 STOP_TIMEOUT_S = 15.0
+#: Seconds until a process must be gone after SIGKILL; a few milliseconds were measured.
+KILL_TIMEOUT_S = 10.0
 
 
 class Process(Service):
@@ -114,10 +116,12 @@ class Process(Service):
         if self._popen is None:
             return
         self.terminate()
-        with contextlib.suppress(DeadlinePassed):
-            wait_until(lambda: not self.running, what=f"the end of {self.name}", timeout_s=timeout_s)
-            return
-        self.kill()
+        try:
+            with contextlib.suppress(DeadlinePassed):
+                wait_until(lambda: not self.running, what=f"the end of {self.name}", timeout_s=timeout_s)
+        finally:
+            # Does nothing to a process that has ended.
+            self.kill()
 
     def kill(self) -> None:
         """End it and its group by SIGKILL, as a power cut would."""
@@ -126,4 +130,6 @@ class Process(Service):
         # Before the process is reaped, so that its id cannot belong to anyone else yet.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.wait()
+        # A process that hangs in the kernel outlives a kill; the guard goes on with it.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(KILL_TIMEOUT_S)

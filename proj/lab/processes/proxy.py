@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 65536
 #: Seconds after which a thread looks whether it is still wanted.
 _TICK_S = 0.2
+#: Seconds until the thread that accepts must have ended.
+STOP_TIMEOUT_S = 10.0
 #: Close at once and tell the other side by a reset, as a cable that is plugged in elsewhere does.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -134,7 +136,7 @@ class Proxy(Service):
         """End every connection; safe to call twice and before `start`."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_TIMEOUT_S)
         self._listener.close()
         self.cut()
 

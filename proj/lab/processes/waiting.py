@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from proj.errors import DeadlinePassed
+from proj.interruption import raise_if_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +21,12 @@ def wait_until(condition: Callable[[], T], *, what: str, timeout_s: float) -> T:
     """The first true value that `condition` returns.
 
     Raises:
-        DeadlinePassed: none came within `timeout_s`; it says `what` was awaited.
+        DeadlinePassed: there was none within `timeout_s`; the error says `what` was awaited.
+        KeyboardInterrupt: a signal asked the command to end.
     """
     end = time.monotonic() + timeout_s
     while True:
+        raise_if_interrupted()
         value = condition()
         if value:
             return value

@@ -13,6 +13,7 @@ from celery import Celery
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.dots import duration_s
+from proj.interruption import raise_if_interrupted
 from proj.journal.recording.listener import Listener
 from proj.journal.records import Run
 from proj.lab.processes.waiting import POLL_INTERVAL_S, wait_until
@@ -223,6 +224,7 @@ class Trial(Service):
 
     def _tick(self, on_progress: Callable[[], None]) -> bool:
         """Do what is due, and say whether all work has ended."""
+        raise_if_interrupted()
         now = time.time()
         refuse_ended(worker for worker in self._workers if worker is not self._killed)
         if now >= self._kill_time:

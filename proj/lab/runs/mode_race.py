@@ -10,6 +10,7 @@ from proj import metrics
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
+from proj.interruption import raise_if_interrupted
 from proj.journal.recording.listener import Listener
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker, refuse_ended
@@ -121,6 +122,7 @@ class Experiment(Service):
         with app.connection_for_write(self._broker.url()) as connection, app.amqp.Producer(connection) as producer:
             mark_began(app, connection, run=RUN, queues=self._queues)
             for message in self.plan.messages:
+                raise_if_interrupted()
                 for mode in self.plan.modes:
                     sent = work.apply_async((message,), queue=queue_of(mode), producer=producer, ignore_result=True)
                     self._message_by_task[sent.id] = message

@@ -18,6 +18,7 @@ from proj.broker.queue_depths import Gauge, depths_by_declare
 from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import halt_workers
 from proj.errors import DeadlinePassed
+from proj.interruption import raise_if_interrupted
 from proj.journal.recording.listener import Listener
 from proj.journal.records import Run
 from proj.lab.processes.waiting import wait_until
@@ -199,6 +200,7 @@ class Pipeline(Service):
         connection = self._client.connection_for_write()
         with connection, self._client.amqp.Producer(connection) as producer:
             for task_id, message in zip(self._ids[first.name], self.setup.messages, strict=True):
+                raise_if_interrupted()
                 self._client.send_task(
                     first.task, (message,), task_id=task_id, queue=first.queue, producer=producer, ignore_result=True
                 )
@@ -221,6 +223,7 @@ class Pipeline(Service):
             raise DeadlinePassed(f"the end of {', '.join(remaining)}", PATIENCE_S)
 
     def _tick(self, workers: Sequence[Worker], on_progress: Callable[[int], None]) -> None:
+        raise_if_interrupted()
         refuse_ended(workers)
         self._transcript.save_seldom()
         on_progress(self._left())
