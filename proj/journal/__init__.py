@@ -1,1 +1,1 @@
-"""What happened: the attempts of tasks, as events and the broker tell of them."""
+"""The journal: attempts of tasks, workers and queue depths, recorded from events and the broker into an SQLite file."""

@@ -1,4 +1,4 @@
-"""Events of tasks and workers, as far as they can be believed: whoever reaches the broker may publish any."""
+"""Events of tasks and workers, checked: everyone who can reach the broker can publish events with any content."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ STARTED = "started"
 SUCCEEDED = "succeeded"
 RETRIED = "retried"
 REVOKED = "revoked"
-#: Celery revokes a task that comes too late, and says why in a field of the event.
+#: A task that was received after its `expires`. Celery sends a `task-revoked` event with the field `expired` for it.
 EXPIRED = "expired"
-#: How an attempt can end, by the worker's own word.
+#: The ends of an attempt that a worker reports.
 ENDS = frozenset({SUCCEEDED, "failed", RETRIED, "rejected", REVOKED, EXPIRED})
 _KINDS = {f"task-{kind}": kind for kind in (SENT, RECEIVED, STARTED, *(ENDS - {EXPIRED}))}
 
-#: No id or name that Celery or AMQP makes is longer.
+#: Characters: AMQP limits names to 255, and the ids and names that Celery makes are shorter.
 LONGEST_NAME = 255
-#: Celery cuts its own printed arguments at 1,024.
+#: Characters: Celery cuts the arguments that it prints at 1,024.
 LONGEST_TEXT = 2000
-#: Seconds since the epoch in the year 5138: beyond it a timestamp is not one.
+#: Seconds since the epoch, in the year 5138. A later timestamp is taken to be wrong.
 LATEST = 1e11
-#: Seconds between heartbeats that are believed.
+#: Seconds: a longer interval between heartbeats is cut to this.
 SLOWEST_S = 300.0
-#: A count that is larger is not one.
+#: A larger count is taken to be wrong.
 LARGEST = 2**53
 
 
@@ -35,42 +35,42 @@ class TaskEvent(NamedTuple):
     """One event of a task."""
 
     task_id: str
-    #: sent, received, started, or how it ended.
+    #: sent, received or started, or one of `ENDS`.
     kind: str
-    #: Seconds since the epoch by the sender's clock, as the sender wrote it: Celery's own receiver would shift it by
-    #: the difference of the time zones (celery#2482).
+    #: Seconds since the epoch by the sender's clock. Celery's own receiver would shift it by the difference of the
+    #: time zones (celery#2482).
     time: float
-    #: Who told it; for a sent event the producer.
+    #: The node name of the worker that sent it; of the producer, for a sent event.
     host: str | None
     name: str | None = None
     queue: str | None = None
     arguments: str = ""
-    #: None where the event does not say it: all but sent and received.
+    #: None in all events but sent and received, which do not report it.
     retries: int | None = None
     eta: float | None = None
     runtime_s: float | None = None
 
 
 class WorkerEvent(NamedTuple):
-    """One event of a worker: that it is online, lives, or goes."""
+    """One event of a worker itself."""
 
     worker: str
     #: online, heartbeat or offline.
     kind: str
     time: float
     pid: int
-    #: Task starts since the process began; None in the events of old workers.
+    #: Task starts since its process began; None if the event does not report it.
     processed: int | None
-    #: Seconds between its heartbeats; None when it does not say.
+    #: Seconds between its heartbeats; None if the event does not report it.
     freq_s: float | None = None
 
 
 def parsed(event: object, *, arguments: bool = True) -> TaskEvent | WorkerEvent | None:
-    """What an event says, or None for one that says nothing about tasks or workers, or is malformed.
+    """The checked event, or None if it is malformed or is not an event of a task or worker.
 
-    Without `arguments`, those of a task are left out.
+    With `arguments=False`, the arguments of a task are left out.
     """
-    # Nearly all are dictionaries, and to ask for any mapping takes as long as all the rest.
+    # `isinstance(event, Mapping)` takes as long as the rest of the function, and nearly all events are dictionaries.
     if type(event) is not dict and not isinstance(event, Mapping):
         return None
     kind = event.get("type")
@@ -105,13 +105,13 @@ def _task_event(event: Mapping[str, Any], kind: str, time: float, *, arguments: 
             queue=_name(event.get("queue")) if kind == SENT else None,
             arguments=(_text(event.get("args"), LONGEST_TEXT) or "") if arguments else "",
             retries=_count(event.get("retries")) or 0,
-            eta=_moment(event.get("eta")),
+            eta=_epoch_s(event.get("eta")),
         )
     return TaskEvent(task_id, kind, time, host, runtime_s=_time(event.get("runtime")) if kind == SUCCEEDED else None)
 
 
 def _time(value: object) -> float | None:
-    """A number of seconds that can be one: neither negative nor endless."""
+    """The value as seconds; None if it is not a number from 0 to `LATEST`."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < LATEST:
         return float(value)
     return None
@@ -121,8 +121,8 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST else None
 
 
-def _moment(value: object) -> float | None:
-    """Seconds since the epoch of an ISO 8601 time; one without a zone is in UTC, as Celery's are."""
+def _epoch_s(value: object) -> float | None:
+    """Seconds since the epoch of an ISO 8601 time. One without a time zone is in UTC, as Celery's are."""
     if not isinstance(value, str):
         return None
     try:
@@ -138,7 +138,7 @@ def _name(value: object) -> str | None:
 
 
 def _text(value: object, longest: int) -> str | None:
-    """The text, cut; and without halves of characters, which JSON can carry and a file cannot."""
+    """The text, cut to `longest` characters, with lone surrogates replaced: JSON can hold them, UTF-8 cannot."""
     if not isinstance(value, str):
         return None
     value = value[:longest]

@@ -1,23 +1,23 @@
-"""Ids of messages that came without one: a worker gives them, anew at each delivery, and their look tells so."""
+"""Generated task ids: a worker makes one for a message without an id, and another one at each redelivery of it."""
 
 from __future__ import annotations
 
 import uuid
 
-_NAMELESS = "plain-"
-_AGAIN = "plain-again-"
+_PREFIX = "plain-"
+_REDELIVERED_PREFIX = "plain-again-"
 
 
 def generated_id(*, redelivered: bool) -> str:
-    """A new id for a message without one; it says whether the broker had delivered that message before."""
-    return f"{_AGAIN if redelivered else _NAMELESS}{uuid.uuid4()}"
+    """A new id for a message without one. Its prefix tells whether the broker had delivered the message before."""
+    return f"{_REDELIVERED_PREFIX if redelivered else _PREFIX}{uuid.uuid4()}"
 
 
 def is_generated(task_id: str) -> bool:
-    """Whether the message had no id of its own, so that its next delivery may have another."""
-    return task_id.startswith(_NAMELESS)
+    """Whether the id was generated, so that a redelivery of the same message has another one."""
+    return task_id.startswith(_PREFIX)
 
 
 def is_generated_on_redelivery(task_id: str) -> bool:
-    """Whether the message had been delivered before, under another id."""
-    return task_id.startswith(_AGAIN)
+    """Whether the id was generated for a redelivery, so that an earlier delivery of the message has another one."""
+    return task_id.startswith(_REDELIVERED_PREFIX)

@@ -1,4 +1,4 @@
-"""What a journal keeps beside attempts: runs, workers, samples of queue depths, and gaps."""
+"""Records of a journal besides attempts: runs, workers, samples of queue depths, and gaps."""
 
 from __future__ import annotations
 
@@ -8,66 +8,67 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What is known of a run."""
+    """One run: a stretch of work that is measured as a whole."""
 
     #: Unique in its journal, such as "fair-odd-heavy-1".
     name: str
-    #: round-robin, fair, adaptive, or None when nobody said.
+    #: round-robin, fair or adaptive; None if it is not known.
     dispatch: str | None
-    #: Seconds since the epoch; `ended` is None while it lasts.
+    #: Seconds since the epoch; `ended` is None while the run goes on.
     began: float
     ended: float | None = None
-    #: How it was made: workload, seed, workers, slots, dot_seconds, repeat; JSON types only.
+    #: Workload, seed, workers, slots, dot_seconds, repeat and so on; JSON types only.
     settings: dict[str, Any] = field(default_factory=dict)
-    #: Where: host, platform, processors, memory, versions of Python, Celery, kombu and RabbitMQ; JSON types only.
+    #: Host, platform, processors, memory, versions of Python, Celery, kombu and RabbitMQ; JSON types only.
     machine: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """Events that are known not to have reached the journal."""
+    """A time for which events are known to be missing from the journal."""
 
-    #: Seconds since the epoch between which they were lost, as far as known.
+    #: Seconds since the epoch: the missing events were sent between these two times, as far as known.
     began: float
     ended: float
-    #: How many, when it is known.
+    #: How many are missing; None if it is not known.
     events: int | None
-    #: One sentence for people.
+    #: One sentence for the reports.
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What the broker said of one queue."""
+    """The depth of one queue at one time, as the broker counted it."""
 
     #: Seconds since the epoch.
     time: float
     queue: str
     ready: int
-    #: None when the broker could not be asked.
+    #: None if the broker did not report it.
     unacknowledged: int | None
     consumers: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """One worker of a journal."""
+    """One worker."""
 
     #: Its node name, such as "fair-1@host".
     name: str
-    #: Tasks it can do at a time; None when nobody asked it.
+    #: Tasks that it can run at once; None if it has not reported it.
     slots: int | None = None
     queues: tuple[str, ...] = ()
-    #: round-robin, fair, adaptive or other, as its settings say; None when nobody asked it.
+    #: round-robin, fair, adaptive or other, from its settings; None if it has not reported them.
     dispatch: str | None = None
-    #: Seconds that its clock is ahead of the recorder's (negative: behind), less the shortest way that an event took:
-    #: the greatest `timestamp - heard` of its heartbeats; None when none came.
+    #: Seconds by which its clock is ahead of the recorder's (negative: behind), minus the shortest transport time of an
+    #: event: the greatest difference between the timestamp of a heartbeat and its receipt; None without heartbeats.
     skew_s: float | None = None
-    #: Task starts it counted itself (the heartbeat's `processed`), and those whose events reached us.
+    #: Task starts that it counted itself, from the field `processed` of its heartbeats.
     processed: int | None = None
+    #: Task starts whose `task-started` event came.
     started_seen: int = 0
 
     @property
     def missing_events(self) -> int:
-        """Starts that are known to have happened and of which no event reached us."""
+        """Task starts that the worker counted and whose event did not come."""
         return max(0, (self.processed or 0) - self.started_seen)

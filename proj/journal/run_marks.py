@@ -1,8 +1,8 @@
-"""Run marks: the event that says where a run with a name begins and ends."""
+"""Run mark: the event that tells when a named run begins and ends."""
 
 from __future__ import annotations
 
-#: The type of the event.
+#: Its `type`.
 EVENT = "dispatch-run"
-#: Its field `state`.
+#: The values of its field `state`.
 BEGAN, ENDED = "began", "ended"

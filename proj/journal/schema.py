@@ -1,4 +1,4 @@
-"""The tables of a journal file, their version, and how a file is known to be one."""
+"""Schema: the tables of a journal file, their version, and the check that a file is a journal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from proj.errors import NoJournal, UnreadableJournal
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: In the file's header, so that nobody takes another program's database for a journal: "proj" in ASCII.
+#: "proj" in ASCII. It is in the header of the file and tells a journal from the database of another program.
 APPLICATION_ID = 0x70726F6A
 
-#: History, newest first; a reader takes any version up to its own.
+#: A reader accepts every version up to its own. History, newest first:
 #: 1: attempts, runs, workers, samples, gaps, heartbeats, notes.
 VERSION = 1
 
-#: Rows lie in the order in which they were first heard of, so that what is filled in lies close together.
+#: Attempts keep a rowid: rows are stored in the order of their first events, and updates touch few pages.
 TABLES = """
 CREATE TABLE attempts (
     task_id TEXT NOT NULL,
@@ -98,7 +98,8 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     try:
         return _checked(_connected(f"{address}?mode=ro"), path)
     except sqlite3.DatabaseError as error:
-        # Nothing can be written beside a file in a folder that is read-only. Nobody writes such a file, either.
+        # In a read-only folder SQLite cannot make the files that it needs beside the journal. No process writes such a
+        # journal, so it can be opened as immutable.
         if not isinstance(error, sqlite3.OperationalError) or path.with_name(path.name + "-wal").exists():
             raise UnreadableJournal(path, f"SQLite says: {error}") from error
     return _checked(_connected(f"{address}?immutable=1"), path)
@@ -111,7 +112,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         UnreadableJournal: the file is not a journal or of a newer version, or cannot be made.
     """
     try:
-        # Autocommit mode: the writer begins and ends its transactions by itself.
+        # `isolation_level=None`: the writer begins and commits its transactions itself.
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     except sqlite3.Error as error:
         raise UnreadableJournal(path, f"SQLite says: {error}") from error
@@ -120,7 +121,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             _create(connection)
         _checked(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
-        # A commit is on the disk when it returns, for the broker's copies are given up after it.
+        # A commit must be on the disk when it returns: the recorder then acknowledges the events to the broker.
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.Error as error:
         connection.close()
@@ -136,7 +137,7 @@ def _connected(address: str) -> sqlite3.Connection:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    # All in one transaction, so that a kill leaves nothing or everything.
+    # One transaction: a process that is killed leaves all tables or none.
     connection.executescript(
         f"BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {TABLES} COMMIT;"
     )
@@ -146,15 +147,18 @@ def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        # Reads a page beyond the header, where a torn file shows.
+        # This reads a page after the header and fails if the file is cut off or damaged.
         connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.Error:
         connection.close()
         raise
     if application != APPLICATION_ID:
         connection.close()
-        raise UnreadableJournal(path, "it is another program's database")
+        raise UnreadableJournal(path, "it is the database of another program")
     if version > VERSION:
         connection.close()
-        raise UnreadableJournal(path, f"its version {version} is newer than {VERSION}, the newest that this proj reads")
+        raise UnreadableJournal(
+            path,
+            f"its version {version} is newer than {VERSION}, the newest version that this proj reads; use a newer proj",
+        )
     return connection

@@ -1,4 +1,4 @@
-"""The lock of a writer to its journal: a lock that ends with its process, however that ends."""
+"""Write lock: lets one process at a time write a journal; the system releases it when the process ends."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from proj.errors import UnreadableJournal
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Seconds over which a lock is tried: a reader that looks whether there is one holds it for a moment.
-PATIENCE_S = 0.5
-_AGAIN_S = 0.05
-#: What file systems say that know no locks.
+#: Seconds for which `acquire` tries: `is_held` of a reader holds the lock for a moment.
+TRY_S = 0.5
+_RETRY_S = 0.05
+#: Error numbers of file systems without locks. A journal there is written without one.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
 
 
 class WriteLock:
-    """A lock on the file itself. SQLite's own are of another kind (fcntl), and the two do not see each other.
+    """A flock on the journal file. SQLite's own locks are fcntl locks, which are independent of it.
 
-    Closing any descriptor of a file gives up all fcntl locks of the process on it, SQLite's too. So this one is closed
-    after SQLite has closed its own: https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+    Close it only after SQLite has closed the file: closing any descriptor of a file releases all fcntl locks of the
+    process on it. Source: https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, which must be there.
+        """Open the file, which must exist; nothing is locked yet.
 
         Raises:
             UnreadableJournal: it cannot be opened.
@@ -37,29 +37,31 @@ class WriteLock:
         try:
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise UnreadableJournal(path, f"the system says: {error.strerror}") from error
+            raise UnreadableJournal(path, f"it cannot be opened ({error.strerror})") from error
 
     def acquire(self) -> None:
-        """Be the only one who writes it.
+        """Lock the file for writing.
 
         Raises:
-            UnreadableJournal: someone else does.
+            UnreadableJournal: another process holds the lock.
         """
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TRY_S
         while not self._locked(fcntl.LOCK_EX):
             if time.monotonic() >= deadline:
-                raise UnreadableJournal(self._path, "another process writes it, a recorder or a dashboard")
-            time.sleep(_AGAIN_S)
+                raise UnreadableJournal(
+                    self._path, "another process is writing it, such as a recorder or a dashboard; stop that one first"
+                )
+            time.sleep(_RETRY_S)
 
     def is_held(self) -> bool:
-        """Whether someone else writes it now."""
+        """Whether another process holds the lock, and so writes the journal."""
         if not self._locked(fcntl.LOCK_SH):
             return True
         fcntl.flock(self._file, fcntl.LOCK_UN)
         return False
 
     def close(self) -> None:
-        """Give it up."""
+        """Release the lock and close the file."""
         os.close(self._file)
 
     def _locked(self, kind: int) -> bool:

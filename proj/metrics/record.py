@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proj.journal.event import RECEIVED, SENT, STARTED
+from proj.journal.attempt import OPEN
 from proj.metrics.participants import Participants
 from proj.metrics.span import end_of_record, spans
 from proj.metrics.waits import avoidable_waits_of, idle_while_backlog_s
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.journal.records import Worker
     from proj.metrics.span import Span
-
-#: States of attempts that have not ended.
-OPEN = frozenset({SENT, RECEIVED, STARTED})
 
 
 @dataclass(frozen=True, kw_only=True)

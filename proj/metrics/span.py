@@ -17,7 +17,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from proj.journal.attempts import LOST, RETURNED
+from proj.journal.attempt import LOST, RETURNED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -175,7 +175,7 @@ def test_history_goes_on_after_a_restart_with_its_journal(broker: Broker, vhost:
 def test_recorded_journal_is_followed_while_it_is_recorded(broker: Broker, vhost: str, app: Celery, path: Path) -> None:
     """And is not written; nobody else may write it meanwhile, either."""
     with Recorder(app, path, run="recorded", broker_api=broker.management_url):
-        with pytest.raises(UnreadableJournal, match="another process writes it"):
+        with pytest.raises(UnreadableJournal, match="another process is writing it"):
             Analyst(app, settings(broker, journal=path)).start()
         with Analyst(app, Settings(recorded=path)) as analyst:
             for number in range(3):

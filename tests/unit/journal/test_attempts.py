@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proj.journal.attempt import Attempt
-from proj.journal.attempts import Attempts, _retold, extends, updated_attempts
+from proj.journal.attempts import Attempts, extends, rebuilt_attempts, updated_attempts
 from proj.journal.event import TaskEvent, parsed
 
 
@@ -318,9 +318,9 @@ def test_usual_order_is_told_the_same_in_its_short_way(before: list[Any], after:
             for kind, time, by, retries in way
         ]
 
-    known = _retold([], facts(before))
+    known = rebuilt_attempts([], facts(before))
     # As a journal has them, with the run and the only queue of the worker.
     kept = [replace(attempt, run="r", queue="placed") for attempt in known]
 
     assert updated_attempts([], facts(before)) == known
-    assert updated_attempts(kept, facts(after)) == _retold(kept, facts(after))
+    assert updated_attempts(kept, facts(after)) == rebuilt_attempts(kept, facts(after))

@@ -231,7 +231,7 @@ def test_journal_of_a_newer_version_is_refused(path: Path) -> None:
 
 def test_journal_has_one_writer_at_a_time(path: Path, writer: JournalWriter) -> None:
     """Whoever comes second is refused in one sentence, and the first goes on."""
-    with pytest.raises(UnreadableJournal, match="another process writes it"):
+    with pytest.raises(UnreadableJournal, match="another process is writing it"):
         JournalWriter(path).start()
 
     writer.put_attempts([ATTEMPT])
