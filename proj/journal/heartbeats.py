@@ -1,4 +1,4 @@
-"""Heartbeats: what the heartbeats of workers tell of their clocks, and of events that never came."""
+"""Heartbeats: compares what workers count with the events that came, and their clocks with ours."""
 
 from __future__ import annotations
 
@@ -9,57 +9,61 @@ from typing import TYPE_CHECKING
 from proj.journal.records import Gap, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from proj.journal.event import WorkerEvent
 
-#: Workers that are followed; whoever can publish could name any number of them.
+#: The most workers that are followed; everyone who can publish events could invent any number of names.
 MOST_WORKERS = 10_000
-#: Starts that are remembered with their time: those between two heartbeats of the busiest worker.
+#: The most starts of one worker whose times are remembered: more than come between two heartbeats of a busy worker.
 MOST_STARTS = 10_000
-#: Seconds by which a start may be told later than it was counted.
+#: Seconds: the timestamp of a `task-started` event may be later by this than the heartbeat that counts the start.
 LATE_S = 0.1
 
 
 @dataclass
 class HeartbeatState:
-    """What one worker counted itself, against what was heard of it."""
+    """What is known of one worker from its heartbeats and its `task-started` events."""
 
     worker: str
+    #: The process id in its last heartbeat; None before the first.
     pid: int | None = None
-    #: Of its last heartbeat: when, and the starts since its process began.
+    #: The time of its last heartbeat, in seconds since the epoch by its own clock.
     time: float = 0.0
+    #: Task starts since its process began, in its last heartbeat.
     processed: int = 0
-    #: What is added to `processed` to have all starts since we first heard of the worker, over its restarts.
+    #: Added to `processed`, this gives all its starts since its first event came, also over restarts.
     offset: int = 0
-    #: How many events are known to be missing, and are in a gap already.
+    #: Starts that are known to be missing; gaps were written for them already.
     missing: int = 0
     #: Starts whose events came.
     seen: int = 0
+    #: As in `Worker.skew_s`.
     skew_s: float | None = None
     _starts: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_STARTS))
 
     def count_start(self, time: float) -> None:
-        """Count a start that was heard of, and not before."""
+        """Count a start whose event came for the first time; `time` is its timestamp."""
         self.seen += 1
         self._starts.append(time)
 
-    def add_heartbeat(self, event: WorkerEvent, heard: float) -> Gap | None:
-        """Take the next heartbeat; it shows whether all starts of the one before were heard of by now.
+    def add_heartbeat(self, event: WorkerEvent, received: float) -> Gap | None:
+        """Add the next heartbeat; return a gap if starts that the heartbeat before it counted are missing.
 
-        A worker sends its heartbeats at once and collects events of tasks for a moment, so one heartbeat can
-        only be judged when the next is there.
+        A worker sends heartbeats at once and collects events of tasks for a moment. So the starts that a heartbeat
+        counts are checked when the next heartbeat comes.
         """
-        ahead_s = event.time - heard
+        ahead_s = event.time - received
         self.skew_s = ahead_s if self.skew_s is None else max(self.skew_s, ahead_s)
         processed = event.processed
         if processed is None or (event.pid == self.pid and event.time <= self.time):
             return None
         gap = None
         if self.pid is None:
-            self.offset = self._seen_at(event.time) - processed
+            self.offset = self._seen_until(event.time) - processed
         elif event.pid != self.pid or processed < self.processed:
-            self.offset = max(self.offset + self.processed, self._seen_at(event.time) - processed)
+            # The process is a new one, and its count began at 0.
+            self.offset = max(self.offset + self.processed, self._seen_until(event.time) - processed)
         else:
             gap = self._gap(event.time)
         self.pid, self.time, self.processed = event.pid, event.time, processed
@@ -67,12 +71,12 @@ class HeartbeatState:
 
     @property
     def as_worker(self) -> Worker:
-        """The worker as it is written down."""
+        """The part of it that belongs into the worker's record."""
         processed = None if self.pid is None else max(0, self.offset + self.processed)
         return Worker(name=self.worker, skew_s=self.skew_s, processed=processed, started_seen=self.seen)
 
     def _gap(self, now: float) -> Gap | None:
-        missing = self.offset + self.processed - self._seen_at(self.time)
+        missing = self.offset + self.processed - self._seen_until(self.time)
         if missing <= self.missing:
             return None
         more, self.missing = missing - self.missing, missing
@@ -80,47 +84,46 @@ class HeartbeatState:
             began=self.time,
             ended=now,
             events=more,
-            reason=f"{self.worker} counted {more} more starts up to its heartbeat than events of starts came.",
+            reason=f"The heartbeat of {self.worker} counted {more} more task starts than task-started events came.",
         )
 
-    def _seen_at(self, time: float) -> int:
-        """Starts that were heard of up to a time by the worker's clock."""
+    def _seen_until(self, time: float) -> int:
+        """Starts whose events came, up to a time by the worker's clock."""
         return self.seen - sum(start > time + LATE_S for start in self._starts)
 
 
 class Heartbeats:
-    """The heartbeats of all workers."""
+    """The heartbeat states of all workers."""
 
     def __init__(self, known: Iterable[HeartbeatState], *, most: int = MOST_WORKERS) -> None:
-        """Go on from what an earlier recording knew, and follow so many workers at most."""
+        """Continue from the states of an earlier recording; follow at most `most` workers."""
         self._most = most
-        self._heartbeats = {state.worker: state for state in known}
-        #: Those that changed since they were last taken.
+        self._states = {state.worker: state for state in known}
         self._changed: dict[str, HeartbeatState] = {}
 
     def __contains__(self, worker: str) -> bool:
-        """Whether anything was heard of the worker."""
-        return worker in self._heartbeats
+        """Whether an event of the worker has come."""
+        return worker in self._states
 
     def follow(self, worker: str) -> HeartbeatState | None:
-        """The worker's, to be changed; None when there are too many."""
-        state = self._heartbeats.get(worker)
+        """The state of a worker, to be changed; a new one for a new worker, None if there are too many workers."""
+        state = self._states.get(worker)
         if state is None:
-            if len(self._heartbeats) >= self._most:
+            if len(self._states) >= self._most:
                 return None
-            state = self._heartbeats[worker] = HeartbeatState(worker)
+            state = self._states[worker] = HeartbeatState(worker)
         self._changed[worker] = state
         return state
 
     def get(self, worker: str) -> HeartbeatState | None:
-        """The worker's, to be read; None when nothing was heard of it."""
-        return self._heartbeats.get(worker)
+        """The state of a worker, to be read; None if no event of it has come."""
+        return self._states.get(worker)
 
     def items(self) -> Iterable[tuple[str, HeartbeatState]]:
-        """Those of all workers, by name."""
-        return self._heartbeats.items()
+        """All states, by the name of the worker."""
+        return self._states.items()
 
-    def changed(self) -> Iterator[HeartbeatState]:
-        """Those that changed since this was last asked."""
+    def pop_changed(self) -> list[HeartbeatState]:
+        """The states that `follow` has given since the last call."""
         changed, self._changed = self._changed, {}
-        yield from changed.values()
+        return list(changed.values())

@@ -1,4 +1,4 @@
-"""A recording that a person starts and ends, with a word about it at both ends."""
+"""Recording from the terminal: `journal record`, until it is interrupted, and the deletion of its event queue."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from proj.commands.terminal.interrupt import interruptible
 from proj.journal.reader import open_journal
 from proj.journal.recording.event_queue import EventQueue, queue_name
 from proj.journal.recording.recorder import Recorder
+from proj.journal.recording.session import QUEUE_NOTE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,43 +23,46 @@ if TYPE_CHECKING:
 def record_until_interrupted(
     app: Celery, path: Path, *, run: str | None, queue: str | None, broker_api: str | None
 ) -> None:
-    """Record until Ctrl-C or SIGTERM, which is how it ends.
+    """Record into the journal at `path` until Ctrl-C or SIGTERM, which is the normal end.
 
     Raises:
         NoBroker: no broker answers at the start.
-        UnreadableJournal: the file is not a journal.
-        Interrupted: it was interrupted a second time, before it had ended.
+        UnreadableJournal: the file is not a journal, or another process is writing it.
+        Interrupted: a second interruption came before the last events were written.
     """
     recorder = Recorder(app, path, run=run, queue=queue, broker_api=broker_api)
     with (
-        interruptible(f"Interrupted before all was written; the rest waits in the queue {recorder.queue_name}."),
+        interruptible(
+            "Interrupted before all events were written. The others are still in the event queue; "
+            "start the same command again to record them."
+        ),
         contextlib.suppress(KeyboardInterrupt),
         recorder,
     ):
-        click.echo(f"Recording into {path}; Ctrl-C ends.", err=True)
+        click.echo(f"Recording into {path}. Press Ctrl-C to end.", err=True)
         recorder.wait()
-    # An error at the very end, too, must not pass for a good one.
+    # Raises the error of a recorder that failed while it ended.
     recorder.wait()
     click.echo(
-        f"{recorder.taken:,} events are in {path}. Their queue goes on collecting for a day at most; "
-        "the same command goes on with it, and --delete-queue deletes it.",
+        f"{recorder.written:,} events are in {path}. Its event queue collects further events for a day at most. "
+        "The same command continues the journal with them; with --delete-queue it deletes the queue.",
         err=True,
     )
 
 
 def delete_event_queue(app: Celery, path: Path, *, queue: str | None) -> None:
-    """Delete the event queue of the journal at `path`.
+    """Delete the event queue of the journal at `path`, with the events in it.
 
     Raises:
         NoBroker: no broker answers.
     """
     if queue is None and path.exists():
         with open_journal(path) as journal:
-            queue = journal.note("queue")
+            queue = journal.note(QUEUE_NOTE)
     name = queue or queue_name(app.conf.event_queue_prefix, path)
     with connected(app.connection_for_write()) as connection:
-        found = EventQueue(app, name).delete(connection)
-    if found.existed:
-        click.echo(f"Deleted the queue {name} and {found.messages:,} messages of events in it.", err=True)
+        before = EventQueue(app, name).delete(connection)
+    if before.existed:
+        click.echo(f"Deleted the queue {name} with {before.messages:,} messages of events.", err=True)
     else:
-        click.echo(f"There is no queue {name} at the broker.", err=True)
+        click.echo(f"The broker has no queue {name}; nothing was deleted.", err=True)

@@ -1,14 +1,16 @@
-"""The event queue of a journal: durable and bounded, so that a recorder may be away for a while."""
+"""Event queue of a journal: durable and bounded, it keeps events while no recorder runs."""
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from celery.events.event import get_exchange
 from kombu import Queue
 
+from proj.broker.connection import count_queue, open_channel
 from proj.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -17,62 +19,67 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
 
-#: Seconds that the broker keeps events for a recorder that is away, and then the queue itself: a day, so that a
-#: recorder may be away for a night, and one that was forgotten leaves nothing for long.
+#: Seconds that the broker keeps events without a recorder, and then the queue itself. A day: a recorder may be away for
+#: a night, and the queue of a journal that nobody records any more does not stay for long.
 KEPT_S = 24 * 3600
-#: Messages and bytes that it keeps at most; then the oldest go. A worker puts up to some twenty events into a message.
+#: Limits of the queue; beyond them the broker drops the oldest messages. A worker puts up to about 20 events into one.
 MOST_MESSAGES = 1_000_000
 MOST_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueState:
-    """What was there before."""
+    """The event queue as it was before it was declared or deleted."""
 
-    #: Whether the queue was.
     existed: bool
-    #: Messages in it.
+    #: Messages that were ready in it.
     messages: int = 0
 
     @property
     def overflowed(self) -> bool:
-        """Whether it is so full that older messages must have gone."""
+        """Whether it was so full that the broker must have dropped messages."""
         return self.messages >= MOST_MESSAGES
 
 
 class EventQueue:
-    """A queue of its own on the exchange to which an app's workers and producers send their events."""
+    """A queue on the exchange to which the workers and producers of an app send their events."""
 
     def __init__(self, app: Celery, name: str) -> None:
-        """Name it; nothing is declared yet."""
+        """Take the name; nothing is declared yet."""
         self._app = app
         self.name = name
 
     def declare(self, connection: Connection) -> QueueState:
-        """Make the queue if there is none, so that no event is missed from now on; tell what was there.
+        """Declare the queue, so that no further event is missed; return its state before.
 
         Raises:
-            InvalidSetting: there is another queue of that name.
+            InvalidSetting: there is a queue of that name with other arguments.
         """
-        found = self._found(connection)
+        before = self._state(connection)
         with connection.channel() as channel:
             try:
                 self.bound(connection)(channel).declare()
             except connection.channel_errors as error:
                 raise InvalidSetting(
-                    "The event queue", self.name, f"a queue that was made for a journal; the broker says: {error}"
+                    "The event queue",
+                    self.name,
+                    "a name that is free or the event queue of a journal; choose another one with --queue "
+                    f"(RabbitMQ says: {error})",
                 ) from error
-        return found
+        return before
 
     def delete(self, connection: Connection) -> QueueState:
-        """Delete the queue and what is in it; tell what was there."""
-        found = self._found(connection)
-        with connection.channel() as channel:
-            channel.queue_delete(self.name)  # type: ignore[attr-defined] # unlike celery-types
-        return found
+        """Delete the queue with its messages; return its state before."""
+        before = self._state(connection)
+        with closing(open_channel(connection)) as channel:
+            channel.queue_delete(self.name)
+        return before
 
     def bound(self, connection: Connection) -> Queue:
-        """Its declaration: classic, since events are transient messages, and durable on every RabbitMQ there is."""
+        """The declaration of the queue and its binding.
+
+        It is a classic queue, because events are transient messages, and classic queues are durable on every RabbitMQ.
+        """
         return Queue(
             self.name,
             exchange=get_exchange(connection, name=self._app.conf.event_exchange),
@@ -87,18 +94,16 @@ class EventQueue:
             queue_arguments={"x-queue-type": "classic", "x-overflow": "drop-head"},
         )
 
-    def _found(self, connection: Connection) -> QueueState:
-        # A queue that is not there closes the channel, so it is asked on one of its own.
-        channel = connection.channel()
-        try:
-            answer = channel.queue_declare(queue=self.name, passive=True)  # type: ignore[attr-defined] # unlike celery-types
-        except connection.channel_errors:
-            return QueueState(existed=False)
-        channel.close()  # type: ignore[attr-defined] # unlike celery-types
-        return QueueState(existed=True, messages=answer.message_count)
+    def _state(self, connection: Connection) -> QueueState:
+        # A channel of its own: the broker closes it if the queue does not exist.
+        with closing(open_channel(connection)) as channel:
+            try:
+                return QueueState(existed=True, messages=count_queue(channel, self.name).message_count)
+            except connection.channel_errors:
+                return QueueState(existed=False)
 
 
 def queue_name(prefix: str, path: Path) -> str:
-    """The name of the event queue of the journal at `path`: the same for the same file."""
+    """The name of the event queue of the journal at `path`; the same path gives the same name."""
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     return f"{prefix}.journal.{path.stem[:100]}.{digest}"

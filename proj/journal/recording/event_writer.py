@@ -1,4 +1,4 @@
-"""The event_writer: writes what events tell into a journal, and knows nothing that is not in it or in them."""
+"""Event writer: writes what events report into a journal."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     from proj.journal.records import Worker
     from proj.journal.writer import JournalWriter
 
-
 _NO_RUNS: Mapping[str, str] = {}
 
 
 class EventWriter:
-    """Adds events to a journal: told again or in another order, they leave the same journal.
+    """Writes events into a journal. Repeated events, or another order, leave the same journal.
 
-    It keeps no attempt in memory. Those that events touch are read from the file, told again, and written;
-    so a recording can be endless, and a new event_writer goes on where a killed one ended.
+    It keeps no attempt in memory: the attempts of the tasks in a batch are read from the file, updated and written. So
+    a recording may last for any time, and a new writer continues where a killed one ended.
     """
 
     def __init__(self, writer: JournalWriter, *, run: str | None = None) -> None:
@@ -32,63 +31,63 @@ class EventWriter:
         self._writer = writer
         self._run = run
         self._heartbeats = Heartbeats(writer.journal.heartbeats())
-        #: The queue of each worker that has only one: then it is known where its tasks came from.
+        #: The queue of each worker that serves only one: its attempts came from there.
         self._queue_of = {
             worker.name: worker.queues[0] for worker in writer.journal.workers() if len(worker.queues) == 1
         }
-        #: Workers that were not heard of before, or have begun anew.
+        #: Workers that sent their first event, or `worker-online`, and should be asked for slots, queues and dispatch.
         self.unknown_workers: set[str] = set()
-        #: Events that were taken, and those that were malformed or of no interest.
-        self.taken = 0
+        #: Events that were written.
+        self.written = 0
+        #: Events that were malformed, or neither of a task nor of a worker.
         self.ignored = 0
 
     def write_workers(self, workers: Iterable[Worker]) -> None:
-        """Write what workers said of themselves."""
+        """Write what workers report of themselves; the caller commits."""
         workers = list(workers)
         self._queue_of.update({worker.name: worker.queues[0] for worker in workers if len(worker.queues) == 1})
         self._writer.put_workers(workers)
 
-    def write(self, heard: Iterable[tuple[float, object]], runs: Mapping[str, str] = _NO_RUNS) -> None:
-        """Put into the journal what events tell, each with the time at which it was heard; it is for you to commit.
+    def write(self, events: Iterable[tuple[float, object]], runs: Mapping[str, str] = _NO_RUNS) -> None:
+        """Write events, each with the time of its receipt in seconds since the epoch; the caller commits.
 
-        New attempts of tasks whose id is in `runs` belong to that run.
+        New attempts of a task whose id is in `runs` belong to that run.
         """
         tasks: dict[str, list[TaskEvent]] = {}
-        beats: list[tuple[float, WorkerEvent]] = []
-        for time, told in heard:
-            event = parsed(told)
-            if isinstance(event, TaskEvent):
-                tasks.setdefault(event.task_id, []).append(event)
-            elif event is not None:
-                beats.append((time, event))
+        heartbeats: list[tuple[float, WorkerEvent]] = []
+        for received, event in events:
+            known = parsed(event)
+            if isinstance(known, TaskEvent):
+                tasks.setdefault(known.task_id, []).append(known)
+            elif known is not None:
+                heartbeats.append((received, known))
             else:
                 self.ignored += 1
                 continue
-            self.taken += 1
+            self.written += 1
         self._write_attempts(tasks, runs)
-        for time, beat in beats:
-            self._write_beat(beat, time)
-        heartbeats = list(self._heartbeats.changed())
-        self._writer.put_workers(state.as_worker for state in heartbeats)
-        self._writer.put_heartbeats(heartbeats)
+        for received, heartbeat in heartbeats:
+            self._write_heartbeat(heartbeat, received)
+        changed = self._heartbeats.pop_changed()
+        self._writer.put_workers(state.as_worker for state in changed)
+        self._writer.put_heartbeats(changed)
 
     def _write_attempts(self, tasks: dict[str, list[TaskEvent]], runs: Mapping[str, str]) -> None:
         known = self._writer.journal.attempts_of(tasks)
-        filled: list[Attempt] = []
+        extended: list[Attempt] = []
         replaced: list[Attempt] = []
         for task_id, events in tasks.items():
             before = known.get(task_id, [])
-            after = [
-                self._placed(attempt, runs.get(task_id, self._run)) for attempt in updated_attempts(before, events)
-            ]
+            run = runs.get(task_id, self._run)
+            after = [self._with_run_and_queue(attempt, run) for attempt in updated_attempts(before, events)]
             if after != before:
-                (filled if extends(after, before) else replaced).extend(after)
+                (extended if extends(after, before) else replaced).extend(after)
                 self._count_starts(before, after)
-        self._writer.put_attempts(filled)
+        self._writer.put_attempts(extended)
         if replaced:
             self._writer.replace_attempts(replaced)
 
-    def _placed(self, attempt: Attempt, run: str | None) -> Attempt:
+    def _with_run_and_queue(self, attempt: Attempt, run: str | None) -> Attempt:
         run = attempt.run or run
         queue = attempt.queue or self._queue_of.get(attempt.worker or "")
         return attempt if (run, queue) == (attempt.run, attempt.queue) else replace(attempt, run=run, queue=queue)
@@ -104,11 +103,11 @@ class EventWriter:
             if state is not None:
                 state.count_start(attempt.started)
 
-    def _write_beat(self, beat: WorkerEvent, heard: float) -> None:
-        if beat.kind == "online" or beat.worker not in self._heartbeats:
-            self.unknown_workers.add(beat.worker)
-        state = self._heartbeats.follow(beat.worker)
-        if state is not None and beat.kind != "offline":
-            gap = state.add_heartbeat(beat, heard)
+    def _write_heartbeat(self, event: WorkerEvent, received: float) -> None:
+        if event.kind == "online" or event.worker not in self._heartbeats:
+            self.unknown_workers.add(event.worker)
+        state = self._heartbeats.follow(event.worker)
+        if state is not None and event.kind != "offline":
+            gap = state.add_heartbeat(event, received)
             if gap is not None:
                 self._writer.put_gaps([gap])

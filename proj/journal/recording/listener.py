@@ -1,4 +1,4 @@
-"""A thread that hears Celery's events and keeps the attempts they tell of."""
+"""Listener: a thread that receives Celery's events and keeps the attempts that they report in memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
 
-#: Seconds until the event queue must be there, and until the thread must have ended.
+#: Seconds until the event queue must exist, and until the thread must have ended.
 TIMEOUT_S = 15.0
 
 
 class Listener(Service):
-    """Attempts as they happen, between `start` and `stop`."""
+    """Keeps the attempts of all tasks whose events come between `start` and `stop`."""
 
     def __init__(self, app: Celery, connection: Connection) -> None:
-        """Hear the events of `app` over `connection`, which becomes the listener's own."""
+        """Receive events of `app` over `connection`, which the listener closes."""
         self.attempts = Attempts()
         self._app = app
         self._connection = connection
@@ -31,18 +31,18 @@ class Listener(Service):
         self._thread = threading.Thread(target=self._listen, name="event listener", daemon=True)
 
     def start(self) -> None:
-        """Begin, and return when no event can be missed any more.
+        """Start the thread, and return when the event queue exists, so that no further event is missed.
 
         Raises:
-            TimeoutError: the broker did not let us listen.
+            TimeoutError: the queue does not exist after `TIMEOUT_S` seconds.
         """
         self._thread.start()
         if not await_event(self._listening, TIMEOUT_S):
-            raise TimeoutError(f"The broker did not give us an event queue within {TIMEOUT_S:g} s.")
+            raise TimeoutError(f"The broker did not create the event queue within {TIMEOUT_S:g} s.")
 
     def stop(self) -> None:
-        """End; safe to call twice and before `start`."""
-        # The flag first: a thread that makes its receiver just now looks at it afterwards.
+        """End the thread; safe to call twice and before `start`."""
+        # The event first: the thread looks at it after it has made its receiver.
         self._stopping.set()
         if self._receiver is not None:
             self._receiver.should_stop = True

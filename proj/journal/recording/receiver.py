@@ -1,7 +1,9 @@
-"""Celery's event receiver, which gives on what it hears as it was written and which no message brings down."""
+"""Receiver: Celery's event receiver, which here survives malformed events and passes timestamps on unchanged."""
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery.events.receiver import EventReceiver
@@ -10,49 +12,68 @@ from kombu.clocks import LamportClock
 from proj.journal.event import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from celery import Celery
+    from kombu import Connection, Message
+
+logger = logging.getLogger(__name__)
 
 
 class Receiver(EventReceiver):
-    """Hears every event; the handler of `*` gets None for whatever cannot be one.
+    """Receives all events and gives them to the handler of `*`, which gets None for a malformed one.
 
-    Whoever reaches the broker may publish anything to the exchange of events. With Celery's own receiver one
-    message without a type ends the capture, and with it goes the queue and what is in it.
+    Everyone who can reach the broker can publish any message to the event exchange. In Celery's own receiver, one
+    message without a type ends the capture; the queue and the events in it are then lost.
     """
 
-    def __init__(self, channel: Any, *, on_ready: Callable[[], None] | None = None, **options: Any) -> None:  # noqa: ANN401 Celery's own
-        """Listen as Celery's does, and call `on_ready` when no event can be missed any more."""
-        super().__init__(channel, **options)
+    def __init__(
+        self,
+        channel: Connection,
+        *,
+        app: Celery | None = None,
+        handlers: dict[str, Callable[..., Any]] | None = None,
+        on_ready: Callable[[], None] | None = None,
+    ) -> None:
+        """Receive events of `app` over a connection, and call `on_ready` once the event queue exists."""
+        super().__init__(channel, app=app, handlers=handlers)
         self._on_ready = on_ready
-        # Not the app's, which goes out with every message: one forged event would set the clocks of all workers.
+        # Not the app's own clock, which goes out with every message: one forged event would set it for all workers.
         self.clock = LamportClock()
         self.adjust_clock = self.clock.adjust
         self.forward_clock = self.clock.forward
 
-    def on_consume_ready(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 Celery's own
-        """Ask the workers for a heartbeat, as Celery does, and say that we listen."""
-        super().on_consume_ready(*args, **options)
-        if self._on_ready is not None:
-            self._on_ready()
+    @contextmanager
+    def extra_context(self, connection: Connection, channel: object) -> Iterator[None]:
+        """Call `on_ready`; kombu enters this when it has declared the queue and consumes from it."""
+        with super().extra_context(connection, channel):
+            if self._on_ready is not None:
+                self._on_ready()
+            yield
 
-    def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002 kombu's own
-        """Give on that something was unreadable; there is nothing to acknowledge."""
-        self.process("", None)  # type: ignore[arg-type] # unlike celery-types
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Give the handler None; there is nothing to acknowledge."""
+        logger.debug(
+            "An event with content type %s could not be decoded: %s",
+            message.content_type,
+            exc,
+            extra={"action": "malformed_event"},
+        )
+        self._handle_malformed()
 
-    def event_from_message(self, body: dict[str, Any], **_: Any) -> Any:  # type: ignore[override] # unlike celery-types # noqa: ANN401 Celery's own
-        """The type and the event, with its timestamp as the sender wrote it and a clock that is one.
-
-        Celery would shift timestamps by the difference of the time zones, though they are seconds since the epoch,
-        the same everywhere (celery#2482).
-        """
-        clock = body.get("clock")
-        if type(clock) is not int or not 0 <= clock < LARGEST:
-            body.pop("clock", None)
-        return super().event_from_message(body, localize=False)
-
-    def _receive(self, body: Any, message: Any, **_: Any) -> None:  # noqa: ANN401, ARG002 kombu's own
+    def _receive(self, body: object, *_: object) -> None:
         for event in body if isinstance(body, list) else (body,):
-            if isinstance(event, dict) and isinstance(event.get("type"), str):
-                self.process(*self.event_from_message(event))
-            else:
-                self.process("", None)  # type: ignore[arg-type] # unlike celery-types
+            if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+                self._handle_malformed()
+                continue
+            clock = event.get("clock")
+            if type(clock) is not int or not 0 <= clock < LARGEST:
+                event.pop("clock", None)
+            # Celery would shift timestamps by the difference of the time zones, although they are seconds since the
+            # epoch, which are the same everywhere (celery#2482).
+            self.process(*self.event_from_message(event, localize=False))
+
+    def _handle_malformed(self) -> None:
+        handler = self.handlers.get("*")
+        if handler is not None:
+            handler(None)
