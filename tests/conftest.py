@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
+from proj.lab.rabbitmq import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("proj", deadline=None)
 settings.load_profile("proj")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let every broker of the run, also those of its processes, be the RabbitMQ that was asked for."""
+    if version := config.getoption("rabbitmq"):
+        os.environ[VARIABLE] = version
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -73,8 +81,14 @@ def vhost(broker: Broker) -> Iterator[str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the choice between bare processes and Docker for the tests that use pytest-celery's `celery_setup`."""
+    """Add the choice of RabbitMQ, and that between bare processes and Docker for pytest-celery's `celery_setup`."""
     group = parser.getgroup("proj")
+    group.addoption(
+        "--rabbitmq",
+        default=None,
+        metavar="VERSION",
+        help="RabbitMQ that scripts/brokers VERSION unpacked (default: PROJ_RABBITMQ, or the machine's own)",
+    )
     group.addoption(
         "--runtime",
         choices=("process", "docker"),

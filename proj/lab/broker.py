@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import subprocess
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,14 @@ from urllib.parse import quote
 from kombu import Connection
 
 from proj.broker.management_api import Management
-from proj.errors import MissingProgram, NoManagement, ProcessEnded
+from proj.errors import NoManagement, ProcessEnded
 from proj.lab.processes.ports import LOOPBACK, free_port, is_free
 from proj.lab.processes.process import Process
+from proj.lab.rabbitmq import installation
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from proj.lab.processes.guard import Guard
@@ -36,15 +36,6 @@ ORDER_TIMEOUT_S = 60.0
 USER = "proj"
 #: Who a fresh RabbitMQ lets in, with this as the password too; its tutorials' programs know no other.
 GUEST = "guest"
-
-#: Places of the server's own script. The one that Debian puts on the PATH first becomes the user
-#: `rabbitmq` and refuses to run for anyone but that user and root; these run as whoever starts them.
-SERVER_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server")
-CTL_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmqctl", "/opt/homebrew/sbin/rabbitmqctl")
-HOW_TO_INSTALL = (
-    "No rabbitmq-server is installed. On Debian or Ubuntu: sudo apt-get install rabbitmq-server; "
-    "on macOS: brew install rabbitmq; with Docker instead: docker compose up rabbitmq."
-)
 
 
 class Broker(Service):
@@ -63,6 +54,7 @@ class Broker(Service):
         management_port: int | None = None,
         settings: Mapping[str, str] | None = None,
         guest: bool = False,
+        version: str | None = None,
     ) -> None:
         """Choose ports and a password.
 
@@ -74,12 +66,12 @@ class Broker(Service):
             settings: further lines of rabbitmq.conf, by their keys.
             guest: whether the user guest, whose password everyone knows, may do all that ours may, as on a fresh
                 RabbitMQ. Without it there is none, also where an earlier node of the folder had one.
+            version: of RabbitMQ, such as 4.3; without one that of `PROJ_RABBITMQ`, else the machine's own.
 
         Raises:
-            MissingProgram: there is no `rabbitmq-server`, or no `epmd`.
+            MissingProgram: this RabbitMQ is not there.
         """
-        server = _program("rabbitmq-server", SERVER_SCRIPTS)
-        epmd = _program("epmd")
+        self._installation = installation(version)
         self.port = port or free_port()
         self.management_port = management_port or free_port()
         self._keeps_data = folder is not None
@@ -91,14 +83,14 @@ class Broker(Service):
         self._environment = environment = self._configure(settings or {})
         self._epmd = Process(
             "epmd",
-            [epmd, "-port", str(self._epmd_port), "-address", LOOPBACK],
+            [self._installation.epmd, "-port", str(self._epmd_port), "-address", LOOPBACK],
             guard=guard,
             environment=environment,
             log=self.folder / "epmd.log",
         )
         self._server = Process(
             "rabbitmq-server",
-            [server],
+            [self._installation.server],
             guard=guard,
             environment=environment,
             log=self.folder / "rabbitmq.log",
@@ -170,11 +162,10 @@ class Broker(Service):
         """What `rabbitmqctl` answers to an order, for the few that the management API does not know.
 
         Raises:
-            MissingProgram: there is no `rabbitmqctl`.
             ProcessEnded: the node refuses.
         """
         done = subprocess.run(
-            [_program("rabbitmqctl", CTL_SCRIPTS), "--quiet", *words],
+            [self._installation.ctl, "--quiet", *words],
             # Its own node, which answers the order, listens for as long as it lives.
             env={**self._environment, "RABBITMQ_CTL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"},
             stdin=subprocess.DEVNULL,
@@ -286,14 +277,6 @@ def hash_password(password: str) -> str:
     """
     salt = secrets.token_bytes(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
-
-
-def _program(name: str, places: Sequence[str] = ()) -> str:
-    """The path of an installed program: the first of `places` that exists, else the one on the PATH."""
-    found = next((place for place in places if os.access(place, os.X_OK)), None) or shutil.which(name)
-    if found is None:
-        raise MissingProgram(HOW_TO_INSTALL if name == "rabbitmq-server" else f"{HOW_TO_INSTALL} ({name} is missing.)")
-    return found
 
 
 def _write_private(path: Path, text: str) -> None:

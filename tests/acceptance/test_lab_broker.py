@@ -101,7 +101,7 @@ def test_lab_broker_refuses_a_port_that_is_taken(celery: Celery) -> None:
 def test_lab_broker_says_how_to_get_rabbitmq_where_there_is_none(tmp_path: Path) -> None:
     """Debian and Ubuntu, macOS, and Docker, in one sentence."""
     program = (
-        "from proj.lab import broker; broker.SERVER_SCRIPTS = (); "
+        "from proj.lab import rabbitmq; rabbitmq.FOLDERS = (); "
         "import sys; sys.argv = ['celery', '-A', 'proj', 'lab', 'broker']; "
         "from celery.__main__ import main; main()"
     )

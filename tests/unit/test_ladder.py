@@ -36,7 +36,7 @@ LADDERS = {
         {"worker_steps", "stage"},
         {"install", "send_many"},
     ),
-    "lab": ({"processes"}, {"broker"}, {"runs"}, {"drills"}),
+    "lab": ({"processes", "rabbitmq"}, {"broker"}, {"runs"}, {"drills"}),
     "lab/drills": ({"system"}, {"faults", "verdict"}, {"drill"}, {"run_drills"}),
     "dashboard": ({"live"}, {"prometheus"}, {"web"}, {"install"}, {"launch"}),
     "commands": (

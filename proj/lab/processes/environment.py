@@ -7,7 +7,7 @@ import os
 #: What a user may have set for workers of their own, which ours must not take up.
 _PREFIXES = ("CELERY_", "FLOWER_", "PROJ_")
 #: Of these, what holds for every process of a lab alike.
-_SHARED = ("PROJ_QUEUE_TYPE",)
+_SHARED = ("PROJ_QUEUE_TYPE", "PROJ_RABBITMQ", "PROJ_BROKERS")
 
 
 def child_environment(**settings: str) -> dict[str, str]:

@@ -1,0 +1,64 @@
+"""Which RabbitMQ the lab starts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proj.errors import MissingProgram
+from proj.lab import rabbitmq
+from proj.lab.rabbitmq import installation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAMS = ("rabbitmq-server", "rabbitmqctl", "epmd")
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a version 9.9, as `scripts/brokers` leaves it."""
+    folder = tmp_path / "9.9"
+    (folder / "bin").mkdir(parents=True)
+    for name in PROGRAMS:
+        (folder / "bin" / name).touch(mode=0o755)
+    monkeypatch.setenv(rabbitmq.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.delenv(rabbitmq.VARIABLE, raising=False)
+    return folder
+
+
+def test_installation_of_a_version_is_the_one_that_was_unpacked(unpacked: Path) -> None:
+    """All three programs are of one RabbitMQ, and not one of them is the machine's."""
+    found = installation("9.9")
+
+    assert (found.server, found.ctl, found.epmd) == tuple(str(unpacked / "bin" / name) for name in PROGRAMS)
+
+
+@pytest.mark.parametrize("chosen", ["9.9", "folder"])
+def test_installation_is_chosen_by_the_environment_as_version_or_folder(
+    unpacked: Path, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    """`PROJ_RABBITMQ` holds for every command that starts a broker."""
+    monkeypatch.setenv(rabbitmq.VARIABLE, str(unpacked) if chosen == "folder" else chosen)
+
+    assert installation().server == str(unpacked / "bin" / "rabbitmq-server")
+
+
+@pytest.mark.usefixtures("unpacked")
+@pytest.mark.parametrize(
+    ("chosen", "remedy"), [("8.8", "run scripts/brokers 8.8"), ("./nowhere", "name a folder that scripts/brokers made")]
+)
+def test_installation_that_is_not_unpacked_is_refused_with_the_remedy(chosen: str, remedy: str) -> None:
+    """One sentence: which program is missing, and what to do."""
+    with pytest.raises(MissingProgram, match=re.escape(remedy)):
+        installation(chosen)
+
+
+def test_installation_lacks_a_program_when_unpacking_was_cut_off(unpacked: Path) -> None:
+    """Half a RabbitMQ is none."""
+    (unpacked / "bin" / "epmd").unlink()
+
+    with pytest.raises(MissingProgram, match=r"there is no .*/9\.9/bin/epmd"):
+        installation("9.9")
