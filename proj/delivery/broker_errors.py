@@ -1,4 +1,4 @@
-"""What the broker will not have, as one sentence: never, which another attempt cannot mend, or not now."""
+"""Errors of the broker that end a publish or a declaration: which of them are final, and what the user is told."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ SYNTAX_ERROR = 502
 NOT_ALLOWED = 530
 NOT_IMPLEMENTED = 540
 
+#: Codes after which another attempt fails in the same way.
 FINAL = frozenset(
     {CONTENT_TOO_LARGE, ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, SYNTAX_ERROR, NOT_ALLOWED, NOT_IMPLEMENTED}
 )
-#: What RabbitMQ says with one of these codes of something that passes: a queue whose node is away or slow, and too many
-#: connections or channels of a virtual host, a user or a node at the moment. Matched whole, because a name may have any
-#: of these words; but AMQP cuts off after 255 bytes what follows the names of a node and a queue.
+#: Texts that RabbitMQ sends with one of these codes although the cause is temporary: the node of a queue is down or
+#: slow, or a virtual host, a user or a node has too many connections or channels. The whole text must match, because a
+#: queue or a user may have any of these words in its name. AMQP cuts the text after 255 bytes, so what follows the name
+#: of a node or a queue may be missing.
 #: Source: RabbitMQ 3.10 to 4.x, rabbit_amqqueue:priv_absent and :with, and the checks of limits in rabbit_reader
-PASSING = {
+TEMPORARY = {
     NOT_FOUND: re.compile(r"NOT_FOUND - (home node '|failed to perform operation on queue ').*", re.DOTALL),
     NOT_ALLOWED: re.compile(
         r"NOT_ALLOWED - .*"
@@ -34,64 +36,76 @@ PASSING = {
 }
 
 
-def refusal(error: BaseException, what: str) -> PublishRefused | None:
-    """The error to raise at once; None when another attempt may succeed."""
+def final_error(error: BaseException, subject: str) -> PublishRefused | None:
+    """The error to raise when another attempt would fail in the same way; None when one may succeed.
+
+    Args:
+        error: what kombu or py-amqp raised.
+        subject: what was published, as it stands in a sentence: "task 5f2a…".
+    """
     code = getattr(error, "reply_code", None)
     text = str(getattr(error, "reply_text", None) or error)
-    if (mismatched := mismatch(error, what)) is not None:
+    if (mismatched := mismatch(error, subject)) is not None:
         return mismatched
     if code == NO_ROUTE:
-        return Unroutable(f"{what} was not accepted: {text}.")
-    if code not in FINAL or _passes(code, text):
+        return Unroutable(f"RabbitMQ did not accept {subject}: {text}.")
+    if code not in FINAL or _is_temporary(code, text):
         return None
     if code == NOT_FOUND:
-        return Unroutable(f"{what} was not accepted: the broker says {text!r}.")
-    return PublishRefused(f"{what} was not accepted: the broker says {text!r}, and would again.")
+        return Unroutable(f"RabbitMQ did not accept {subject}: {text!r}. Declare it first, or correct its name.")
+    return PublishRefused(f"RabbitMQ did not accept {subject}, and will not accept it later: {text!r}.")
 
 
-def _passes(code: int, text: str) -> bool:
-    words = PASSING.get(code)
-    return words is not None and words.fullmatch(text) is not None
+def _is_temporary(code: int, text: str) -> bool:
+    pattern = TEMPORARY.get(code)
+    return pattern is not None and pattern.fullmatch(text) is not None
 
 
-def queue_full(what: str, nack: str, *, tried_s: float, task_ids: tuple[str, ...]) -> QueueFull:
-    """The error for what the broker refused with nacks and with nothing else; `nack` says from where.
+def queue_full(
+    subject: str, nack: str, *, tried_s: float, task_ids: tuple[str, ...], accepted: int | None = None
+) -> QueueFull:
+    """The error for messages to which the broker answered with nothing but nacks.
 
-    `what` may begin a sentence, as in "The message …"; here it stands within one.
-
-    A quorum queue that has lost its majority may refuse likewise: a nack gives no reason.
+    A quorum queue that has lost its majority may send nacks too, and a nack gives no reason.
     Source: https://www.rabbitmq.com/docs/maxlength#overflow-behaviour
+
+    Args:
+        subject: what was published, as it stands in a sentence: "task 5f2a…".
+        nack: from where the nack came, see `confirm_channel.nack_from`.
+        tried_s: seconds since the first nack.
+        task_ids: of all that were rejected.
+        accepted: how many others the broker has accepted, where there are several.
     """
-    if what.startswith(("The ", "A ")):
-        what = what[0].lower() + what[1:]
+    again = "it" if len(task_ids) == 1 else "them"
+    others = "" if accepted is None else f" It accepted {accepted} others."
     return QueueFull(
-        f"The queue is full and did not take {what}: there was {nack}, and for {tried_s:.1f} s nothing else. "
-        "What was not taken is not in the queue; publish it again later, start more workers, or raise the limit "
-        "(celery -A yourapp queues --watch shows how it fills and drains).",
+        f"RabbitMQ rejected {subject} for {tried_s:.1f} s ({nack}); a queue is probably full.{others} "
+        f"Publish {again} again later, start more workers, or raise the limit "
+        "(celery -A yourapp queues --watch shows how the queue fills and drains).",
         task_ids,
     )
 
 
-#: RabbitMQ's words. Source: rabbit_misc:assert_args_equivalence
+#: RabbitMQ's text. Source: rabbit_misc:assert_args_equivalence
 _BEGINNING = r"inequivalent arg '(?P<argument>[^']+)' for (?P<kind>queue|exchange) '(?P<name>"
 _WHOLE = re.compile(
     _BEGINNING + r".*?)' in vhost '(?P<vhost>.*?)': received (?P<asked>.*?) but current is (?P<there>.*)", re.DOTALL
 )
-#: AMQP ends the text after 255 bytes, which long names use up.
+#: AMQP cuts the text after 255 bytes, which long names use up.
 _CUT = re.compile(_BEGINNING + r"[^']*)")
 _VALUE = re.compile(r"(?:the value )?'(?P<value>.*?)'(?: of type '.*')?", re.DOTALL)
 _TYPE = "x-queue-type"
 
 
-def mismatch(error: BaseException, what: str | None = None) -> QueueMismatch | None:
-    """The error as one sentence with the remedy, and with `what` was not accepted for it, if anything.
+def mismatch(error: BaseException, subject: str | None = None) -> QueueMismatch | None:
+    """The error for a queue or an exchange that exists with other arguments than it is declared with.
 
-    None when it is not about something that exists otherwise.
+    None when `error` says something else. `subject` is what could not be published because of it.
     """
     if getattr(error, "reply_code", None) != PRECONDITION_FAILED:
         return None
-    words = str(getattr(error, "reply_text", None) or error)
-    found = _WHOLE.search(words) or _CUT.search(words)
+    text = str(getattr(error, "reply_text", None) or error)
+    found = _WHOLE.search(text) or _CUT.search(text)
     if found is None:
         return None
     known = found.groupdict()
@@ -99,15 +113,15 @@ def mismatch(error: BaseException, what: str | None = None) -> QueueMismatch | N
     asked, there = _value(known.get("asked"), argument), _value(known.get("there"), argument)
     how = ""
     if argument == _TYPE and there in QUEUE_TYPES:
-        how = f" (proj does with PROJ_QUEUE_TYPE={there}, other apps with task_default_queue_type = {there!r})"
-    beginning = f"{what} was not accepted: the" if what else "The"
+        how = f" (proj: PROJ_QUEUE_TYPE={there}; other apps: task_default_queue_type = {there!r})"
+    beginning = f"RabbitMQ did not accept {subject}: the" if subject else "The"
     where = f" in the virtual host {vhost!r}" if vhost not in {None, "/"} else ""
-    difference = f"with {_stated(argument, there)}, but was asked for with {_stated(argument, asked)}"
+    difference = f"with {_stated(argument, there)}, but is declared with {_stated(argument, asked)}"
     if there is None or asked is None:
-        difference = f"with another {argument} than it was asked for with"
+        difference = f"with another {argument} than it is declared with"
     return QueueMismatch(
-        f"{beginning} {kind} {name!r}{where} exists {difference}: declare it as it is{how}, use another name, "
-        f"or delete the {kind} that is there.",
+        f"{beginning} {kind} {name!r}{where} exists {difference}. Declare it as it exists{how}, use another name, "
+        f"or delete the existing {kind}.",
         kind=kind,
         name=name,
         argument=argument,
@@ -116,13 +130,13 @@ def mismatch(error: BaseException, what: str | None = None) -> QueueMismatch | N
     )
 
 
-def _value(words: str | None, argument: str) -> str | None:
-    """What the broker calls `'classic'`, `the value '5' of type 'signedint'` or `none`; None where it is cut."""
-    if words is None:
+def _value(text: str | None, argument: str) -> str | None:
+    """The value in `'classic'`, `the value '5' of type 'signedint'` or `none`; None where the text is cut."""
+    if text is None:
         return None
-    if words == "none":
+    if text == "none":
         return CLASSIC if argument == _TYPE else "none"
-    found = _VALUE.match(words)
+    found = _VALUE.match(text)
     return found["value"] if found else None
 
 

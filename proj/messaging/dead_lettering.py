@@ -53,7 +53,7 @@ def bury(message: Message, why: str, *, attempts: int, queue: str, publisher: Pu
         publisher.publish(
             message.body,
             queue=queues.work_queue(queues.QUORUM, queues.DEAD_LETTERS),
-            what=f"A dead letter of the queue {queue!r}",
+            subject=f"a dead letter of queue {queue!r}",
             any_kind=True,
             **properties,
         )

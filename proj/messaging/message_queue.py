@@ -104,7 +104,7 @@ class MessageQueue:
             self._publisher.publish(
                 body,
                 queue=self._queue,
-                what=f"The message {text[:80]!r} for the queue {self.name!r}",
+                subject=f"message {text[:80]!r} for queue {self.name!r}",
                 message_id=uuid(),
                 content_type="text/plain",
                 content_encoding="utf-8",

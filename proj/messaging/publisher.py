@@ -1,17 +1,17 @@
-"""Publishes to queues by their names, confirmed, over a connection of its own; any thread may use it."""
+"""Publishes messages to queues by name, with confirms, over a connection of its own; any thread may use it."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from amqp.basic_message import Message
 from kombu import Connection
 
 from proj.broker.connection import TRANSPORT_OPTIONS, connected, disconnect, ensure_connected, losses
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
-from proj.delivery.publishing.deadline import Patience, Sending
+from proj.delivery.publishing.deadline import Deadline, PublishOperation
 from proj.errors import Unroutable
 
 if TYPE_CHECKING:
@@ -19,73 +19,69 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a full queue is tried: nothing is lost by it, so the caller is told soon.
+#: Seconds for which a full queue is tried. The message is not lost by it, so the caller is told soon.
 FULL_TIMEOUT_S = 10.0
 
 
 class Publisher:
-    """One at a time is on its way. It connects when there is something to publish, and again when it must."""
+    """Publishes one message at a time. It connects when there is something to publish, and again when it must."""
 
     def __init__(self, url: str, *, timeout_s: float | None, full_timeout_s: float | None = FULL_TIMEOUT_S) -> None:
-        """Publish to the broker at `url`, and give up a message after `timeout_s`; None is never.
+        """Publish to the broker at `url`.
 
-        A queue that is full is tried for `full_timeout_s` of these.
+        Args:
+            url: of the broker.
+            timeout_s: seconds until a publish is given up; None is never.
+            full_timeout_s: seconds of these for which a full queue is tried.
         """
-        # Without heartbeats, for nobody would beat between two messages: a dead connection shows at the next one.
+        # Without heartbeats, because nobody would send them between two messages. The next publish notices a dead
+        # connection.
         self._connection = Connection(url, transport_options=TRANSPORT_OPTIONS)
         self._timeout_s = timeout_s
         self._full_timeout_s = full_timeout_s
         self._lock = threading.Lock()
         self._declared: set[str] = set()
-        self._is_known = False
+        self._has_connected = False
 
-    def publish(
-        self,
-        body: bytes,
-        *,
-        queue: Queue,
-        what: str,
-        any_kind: bool = False,
-        **properties: Any,  # noqa: ANN401 AMQP's own
-    ) -> None:
-        """Return when the broker has the message in `queue`, on disk; the queue is made when it is missing.
+    def publish(self, body: bytes, *, queue: Queue, subject: str, any_kind: bool = False, **properties: object) -> None:
+        """Return when the broker has the message in `queue`, on disk. A missing queue is declared.
 
         Args:
             body: of the message.
             queue: where it goes.
-            what: it as an error's sentence names it.
-            any_kind: whether a queue of that name with other arguments will do.
+            subject: what is published, as it stands in a sentence: "message 'hello' for queue 'my_queue'".
+            any_kind: whether an existing queue of that name may have other arguments.
             properties: AMQP's, by py-amqp's names.
 
         Raises:
-            NoBroker: no broker has answered yet, and none does now.
+            NoBroker: no broker has ever answered, and none does now.
             QueueMismatch: the queue exists with other arguments.
-            PublishRefused: the broker will not have it; `QueueFull` when it may later.
-            Unconfirmed: the deadline has passed; the broker may or may not have it.
+            PublishRefused: the broker will never accept the message; `QueueFull` when it may accept it later.
+            Unconfirmed: the deadline has passed; the broker may have the message or not.
         """
         message = Message(body, **{"delivery_mode": 2, **properties})
         with self._lock:
-            self._greet()
-            one = self._sending(what, str(properties.get("message_id") or ""))
+            self._check_broker()
+            operation = self._operation(subject, str(properties.get("message_id") or ""))
             if not any_kind:
-                self._declare(queue, one)
+                self._declare(queue, operation)
             try:
-                self._send(message, queue.name, one)
+                self._send(message, queue.name, operation)
             except Unroutable:
-                # Nobody has made it yet, or somebody has deleted it.
+                # The queue was not declared yet, or somebody has deleted it.
                 self._declared.discard(queue.name)
-                self._declare(queue, one)
-                self._send(message, queue.name, one)
+                self._declare(queue, operation)
+                self._send(message, queue.name, operation)
 
     def declare(self, queue: Queue) -> None:
-        """Make the queue when it is missing.
+        """Declare the queue.
 
         Raises:
-            what `publish` raises.
+            NoBroker, QueueMismatch, PublishRefused, Unconfirmed: as `publish`.
         """
         with self._lock:
-            self._greet()
-            self._declare(queue, self._sending(f"The queue {queue.name!r}"))
+            self._check_broker()
+            self._declare(queue, self._operation(f"the declaration of queue {queue.name!r}"))
 
     def close(self) -> None:
         """Disconnect; the next message connects again."""
@@ -93,41 +89,42 @@ class Publisher:
             try:
                 self._connection.release()
             except losses(self._connection) as error:
-                logger.debug("A connection could not be closed in order: %r", error)
+                logger.debug("A connection was lost while it was closed: %r", error, extra={"action": "close_failed"})
                 self._connection.collect()
             self._declared.clear()
 
-    def _greet(self) -> None:
-        """Find out at once whether there is a broker, before the first use; later it is waited for."""
-        if not self._is_known:
+    def _check_broker(self) -> None:
+        """Raise `NoBroker` if the broker has never answered and does not now; later a lost broker is waited for."""
+        if not self._has_connected:
             with connected(self._connection.clone()):
-                self._is_known = True
+                self._has_connected = True
 
-    def _sending(self, what: str, message_id: str = "") -> Sending:
-        return Sending(what, message_id, Patience(self._timeout_s), mandatory=True, full_timeout_s=self._full_timeout_s)
+    def _operation(self, subject: str, message_id: str = "") -> PublishOperation:
+        deadline = Deadline(self._timeout_s)
+        return PublishOperation(subject, message_id, deadline, mandatory=True, full_timeout_s=self._full_timeout_s)
 
-    def _declare(self, queue: Queue, one: Sending) -> None:
-        def make() -> None:
+    def _declare(self, queue: Queue, operation: PublishOperation) -> None:
+        def declare() -> None:
             ensure_connected(self._connection)
             with self._connection.channel() as channel:
                 queue(channel).queue_declare()
 
         if queue.name not in self._declared:
-            one.until_done(make, self._connection, recover=self._disconnect)
+            operation.until_done(declare, self._connection, recover=self._disconnect)
             self._declared.add(queue.name)
 
-    def _send(self, message: Any, routing_key: str, one: Sending) -> None:  # noqa: ANN401 py-amqp's message
+    def _send(self, message: Message, routing_key: str, operation: PublishOperation) -> None:
         def publish() -> None:
-            channel = ConfirmChannel.of(self._connection)
+            channel = ConfirmChannel.for_connection(self._connection)
             before = channel.written
             try:
                 channel.basic_publish(
-                    message, routing_key=routing_key, mandatory=True, confirm_timeout=one.patience.left_s
+                    message, routing_key=routing_key, mandatory=True, confirm_timeout=operation.deadline.left_s
                 )
             finally:
-                one.written = channel.written > before
+                operation.written = channel.written > before
 
-        one.until_done(publish, self._connection, recover=self._disconnect)
+        operation.until_done(publish, self._connection, recover=self._disconnect)
 
     def _disconnect(self) -> None:
         disconnect(self._connection)

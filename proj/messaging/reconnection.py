@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from proj.delivery.publishing.deadline import Patience, reason
+from proj.delivery.publishing.deadline import Deadline, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class Reconnection:
         self._name = name
         self._held = held
         self._pause = pause
-        self._patience = Patience(None)
+        self._deadline = Deadline(None)
         self._is_lost = False
         self._opened_again = -float("inf")
 
@@ -71,7 +71,7 @@ class Reconnection:
             subscription.close()
             self._held.remove(subscription)
         if self._is_lost:
-            self._pause(self._patience.next_pause_s())
+            self._pause(self._deadline.next_pause_s())
 
     def _open(self, subscription: Subscription, *, consume: bool) -> bool:
         try:
@@ -79,7 +79,7 @@ class Reconnection:
         except subscription.losses as error:
             self._lose(subscription, error)
             return False
-        self._patience.renew()
+        self._deadline.restart()
         if self._is_lost:
             logger.warning("Consuming from the queue %r again.", self._name)
             self._is_lost = False
@@ -89,5 +89,5 @@ class Reconnection:
     def _lose(self, subscription: Subscription, error: Exception) -> None:
         subscription.drop()
         if not self._is_lost:
-            logger.warning("The queue %r cannot be consumed from (%s); trying again.", self._name, reason(error))
+            logger.warning("The queue %r cannot be consumed from (%s); trying again.", self._name, error_text(error))
         self._is_lost = True

@@ -12,7 +12,7 @@ from amqp.exceptions import AccessRefused, NotAllowed
 from kombu import Connection
 
 from proj.broker.connection import TRANSPORT_OPTIONS, ensure_connected, is_login_refused, login_refused, losses
-from proj.delivery.broker_errors import NOT_FOUND, refusal
+from proj.delivery.broker_errors import NOT_FOUND, final_error
 from proj.delivery.unreadable_properties import tolerate
 from proj.messaging.heartbeat import Heartbeat
 from proj.messaging.message import Message
@@ -90,11 +90,11 @@ class Subscription:
             if consume:
                 self._tag = self._channel.basic_consume(self._queue.name, callback=self._receive)
         except self.connection.channel_errors as error:
-            refused = refusal(error, f"Consuming from the queue {self._queue.name!r}")
+            final = final_error(error, f"a consumer of queue {self._queue.name!r}")
             # A queue that is gone already is made again by the next attempt.
-            if refused is None or getattr(error, "reply_code", None) == NOT_FOUND:
+            if final is None or getattr(error, "reply_code", None) == NOT_FOUND:
                 raise
-            raise refused from error
+            raise final from error
         if self._heartbeat is not None:
             self._heartbeat.start()
 

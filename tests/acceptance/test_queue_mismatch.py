@@ -38,9 +38,9 @@ def channel(variables: dict[str, str]) -> Iterator[BlockingChannel]:
 
 def sentence(there: str, asked: str) -> str:
     return (
-        f"exists with x-queue-type={there}, but was asked for with x-queue-type={asked}: declare it as it is "
-        f"(proj does with PROJ_QUEUE_TYPE={there}, other apps with task_default_queue_type = {there!r}), "
-        "use another name, or delete the queue that is there."
+        f"exists with x-queue-type={there}, but is declared with x-queue-type={asked}. Declare it as it exists "
+        f"(proj: PROJ_QUEUE_TYPE={there}; other apps: task_default_queue_type = {there!r}), "
+        "use another name, or delete the existing queue."
     )
 
 
@@ -65,7 +65,9 @@ def test_send_says_which_argument_differs_and_what_to_do(
     sent = celery("-A", "proj", "send", "hello", PROJ_QUEUE_TYPE=there, **variables)
 
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert re.match(r"Error: Task \S+ was not accepted: the queue 'task_queue' in the virtual host ", refused.stderr)
+    assert re.match(
+        r"Error: RabbitMQ did not accept task \S+: the queue 'task_queue' in the virtual host ", refused.stderr
+    )
     assert refused.stderr.endswith(f" {sentence(there, asked)}\n")
     assert refused.stderr.count("\n") == 1
     assert sent.returncode == 0, sent.stderr
@@ -94,7 +96,7 @@ def test_exchange_of_another_type_is_told_likewise(
     refused = celery("-A", "proj", "send", "hello", **variables)
 
     assert refused.returncode == 1
-    assert " exists with type=fanout, but was asked for with type=topic: declare it as it is, " in refused.stderr
+    assert " exists with type=fanout, but is declared with type=topic. Declare it as it exists, " in refused.stderr
     assert refused.stderr.count("\n") == 1
 
 
@@ -108,7 +110,7 @@ def test_worker_of_any_app_with_our_pieces_says_the_same(
     code, said, lines = of_worker(celery, "theirs", PYTHONPATH=str(tmp_path), **variables)
 
     assert (code, len(lines)) == (1, 1), lines
-    assert " exists with no x-max-length, but was asked for with x-max-length=10: declare it as it is, " in lines[0]
+    assert " exists with no x-max-length, but is declared with x-max-length=10. Declare it as it exists, " in lines[0]
     assert "Traceback" not in said
 
 

@@ -14,7 +14,7 @@ from proj import queues
 from proj.commands.send import _check_address
 from proj.delivery.health.held_tasks import _may_hold
 from proj.delivery.publishing.amqp import SentEvents
-from proj.delivery.publishing.routing import destination
+from proj.delivery.publishing.routing import routing_options
 from proj.queues import BROADCAST, DIRECT, TASKS, TOPIC, bound_queue, broadcast_queue, delayed_key, exchange_of
 
 
@@ -102,7 +102,7 @@ def test_own_queue_of_a_worker_is_told_by_its_name() -> None:
 @pytest.mark.parametrize("exchange", ["topic", TOPIC])
 def test_task_for_an_exchange_goes_there_and_declares_it_alone(app: Celery, exchange: object) -> None:
     """Celery alone would declare the default queue, and report it as the task's."""
-    options = destination(app, {"exchange": exchange, "routing_key": "a.b", "priority": 1}, delayed=False)
+    options = routing_options(app, {"exchange": exchange, "routing_key": "a.b", "priority": 1}, delayed=False)
 
     assert (options["exchange"], options["routing_key"], options["priority"]) == ("topic", "a.b", 1)
     assert (options["declare"], options["queue"].name) == ([TOPIC], "topic")
@@ -110,7 +110,7 @@ def test_task_for_an_exchange_goes_there_and_declares_it_alone(app: Celery, exch
 
 def test_delayed_task_for_an_exchange_names_it_in_its_key(app: Celery) -> None:
     """Celery alone would send it to the default queue."""
-    options = destination(app, {"exchange": "direct", "routing_key": "a"}, delayed=True)
+    options = routing_options(app, {"exchange": "direct", "routing_key": "a"}, delayed=True)
 
     # What Celery computes the key of the delay from, when the exchange is not a direct one.
     assert options["queue"].routing_key == delayed_key("direct", "a")
@@ -124,7 +124,7 @@ def test_delayed_task_for_an_exchange_names_it_in_its_key(app: Celery) -> None:
 )
 def test_delayed_retry_goes_to_the_queue_that_it_came_from(app: Celery, exchange: str, key: str) -> None:
     """Celery alone would send a retry from any queue to the default one."""
-    options = destination(app, {"exchange": exchange, "routing_key": key}, delayed=True)
+    options = routing_options(app, {"exchange": exchange, "routing_key": key}, delayed=True)
 
     assert options["queue"].name == "other"
 
@@ -138,7 +138,7 @@ def test_task_that_names_no_exchange_of_ours_is_left_alone(
     app: Celery, options: dict[str, str], *, delayed: bool
 ) -> None:
     """It goes as Celery sends it."""
-    assert destination(app, options, delayed=delayed) == options
+    assert routing_options(app, options, delayed=delayed) == options
 
 
 def test_every_worker_is_bound_to_the_broadcast() -> None:

@@ -1,4 +1,4 @@
-"""One sending: what is being sent, and how long it may take until the broker has confirmed it."""
+"""The deadline of a publish: how long it is tried again, and the error when it is over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from amqp.exceptions import MessageNacked
 
 from proj.broker.connection import failures
-from proj.delivery.broker_errors import queue_full, refusal
+from proj.delivery.broker_errors import final_error, queue_full
 from proj.errors import ProjError, Unconfirmed
 
 if TYPE_CHECKING:
@@ -22,42 +22,41 @@ if TYPE_CHECKING:
     from proj.errors import QueueFull
 
 T = TypeVar("T")
-
-#: Seconds between two attempts: first soon, for most breaks are short; then seldom enough to be no load.
+#: Seconds between two attempts. The first pause is short, because most failures are; later ones spare the broker.
 FIRST_PAUSE_S = 0.05
 LAST_PAUSE_S = 1.0
 
 
-class Patience:
-    """A deadline, and pauses that grow up to it."""
+class Deadline:
+    """A deadline, and pauses between attempts that grow and never pass it."""
 
     def __init__(self, timeout_s: float | None) -> None:
-        """Begin now; None is for ever."""
+        """Start now; `timeout_s` of None never ends."""
         self.timeout_s = timeout_s
-        self.renew()
+        self.restart()
 
-    def renew(self) -> None:
-        """Begin anew: something came of it."""
+    def restart(self) -> None:
+        """Start again from now."""
         self._end = None if self.timeout_s is None else time.monotonic() + self.timeout_s
         self._pause_s = FIRST_PAUSE_S
 
     def extend(self, seconds: float) -> None:
-        """Move the deadline by so much."""
+        """Move the deadline by `seconds`."""
         if self._end is not None:
             self._end += seconds
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the deadline, 0 when it is over; None is for ever."""
+        """Seconds until the deadline, 0 when it has passed; None when there is none."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     @property
-    def is_over(self) -> bool:
+    def has_passed(self) -> bool:
         """Whether the deadline has passed."""
         return self.left_s == 0.0
 
     def next_pause_s(self) -> float:
-        """Seconds to wait before the next attempt, never beyond the deadline."""
+        """Seconds to wait before the next attempt, at most until the deadline."""
         pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, LAST_PAUSE_S)
         left_s = self.left_s
         return pause_s if left_s is None else min(pause_s, left_s)
@@ -68,20 +67,20 @@ class Patience:
 
 
 @dataclass
-class Sending:
-    """What is being sent now by this thread."""
+class PublishOperation:
+    """One publish with all its attempts, from the first declaration to the confirm."""
 
-    #: It as an error's sentence names it, such as "Task 5f2a…".
-    what: str
+    #: What is published, as it stands in an error's sentence: "task 5f2a…".
+    subject: str
     task_id: str
-    patience: Patience
-    #: Whether it is an error that no queue takes it.
+    deadline: Deadline
+    #: Whether a message that reaches no queue is an error.
     mandatory: bool
-    #: How many seconds a full queue is tried, of those that the patience has; None is all of them.
+    #: Seconds for which a full queue is tried; None is until the deadline.
     full_timeout_s: float | None = None
-    #: Since when the broker has refused it with nacks, by the monotonic clock; None when it has not.
-    refused_since: float | None = None
-    #: Whether an attempt ended without an answer, so that the broker may have it whatever it says to later ones.
+    #: Monotonic time of the first nack; None before it.
+    nacked_since: float | None = None
+    #: Whether an attempt ended without an answer. The broker may then have the message, whatever it answers later.
     doubtful: bool = False
     #: Whether the current attempt has written the message.
     written: bool = False
@@ -97,13 +96,13 @@ class Sending:
         """Return what `attempt` returns, tried again while the broker or the connection fails.
 
         Args:
-            attempt: one attempt; it sets `written` when it has written the message.
-            connection: whose failures are tried again.
+            attempt: makes one attempt, and sets `written` when it has written the message.
+            connection: the connection whose failures are retried.
             recover: called after each failure but a nack, which leaves the connection as it is.
             retry: whether a failed attempt is repeated at all.
 
         Raises:
-            PublishRefused: another attempt would fail alike; `QueueFull` when a later one may not.
+            PublishRefused: another attempt would fail in the same way; `QueueFull` when a later one may succeed.
             Unconfirmed: the deadline has passed.
         """
         while True:
@@ -118,68 +117,69 @@ class Sending:
                 self._wait_after(error, retry=retry)
 
     def _wait_after(self, error: Exception, *, retry: bool) -> None:
-        refused = refusal(error, self.what)
-        if refused is not None:
-            raise refused from error
+        final = final_error(error, self.subject)
+        if final is not None:
+            raise final from error
         if not isinstance(error, MessageNacked):
             self.doubtful = self.doubtful or self.written
-        elif self.refused_since is None:
-            self.refused_since = time.monotonic()
+        elif self.nacked_since is None:
+            self.nacked_since = time.monotonic()
         full_left_s = self._full_left_s
-        if self.patience.is_over or not retry or full_left_s == 0.0:
+        if self.deadline.has_passed or not retry or full_left_s == 0.0:
             raise self._given_up(error) from error
-        pause_s = self.patience.next_pause_s()
+        pause_s = self.deadline.next_pause_s()
         time.sleep(pause_s if full_left_s is None else min(pause_s, full_left_s))
 
     @property
     def _full_left_s(self) -> float | None:
-        """Seconds for which a full queue is tried still; None is as long as all else, and when there was a doubt."""
-        if self.full_timeout_s is None or self.refused_since is None or self.doubtful:
+        """Seconds for which a full queue is still tried; None is until the deadline, as for a doubtful message."""
+        if self.full_timeout_s is None or self.nacked_since is None or self.doubtful:
             return None
-        return max(0.0, self.refused_since + self.full_timeout_s - time.monotonic())
+        return max(0.0, self.nacked_since + self.full_timeout_s - time.monotonic())
 
     def _given_up(self, error: Exception) -> QueueFull | Unconfirmed:
-        if isinstance(error, MessageNacked) and self.refused_since is not None and not self.doubtful:
-            tried_s = time.monotonic() - self.refused_since
-            return queue_full(self.what, str(error), tried_s=tried_s, task_ids=(self.task_id,))
+        if isinstance(error, MessageNacked) and self.nacked_since is not None and not self.doubtful:
+            tried_s = time.monotonic() - self.nacked_since
+            return queue_full(self.subject, str(error), tried_s=tried_s, task_ids=(self.task_id,))
         return self.unconfirmed(error)
 
     def unconfirmed(self, error: Exception) -> Unconfirmed:
-        """The error that says that nobody knows."""
-        within = f" within {self.patience.timeout_s:g} s" if self.patience.is_over else ""
+        """The error for a message that the broker may have or not."""
+        within = f" within {self.deadline.timeout_s:g} s" if self.deadline.has_passed else ""
         return Unconfirmed(
-            f"{self.what} may or may not have been accepted: the broker did not confirm it{within} ({reason(error)}).",
+            f"RabbitMQ did not confirm {self.subject}{within} ({error_text(error)}). "
+            "It may or may not have accepted it: if you publish it again, it may be there twice.",
             (self.task_id,),
         )
 
 
-def unavailable(one: Sending, limit: int) -> Unconfirmed:
-    """The error that says that all publishers of this process were busy until the deadline."""
+def no_free_producer(operation: PublishOperation, limit: int | None) -> Unconfirmed:
+    """The error when all producers of this process were in use until the deadline."""
     return Unconfirmed(
-        f"{one.what} was not sent: all {limit} publishers of this process were in use "
-        f"for {one.patience.timeout_s:g} s. Raise broker_pool_limit, or have fewer threads publish.",
-        (one.task_id,),
+        f"No producer was free to publish {operation.subject}: all {limit} producers of this process were in use for "
+        f"{operation.deadline.timeout_s:g} s. Raise broker_pool_limit, or publish from fewer threads.",
+        (operation.task_id,),
     )
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong in words, also where the library has none."""
+def error_text(error: BaseException) -> str:
+    """The text of the error, or its type where it has none."""
     return str(error) or type(error).__name__
 
 
-_now: ContextVar[Sending | None] = ContextVar("proj_sending", default=None)
+_current: ContextVar[PublishOperation | None] = ContextVar("proj_publish_operation", default=None)
 
 
-def current() -> Sending | None:
-    """What this thread is sending."""
-    return _now.get()
+def current_operation() -> PublishOperation | None:
+    """The publish operation of this thread."""
+    return _current.get()
 
 
 @contextmanager
-def sending(one: Sending) -> Iterator[Sending]:
-    """Everything that is published within is part of it, and shares its deadline."""
-    token = _now.set(one)
+def publishing(operation: PublishOperation) -> Iterator[PublishOperation]:
+    """Make everything that is published in the block part of the operation, with its deadline."""
+    token = _current.set(operation)
     try:
-        yield one
+        yield operation
     finally:
-        _now.reset(token)
+        _current.reset(token)

@@ -1,150 +1,155 @@
-"""A producer for Celery's own message building, which puts what it is given into a window instead of waiting."""
+"""A producer for Celery's own message building, which adds each message to those in flight instead of waiting."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import kombu
 from kombu.common import maybe_declare
 
 from proj.broker.connection import failures
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
-from proj.delivery.publishing.deadline import Patience, current, sending
+from proj.delivery.publishing.deadline import Deadline, current_operation, publishing
 from proj.delivery.publishing.producer import ConfirmingProducer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from kombu import Exchange
+    from kombu import Connection, Exchange, Queue
+    from kombu.transport.base import StdChannel
 
-    from proj.delivery.publishing.confirm_channel import Publish
-    from proj.delivery.publishing.deadline import Sending
-    from proj.delivery.publishing.in_flight import Window
+    from proj.delivery.publishing.deadline import PublishOperation
+    from proj.delivery.publishing.in_flight import InFlight
+    from proj.delivery.publishing.outgoing_message import OutgoingMessage
 
-#: Monitoring events of as many tasks go in one message, as a worker's do; and no event waits longer than this.
+#: How many monitoring events go in one message, as a worker's do, and how many seconds an event may wait for others.
 EVENTS_AT_ONCE = 100
 EVENTS_WAIT_S = 0.5
-#: Events that are kept while the broker has blocked us; older ones are dropped.
+#: Events that are kept while the broker has blocked publishers; older ones are dropped.
 EVENTS_KEPT = 1000
 
 
 class DeclaringChannel:
-    """A channel on which what waits to be written is written before anything is declared."""
+    """A channel that flushes the messages in flight before it declares anything."""
 
-    def __init__(self, channel: Any, window: Window) -> None:  # noqa: ANN401 kombu's channel
-        """Stand before this one, which shares its connection with the window."""
+    def __init__(self, channel: StdChannel, in_flight: InFlight) -> None:
+        """Wrap `channel`, which shares its connection with the messages in flight."""
         self.channel = channel
-        self._window = window
+        self._in_flight = in_flight
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 whatever the channel has
-        """All else is the channel's own."""
+    def __getattr__(self, name: str) -> object:
+        """Everything else is the channel's own."""
         if name.startswith(("exchange_", "queue_")):
-            # What is declared is answered, so it must not wait to be sent.
-            self._window.flush()
+            # The broker answers a declaration, so it must not wait in the kernel to be sent.
+            self._in_flight.flush()
         return getattr(self.channel, name)
 
 
-class WindowProducer(ConfirmingProducer):
-    """What `apply_async(producer=…)` is given: all of Celery's routes, headers and signals happen as always."""
+class InFlightProducer(ConfirmingProducer):
+    """The producer for `apply_async(producer=…)`: all of Celery's routes, headers and signals happen as usual."""
 
-    def __init__(self, pooled: ConfirmingProducer, window: Window, *, event_exchange: str) -> None:
-        """Publish as the pooled producer would, into the window."""
-        super().__init__(pooled.connection, serializer=pooled.serializer, auto_declare=False)  # type: ignore[arg-type] # unlike celery-types
+    def __init__(self, pooled: ConfirmingProducer, in_flight: InFlight, *, event_exchange: str) -> None:
+        """Publish as the pooled producer would, without waiting for each confirm."""
+        super().__init__(pooled.connection, serializer=pooled.serializer, auto_declare=False)
         self.unconfirmed_exchanges = pooled.unconfirmed_exchanges
-        self.timeout_s = window.timeout_s
-        self._window = window
+        self.timeout_s = in_flight.timeout_s
+        self._in_flight = in_flight
         self._declaring: DeclaringChannel | None = None
         self._event_exchange = event_exchange
-        self._events: list[Any] = []
+        self._events: list[object] = []
         self._events_since = 0.0
         self._event_options: dict[str, Any] = {}
 
     @property
-    def channel(self) -> Any:  # noqa: ANN401 kombu's channel
-        """As every producer's, but for declarations that are repeated."""
+    def channel(self) -> StdChannel:
+        """As every producer's, but a declaration flushes the messages in flight first."""
         channel = super().channel
         if isinstance(channel, ConfirmChannel):
             return channel
         if self._declaring is None or self._declaring.channel is not channel:
-            self._declaring = DeclaringChannel(channel, self._window)
-        return self._declaring
+            self._declaring = DeclaringChannel(channel, self._in_flight)
+        return cast("StdChannel", self._declaring)
 
     @channel.setter
-    def channel(self, channel: Any) -> None:  # noqa: ANN401 kombu's channel
+    def channel(self, channel: Connection | StdChannel | None) -> None:
         self._channel = channel
 
-    def publish(
+    def publish(  # type: ignore[override] # as in ConfirmingProducer
         self,
-        body: Any,  # noqa: ANN401 any body, as kombu
-        *args: Any,  # noqa: ANN401 as kombu
+        body: object,
+        routing_key: str | None = None,
+        *,
         exchange: str | Exchange | None = None,
         retry: bool = False,
-        retry_policy: object = None,
+        retry_policy: dict[str, object] | None = None,
         mandatory: bool | None = None,
-        confirm_timeout: float | None = None,  # noqa: ARG002 the window has its own deadline
-        declare: Iterable[Any] | None = None,
-        **options: Any,  # noqa: ANN401 as kombu
+        confirm_timeout: float | None = None,  # noqa: ARG002 the messages in flight have their own deadline
+        declare: Sequence[Exchange | Queue] | None = None,
+        **options: Any,  # noqa: ANN401 kombu's other arguments, and AMQP's properties
     ) -> None:
-        """Put the message into the window; hold a monitoring event back, to be sent with others."""
-        if exchange == self._event_exchange and options.get("routing_key") == "task.sent":
-            self._hold_event(body, {**options, "exchange": exchange, "declare": declare})
+        """Add the message to those in flight; keep a monitoring event back, to send it with others."""
+        if exchange == self._event_exchange and routing_key == "task.sent":
+            self._keep_event(body, {**options, "exchange": exchange, "declare": declare})
             return
-        if not self._confirms(self.connection, exchange):  # type: ignore[arg-type] # unlike celery-types
-            kombu.Producer.publish(  # type: ignore[misc] # unlike celery-types
+        if not self._confirms(self.connection, exchange):
+            kombu.Producer.publish(
                 self,
                 body,
-                *args,
+                routing_key,
                 exchange=exchange,
                 retry=retry,
-                retry_policy=retry_policy,  # type: ignore[arg-type] # unlike celery-types
-                declare=declare,  # type: ignore[arg-type] # unlike celery-types
+                retry_policy=retry_policy,
+                declare=declare,
                 **options,
             )
             return
-        now = current()
-        # The window's deadline, and not the one of a task that is sent alone.
-        now = self._sending(None, options) if now is None else replace(now, patience=Patience(self.timeout_s))
-        with sending(now):
-            self._declare(declare or (), now)
-        channel = self._window.usable_channel()
-        taken: list[Publish] = []
-        channel.divert = taken.append
+        operation = current_operation()
+        if operation is None:
+            operation = self._operation(None, options)
+        else:
+            # Not the deadline of a task that is sent alone.
+            operation = replace(operation, deadline=Deadline(self.timeout_s))
+        with publishing(operation):
+            self._declare(declare or (), operation)
+        channel = self._in_flight.await_channel()
+        captured: list[OutgoingMessage] = []
+        channel.capture = captured.append
         usual, self._channel = self._channel, channel
         try:
-            kombu.Producer.publish(  # type: ignore[misc] # unlike celery-types
-                self, body, *args, exchange=exchange, mandatory=mandatory is None or mandatory, **options
+            kombu.Producer.publish(
+                self, body, routing_key, exchange=exchange, mandatory=mandatory is None or mandatory, **options
             )
         finally:
-            channel.divert = None
+            channel.capture = None
             self._channel = usual
-        self._window.add(taken.pop())
+        self._in_flight.add(captured.pop())
 
     def __exit__(self, *_: object) -> None:
-        """Nothing: kombu's closes the connection after an error, which one message may have and the others not."""
+        """Do nothing: kombu closes the connection after an error, but an error of one message must not end others."""
 
     def send_events(self) -> None:
-        """Send the events that were held back; they are dropped when that fails."""
+        """Send the events that were kept back; they are dropped when that fails."""
         connection = self.connection
-        if not self._events or not connection.connected:  # type: ignore[union-attr] # unlike celery-types
+        if not self._events or not connection.connected:
             self._events.clear()
             return
-        if self._window.blocked:
-            # The socket would fill, and the next message wait behind it.
+        if self._in_flight.blocked:
+            # The broker does not read, so the socket would fill, and the next message would wait behind the events.
             del self._events[:-EVENTS_KEPT]
             return
         events, self._events = self._events, []
         try:
-            kombu.Producer(connection.default_channel, auto_declare=False).publish(  # type: ignore[union-attr] # unlike celery-types
-                events, **{**self._event_options, "routing_key": "task.multi"}
+            kombu.Producer(connection.default_channel, auto_declare=False).publish(
+                events, routing_key="task.multi", **self._event_options
             )
-        except failures(connection):  # type: ignore[arg-type] # unlike celery-types
-            # The window notices by itself when the connection is lost.
+        except failures(connection):
+            # When the connection is lost, the messages in flight meet the same error.
             pass
 
-    def _hold_event(self, event: object, options: dict[str, Any]) -> None:
+    def _keep_event(self, event: object, options: dict[str, Any]) -> None:
         if not self._events:
             self._events_since = time.monotonic()
         self._events.append(event)
@@ -152,13 +157,15 @@ class WindowProducer(ConfirmingProducer):
         if len(self._events) >= EVENTS_AT_ONCE or time.monotonic() - self._events_since >= EVENTS_WAIT_S:
             self.send_events()
 
-    def _declare(self, entities: Iterable[Any], now: Sending) -> None:
-        """Declare beside the window's channel, which the broker would close over a declaration that it refuses."""
+    def _declare(self, entities: Iterable[Exchange | Queue], operation: PublishOperation) -> None:
+        """Declare on another channel, because the broker closes a channel whose declaration it refuses."""
         connection = self.connection
+        # The stub allows None, which kombu replaces when it makes a connection.
+        declared = cast("set[object]", connection.declared_entities)
         for entity in entities:
-            # `maybe_declare` finds this out too, after copying the entity.
-            if not (entity.can_cache_declaration and hash(entity) in connection.declared_entities):  # type: ignore[operator, union-attr] # unlike celery-types
-                now.until_done(partial(self._declare_now, entity), connection)  # type: ignore[arg-type] # unlike celery-types
+            # `maybe_declare` finds this out too, after it has copied the entity.
+            if not (entity.can_cache_declaration and hash(entity) in declared):
+                operation.until_done(partial(self._declare_now, entity), connection)
 
-    def _declare_now(self, entity: Any) -> None:  # noqa: ANN401 a queue or an exchange
+    def _declare_now(self, entity: Exchange | Queue) -> None:
         maybe_declare(entity, self.channel)

@@ -1,26 +1,26 @@
-"""A plain message: a bare text, such as the tutorials' programs publish and print."""
+"""A plain message: a text without Celery's headers, as the programs of RabbitMQ's tutorials publish it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kombu.utils.uuid import uuid
 
 if TYPE_CHECKING:
-    from kombu import Producer
+    from kombu import Exchange, Producer, Queue
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlainMessage:
-    """A text on its way, which `send_many` takes in the place of a task's signature."""
+    """A text to publish, which `send_many` takes like the signature of a task."""
 
     text: str
     routing_key: str
-    #: The default one reaches the queue that the routing key names.
+    #: By default the exchange that leads to the queue of the routing key's name.
     exchange: str = ""
-    #: What is declared before it is published, as kombu's queues and exchanges.
-    declare: tuple[Any, ...] = ()
+    #: Queues and exchanges that are declared before the message is published.
+    declare: tuple[Exchange | Queue, ...] = ()
     id: str = field(default_factory=uuid)
 
     def apply_async(self, *, producer: Producer) -> None:

@@ -2,130 +2,158 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import kombu
 
 from proj.broker.connection import disconnect, ensure_connected
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
-from proj.delivery.publishing.deadline import Patience, Sending, current
+from proj.delivery.publishing.deadline import Deadline, PublishOperation, current_operation
 
 if TYPE_CHECKING:
-    from kombu import Connection, Exchange
+    from collections.abc import Callable, Sequence
+
+    import amqp
+    from kombu import Connection, Exchange, Queue
+    from kombu.transport.base import StdChannel
 
 
 class ConfirmingProducer(kombu.Producer):
-    """kombu's producer, with confirms, that outlives the loss of its connection until a deadline.
+    """kombu's producer with confirms, which reconnects and tries again until a deadline.
 
-    Its `channel` is an ordinary one of the same connection, for declarations and for what needs no confirm.
+    Its `channel` is an ordinary one of the same connection, for declarations and for messages without confirm.
     """
 
-    #: How Celery's side knows that it need not wrap it.
+    #: Celery's side knows by it that the producer need not be wrapped.
     confirms = True
-    #: Seconds until a publish that is not confirmed is given up, for whoever says nothing else; None is for ever.
+    #: Seconds until an unconfirmed publish is given up, unless the caller says otherwise; None is for ever.
     timeout_s: float | None = 90.0
-    #: Seconds of these for which a full queue is tried.
+    #: Seconds for which a full queue is tried; None is until the deadline.
     full_timeout_s: float | None = None
-    #: Exchanges of monitoring and remote control, whose messages need no confirm and would suffer from waiting.
+    #: Exchanges of monitoring events and remote control, whose messages need no confirm and must not wait for one.
     unconfirmed_exchanges: frozenset[str] = frozenset()
 
+    _channel: Connection | StdChannel | Callable[[], StdChannel] | None
+    #: Replaced by the pool that lends the producer.
+    release: Callable[[], None]
+    if TYPE_CHECKING:
+
+        @property
+        def connection(self) -> Connection:
+            """kombu's; never None, because it is made of a connection."""
+
     @property
-    def channel(self) -> Any:  # noqa: ANN401 kombu's channel
-        """Its channel; while a task is being sent, one that is open, which may take until the deadline."""
-        if current() is not None and not isinstance(self._channel, ConfirmChannel):
+    def channel(self) -> StdChannel:
+        """Its channel; in a publish operation an open one, which may take until the deadline."""
+        if current_operation() is not None and not isinstance(self._channel, ConfirmChannel):
             self._ensure_channel()
         return self._get_channel()
 
     @channel.setter
-    def channel(self, channel: Any) -> None:  # noqa: ANN401 kombu's channel
+    def channel(self, channel: Connection | StdChannel | None) -> None:
         self._channel = channel
 
-    def publish(
+    def publish(  # type: ignore[override] # the other arguments are given by name, as Celery and kombu give them
         self,
-        body: Any,  # noqa: ANN401 any body, as kombu
-        *args: Any,  # noqa: ANN401 as kombu
+        body: object,
+        routing_key: str | None = None,
+        *,
         exchange: str | Exchange | None = None,
         retry: bool = False,
-        retry_policy: object = None,
+        retry_policy: dict[str, object] | None = None,
         mandatory: bool | None = None,
         confirm_timeout: float | None = None,
-        **options: Any,  # noqa: ANN401 as kombu
+        declare: Sequence[Exchange | Queue] | None = None,
+        **options: Any,  # noqa: ANN401 kombu's other arguments, and AMQP's properties
     ) -> None:
-        """Publish, and return when the broker has confirmed.
+        """Publish, and return when the broker has confirmed the message.
 
         Args:
-            body: and all else that is not named here, as in kombu.
-            args: as in kombu.
+            body: as in kombu.
+            routing_key: as in kombu.
             exchange: as in kombu.
-            retry: whether to try again when the connection is lost or the broker refuses for the moment.
-            retry_policy: kombu's; the deadline stands in its place.
-            mandatory: whether it is an error that no queue takes it; tasks are, when nothing is said.
-            confirm_timeout: seconds until it is given up, instead of the setting `proj_publish_timeout_s`.
+            retry: whether to try again when the connection is lost or the broker rejects the message for now.
+            retry_policy: kombu's, used only without confirms; the deadline replaces it.
+            mandatory: whether a message that reaches no queue is an error; by default it is for a task only.
+            confirm_timeout: seconds until the publish is given up, instead of the setting `proj_publish_timeout_s`.
+            declare: as in kombu.
             options: as in kombu.
 
         Raises:
-            PublishRefused: the broker will not have it, at any time; `Unroutable` when no queue takes it, and
-                `QueueFull` when its queue had no room for as long as was waited: then a later time may do.
-            Unconfirmed: the deadline has passed; the broker may or may not have it.
+            PublishRefused: the broker will never accept it; `Unroutable` when it reaches no queue, and `QueueFull` when
+                its queue was full for as long as the caller waits, so that a later publish may succeed.
+            Unconfirmed: the deadline has passed; the broker may have the message or not.
         """
         connection = self.connection
-        if not self._confirms(connection, exchange):  # type: ignore[arg-type] # unlike celery-types
-            super().publish(body, *args, exchange=exchange, retry=retry, retry_policy=retry_policy, **options)  # type: ignore[arg-type, misc] # unlike celery-types
-            return
-        sending = self._sending(confirm_timeout, options)
-        if mandatory is None:
-            mandatory = sending.mandatory
-        sending.until_done(
-            lambda: self._publish_once(
-                connection,  # type: ignore[arg-type] # unlike celery-types
-                sending,
+        if not self._confirms(connection, exchange):
+            super().publish(
                 body,
-                *args,
+                routing_key,
                 exchange=exchange,
-                mandatory=mandatory,
+                retry=retry,
+                retry_policy=retry_policy,
+                declare=declare,
                 **options,
+            )
+            return
+        operation = self._operation(confirm_timeout, options)
+        if mandatory is None:
+            mandatory = operation.mandatory
+        operation.until_done(
+            lambda: self._publish_once(
+                operation, body, routing_key, exchange=exchange, mandatory=mandatory, declare=declare, **options
             ),
-            connection,  # type: ignore[arg-type] # unlike celery-types
-            recover=lambda: self.reset(connection),  # type: ignore[arg-type] # unlike celery-types
+            connection,
+            recover=lambda: self.reset(connection),
             retry=retry,
         )
 
     def reset(self, connection: Connection) -> None:
-        """Give the connection up, so that the next use makes a new one, to the next of several addresses."""
+        """Close the connection, so that its next use connects, to the next of several addresses."""
         disconnect(connection)
-        self.revive(connection)  # type: ignore[arg-type] # unlike celery-types
+        self._revive(connection)
 
-    def _publish_once(self, connection: Connection, sending: Sending, *args: Any, **options: Any) -> None:  # noqa: ANN401 as kombu
-        channel = ConfirmChannel.of(connection)
+    def _revive(self, connection: Connection) -> None:
+        # kombu's stub says that it takes a channel only.
+        self.revive(cast("StdChannel", connection))
+
+    def _publish_once(
+        self,
+        operation: PublishOperation,
+        body: object,
+        routing_key: str | None,
+        **options: Any,  # noqa: ANN401 kombu's other arguments, and AMQP's properties
+    ) -> None:
+        channel = ConfirmChannel.for_connection(self.connection)
         usual, self._channel = self._channel, channel
         written = channel.written
         try:
-            super().publish(*args, retry=False, confirm_timeout=sending.patience.left_s, **options)  # type: ignore[misc] # unlike celery-types
+            super().publish(body, routing_key, retry=False, confirm_timeout=operation.deadline.left_s, **options)
         finally:
-            sending.written = channel.written > written
+            operation.written = channel.written > written
             self._channel = usual
 
     def _confirms(self, connection: Connection, exchange: str | Exchange | None) -> bool:
         name = exchange if isinstance(exchange, str) else getattr(exchange or self.exchange, "name", "")
         return name not in self.unconfirmed_exchanges and connection.transport.driver_type == "amqp"
 
-    def _sending(self, timeout_s: float | None, options: dict[str, Any]) -> Sending:
-        """The task that is being sent now; else a sending of this message alone."""
-        sending = current()
-        if sending is not None and timeout_s is None:
-            return sending
+    def _operation(self, timeout_s: float | None, options: dict[str, Any]) -> PublishOperation:
+        """The publish operation of this thread, or a new one for this message alone."""
+        operation = current_operation()
+        if operation is not None and timeout_s is None:
+            return operation
         name = str(options.get("correlation_id") or options.get("message_id") or "")
-        return Sending(
-            what=f"The message {name}".rstrip(),
+        return PublishOperation(
+            subject=f"message {name}" if name else "a message",
             task_id=name,
-            patience=Patience(self.timeout_s if timeout_s is None else timeout_s),
-            mandatory=sending is not None and sending.mandatory,
+            deadline=Deadline(self.timeout_s if timeout_s is None else timeout_s),
+            mandatory=operation is not None and operation.mandatory,
             full_timeout_s=self.full_timeout_s,
         )
 
     def _ensure_channel(self) -> None:
-        connection, sending = self.__connection__, current()
-        if connection is None or sending is None or connection.transport.driver_type != "amqp":
+        connection, operation = self.__connection__, current_operation()
+        if connection is None or operation is None or connection.transport.driver_type != "amqp":
             return
 
         def ensure() -> None:
@@ -133,8 +161,8 @@ class ConfirmingProducer(kombu.Producer):
                 if not connection.connected:
                     self.reset(connection)
                     ensure_connected(connection)
-                if self._get_channel().connection is not None:  # type: ignore[attr-defined] # unlike celery-types
+                if cast("amqp.Channel", self._get_channel()).connection is not None:
                     return
-                self.revive(connection)  # type: ignore[arg-type] # unlike celery-types
+                self._revive(connection)
 
-        sending.until_done(ensure, connection)
+        operation.until_done(ensure, connection)

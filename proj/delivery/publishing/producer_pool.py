@@ -1,105 +1,131 @@
-"""The pool of confirming producers, with connections of their own."""
+"""The pool of confirming producers, with connections of its own."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kombu.connection import ConnectionPool, PooledConnection
+from kombu.exceptions import LimitExceeded
 from kombu.pools import ProducerPool
 
-from proj.delivery.publishing.deadline import LAST_PAUSE_S, current, unavailable
+from proj.delivery.publishing.deadline import LAST_PAUSE_S, current_operation, no_free_producer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from kombu import Producer
+    from kombu import Connection
+
+    from proj.delivery.publishing.producer import ConfirmingProducer
+
+    class _PooledConnection(Connection):
+        """kombu's `PooledConnection`, whose stub does not say that it is a connection."""
+
+        def __init__(self, pool: ConnectionPool, **options: object) -> None: ...
+
+    class _ProducerPool(ProducerPool):
+        """kombu's class, with what its stub does not say."""
+
+        Producer: type[ConfirmingProducer]
+        acquire: Callable[..., ConfirmingProducer]
+        force_close_all: Callable[[], None]
+
+else:
+    _PooledConnection, _ProducerPool = PooledConnection, ProducerPool
+
+T = TypeVar("T")
 
 
-class PatientConnection(PooledConnection):
-    """A connection whose own retries end with the deadline of what is being sent."""
+class DeadlineConnection(_PooledConnection):
+    """A connection whose own retries end with the deadline of the publish operation."""
 
-    def ensure(self, obj: Any, fun: Any, errback: Any = None, **options: Any) -> Any:  # noqa: ANN401 as kombu
-        """As kombu's, which has no deadline unless it has a number of attempts."""
-        sending = current()
-        if sending is None:
-            return super().ensure(obj, fun, errback, **options)  # type: ignore[misc] # unlike celery-types
+    def ensure(  # type: ignore[override] # the other arguments are given by name, as kombu gives them
+        self,
+        obj: object,
+        fun: Callable[..., T],
+        errback: Callable[[Exception, float], None] | None = None,
+        **options: Any,  # noqa: ANN401 as kombu
+    ) -> Callable[..., T]:
+        """As kombu's, which retries for ever unless it is given a number of attempts."""
+        operation = current_operation()
+        if operation is None:
+            return super().ensure(obj, fun, errback, **options)
 
-        def give_up_in_time(error: Exception, interval: float) -> None:
-            if sending.patience.is_over:
-                raise sending.unconfirmed(error) from error
+        def stop_at_deadline(error: Exception, interval: float) -> None:
+            if operation.deadline.has_passed:
+                raise operation.unconfirmed(error) from error
             if errback is not None:
                 errback(error, interval)
 
         options.update(max_retries=None, interval_start=0.1, interval_step=0.2, interval_max=LAST_PAUSE_S)
-        return super().ensure(obj, fun, give_up_in_time, **options)  # type: ignore[misc] # unlike celery-types
+        return super().ensure(obj, fun, stop_at_deadline, **options)
 
 
-class PatientConnectionPool(ConnectionPool):
-    """A pool of them."""
+class DeadlineConnectionPool(ConnectionPool):
+    """A pool of such connections."""
 
-    def new(self) -> PatientConnection:  # type: ignore[override] # unlike celery-types
-        """As kombu's, but for the class."""
-        return PatientConnection(self, **dict(self.connection._info(resolve=False)))  # noqa: SLF001 as kombu's does
+    def new(self) -> DeadlineConnection:
+        """As kombu's, with another class."""
+        return DeadlineConnection(self, **dict(self.connection._info(resolve=False)))  # noqa: SLF001 as kombu's does
 
 
-class ConfirmingPool(ProducerPool):
-    """A pool of producers that never waits for itself.
+class ConfirmingProducerPool(_ProducerPool):
+    """A pool of confirming producers from which a thread can take a second one without a deadlock.
 
-    A thread that holds a producer and needs another (a handler of `before_task_publish` that sends a task) gets one
-    beside the pool: when every thread did so, all would wait for each other for ever. Who waits for a free one waits
-    no longer than the deadline.
+    A thread that holds a producer may need another, as a handler of `before_task_publish` does that sends a task. It
+    gets an extra one, because threads that all wait for a second one would wait for each other for ever. A thread that
+    holds none waits until its deadline.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 as kombu
         """As kombu's."""
-        self._held = threading.local()
+        self._of_thread = threading.local()
         super().__init__(*args, **kwargs)
 
-    def acquire(self, block: bool = False, timeout: float | None = None) -> Producer:  # noqa: FBT001, FBT002 kombu's own
-        """A producer, whose `release` gives it back.
+    def acquire(self, block: bool = False, timeout: float | None = None) -> ConfirmingProducer:  # noqa: FBT001, FBT002 kombu's own
+        """A producer, which its `release` gives back.
 
         Raises:
             LimitExceeded: none was free within `timeout` seconds.
-            Unconfirmed: none was free before the deadline of what is being sent.
+            Unconfirmed: none was free before the deadline of the publish operation.
         """
-        lent: Producer | None = self._held.__dict__.get("lent")
-        if lent is not None:
-            return lent
-        mine: list[int] = self._held.__dict__.setdefault("count", [0])
-        sending = current()
-        if self.limit and mine[0]:
-            producer = self._beside()
-        elif sending is None or not block:
+        shared: ConfirmingProducer | None = self._of_thread.__dict__.get("shared")
+        if shared is not None:
+            return shared
+        held: list[int] = self._of_thread.__dict__.setdefault("held", [0])
+        operation = current_operation()
+        if self.limit and held[0]:
+            producer = self._extra()
+        elif operation is None or not block:
             producer = super().acquire(block, timeout)
         else:
             try:
-                producer = super().acquire(block=True, timeout=sending.patience.left_s)
-            except self.LimitExceeded as error:  # type: ignore[attr-defined] # unlike celery-types
-                raise unavailable(sending, self.limit) from error  # type: ignore[arg-type] # unlike celery-types
+                producer = super().acquire(block=True, timeout=operation.deadline.left_s)
+            except LimitExceeded as error:
+                raise no_free_producer(operation, self.limit) from error
         give_back = producer.release
-        mine[0] += 1
+        held[0] += 1
 
         def release() -> None:
-            # The thread that took it counts, whichever gives it back.
-            mine[0] -= 1
+            # It counts for the thread that took it, whichever thread gives it back.
+            held[0] -= 1
             give_back()
 
-        producer.release = release  # type: ignore[method-assign] # unlike celery-types
+        producer.release = release
         return producer
 
     @contextmanager
-    def lending(self, producer: Producer) -> Iterator[None]:
-        """This thread gets `producer` whenever it asks for one: Celery does not hand the one it has to a chain."""
-        self._held.lent = producer
+    def sharing(self, producer: ConfirmingProducer) -> Iterator[None]:
+        """Let this thread get `producer` whenever it acquires one, because Celery passes none on to a chain."""
+        self._of_thread.shared = producer
         try:
             yield
         finally:
-            self._held.lent = None
+            self._of_thread.shared = None
 
-    def _beside(self) -> Producer:
+    def _extra(self) -> ConfirmingProducer:
         connection = self.connections.new()
         producer = self.Producer(connection)
-        producer.release = connection.release  # type: ignore[method-assign] # unlike celery-types
+        producer.release = connection.release
         return producer

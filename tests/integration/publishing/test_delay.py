@@ -53,7 +53,7 @@ def test_delay_returns_when_the_queue_has_the_task(app: Celery, arrivals: Arriva
 
 
 def test_delay_opens_another_connection_after_the_publishing_was_closed(app: Celery, arrivals: Arrivals) -> None:
-    """Who closes what an app publishes over, before a fork or at the end of a test, may go on with that app."""
+    """After `close_publishing`, as before a fork, the app can be used again."""
     app.tasks["note"].delay("before")
     close_publishing(app)
 
@@ -67,15 +67,15 @@ def test_delay_opens_another_connection_after_the_publishing_was_closed(app: Cel
     [
         (
             {"exchange": "publishing", "routing_key": "nobody"},
-            "no queue is bound to the exchange 'publishing' by the routing key 'nobody'",
+            "RabbitMQ did not accept task the-id: no queue is bound to exchange 'publishing' with routing key 'nobody'",
         ),
         ({"exchange": "nowhere", "routing_key": QUEUE}, "no exchange 'nowhere'"),
     ],
 )
-def test_task_that_no_queue_takes_is_an_error_at_once(
+def test_unroutable_task_is_an_error_at_once(
     app: Celery, arrivals: Arrivals, options: dict[str, str], sentence: str
 ) -> None:
-    """One sentence with the id, in less time than any retry takes; the next task goes its way."""
+    """The error names the id and comes before any retry; the next task is published as usual."""
     begun = time.monotonic()
 
     with pytest.raises(Unroutable, match=sentence) as caught:
@@ -87,39 +87,39 @@ def test_task_that_no_queue_takes_is_an_error_at_once(
     assert set(arrivals()) == {fine.id}
 
 
-def test_task_that_must_not_reach_a_queue_can_say_so(app: Celery) -> None:
-    """`mandatory=False` is AMQP's own: whoever listens gets it, and nobody is fine."""
+def test_unroutable_task_is_no_error_when_it_is_not_mandatory(app: Celery) -> None:
+    """`mandatory=False` is AMQP's own option: no queue at all is fine."""
     app.send_task("note")
 
     app.send_task("note", exchange="publishing", routing_key="nobody", mandatory=False)
 
 
-def test_task_for_a_queue_that_is_there_with_other_arguments_is_refused_at_once(
+def test_task_for_a_queue_that_exists_with_other_arguments_is_refused_at_once(
     app: Celery, broker: Broker, vhost: str
 ) -> None:
-    """The broker says what differs; another attempt would not change it."""
+    """The error says which argument differs; there is no retry, because it would fail in the same way."""
     with Connection(broker.url(vhost)) as connection:
         Queue(QUEUE, Exchange("publishing", "topic"), QUEUE, max_length=5)(connection.default_channel).declare()
     begun = time.monotonic()
 
-    with pytest.raises(PublishRefused, match=r"the-id was not accepted: the queue .* no x-max-length"):
+    with pytest.raises(PublishRefused, match=r"RabbitMQ did not accept task the-id: the queue .* no x-max-length"):
         app.send_task("note", task_id="the-id")
 
     assert time.monotonic() - begun < 5
 
 
 def test_task_that_cannot_be_encoded_raises_celerys_own_error(app: Celery) -> None:
-    """At once."""
+    """The EncodeError of kombu, at once."""
     with pytest.raises(EncodeError):
         app.tasks["note"].delay(object())
 
 
-def test_task_without_a_broker_raises_that_nobody_knows_after_the_deadline() -> None:
-    """Its id is in the sentence; it is the error that Celery's users catch already."""
+def test_task_without_a_broker_raises_unconfirmed_after_the_deadline() -> None:
+    """The error names the id, and it is the OperationalError that users of Celery catch already."""
     app = make_app(f"amqp://127.0.0.1:{free_port()}//", proj_publish_timeout_s=1.0)
     begun = time.monotonic()
 
-    with pytest.raises(Unconfirmed, match=r"^Task the-id may or may not have been accepted: .* within 1 s") as caught:
+    with pytest.raises(Unconfirmed, match=r"did not confirm task the-id within 1 s .* may or may not") as caught:
         app.send_task("note", task_id="the-id")
 
     assert 1 <= time.monotonic() - begun < 5
@@ -139,7 +139,7 @@ def test_task_that_is_not_to_be_retried_raises_at_once_without_a_broker() -> Non
 
 
 def test_task_for_a_full_queue_waits_for_room(app: Celery, arrivals: Arrivals, policy: Callable[..., None]) -> None:
-    """The broker's nack is a refusal for the moment."""
+    """A nack of the broker is retried, and the task arrives when the queue has room."""
     policy(**{"max-length": 1, "overflow": "reject-publish"})
     first = app.send_task("note")
     waiting = threading.Thread(target=app.send_task, args=("note",), kwargs={"task_id": "second"}, daemon=True)
@@ -156,21 +156,21 @@ def test_task_for_a_full_queue_waits_for_room(app: Celery, arrivals: Arrivals, p
 
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
-def test_task_for_a_queue_that_stays_full_raises_that_it_is_full(
+def test_task_for_a_queue_that_stays_full_raises_queue_full(
     new_app: Callable[..., Celery], arrivals: Arrivals, policy: Callable[..., None], queue_type: str
 ) -> None:
-    """Before the deadline of all else; it is not there, so that it can be sent again and is there once."""
+    """Before the publish deadline. The broker does not have the task, so it can be sent again and arrives once."""
     app = new_app(proj_queue_full_timeout_s=0.5, queue_type=queue_type)
     policy(**{"max-length": 1, "overflow": "reject-publish"})
     # A quorum queue takes one or two beyond its limit.
     there = fill(app)
     begun = time.monotonic()
 
-    with pytest.raises(QueueFull, match="queue is full and did not take Task the-id: there was a nack") as caught:
+    with pytest.raises(QueueFull, match=r"rejected task the-id for .* a queue is probably full") as caught:
         app.send_task("note", task_id="the-id")
 
     assert 0.5 <= time.monotonic() - begun < 10
-    assert "the exchange 'publishing' leads by the routing key 'publishing'" in str(caught.value)
+    assert "(nack from exchange 'publishing', routing key 'publishing')" in str(caught.value)
     assert caught.value.task_ids == ("the-id",)
     assert set(arrivals()) == there
     app.send_task("note", task_id="the-id")
@@ -187,10 +187,8 @@ def fill(app: Celery) -> set[str]:
             return found
 
 
-def test_full_queue_is_an_error_that_celerys_and_our_users_catch_alike(
-    app: Celery, policy: Callable[..., None]
-) -> None:
-    """As kombu's OperationalError, which passes, and as ours; `retry=False` does not wait at all."""
+def test_queue_full_is_an_operational_error_and_a_refused_publish(app: Celery, policy: Callable[..., None]) -> None:
+    """Users of Celery catch the first, users of proj the second; `retry=False` does not wait at all."""
     app.send_task("note")
     policy(**{"max-length": 1, "overflow": "reject-publish"})
     fill(app)
@@ -200,10 +198,10 @@ def test_full_queue_is_an_error_that_celerys_and_our_users_catch_alike(
             app.send_task("note", retry=False)
 
 
-def test_task_that_may_have_arrived_is_never_said_to_have_found_the_queue_full(
+def test_task_that_may_have_arrived_raises_unconfirmed_and_not_queue_full(
     new_app: Callable[..., Celery], policy: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection broke after the first attempt was written; that the second is refused proves nothing of it."""
+    """The connection broke after the first attempt was written; a nack of the second says nothing about the first."""
     app = new_app(proj_publish_timeout_s=1.0, proj_queue_full_timeout_s=0.3)
     app.send_task("note")
     policy(**{"max-length": 1, "overflow": "reject-publish"})
@@ -218,7 +216,7 @@ def test_task_that_may_have_arrived_is_never_said_to_have_found_the_queue_full(
 
     monkeypatch.setattr(ConfirmChannel, "_wait_for", lose)
 
-    with pytest.raises(Unconfirmed, match="Task the-id may or may not"):
+    with pytest.raises(Unconfirmed, match="did not confirm task the-id"):
         app.send_task("note", task_id="the-id")
 
 
@@ -226,7 +224,7 @@ def test_task_that_may_have_arrived_is_never_said_to_have_found_the_queue_full(
 def test_every_delay_returns_when_connections_are_lost(
     new_app: Callable[..., Celery], arrivals: Arrivals, proxy: Proxy, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reset, or silent for ever: all are there, twice at most the one that each thread was sending."""
+    """Reset, or silent: every task arrives; at most the one that each thread was sending arrives twice."""
     monkeypatch.setattr("proj.delivery.publishing.confirm_channel.SILENCE_S", 0.5)
     app = new_app(through=proxy, broker_transport_options={"read_timeout": 1, "write_timeout": 1})
     sent: list[str] = []
@@ -255,7 +253,7 @@ def test_every_delay_returns_when_connections_are_lost(
 def test_threads_that_publish_while_they_publish_never_wait_for_each_other(
     new_app: Callable[..., Celery], arrivals: Arrivals, limit: int | None
 ) -> None:
-    """A handler of `before_task_publish` that sends a task needs a second producer; the pool has few, or no limit."""
+    """A handler of `before_task_publish` that sends a task needs a second producer, also from a small pool."""
     app = new_app(broker_pool_limit=limit)
 
     def also(sender: str, **_: object) -> None:
@@ -271,8 +269,8 @@ def test_threads_that_publish_while_they_publish_never_wait_for_each_other(
     assert sum(arrivals().values()) == 12
 
 
-def test_who_finds_all_publishers_busy_is_told_so_after_the_deadline(new_app: Callable[..., Celery]) -> None:
-    """And how many there are."""
+def test_publish_without_a_free_producer_raises_unconfirmed_after_the_deadline(new_app: Callable[..., Celery]) -> None:
+    """The error says how many producers there are."""
     app = new_app(broker_pool_limit=1, proj_publish_timeout_s=0.3)
     errors: list[BaseException] = []
 
@@ -285,7 +283,7 @@ def test_who_finds_all_publishers_busy_is_told_so_after_the_deadline(new_app: Ca
     with app.producer_pool.acquire():
         in_threads(1, publish)
 
-    assert "all 1 publishers of this process were in use for 0.3 s" in str(errors[0])
+    assert "all 1 producers of this process were in use for 0.3 s" in str(errors[0])
 
 
 @pytest.fixture
@@ -305,7 +303,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_event_that_a_task_was_sent_costs_no_confirm(
     new_app: Callable[..., Celery], arrivals: Arrivals, broker: Broker, vhost: str, written: list[str]
 ) -> None:
-    """It is sent all the same, on a channel of its own."""
+    """The event is sent too, on a channel of its own."""
     app = new_app(task_send_sent_event=True)
     with Connection(broker.url(vhost)) as connection:
         channel = connection.default_channel
@@ -326,7 +324,7 @@ def test_event_that_a_task_was_sent_costs_no_confirm(
 def test_result_over_the_broker_is_confirmed_before_the_task_is_acknowledged(
     new_app: Callable[..., Celery], broker: Broker, vhost: str, written: list[str]
 ) -> None:
-    """Storing it returns when the broker has it, and no event or reply shares its channel."""
+    """Storing a result returns when the broker has it, and no event or reply shares its channel."""
     app = new_app(result_backend="rpc://", result_persistent=True)
     with Connection(broker.url(vhost)) as connection:
         Queue("reply", durable=True)(connection.default_channel).declare()
@@ -345,7 +343,7 @@ def test_result_over_the_broker_is_confirmed_before_the_task_is_acknowledged(
 def test_delayed_task_reaches_a_quorum_queue_that_no_worker_has_prepared(
     new_app: Callable[..., Celery], arrivals: Arrivals, options: dict[str, float]
 ) -> None:
-    """Not before its time; a part of a second, which Celery refuses, is one second."""
+    """Not before its time. Less than a second, which Celery refuses, becomes one second."""
     app = new_app(queue_type="quorum")
 
     sent = app.send_task("note", **options)

@@ -1,4 +1,4 @@
-"""The broker dies, or restarts in order, or raises an alarm, while tasks are published."""
+"""The broker is killed, restarts, or raises an alarm while tasks are published."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Publishers:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._stop = threading.Event()
-        #: What was confirmed, and what came instead, by id.
+        #: The ids of confirmed tasks, and the errors of all others.
         self.confirmed: set[str] = set()
         self.errors: list[Exception] = []
         self.delayed = 0
@@ -77,10 +77,10 @@ def app(mortal: Broker) -> Iterator[Celery]:
 
 
 def test_every_publish_returns_or_raises_while_the_broker_is_away(mortal: Broker, app: Celery) -> None:
-    """Restarted in order, then with SIGKILL: what returned is there. Nothing raised: the deadline is longer than that.
+    """After a restart and after SIGKILL every confirmed task is there. Nothing raised, because the deadline is longer.
 
-    In that order, because RabbitMQ 3.10 can forget what is in a quorum queue's log when it is killed moments after the
-    queue was declared.
+    The restart comes first: RabbitMQ 3.10 can forget what is in a quorum queue's log when it is killed moments after
+    the queue was declared.
     """
     publishers = Publishers(app)
     wait_until(lambda: publishers.delayed >= 20, what="the first tasks", timeout_s=20)
@@ -93,14 +93,14 @@ def test_every_publish_returns_or_raises_while_the_broker_is_away(mortal: Broker
     found = arrived(mortal.url())
     assert publishers.errors == []
     assert publishers.confirmed - set(found) == set()
-    # For each strike, one that was being sent by each thread, and a window of `send_many`.
+    # For each strike, one that was being sent by each thread, and the 50 in flight of `send_many`.
     assert sum(found.values()) - len(found) <= 2 * (2 + 50)
 
 
 def test_publish_waits_without_a_copy_while_publishers_are_blocked(
     mortal: Broker, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A memory alarm stops the broker from reading: the task is written once, and confirmed when the alarm is over."""
+    """With a memory alarm the broker does not read: the task is written once, and confirmed when the alarm is over."""
     monkeypatch.setattr("proj.delivery.publishing.confirm_channel.SILENCE_S", 0.2)
     written: list[str] = []
     write = ConfirmChannel.write

@@ -1,4 +1,4 @@
-"""`send_many` on a real broker: every task confirmed, exactly the unconfirmed written again, bounded and fast."""
+"""`send_many` on a real broker: every task is confirmed, and only unconfirmed tasks are written again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ids(count: int) -> set[str]:
 
 
 def test_send_many_returns_when_the_queue_has_every_task_once(app: Celery, arrivals: Arrivals) -> None:
-    """With the last progress as its summary, and each id told when it was confirmed."""
+    """It returns the last progress, and reports each id when the broker has confirmed it."""
     confirmed: list[str] = []
     told: list[Progress] = []
 
@@ -54,8 +54,8 @@ def test_send_many_returns_when_the_queue_has_every_task_once(app: Celery, arriv
     assert told[-1].confirmed == 500
 
 
-def test_send_many_is_never_further_ahead_than_its_window(app: Celery) -> None:
-    """So that a generator of a million needs no more memory than one of a hundred."""
+def test_send_many_is_never_further_ahead_than_its_limit(app: Celery) -> None:
+    """A generator of a million tasks needs no more memory than one of a hundred."""
     taken, ahead, confirmed = 0, [], [0]
 
     def lazily() -> Iterator[Signature]:
@@ -77,7 +77,7 @@ def test_send_many_is_never_further_ahead_than_its_window(app: Celery) -> None:
 def test_send_many_writes_exactly_the_unconfirmed_again_after_a_broken_connection(
     new_app: Callable[..., Celery], arrivals: Arrivals, proxy: Proxy
 ) -> None:
-    """Every task arrives; those that are there twice were written twice, and were not confirmed at a break."""
+    """Every task arrives; only tasks that were unconfirmed when the connection broke may arrive twice."""
     app = new_app(through=proxy)
     confirmed: set[str] = set()
     at_break: list[set[str]] = []
@@ -100,7 +100,7 @@ def test_send_many_writes_exactly_the_unconfirmed_again_after_a_broken_connectio
 
 
 def test_send_many_waits_for_a_full_queue(app: Celery, arrivals: Arrivals, policy: Callable[..., None]) -> None:
-    """What the broker refused for the moment is written again, until there is room."""
+    """A task that got a nack is written again until the queue has room."""
     app.send_task("note")
     policy(**{"max-length": 10, "overflow": "reject-publish"})
     found: Counter[str] = Counter()
@@ -122,14 +122,14 @@ def test_send_many_waits_for_a_full_queue(app: Celery, arrivals: Arrivals, polic
     assert summary.nacked > 0
 
 
-def test_send_many_names_what_a_full_queue_did_not_take_after_the_deadline(
+def test_send_many_names_the_tasks_that_a_full_queue_rejected(
     app: Celery, arrivals: Arrivals, policy: Callable[..., None]
 ) -> None:
-    """How many, the first of them, and all ids: these are not there, and all others are."""
+    """After the deadline: how many, the first ids in the text and all in `task_ids`. All others have arrived."""
     app.send_task("note", task_id="first")
     policy(**{"max-length": 5, "overflow": "reject-publish"})
 
-    with pytest.raises(QueueFull, match=r"did not take \d+ tasks \(.*\), and took [45] others: .* nack") as caught:
+    with pytest.raises(QueueFull, match=r"rejected \d+ tasks .*nack from .* accepted [45] others\.") as caught:
         send_many(signatures(app, 30), app=app, timeout_s=1)
 
     missing = set(caught.value.task_ids)
@@ -139,19 +139,19 @@ def test_send_many_names_what_a_full_queue_did_not_take_after_the_deadline(
     assert set(arrivals()) == {"later"}
 
 
-def test_send_many_names_what_is_uncertain_after_the_deadline(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written and not answered may be there."""
+def test_send_many_names_the_unconfirmed_tasks_after_the_deadline(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks that were written and got no answer may have arrived."""
     app.send_task("note")
     monkeypatch.setattr(ConfirmChannel, "_settle", lambda *_, **__: None)
 
-    with pytest.raises(Unconfirmed, match=r"^30 tasks \(.*\) may or may not have been accepted: .* 1 s") as caught:
+    with pytest.raises(Unconfirmed, match=r"^RabbitMQ did not confirm 30 tasks \(.*\) within 1 s") as caught:
         send_many(signatures(app, 30), app=app, timeout_s=1)
 
     assert set(caught.value.task_ids) == ids(30)
 
 
 def test_send_many_without_a_broker_ends_at_the_deadline_that_it_was_given() -> None:
-    """Not at the app's own, which is for a task that is sent alone."""
+    """The given timeout holds, not the app's own, which is for a task that is sent alone."""
     app = make_app(f"amqp://127.0.0.1:{free_port()}//")
     begun = time.monotonic()
 
@@ -161,10 +161,10 @@ def test_send_many_without_a_broker_ends_at_the_deadline_that_it_was_given() -> 
     assert time.monotonic() - begun < 10
 
 
-def test_send_many_says_of_none_that_may_have_arrived_that_it_found_the_queue_full(
+def test_send_many_raises_unconfirmed_for_tasks_that_may_have_arrived_although_the_queue_is_full(
     app: Celery, policy: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection broke after they were written; that a second attempt is refused proves nothing of the first."""
+    """The connection broke after they were written; a nack of the second attempt says nothing about the first."""
     app.send_task("note")
     policy(**{"max-length": 1, "overflow": "reject-publish"})
     drain = ConfirmChannel.drain
@@ -178,14 +178,14 @@ def test_send_many_says_of_none_that_may_have_arrived_that_it_found_the_queue_fu
 
     monkeypatch.setattr(ConfirmChannel, "drain", lose)
 
-    with pytest.raises(Unconfirmed, match="may or may not have been accepted"):
+    with pytest.raises(Unconfirmed, match="did not confirm 5 tasks"):
         send_many(signatures(app, 5), app=app, timeout_s=1)
 
 
 def test_send_many_refuses_a_header_that_cannot_be_encoded_and_sends_all_others(
     app: Celery, arrivals: Arrivals
 ) -> None:
-    """The one is named."""
+    """The error names the one task."""
 
     def mixed() -> Iterator[Signature]:
         for number, signature in enumerate(signatures(app, 50)):
@@ -198,7 +198,7 @@ def test_send_many_refuses_a_header_that_cannot_be_encoded_and_sends_all_others(
 
 
 def test_send_many_does_not_blame_the_broker_for_a_slow_source(app: Celery, arrivals: Arrivals) -> None:
-    """The deadline counts only what was waited for the broker, whose confirms are read when a task comes."""
+    """Time spent in the generator does not count towards the deadline."""
 
     def slowly() -> Iterator[Signature]:
         for signature in signatures(app, 3):
@@ -210,10 +210,10 @@ def test_send_many_does_not_blame_the_broker_for_a_slow_source(app: Celery, arri
 
 
 @pytest.mark.parametrize("wrong", [{"routing_key": "nobody"}, {"exchange": "nowhere"}])
-def test_send_many_tells_which_no_queue_takes_and_sends_all_others(
+def test_send_many_names_the_unroutable_tasks_and_sends_all_others(
     app: Celery, arrivals: Arrivals, wrong: dict[str, str]
 ) -> None:
-    """Also when the broker closes the channel over one, and does not say over which."""
+    """Also when the broker closes the channel because of one task and does not say which."""
     app.send_task("note", task_id="first")
 
     def mixed() -> Iterator[Signature]:
@@ -222,7 +222,7 @@ def test_send_many_tells_which_no_queue_takes_and_sends_all_others(
                 signature.set(**{"exchange": "publishing", "routing_key": QUEUE, **wrong})
             yield signature
 
-    with pytest.raises(Unroutable, match="Task 20 was not accepted") as caught:
+    with pytest.raises(Unroutable, match="did not accept task 20") as caught:
         send_many(mixed(), app=app)
 
     assert set(caught.value.task_ids) == {"20", "120"}
@@ -230,7 +230,7 @@ def test_send_many_tells_which_no_queue_takes_and_sends_all_others(
 
 
 def test_send_many_confirms_what_came_before_an_error_of_its_source(app: Celery, arrivals: Arrivals) -> None:
-    """And raises that error."""
+    """It raises that error when they are confirmed."""
 
     def failing() -> Iterator[Signature]:
         yield from signatures(app, 50)
@@ -242,12 +242,12 @@ def test_send_many_confirms_what_came_before_an_error_of_its_source(app: Celery,
     assert set(arrivals()) == ids(50)
 
 
-def test_send_many_raises_what_its_listener_raised_after_all_taken_are_confirmed_once(
+def test_send_many_raises_an_error_of_its_callback_after_all_taken_tasks_are_confirmed_once(
     app: Celery, arrivals: Arrivals
 ) -> None:
-    """Also an OSError, as of a pipe that nobody reads: the connection has nothing to do with it, so nothing goes twice.
+    """An OSError too, as of a broken pipe: it is not taken for an error of the connection, so no task arrives twice.
 
-    It is not called again, and no more tasks are taken.
+    The callback is not called again, and no more tasks are taken.
     """
     told: list[str] = []
     taken = 0
@@ -271,10 +271,10 @@ def test_send_many_raises_what_its_listener_raised_after_all_taken_are_confirmed
     assert taken < 5000
 
 
-def test_send_many_does_not_blame_the_broker_for_a_slow_listener(
+def test_send_many_does_not_blame_the_broker_for_a_slow_callback(
     new_app: Callable[..., Celery], arrivals: Arrivals, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection that was lost meanwhile is made anew: the deadline counts only what was waited for the broker."""
+    """Time spent in the callback does not count towards the deadline; a connection lost meanwhile is made again."""
     monkeypatch.setattr("proj.delivery.send_many.PROGRESS_EVERY_S", 0)
     app = new_app(through=proxy)
     cut: list[int] = []
@@ -292,11 +292,11 @@ def test_send_many_does_not_blame_the_broker_for_a_slow_listener(
 
 
 def test_send_many_refuses_a_declaration_that_the_broker_refuses(app: Celery, broker: Broker, vhost: str) -> None:
-    """One sentence, at once."""
+    """The error says which argument differs, at once."""
     with Connection(broker.url(vhost)) as connection:
         Queue(QUEUE, Exchange("publishing", "topic"), QUEUE, max_length=5)(connection.default_channel).declare()
 
-    with pytest.raises(PublishRefused, match="exists with x-max-length=5, but was asked for with no x-max-length"):
+    with pytest.raises(PublishRefused, match="exists with x-max-length=5, but is declared with no x-max-length"):
         send_many(signatures(app, 5), app=app)
 
 
@@ -345,6 +345,6 @@ def test_send_many_builds_messages_as_celery_does(new_app: Callable[..., Celery]
 
 
 def test_send_many_asks_for_an_app_that_confirms() -> None:
-    """A stock app would lose what it is given."""
+    """An app without confirms could lose tasks, so it is refused."""
     with pytest.raises(ProjError, match="call confirm_publishing"):
         send_many([], app=Celery("stock", set_as_current=False))

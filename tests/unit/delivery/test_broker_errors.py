@@ -1,4 +1,4 @@
-"""What the broker says of a queue that exists with other arguments, and what a person is told."""
+"""Errors of the broker, and the errors that users get for them."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ import pytest
 from amqp.exceptions import PreconditionFailed
 from celery.exceptions import WorkerShutdown
 
-from proj.delivery.broker_errors import mismatch, refusal
+from proj.delivery.broker_errors import final_error, mismatch, queue_full
 from proj.delivery.consuming.consumer import Consumer
 from proj.errors import QueueMismatch
 
 IN_V = "in vhost '/'"
-#: In RabbitMQ's words, and in ours.
+#: RabbitMQ's text for a mismatch, and ours.
 WORDS = {
     f"inequivalent arg 'x-queue-type' for queue 'task_queue' {IN_V}: received 'quorum' but current is 'classic'": (
-        "The queue 'task_queue' exists with x-queue-type=classic, but was asked for with x-queue-type=quorum: "
-        "declare it as it is (proj does with PROJ_QUEUE_TYPE=classic, other apps "
-        "with task_default_queue_type = 'classic'), use another name, or delete the queue that is there."
+        "The queue 'task_queue' exists with x-queue-type=classic, but is declared with x-queue-type=quorum. "
+        "Declare it as it exists (proj: PROJ_QUEUE_TYPE=classic; other apps: "
+        "task_default_queue_type = 'classic'), use another name, or delete the existing queue."
     ),
     f"inequivalent arg 'x-queue-type' for queue 'task_queue' {IN_V}: received none but current is the value 'quorum' "
     "of type 'longstr'": (
-        "The queue 'task_queue' exists with x-queue-type=quorum, but was asked for with x-queue-type=classic: "
-        "declare it as it is (proj does with PROJ_QUEUE_TYPE=quorum, other apps "
-        "with task_default_queue_type = 'quorum'), use another name, or delete the queue that is there."
+        "The queue 'task_queue' exists with x-queue-type=quorum, but is declared with x-queue-type=classic. "
+        "Declare it as it exists (proj: PROJ_QUEUE_TYPE=quorum; other apps: "
+        "task_default_queue_type = 'quorum'), use another name, or delete the existing queue."
     ),
     f"inequivalent arg 'x-queue-type' for queue 'q' {IN_V}: received 'quorum' but current is 'stream'": (
-        "The queue 'q' exists with x-queue-type=stream, but was asked for with x-queue-type=quorum: "
-        "declare it as it is, use another name, or delete the queue that is there."
+        "The queue 'q' exists with x-queue-type=stream, but is declared with x-queue-type=quorum. "
+        "Declare it as it exists, use another name, or delete the existing queue."
     ),
     f"inequivalent arg 'durable' for queue 'q' {IN_V}: received 'true' but current is 'false'": (
-        "The queue 'q' exists with durable=false, but was asked for with durable=true: "
-        "declare it as it is, use another name, or delete the queue that is there."
+        "The queue 'q' exists with durable=false, but is declared with durable=true. "
+        "Declare it as it exists, use another name, or delete the existing queue."
     ),
     "inequivalent arg 'x-max-length' for queue 'it's' in vhost 'v': received the value '10' of type 'signedint' but "
     "current is none": (
         "The queue \"it's\" in the virtual host 'v' exists with no x-max-length, "
-        "but was asked for with x-max-length=10: "
-        "declare it as it is, use another name, or delete the queue that is there."
+        "but is declared with x-max-length=10. "
+        "Declare it as it exists, use another name, or delete the existing queue."
     ),
     f"inequivalent arg 'type' for exchange 'logs' {IN_V}: received 'topic' but current is 'fanout'": (
-        "The exchange 'logs' exists with type=fanout, but was asked for with type=topic: "
-        "declare it as it is, use another name, or delete the exchange that is there."
+        "The exchange 'logs' exists with type=fanout, but is declared with type=topic. "
+        "Declare it as it exists, use another name, or delete the existing exchange."
     ),
     # AMQP cuts after 255 bytes.
     "inequivalent arg 'x-queue-type' for queue 'q' in vhost 'a very long o...": (
-        "The queue 'q' exists with another x-queue-type than it was asked for with: "
-        "declare it as it is, use another name, or delete the queue that is there."
+        "The queue 'q' exists with another x-queue-type than it is declared with. "
+        "Declare it as it exists, use another name, or delete the existing queue."
     ),
 }
 
@@ -58,8 +58,8 @@ def failure(words: str) -> PreconditionFailed:
 
 
 @pytest.mark.parametrize("words", WORDS)
-def test_queue_that_exists_otherwise_is_told_in_one_sentence(words: str) -> None:
-    """Which argument, what is there, what was asked for, and what to do."""
+def test_mismatch_says_what_differs_and_what_to_do(words: str) -> None:
+    """Which argument, its two values, and the remedies."""
     found = mismatch(failure(words))
 
     assert found is not None
@@ -67,8 +67,8 @@ def test_queue_that_exists_otherwise_is_told_in_one_sentence(words: str) -> None
     assert found.exit_code == 1
 
 
-def test_parts_of_the_sentence_are_there_for_programs() -> None:
-    """Whoever catches it may decide by them."""
+def test_mismatch_has_its_values_as_attributes() -> None:
+    """A program that catches the error can decide by them."""
     found = mismatch(failure(next(iter(WORDS))))
 
     assert found is not None
@@ -85,21 +85,40 @@ def test_parts_of_the_sentence_are_there_for_programs() -> None:
         OSError("gone"),
     ],
 )
-def test_other_failures_are_no_mismatch(error: Exception) -> None:
-    """Among them those that pass, for which workers connect again."""
+def test_other_errors_are_no_mismatch(error: Exception) -> None:
+    """Among them temporary ones, after which a worker connects again."""
     assert mismatch(error) is None
 
 
-def test_publisher_is_told_of_it_at_once() -> None:
-    """No other attempt would end better, so it is a refusal."""
-    refused = refusal(failure(next(iter(WORDS))), "Task 1")
+def test_mismatch_is_final_for_a_publish() -> None:
+    """Another attempt would fail in the same way. The error names what was published."""
+    error = final_error(failure(next(iter(WORDS))), "task 1")
 
-    assert isinstance(refused, QueueMismatch)
-    assert refused.message.startswith("Task 1 was not accepted: the queue 'task_queue' exists with ")
+    assert isinstance(error, QueueMismatch)
+    assert error.message.startswith("RabbitMQ did not accept task 1: the queue 'task_queue' exists with ")
+
+
+def test_queue_full_says_what_was_rejected_by_whom_and_what_to_do() -> None:
+    """For one message, and for several of which others were accepted."""
+    nack = "nack from exchange 'tasks', routing key 'task_queue'"
+    remedy = (
+        "again later, start more workers, or raise the limit "
+        "(celery -A yourapp queues --watch shows how the queue fills and drains)."
+    )
+
+    one = queue_full("task 5", nack, tried_s=10.0, task_ids=("5",))
+    many = queue_full("2 tasks (5, 6)", nack, tried_s=0.25, task_ids=("5", "6"), accepted=7)
+
+    assert one.message == f"RabbitMQ rejected task 5 for 10.0 s ({nack}); a queue is probably full. Publish it {remedy}"
+    assert many.message == (
+        f"RabbitMQ rejected 2 tasks (5, 6) for 0.2 s ({nack}); a queue is probably full. It accepted 7 others. "
+        f"Publish them {remedy}"
+    )
+    assert many.task_ids == ("5", "6")
 
 
 def consumer(*, fails: Exception) -> Any:
-    """A consumer that has just lost its connection; its own end is all that it can do."""
+    """A consumer that has just lost its connection because of this error."""
     made: Any = Consumer.__new__(Consumer)
     made.event_dispatcher = SimpleNamespace(connection=SimpleNamespace(collect=lambda **_: None))
     made.channel_errors = (PreconditionFailed,)
@@ -107,10 +126,10 @@ def consumer(*, fails: Exception) -> Any:
     return made
 
 
-def test_worker_ends_with_the_sentence_and_exit_code_1(
+def test_worker_ends_with_the_mismatch_and_exit_code_1(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where Celery would connect again for ever (`broker_channel_error_retry`), and where it would end with a trace."""
+    """Celery would connect again for ever (`broker_channel_error_retry`), or end with a stack trace."""
     words, sentence = next(iter(WORDS.items()))
     ended = consumer(fails=failure(words))
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from proj.delivery.broker_errors import queue_full
 from proj.delivery.header_names import REASON
 from proj.errors import InvalidMessage, InvalidSetting
 from proj.lab.processes.waiting import wait_until
@@ -199,19 +198,6 @@ def test_reason_of_a_dead_letter_ends_with_what_there_is_to_say(error: Exception
     )
 
     assert [letter[REASON] for letter in letters] == [reason]
-
-
-@pytest.mark.parametrize(
-    ("what", "within"),
-    [
-        ("The message 'x' for the queue 'q'", "did not take the message 'x' for the queue 'q': there was a nack"),
-        ("A dead letter of the queue 'q'", "did not take a dead letter of the queue 'q': there was a nack"),
-        ("Task 5f2a", "did not take Task 5f2a: there was a nack"),
-    ],
-)
-def test_full_queue_names_what_it_did_not_take_within_its_sentence(what: str, within: str) -> None:
-    """As people write it."""
-    assert within in str(queue_full(what, "a nack", tried_s=10.0, task_ids=()))
 
 
 def test_heartbeat_beats_only_while_nobody_else_uses_the_connection() -> None:

@@ -1,4 +1,4 @@
-"""What of confirmed publishing can be decided without a broker."""
+"""Parts of confirmed publishing that need no broker."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from amqp.exceptions import error_for_code
 from celery import Celery
 from kombu import Exchange, Queue
 
-from proj.delivery.broker_errors import queue_full, refusal
-from proj.delivery.publishing.amqp import ConfirmingAMQP, task_sending
+from proj.delivery.broker_errors import final_error, queue_full
+from proj.delivery.publishing.amqp import ConfirmingAMQP, task_operation
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
-from proj.delivery.publishing.deadline import LAST_PAUSE_S, Patience
+from proj.delivery.publishing.deadline import LAST_PAUSE_S, Deadline
 from proj.delivery.publishing.delayed_delivery import whole_seconds
 from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, PublishRefused, QueueFull, Unconfirmed, Unroutable
 
@@ -66,77 +66,77 @@ if TYPE_CHECKING:
         (541, "INTERNAL_ERROR", None),
     ],
 )
-def test_refusal_is_what_another_attempt_cannot_mend(code: int, text: str, kind: type[ProjError] | None) -> None:
-    """And says in one sentence what was not accepted, and why."""
-    refused = refusal(error_for_code(code, text, (60, 40), AmqpChannelError), "Task 5")
+def test_error_is_final_when_another_attempt_would_fail(code: int, text: str, kind: type[ProjError] | None) -> None:
+    """It says what was not accepted, with the text of the broker."""
+    error = final_error(error_for_code(code, text, (60, 40), AmqpChannelError), "task 5")
 
-    assert (type(refused) if refused else None) is kind
-    if refused:
-        assert refused.message.startswith("Task 5 was not accepted: ")
-        assert text in refused.message
-
-
-def test_refusal_of_a_lost_connection_is_none() -> None:
-    """It is worth another attempt."""
-    assert refusal(ConnectionResetError(104, "reset"), "Task 5") is None
+    assert (type(error) if error else None) is kind
+    if error:
+        assert error.message.startswith("RabbitMQ did not accept task 5")
+        assert text in error.message
 
 
-def test_patience_pauses_longer_each_time_and_never_beyond_its_deadline() -> None:
-    """Soon at first, seldom later."""
-    for_ever, short = Patience(None), Patience(0.02)
+def test_lost_connection_is_not_final() -> None:
+    """Another attempt may succeed."""
+    assert final_error(ConnectionResetError(104, "reset"), "task 5") is None
+
+
+def test_pauses_grow_and_never_pass_the_deadline() -> None:
+    """The first pause is short, the last one a second."""
+    for_ever, short = Deadline(None), Deadline(0.02)
 
     pauses = [for_ever.next_pause_s() for _ in range(9)]
 
     assert pauses == sorted(pauses)
-    assert (pauses[0] < 0.1, pauses[-1], for_ever.left_s, for_ever.is_over) == (True, LAST_PAUSE_S, None, False)
+    assert (pauses[0] < 0.1, pauses[-1], for_ever.left_s, for_ever.has_passed) == (True, LAST_PAUSE_S, None, False)
     assert short.next_pause_s() <= 0.02
     short.pause()
-    assert short.is_over
+    assert short.has_passed
 
 
 def test_unconfirmed_survives_a_process_boundary() -> None:
-    """A task that publishes another may raise it in a pool process."""
+    """A task that publishes another one may raise it in a pool process."""
     error = pickle.loads(pickle.dumps(Unconfirmed("Task 5 may …", ("5",))))  # noqa: S301 our own bytes
 
     assert (str(error), error.task_ids, error.exit_code) == ("Task 5 may …", ("5",), EXIT_NO_BROKER)
 
 
-def test_full_queue_survives_a_process_boundary_and_can_be_caught_for_a_retry() -> None:
-    """`autoretry_for=(QueueFull,)`: a task that publishes raises it in a pool process."""
+def test_queue_full_survives_a_process_boundary() -> None:
+    """A task with `autoretry_for=(QueueFull,)` raises it in a pool process."""
     error = pickle.loads(pickle.dumps(queue_full("Task 5", "a nack", tried_s=2.0, task_ids=("5",))))  # noqa: S301 our own bytes
 
     assert (type(error), error.task_ids, error.exit_code) == (QueueFull, ("5",), EXIT_FAILED)
     assert "Task 5" in str(error)
 
 
-def test_what_a_task_publishes_waits_for_a_full_queue_as_long_as_for_anything() -> None:
-    """Its retry would become a dead letter otherwise; a caller outside of a worker is told soon."""
+def test_task_that_publishes_waits_for_a_full_queue_until_the_publish_deadline() -> None:
+    """Otherwise its retry would become a dead letter. A caller outside a worker gets the error sooner."""
     app = app_with("classic")
 
     @app.task(name="asks", shared=False)
     def task() -> float | None:
-        return task_sending(app, "5").full_timeout_s
+        return task_operation(app, "5").full_timeout_s
 
-    assert task_sending(app, "5").full_timeout_s == 10
+    assert task_operation(app, "5").full_timeout_s == 10
     assert task.apply().result is None
 
 
-def test_thread_that_sends_while_another_reads_the_configuration_has_our_settings() -> None:
-    """Two requests of a web application may be its first ones; Celery shows the second half a configuration."""
+def test_thread_that_publishes_while_another_reads_the_configuration_has_our_settings() -> None:
+    """Two first requests of a web application may come at once; Celery shows the second half a configuration."""
     app = Celery("young", broker="amqp://", set_as_current=False)
     app.conf.proj_queue_full_timeout_s = 3.0
     seen: list[tuple[float | None, float | None]] = []
 
     def send(**_: object) -> None:
-        sending = task_sending(app, "5")
-        seen.append((sending.patience.timeout_s, sending.full_timeout_s))
+        operation = task_operation(app, "5")
+        seen.append((operation.deadline.timeout_s, operation.full_timeout_s))
 
     def meanwhile(**_: object) -> None:
         thread = threading.Thread(target=send)
         thread.start()
         thread.join(5)
 
-    # Before ours, which completes the configuration.
+    # It runs before our own handler, which completes the configuration.
     app.on_after_configure.connect(meanwhile, weak=False)
     confirm_publishing(app)
 
@@ -145,7 +145,7 @@ def test_thread_that_sends_while_another_reads_the_configuration_has_our_setting
 
 
 def test_forked_process_publishes_with_a_pool_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of its parent is closed in it, however it was forked."""
+    """The pool of its parent is closed in the fork."""
     app = app_with("classic")
     parents = app.amqp.producer_pool
     assert app.amqp.producer_pool is parents
@@ -154,7 +154,7 @@ def test_forked_process_publishes_with_a_pool_of_its_own(monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "getpid", lambda: -1)
 
     assert app.amqp.producer_pool is not parents
-    assert not app.amqp.producer_pool._closed  # noqa: SLF001 kombu tells nowhere else
+    assert not app.amqp.producer_pool._closed  # noqa: SLF001 kombu has no public name for it
 
 
 def app_with(queue_type: str) -> Celery:
@@ -171,12 +171,12 @@ def app_with(queue_type: str) -> Celery:
 def test_countdown_of_a_part_of_a_second_becomes_a_second_where_the_broker_delays(
     queue_type: str, countdown: float, becomes: float
 ) -> None:
-    """Celery 5.7 refuses it on quorum queues; all others stay as they are."""
+    """Celery 5.7 refuses it on quorum queues; every other countdown stays as it is."""
     assert whole_seconds(app_with(queue_type), countdown, None) == (becomes, None)
 
 
 def test_eta_within_a_second_becomes_a_countdown() -> None:
-    """As a text too; one that is farther away or over stays as it is."""
+    """Also an eta that is a text; one that is farther away or in the past stays as it is."""
     app = app_with("quorum")
     near, far, over = (app.now() + timedelta(seconds=seconds) for seconds in (0.7, 60, -5))
 
@@ -186,8 +186,8 @@ def test_eta_within_a_second_becomes_a_countdown() -> None:
     assert whole_seconds(app, None, over) == (None, over)
 
 
-def test_confirm_publishing_keeps_what_the_app_had_chosen() -> None:
-    """Queues that were selected, its own AMQP class, its own deadline; twice is once."""
+def test_confirm_publishing_keeps_the_choices_of_the_app() -> None:
+    """Its selected queues and its own timeout. A second call changes nothing."""
     app = Celery("late", broker="amqp://", set_as_current=False)
     app.conf.proj_publish_timeout_s = 5
     queues = app.amqp.queues
@@ -202,8 +202,8 @@ def test_confirm_publishing_keeps_what_the_app_had_chosen() -> None:
     assert app.conf.proj_publish_timeout_s == 5
 
 
-def test_other_transports_publish_as_ever() -> None:
-    """Confirms are RabbitMQ's; an app over another broker works, as Celery alone does."""
+def test_other_transports_publish_without_confirms() -> None:
+    """An app with another broker works as with Celery alone."""
     app = Celery("memory", broker="memory://", set_as_current=False)
     confirm_publishing(app)
     begun = time.monotonic()

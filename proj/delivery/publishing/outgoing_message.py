@@ -1,0 +1,53 @@
+"""A message that is published, and what the broker has answered to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import amqp.basic_message
+    from amqp.exceptions import AMQPError
+
+
+@dataclass(slots=True)
+class OutgoingMessage:
+    """One message that is published with confirms."""
+
+    message: amqp.basic_message.Message
+    exchange: str
+    routing_key: str
+    mandatory: bool
+    #: Whether the broker has answered with an ack or a nack.
+    settled: bool = False
+    acked: bool = False
+    #: Where the last nack came from; empty when there was none.
+    nack: str = ""
+    #: Whether the connection was lost after it was written, so that the broker may have it.
+    doubtful: bool = False
+    #: Why the broker returned it; None when a queue has accepted it.
+    returned: AMQPError | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The id of the task; for a message that is no task its own id, or an empty text."""
+        return message_id(self.message)
+
+
+def message_id(message: amqp.basic_message.Message) -> str:
+    """The correlation id, which Celery sets to the id of the task, or else the message id, or an empty text."""
+    return str(message.properties.get("correlation_id") or message.properties.get("message_id") or "")
+
+
+def nack_from(outgoing: OutgoingMessage) -> str:
+    """Where the nack came from, as it stands in an error; the nack itself does not name the queue."""
+    if not outgoing.exchange:
+        return f"nack from queue {outgoing.routing_key!r}"
+    return f"nack from exchange {outgoing.exchange!r}, routing key {outgoing.routing_key!r}"
+
+
+def unroutable(exchange: str, routing_key: str) -> str:
+    """Why the broker returned a message that was published with this address."""
+    if not exchange:
+        return f"there is no queue {routing_key!r}"
+    return f"no queue is bound to exchange {exchange!r} with routing key {routing_key!r}"
