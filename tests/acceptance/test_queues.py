@@ -145,7 +145,7 @@ def test_queues_says_that_there_are_none(celery: Celery, variables: dict[str, st
 
     assert (shown.returncode, shown.stdout, shown.stderr) == (0, "There are no queues.\n", "")
     assert listed.stdout == "[]\n"
-    assert by_amqp.stdout == "None of the app's own queues is there.\n"
+    assert by_amqp.stdout == "None of the app's own queues exists.\n"
 
 
 @pytest.mark.usefixtures("_bare_vhost")

@@ -1,4 +1,4 @@
-"""`celery -A anyapp queues`: ready, unacknowledged and consumers of every queue; what to do with them below it."""
+"""`celery -A anyapp queues`: shows how many messages and consumers every queue has; a group with three commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proj.commands.terminal.options import broker_api_option
 
 
 @click.group(invoke_without_command=True)
-@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Look repeatedly, until Ctrl-C, and show rates.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1, max=3600),
@@ -20,13 +20,13 @@ from proj.commands.terminal.options import broker_api_option
     show_default=True,
     help="Seconds between two looks.",
 )
-@click.option("--all", "show_all", is_flag=True, help="Also the empty queues that Celery makes for itself.")
+@click.option("--all", "show_all", is_flag=True, help="Show also the empty queues that Celery makes for itself.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a look.")
 @click.option(
     "--open",
     "open_page",
     is_flag=True,
-    help="Print the management page's address, open it in a browser where there is one, and end.",
+    help="Print the address of the management page, open it in a browser where there is one, and end.",
 )
 @broker_api_option
 @click.pass_context
@@ -41,32 +41,32 @@ def queues(
     open_page: bool,
     broker_api: str | None,
 ) -> None:
-    """Show how full the queues are, as the broker counts them now.
+    """Show how many messages and consumers the queues have now, as the broker counts them.
 
     \b
     ready           messages that wait for a worker
     unacknowledged  messages that a worker has and has not acknowledged yet
     consumers       workers that take messages from the queue
 
-    With --watch also how they change, over the last quarter of a minute:
+    With --watch also how they change, over the last 15 seconds:
 
     \b
-    in/s, out/s     messages that came, and that were finished (acknowledged)
-    growth/s        the one less the other; what was purged or has expired is
-                    in this alone
-    empty in        until nothing is left at this rate; never, when it does not
-                    shrink
+    in/s, out/s     messages that came, and that were acknowledged
+    growth/s        in/s minus out/s; messages that were purged or expired
+                    count here only
+    empty in        time until the queue is empty at this rate; never when it
+                    does not shrink
     slots needed    busy slots that would finish as much as comes: in/s times
                     the mean time in work
 
-    The rates come from the broker's counters, which are up to five seconds old, so the first take ten, and all
-    are about right; they are of the same seconds. Slots are not known (?) where an unacknowledged message is not
-    a busy slot: with early acknowledgement, or where workers hold more than one message a slot. A limit is shown
-    as `ready / limit`. In a narrow terminal headings are shorter, names are folded, and some columns left away.
+    The rates are computed from the broker's counters, which are up to five seconds old. So the first rates take
+    ten seconds, and all are approximate. The number of slots is not known (?) with early acknowledgement, or where
+    workers hold more than one message a slot. A length limit is shown as `ready / limit`. In a narrow terminal
+    headings are shorter, names are folded, and some columns are left out.
 
     The counts come from RabbitMQ's management API, as `rabbitmqctl list_queues name messages_ready
-    messages_unacknowledged` prints them. Where it does not answer, the app's own queues are asked over
-    AMQP, which does not tell what is unacknowledged, nor what was finished.
+    messages_unacknowledged` prints them. Where the API does not answer, the app's own queues are counted over
+    AMQP, which knows neither unacknowledged nor acknowledged messages.
 
     Exit codes: 0 shown, also until Ctrl-C with --watch; 2 wrong use; 3 no broker answers.
     """

@@ -1,4 +1,4 @@
-"""How the table of queues is laid out: headings, folds and columns that fit a terminal of any width."""
+"""The layout of the table of queues: headings, folded names and columns that fit a terminal of any width."""
 
 from __future__ import annotations
 
@@ -13,56 +13,58 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-#: Headings that are shorter where the whole table would be too wide.
-NARROW = {
+    from rich.padding import PaddingDimensions
+
+#: Shorter headings, for a table that would be too wide.
+SHORT_HEADINGS = {
     "unacknowledged": "unac-\nknowledged",
     "unacked": "un-\nacked",
     "consumers": "con-\nsumers",
     "growth/s": "growth\n/s",
     "empty in": "empty\nin",
 }
-#: Columns that are left away, this one first, where the names would have no room even so.
+#: Columns that are left out, in this order, where the names have too little room with short headings too.
 DISPENSABLE = ("slots\nneeded", "consumers", "in/s", "out/s", "type")
-#: What a name must have room for before a column is left away for it, unless it is shorter.
-ROOM_FOR_NAME = 20
-#: Columns left and right of the table.
+#: Characters that names must have room for before a column is left out, unless all names are shorter.
+ROOM_FOR_NAMES = 20
+#: Characters left and right of the table.
 EDGES = 2
-#: Columns between two cells: the table's own, with padding on one side, or on both.
+#: Characters between two cells: the table's own one, with padding on one side, or on both.
 NARROW_GAP, GAP, WIDE_GAP = 1, 2, 3
+_PADDING: dict[int, PaddingDimensions] = {NARROW_GAP: 0, GAP: (0, 1, 0, 0), WIDE_GAP: (0, 1)}
 
-#: The columns' cells by their headings, the names first.
+#: The cells of a row by their headings, the name of the queue first.
 Row = dict[str, str]
 
 
-def fitted(rows: Sequence[Row], *, left: Collection[str], width: int, gap: int) -> Table:
-    """The rows as a table that is no wider than `width`: with shorter headings, folded names and fewer columns.
+def fit_table(rows: Sequence[Row], *, left: Collection[str], width: int, gap: int) -> Table:
+    """The rows as a table that is not wider than `width`: if needed with short headings, folded names, fewer columns.
 
-    Cells under the headings in `left` begin at the left; all others are figures, which are never folded.
+    Cells under the headings in `left` are aligned left. All others are figures, which are never folded.
     """
     first, *others = rows[0]
     headings = {heading: heading for heading in others}
     wanted = max(cell_len(row[first]) for row in rows)
-    if room(rows, headings, width=width, gap=gap) < wanted:
-        headings = {heading: NARROW.get(heading, heading) for heading in others}
+    if room_for_names(rows, headings, width=width, gap=gap) < wanted:
+        headings = {heading: SHORT_HEADINGS.get(heading, heading) for heading in others}
         gap = NARROW_GAP
-        least = min(ROOM_FOR_NAME, wanted)
+        least = min(ROOM_FOR_NAMES, wanted)
         for heading in DISPENSABLE:
-            if room(rows, headings, width=width, gap=gap) >= least:
+            if room_for_names(rows, headings, width=width, gap=gap) >= least:
                 break
             headings.pop(heading, None)
-    for_name = room(rows, headings, width=width, gap=gap)
-    padding = {NARROW_GAP: 0, GAP: (0, 1, 0, 0), WIDE_GAP: (0, 1)}[gap]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=padding)  # type: ignore[arg-type] # a union of tuples
+    name_width = room_for_names(rows, headings, width=width, gap=gap)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=_PADDING[gap])
     table.add_column(first, overflow="fold")
     for heading, shown in headings.items():
         table.add_column(shown, justify="left" if heading in left else "right", no_wrap=True)
     for row in rows:
-        table.add_row(Text(folded(row[first], for_name)), *(Text(row[heading]) for heading in headings))
+        table.add_row(Text(fold_name(row[first], name_width)), *(Text(row[heading]) for heading in headings))
     return table
 
 
-def room(rows: Sequence[Row], headings: Mapping[str, str], *, width: int, gap: int) -> int:
-    """What is left for the names beside the columns with these headings."""
+def room_for_names(rows: Sequence[Row], headings: Mapping[str, str], *, width: int, gap: int) -> int:
+    """The characters that are left for names beside the columns with these headings."""
     widths = [
         max(*(cell_len(line) for line in shown.split("\n")), *(cell_len(row[heading]) for row in rows))
         for heading, shown in headings.items()
@@ -70,10 +72,10 @@ def room(rows: Sequence[Row], headings: Mapping[str, str], *, width: int, gap: i
     return width - EDGES - sum(widths) - gap * len(widths)
 
 
-def folded(name: str, width: int) -> str:
-    """The name in lines of at most `width`, each but the last with a dot or an underscore at its end.
+def fold_name(name: str, width: int) -> str:
+    """The name in lines of at most `width`, all but the last of which end with a dot or an underscore.
 
-    What has none for longer than that stays one line, which is for the terminal to fold.
+    A part without either that is longer than `width` stays one line, and rich folds it.
     """
     lines = [""]
     for part in re.findall(r"[^._]*[._]|[^._]+", name):

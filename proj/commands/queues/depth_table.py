@@ -1,4 +1,4 @@
-"""The depths of queues as a table that people read or JSON for programs, once or again and again."""
+"""The depths of queues, as a table or as JSON, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from proj.broker.queue_rates import Flow, Look, Trend
-from proj.commands.queues.depth_layout import GAP, WIDE_GAP, fitted
+from proj.commands.queues.depth_layout import GAP, WIDE_GAP, fit_table
 from proj.commands.terminal.browser import opened
 from proj.commands.terminal.console import console
 
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from proj.broker.queue_depths import Depth, Gauge, Progress
     from proj.commands.queues.depth_layout import Row
 
+    #: A queue as it is now, and how it changes; None when it was looked at once.
     Line = tuple[Depth, Flow | None]
 
-#: What one look alone shows of a queue.
+#: The columns without --watch.
 COUNTS = ("name", "type", "ready", "unacknowledged", "consumers")
-#: Its file, which a process that is started inherits.
+#: The file descriptor, which a child process inherits.
 STDERR = 2
 MINUTE_S = 60
 HOUR_S = 60 * MINUTE_S
@@ -43,9 +44,14 @@ DAY_S = 24 * HOUR_S
 def show_depths(
     gauge: Gauge, *, interval_s: float | None, show_all: bool, as_json: bool, one_a_slot: bool = False
 ) -> None:
-    """Print what the gauge reads: once, or every `interval_s` seconds until Ctrl-C, then with how it changes.
+    """Print what the gauge reads: once, or every `interval_s` seconds until Ctrl-C, with rates.
 
-    `one_a_slot` says that the app's workers acknowledge late and hold one message a slot.
+    Args:
+        gauge: reads the queues.
+        interval_s: seconds between two looks; None for one look.
+        show_all: show also the empty queues that Celery makes for itself.
+        as_json: print JSON, one line a look.
+        one_a_slot: the app's workers acknowledge late and hold one message a slot.
 
     Raises:
         NoBroker: no broker answers.
@@ -62,7 +68,7 @@ def show_depths(
         else:
             with Live(console=out, auto_refresh=False) as live:
                 for view in views:
-                    live.update(view.drawn(out.width), refresh=True)
+                    live.update(view.render(out.width), refresh=True)
     except KeyboardInterrupt:
         if interval_s is None:
             raise
@@ -71,58 +77,64 @@ def show_depths(
 
 
 def open_management(gauge: Gauge) -> None:
-    """Open the management page in the user's browser where there is one, and print its address in any case.
+    """Print the address of the management page, and open it in the user's browser where there is one.
 
     Raises:
-        NoManagement: it does not answer.
+        NoManagement: the management API does not answer.
     """
     page = gauge.management.page
     gauge.management.request("GET", "overview")
     click.echo(page)
-    with _no_stderr():
+    with _silenced_stderr():
         opened(page)
 
 
 class View:
-    """What is shown of one look."""
+    """What is printed of one look."""
 
     def __init__(self, look: Sequence[Line], *, show_all: bool, is_whole: bool = True) -> None:
-        """Leave out what Celery made for itself, unless all are wanted; `is_whole` is a look at all queues."""
+        """Take one look.
+
+        Args:
+            look: a line for each queue.
+            show_all: keep also the empty queues that Celery makes for itself.
+            is_whole: the look is at all queues of the broker, not at the app's own alone.
+        """
         self.rows = [(depth, flow) for depth, flow in look if show_all or not depth.is_plumbing]
-        #: What is said where there is nothing to show; else None.
+        #: The sentence that is printed when there is no queue to show; None when there is one.
         self.nothing: str | None = None
         if not self.rows:
-            others = "but those that Celery made for itself; --all shows them" if look else ""
-            self.nothing = f"There are no queues {others}".strip() + "."
+            others = " but those that Celery made for itself; --all shows them" if look else ""
+            self.nothing = f"There are no queues{others}."
             if not is_whole:
-                self.nothing = "None of the app's own queues is there."
+                self.nothing = "None of the app's own queues exists."
 
-    def drawn(self, width: int) -> Table | Text:
-        """For a terminal of this width."""
+    def render(self, width: int) -> Table | Text:
+        """The table, or the sentence, for a terminal of this width."""
         return Text(self.nothing) if self.nothing else table(self.rows, width=width)
 
 
 def table(rows: Sequence[Line], *, width: int) -> Table:
-    """The lines of one look, at least one, in a table of that width; with the flow where there is one."""
+    """A table of that width of one look with at least one line; with rates where they are known."""
     watched = any(flow is not None for _depth, flow in rows)
     cells = [_watched_row(depth, flow or Flow()) if watched else _row(depth) for depth, flow in rows]
-    return fitted(cells, left={"type"}, width=width, gap=GAP if watched else WIDE_GAP)
+    return fit_table(cells, left={"type"}, width=width, gap=GAP if watched else WIDE_GAP)
 
 
 def _print(out: Console, views: Iterable[View]) -> None:
-    """One after the other; that there is nothing, once for as long as it is so."""
-    said = None
+    """Print each view; the sentence that there is no queue only once in a row."""
+    printed = None
     for view in views:
-        if view.nothing is None or view.nothing != said:
-            out.print(view.drawn(out.width))
-        said = view.nothing
+        if view.nothing is None or view.nothing != printed:
+            out.print(view.render(out.width))
+        printed = view.nothing
 
 
 @contextmanager
-def _no_stderr() -> Iterator[None]:
-    """Let what is started in the block say nothing: where no browser is, `xdg-open` complains of each that it tried."""
+def _silenced_stderr() -> Iterator[None]:
+    """Drop what child processes write to stderr: without a browser, `xdg-open` reports each one that it tried."""
     try:
-        ours = os.dup(STDERR)
+        saved = os.dup(STDERR)
     except OSError:  # it is closed
         yield
         return
@@ -131,8 +143,8 @@ def _no_stderr() -> Iterator[None]:
         os.dup2(nowhere, STDERR)
         yield
     finally:
-        os.dup2(ours, STDERR)
-        os.close(ours)
+        os.dup2(saved, STDERR)
+        os.close(saved)
         os.close(nowhere)
 
 
@@ -182,9 +194,9 @@ def _row(depth: Depth) -> Row:
 
 
 def _watched_row(depth: Depth, flow: Flow) -> Row:
-    """With the flow, for which the type makes room."""
+    """With rates. The type is left out to make room for them."""
     if flow.empty_in_s is not None:
-        empty_in = duration(flow.empty_in_s)
+        empty_in = format_duration(flow.empty_in_s)
     else:
         empty_in = "?" if flow.growth_per_s is None else "never"
     return {
@@ -211,13 +223,13 @@ def _known(count: int | None) -> str:
 def _rate(per_s: float | None, *, signed: bool = False) -> str:
     if per_s is None:
         return "?"
-    # Without a sign where it would be one of nothing.
+    # No sign before a zero.
     rounded = round(per_s, 1) or 0.0
     return f"{rounded:+.1f}" if signed and rounded else f"{rounded:.1f}"
 
 
-def duration(seconds: float) -> str:
-    """For people: in the unit that leaves few digits."""
+def format_duration(seconds: float) -> str:
+    """The duration in the unit that leaves two or three digits."""
     if seconds < 2 * MINUTE_S:
         return f"{seconds:.0f} s"
     if seconds < 2 * HOUR_S:

@@ -1,4 +1,4 @@
-"""`celery -A anyapp queues halt`: the tutorials' poison pill, for any number of consumers."""
+"""`celery -A anyapp queues halt`: stops any number of workers, as the tutorials' poison pill stops one."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from proj.commands.terminal.options import broker_api_option
     "queues",
     multiple=True,
     metavar="NAME",
-    help="Only the workers that consume from this queue; given more than once, one queue after the other.",
+    help="Only the workers that consume from this queue. Given several times: one queue after the other.",
 )
 @click.option("--worker", help="Only this worker, by its node name.")
-@click.option("--drain", is_flag=True, help="First let the queues run empty.")
+@click.option("--drain", is_flag=True, help="First wait until the queues are empty.")
 @click.option(
     "--drain-timeout",
     type=click.FloatRange(min=0),
     default=600,
     show_default=True,
-    help="Seconds that this may take in all; if it takes longer, nobody of that queue or a later one is halted.",
+    help="Seconds that --drain may take in all. If it takes longer, no worker of that queue or a later one is halted.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
     default=60,
     show_default=True,
-    help="Seconds to wait until the workers are gone.",
+    help="Seconds to wait until the workers have stopped.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @broker_api_option
@@ -47,24 +47,22 @@ def halt(
     as_json: bool,
     broker_api: str | None,
 ) -> None:
-    """Halt workers in order: what runs is finished, what is held goes back to its queue.
+    """Stop workers without losing work: running tasks are finished, held messages go back to their queue.
 
-    A poison pill in the queue halts one consumer, whichever gets it. For many there are two ways: as many
-    pills as consumers, or a broadcast that reaches each. Pills need a count that is right while consumers
-    come and go; a busy worker never sees its pill and a greedy one takes two; and a pill waits behind all
-    other messages, also when one wants to stop now. So this is a broadcast, on Celery's control bus: it
-    reaches each worker once, beside the queue and not in it, and each answers before it leaves. What a
-    pill's place at the end of the queue was good for, --drain does.
+    A poison pill is a message that stops the one consumer that gets it. To stop many consumers takes as many
+    pills, or a broadcast. Pills must be counted while consumers come and go, one consumer may take two of them,
+    and each waits behind all other messages. So this command broadcasts on Celery's control bus: each worker gets
+    it once, beside its queue, and answers before it stops. With --drain it waits for the end of the queue, as
+    a pill does.
 
-    The stages of a pipeline end one after the other: --queue first --queue second --drain lets the first run empty
-    and halts its workers, then the second, which by then has all that it will ever get. Without --queue, --drain
-    waits until all queues are empty together.
+    To end a pipeline stage by stage: --queue first --queue second --drain waits until the first queue is empty and
+    halts its workers, then the same for the second. Without --queue, --drain waits until all queues are empty at
+    the same time.
 
-    Workers whose app has not installed `answer_halt` cannot answer; they are told with Celery's own
-    `shutdown`, and count as stopped when they have left the control bus, where their last tasks may still
-    be running.
+    Workers whose app has not installed `answer_halt` cannot answer. They get Celery's own `shutdown`, and count as
+    stopped when they have left the control bus. Their last tasks may still be running then.
 
-    Exit codes: 0 all have stopped, or there are none; 1 one has not, or the queues did not run empty; 2
+    Exit codes: 0 all workers have stopped, or there is none; 1 a worker has not, or a queue did not run empty; 2
     wrong use; 3 no broker answers.
     """
     from proj.commands.queues.halt_workers import Halt

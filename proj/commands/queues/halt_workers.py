@@ -1,4 +1,4 @@
-"""A halt from its order to its end: progress for people while it lasts, then who stopped and who did not."""
+"""Halts workers: drains their queues first if asked, prints the progress, then which workers stopped."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Halt:
     """One halt of an app's workers."""
 
     def __init__(self, app: Celery, *, broker_api: str | None, as_json: bool) -> None:
-        """Take the app; nothing is told before `run`."""
+        """Take the app; no worker is told before `run`."""
         self._app = app
         self._gauge = Gauge(app, broker_api=broker_api)
         self._as_json = as_json
@@ -39,13 +39,17 @@ class Halt:
     def run(
         self, *, queues: Sequence[str], worker: str | None, drain_timeout_s: float | None, timeout_s: float
     ) -> None:
-        """Drain, when `drain_timeout_s` says for how long, then halt, and print what became of each.
+        """Halt the workers and print the outcome of each.
 
-        Of several queues each is drained and its workers are halted before the next; of none, all together.
+        Args:
+            queues: halt only the workers of these, one queue after the other. If empty, all workers at once.
+            worker: halt only this worker.
+            drain_timeout_s: seconds that the queues may take to run empty first; None halts at once.
+            timeout_s: seconds to wait until the workers have stopped.
 
         Raises:
             NoBroker: no broker answers.
-            DeadlinePassed: the queues did not run empty; nobody of the last one was halted.
+            DeadlinePassed: a queue did not run empty; its workers were not halted.
             ProjError: there is no such worker.
             Exit: a worker has not stopped.
         """
@@ -59,7 +63,7 @@ class Halt:
                 nodes = muster.chosen(worker=worker, queue=queue)
                 if end is not None:
                     drained = {queue} if queue else {name for node in nodes for name in muster.queues[node]}
-                    # What is tried once more on its own is not done either.
+                    # A message in quarantine is not finished either.
                     drained |= {name + QUARANTINE_SUFFIX for name in drained}
                     try:
                         self._drain(bus, drained, nodes, max(0.0, end - time.monotonic()))
@@ -67,14 +71,14 @@ class Halt:
                         if halted:
                             self._show(halted, queues)
                         raise
-                # Who serves a later queue too goes with that one.
+                # A worker that consumes from a later queue too is halted with that one.
                 leaving = [node for node in nodes if muster.queues[node].isdisjoint(queues[place + 1 :])]
                 halted += halt_workers(
                     bus,
                     leaving,
                     listening=muster.listening,
                     timeout_s=timeout_s,
-                    progress=lambda each: click.echo(f" [x] {each.worker} is gone after {each.seconds} s", err=True),
+                    progress=lambda each: click.echo(f" [x] {each.worker} stopped after {each.seconds} s", err=True),
                 )
         self._show(halted, queues)
         if not all(each.stopped for each in halted):

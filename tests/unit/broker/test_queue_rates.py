@@ -9,7 +9,7 @@ from rich.console import Console
 
 from proj.broker.queue_depths import Depth
 from proj.broker.queue_rates import WINDOW_S, Flow, Look, Trend
-from proj.commands.queues.depth_table import View, duration, table
+from proj.commands.queues.depth_table import View, format_duration, table
 
 #: Seconds between two collections of the broker's statistics.
 COLLECTED_S = 5
@@ -236,7 +236,7 @@ def test_look_at_nothing_says_so() -> None:
     assert View([], show_all=False).nothing == "There are no queues."
     assert "but those that Celery made for itself" in (View([(delays, Flow())], show_all=False).nothing or "")
     assert View([(delays, None)], show_all=True).nothing is None
-    assert View([], show_all=False, is_whole=False).nothing == "None of the app's own queues is there."
+    assert View([], show_all=False, is_whole=False).nothing == "None of the app's own queues exists."
 
 
 def test_table_says_what_is_not_known_and_shows_no_sign_of_nothing() -> None:
@@ -252,4 +252,4 @@ def test_table_says_what_is_not_known_and_shows_no_sign_of_nothing() -> None:
 )
 def test_duration_is_told_in_the_unit_that_leaves_few_digits(seconds: float, words: str) -> None:
     """For people."""
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
