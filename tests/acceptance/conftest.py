@@ -14,15 +14,16 @@ from celery import Celery as CeleryApp
 from proj.broker.management_api import Management
 from proj.broker.worker_consumers import roster
 from proj.lab.processes.environment import child_environment
-from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
 from tests.acceptance.tutorial_shell import Shell
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
+    from proj.lab.processes.process import Process
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +92,7 @@ class Theirs:
 
     def __init__(self, folder: Path, guard: Guard, variables: dict[str, str]) -> None:
         self._guard = guard
-        self._variables = {**variables, "PYTHONPATH": str(folder), "IS_WORKER": "1"}
+        self._variables = variables
         self._folder = folder
         (folder / "theirs.py").write_text(THEIRS)
         (folder / "theirs_tasks.py").write_text(THEIRS_TASKS)
@@ -101,23 +102,23 @@ class Theirs:
     def start(self, *nodes: str, answers: bool = True) -> list[Process]:
         """Workers of these names, ready."""
         started = [
-            Process(
-                f"worker {node}",
-                [
-                    *(sys.executable, "-m", "celery", "-A", "theirs", "worker", "-n", node, "-c", "1", "-l", "INFO"),
-                    *("--without-mingle", "--without-gossip"),
-                ],
+            worker_process(
+                node,
+                *("--concurrency", "1"),
                 guard=self._guard,
-                environment=child_environment(**self._variables, **({"WITH_ANSWER": "1"} if answers else {})),
-                log=self._folder / f"{node}.log",
+                broker_url=self._variables["CELERY_BROKER_URL"],
+                app="theirs",
+                folder=self._folder,
+                PYTHONPATH=str(self._folder),
+                IS_WORKER="1",
+                **({"WITH_ANSWER": "1"} if answers else {}),
             )
             for node in nodes
         ]
         self.workers += started
         for worker in started:
             worker.start()
-        for worker in started:
-            worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=30)
+        wait_until_ready(*started)
         return started
 
     def send(self, *arguments: object, times: int = 1) -> None:

@@ -15,6 +15,7 @@ import yaml
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.ports import free_port
 from proj.lab.processes.process import Process
+from tests.processes.worker import wait_until_ready
 
 if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
@@ -66,7 +67,7 @@ def test_worker_of_compose_does_the_work_of_its_queue(
     workers = [start(service, guard=guard, variables=variables, folder=folder) for folder in folders]
     try:
         for worker in workers:
-            worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=60)
+            wait_until_ready(worker)
         (depth,) = [depth for depth in shown(celery, variables) if depth["name"] == queue]
         celery("-A", "proj", "send", "--queue", queue, *["one."] * scale, **variables)
         for worker in workers:

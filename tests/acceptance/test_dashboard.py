@@ -29,6 +29,7 @@ from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker
 from proj.queues import TASKS, WORK_QUEUE
 from tests.acceptance.chromium import browser
+from tests.processes.worker import wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +164,7 @@ def test_worker_page_has_all_that_a_real_worker_answers(
         dot_seconds=60.0,
     )
     with worker, Dashboard(tmp_path, "dashboard", guard=guard, **variables) as dashboard:
-        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        wait_until_ready(worker)
         with Celery("client", broker=broker.url(vhost), set_as_current=False) as app:
             for task_id, more in (("active", {}), ("reserved", {}), ("scheduled", {"countdown": 600})):
                 where = {"exchange": TASKS.name, "routing_key": WORK_QUEUE, **more}

@@ -17,6 +17,7 @@ import yaml
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
+from tests.processes.worker import wait_until_ready
 
 if TYPE_CHECKING:
     from proj.lab.broker import Broker
@@ -67,7 +68,7 @@ def test_pod_works_is_well_by_its_probe_and_what_it_has_in_hand_is_counted(
     )
     address = broker.management_url.replace("/api/", f"/{quote(vhost, safe='')}")
     with worker:
-        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        wait_until_ready(worker)
         celery("-A", "proj", "send", *["long" + 60 * "."] * slots, "waits.", **variables)
         there = {"messages": slots + 1, "messages_ready": 1, "messages_unacknowledged": slots}
         queue = TRIGGER["metadata"]["queueName"]

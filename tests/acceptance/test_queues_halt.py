@@ -18,6 +18,7 @@ from proj.broker.queue_depths import depths_by_declare
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker
+from tests.processes.worker import wait_until_ready
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,7 +127,7 @@ def test_halt_drain_ends_a_pipeline_stage_after_stage(celery: Celery, variables:
             running.callback(worker.kill)
             worker.start()
         for worker in workers:
-            worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=30)
+            wait_until_ready(worker)
         for number in range(6):
             client.send_task("proj.tasks.to_upper", (f"word {number}",), queue="my_queue", ignore_result=True)
 

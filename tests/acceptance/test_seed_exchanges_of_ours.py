@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proj.lab.processes.environment import child_environment
-from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,30 +38,20 @@ def done_by(broker: Broker, guard: Guard) -> Iterator[dict[str, list[str]]]:
     """Who did each message, once for each time."""
     url = broker.add_vhost(VHOST)
     workers = [
-        Process(
-            name,
-            [
-                *(sys.executable, "-m", "celery", "-A", "proj", "worker", "--hostname", f"{name}@exchanges"),
-                *("--loglevel", "INFO", "--concurrency", "1", "--without-mingle", "--without-gossip"),
-            ],
-            guard=guard,
-            environment=child_environment(CELERY_BROKER_URL=url, **({"PROJ_BIND": binding} if binding else {})),
-            log=guard.folder / f"{name}-exchanges.log",
-        )
+        worker_process(f"{name}@{VHOST}", "--concurrency", "1", guard=guard, broker_url=url, PROJ_BIND=binding)
         for name, binding in BINDINGS.items()
     ]
 
     def doers() -> dict[str, list[str]]:
         found: dict[str, list[str]] = {message: [] for message in SENT}
-        for worker in sorted(workers, key=lambda worker: worker.name):
+        for name, worker in sorted(zip(BINDINGS, workers, strict=True)):
             for message in re.findall(r" \[x\] Received '(.*)'$", worker.log_text(), flags=re.MULTILINE):
-                found[message].append(worker.name)
+                found[message].append(name)
         return found
 
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=60)
+    wait_until_ready(*workers)
     for message, (how, receivers) in SENT.items():
         subprocess.run(
             [sys.executable, "-m", "celery", "-A", "proj", "send", *how, message],

@@ -11,6 +11,7 @@ import pytest
 
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.process import Process
+from tests.processes.worker import wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def worker(guard: Guard, variables: dict[str, str], tmp_path: Path) -> Iterator[
         log=tmp_path / "worker.log",
     )
     with worker:
-        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        wait_until_ready(worker)
         yield worker
 
 
@@ -81,7 +82,7 @@ def test_second_worker_of_a_host_works_beside_the_first(
         log=tmp_path / "second.log",
     )
     with second:
-        second.wait_until_ready(lambda: " ready." in second.log_text(), timeout_s=60)
+        wait_until_ready(second)
 
         celery("-A", "proj", "send", *["message.........."] * 4, **variables)
 

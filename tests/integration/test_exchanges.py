@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kombu.utils.uuid import uuid
 
 from proj.broker.queue_depths import depths_by_management
 from proj.celery import app
@@ -17,17 +16,17 @@ from proj.delivery.publishing.confirm_publishing import close_publishing
 from proj.delivery.publishing.plain_message import PlainMessage
 from proj.delivery.send_many import send_many
 from proj.errors import Unroutable
-from proj.lab.processes.environment import child_environment
-from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
+    from proj.lab.processes.process import Process
 
 VHOST = "exchanges"
 TIMEOUT_S = 40
@@ -44,28 +43,21 @@ class Crew:
         self.workers: dict[str, Process] = {}
 
     def start(self, name: str) -> None:
-        process = Process(
-            f"worker {name}",
-            [
-                *(sys.executable, "-m", "celery", "-A", "proj", "worker", "--hostname", f"{name}@exchanges"),
-                *("--concurrency", "1", "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
-                *("--include", "exchange_tasks"),
-            ],
+        process = worker_process(
+            f"{name}@exchanges",
+            *("--concurrency", "1", "--include", "exchange_tasks"),
             guard=self._guard,
-            environment=child_environment(
-                CELERY_BROKER_URL=self._broker.url(VHOST),
-                PROJ_BIND=BINDINGS[name],
-                PROJ_DOT_SECONDS="0.05",
-                PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])]),
-            ),
-            log=self._guard.folder / f"{name}-{uuid()}.log",
+            broker_url=self._broker.url(VHOST),
+            folder=Path(tempfile.mkdtemp(dir=self._guard.folder)),
+            PROJ_BIND=BINDINGS[name],
+            PROJ_DOT_SECONDS="0.05",
+            PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])]),
         )
         process.start()
         self.workers[name] = process
 
     def await_ready(self) -> None:
-        for worker in self.workers.values():
-            worker.wait_until_ready(lambda worker=worker: " ready." in worker.log_text(), timeout_s=TIMEOUT_S)
+        wait_until_ready(*self.workers.values())
 
     def received(self, text: str) -> dict[str, int]:
         """How often each worker received a text that begins so; without those that did not."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,17 +14,17 @@ from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
 from proj.errors import NoManagement
-from proj.lab.processes.environment import child_environment
-from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
 from proj.queues import QUEUE_TYPES, WORK_QUEUE, work_queue
 from proj.tasks import work
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
+    from proj.lab.processes.process import Process
 
 #: Two seconds: enough for three to be held before the first is done.
 MESSAGE = "held."
@@ -35,19 +34,16 @@ HELD_S = 2.0
 @contextmanager
 def running(guard: Guard, url: str, queue_type: str, *options: str) -> Iterator[Process]:
     """A worker with these options."""
-    name = f"fitting-{url.rpartition('/')[2]}"
-    worker = Process(
-        f"worker {name}",
-        [
-            *(sys.executable, "-m", "celery", "-A", "proj", "worker", *options),
-            *("--hostname", f"{name}@host", "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
-        ],
+    worker = worker_process(
+        f"fitting-{url.rpartition('/')[2]}@host",
+        *options,
         guard=guard,
-        environment=child_environment(CELERY_BROKER_URL=url, PROJ_QUEUE_TYPE=queue_type, PROJ_DOT_SECONDS=str(HELD_S)),
-        log=guard.folder / f"{name}.log",
+        broker_url=url,
+        PROJ_QUEUE_TYPE=queue_type,
+        PROJ_DOT_SECONDS=str(HELD_S),
     )
     with worker:
-        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        wait_until_ready(worker)
         yield worker
         worker.kill()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,17 +12,17 @@ from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
 from proj.delivery.consuming.lease import too_long
-from proj.lab.processes.environment import child_environment
-from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
 from proj.queues import QUEUE_TYPES, WORK_QUEUE, work_queue
 from proj.tasks import work
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
+    from proj.lab.processes.process import Process
 
 #: What the worker is told that the broker's timeout is; a lease is taken after four fifths of it.
 TIMEOUT_S = 3
@@ -33,23 +32,17 @@ LONG = "long" + 60 * "."
 @contextmanager
 def running(guard: Guard, broker: Broker, vhost: str, queue_type: str, name: str) -> Iterator[Process]:
     """A worker of one slot that takes a dot for a tenth of a second."""
-    worker = Process(
-        f"worker {name}",
-        [
-            *(sys.executable, "-m", "celery", "-A", "proj", "worker", "--concurrency", "1"),
-            *("--hostname", f"{name}-{vhost}@host", "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
-        ],
+    worker = worker_process(
+        f"{name}-{vhost}@host",
+        *("--concurrency", "1"),
         guard=guard,
-        environment=child_environment(
-            CELERY_BROKER_URL=broker.url(vhost),
-            PROJ_QUEUE_TYPE=queue_type,
-            PROJ_DOT_SECONDS="0.1",
-            PROJ_CONSUMER_TIMEOUT_SECONDS=str(TIMEOUT_S),
-        ),
-        log=guard.folder / f"{name}-{vhost}.log",
+        broker_url=broker.url(vhost),
+        PROJ_QUEUE_TYPE=queue_type,
+        PROJ_DOT_SECONDS="0.1",
+        PROJ_CONSUMER_TIMEOUT_SECONDS=str(TIMEOUT_S),
     )
     with worker:
-        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        wait_until_ready(worker)
         yield worker
         worker.kill()
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from proj.broker.connection import connected
 from proj.celery import app
-from proj.lab.processes.environment import child_environment
-from proj.lab.processes.process import Process
 from proj.lab.processes.proxy import Proxy
 from proj.lab.processes.waiting import wait_until
 from proj.tasks import work
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
+    from proj.lab.processes.process import Process
 
 TIMEOUT_S = 40
 
@@ -31,15 +30,8 @@ def start(guard: Guard, tmp_path: Path) -> Iterator[Callable[..., Process]]:
     started: list[Process] = []
 
     def run(url: str, *words: str) -> Process:
-        worker = Process(
-            "worker",
-            [
-                *(sys.executable, "-m", "celery", "-A", "proj", "worker", "--loglevel", "INFO", "--without-mingle"),
-                *words,
-            ],
-            guard=guard,
-            environment=child_environment(CELERY_BROKER_URL=url, PROJ_DOT_SECONDS="0.05"),
-            log=tmp_path / "worker.log",
+        worker = worker_process(
+            "leaving@host", *words, guard=guard, broker_url=url, folder=tmp_path, PROJ_DOT_SECONDS="0.05"
         )
         worker.start()
         started.append(worker)
@@ -56,7 +48,7 @@ def test_worker_that_is_told_to_leave_while_it_connects_again_leaves_in_order(
     """It has no connection then, from which it could take leave."""
     with Proxy(broker.port) as proxy:
         worker = start(broker.url(vhost).replace(f":{broker.port}/", f":{proxy.port}/"), "--concurrency", "1")
-        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        wait_until_ready(worker)
         proxy.refuse()
         proxy.cut()
         wait_until(lambda: proxy.refused > 1, what="attempts to connect again", timeout_s=TIMEOUT_S)

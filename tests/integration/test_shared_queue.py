@@ -12,6 +12,7 @@ import pytest
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker
 from proj.queues import WORK_QUEUE
+from tests.processes.worker import wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ def worker(guard: Guard, broker: Broker, vhost: str, queue_type: str, channel: B
         queue_type=queue_type,
     )
     worker.start()
-    worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=40)
+    wait_until_ready(worker)
     yield worker
     worker.kill()
 

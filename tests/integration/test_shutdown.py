@@ -18,6 +18,7 @@ from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
+from tests.processes.worker import wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ def worker(guard: Guard, broker: Broker, vhost: str) -> Iterator[Worker]:
         dot_seconds=0.1,
     )
     with worker:
-        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        wait_until_ready(worker)
         yield worker
 
 

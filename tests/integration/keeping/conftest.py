@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,15 @@ from amqp.basic_message import Message
 from kombu import Connection
 
 from proj.delivery.header_names import REASON
-from proj.lab.processes.environment import child_environment
-from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
+    from proj.lab.processes.process import Process
 
 QUEUE = "kept"
 DEAD_LETTERS = "dead_letters"
@@ -46,27 +45,19 @@ class Scene:
     def worker(self, *options: str, slots: int = 2, **settings: str) -> Process:
         """A worker that has started and consumes."""
         process = self.begin_worker(*options, slots=slots, **settings)
-        process.wait_until_ready(lambda: " ready." in process.log_text(), timeout_s=40)
+        wait_until_ready(process)
         return process
 
     def begin_worker(self, *options: str, slots: int = 2, **settings: str) -> Process:
-        node = f"kept-{secrets.token_hex(4)}"
-        process = Process(
-            f"worker {node}",
-            [
-                *(sys.executable, "-m", "celery", "-A", "kept", "worker", "--hostname", f"{node}@kept"),
-                *("--concurrency", str(slots), "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
-                *options,
-            ],
+        process = worker_process(
+            f"kept-{secrets.token_hex(4)}@kept",
+            *("--concurrency", str(slots), *options),
             guard=self._guard,
-            environment={
-                **child_environment(),
-                "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]),
-                "KEPT_BROKER": self.url,
-                "KEPT_EVIDENCE": str(self.evidence),
-                **settings,
-            },
-            log=self._guard.folder / f"{node}.log",
+            broker_url=self.url,
+            app="kept",
+            PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]),
+            KEPT_EVIDENCE=str(self.evidence),
+            **settings,
         )
         process.start()
         self.workers.append(process)

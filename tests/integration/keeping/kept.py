@@ -14,7 +14,7 @@ from kombu import Queue
 
 from proj.delivery.consuming.keep_messages import keep_messages
 
-app = Celery("kept", broker=os.environ["KEPT_BROKER"], backend="rpc://")
+app = Celery("kept", broker=os.environ["CELERY_BROKER_URL"], backend="rpc://")
 keep_messages(app)
 LATE = os.environ.get("KEPT_LATE", "1") == "1"
 QUEUE_TYPE = os.environ.get("KEPT_QUEUE_TYPE", "quorum")
