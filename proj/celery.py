@@ -12,7 +12,7 @@ from celery.utils.nodenames import default_nodename
 from proj.delivery.consuming.bindings import subscribe
 from proj.delivery.install import install
 
-# Stock Flower listens on every address and without a password unless it is told otherwise.
+# By default Flower listens on every address, without a password.
 os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")
 
 app = Celery("proj", include=["proj.tasks"])
@@ -22,15 +22,15 @@ install(app)
 
 @celeryd_init.connect
 def name_worker(instance: Any, **_: object) -> None:  # noqa: ANN401 Celery's worker
-    """Give a worker that nobody named a name of its own, so that two terminals can start one each.
+    """Give a worker that was started without --hostname a name of its own, so that two terminals can start one each.
 
-    Celery calls every worker of a host alike; since 5.7 the second of a name waits for ever for the first
-    one's control queue, and Flower takes the two for one.
+    Celery gives all workers of a host the same default name. Since 5.7 a second worker of that name waits for ever for
+    the first one's control queue, and Flower shows both as one.
     """
     if instance.hostname == default_nodename(None):  # type: ignore[arg-type] # unlike celery-types
         name, _at, host = instance.hostname.partition("@")
         instance.hostname = f"{name}-{os.getpid()}@{host}"
 
 
-# After the name, for each worker's broadcast queue has it.
+# After the name is set, because it is a part of the name of the worker's broadcast queue.
 subscribe(app)

@@ -1,4 +1,4 @@
-"""What a message weighs: one unit of work for every dot in it."""
+"""The weight of a message: one unit of work for each dot in it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ DOT = "."
 
 
 def text_of(message: object) -> str:
-    """The message, which is a text.
+    """The message itself, when it is a text.
 
     Raises:
-        InvalidMessage: it is none.
+        InvalidMessage: it is not a text.
     """
     if not isinstance(message, str):
         kind = type(message).__name__

@@ -1,4 +1,4 @@
-"""Settings as they stand in the environment: read, checked, and refused in one sentence."""
+"""Reads settings from environment variables, and refuses a wrong value in one sentence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-#: Characters of a value that a refusal repeats.
+#: Characters of a value that an error shows.
 LONGEST_SHOWN = 80
-#: What a broker that speaks AMQP is found by.
+#: Schemes of a URL under which Celery speaks AMQP.
 BROKER_SCHEMES = ("amqp", "amqps", "pyamqp")
 A_BROKER_URL = "the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//"
 
@@ -24,7 +24,7 @@ def choice(name: str, allowed: Collection[str], default: str) -> str:
     """The variable's value, one of `allowed`.
 
     Raises:
-        InvalidSetting: it has another value.
+        InvalidSetting: the value is not among them.
     """
     value = os.environ.get(name) or default
     if value not in allowed:
@@ -36,7 +36,7 @@ def seconds(name: str, default: float) -> float:
     """The variable's value as a number of seconds, zero or more.
 
     Raises:
-        InvalidSetting: it is not a number, negative, infinite or not-a-number.
+        InvalidSetting: the value is not a number, is negative, infinite or NaN.
     """
     text = os.environ.get(name) or str(default)
     try:
@@ -49,30 +49,30 @@ def seconds(name: str, default: float) -> float:
 
 
 def patterns(name: str, longest: int) -> tuple[str, ...]:
-    """The variable's value as patterns of a topic exchange, joined by commas; none when it is not set.
+    """The variable's value, patterns of a topic exchange with commas between them; empty when it is not set.
 
     Raises:
-        InvalidSetting: one is empty, has an empty word, a blank, or a wildcard that is a part of a word, or all have
-            more than `longest` bytes.
+        InvalidSetting: a pattern is empty, has an empty word, a blank, or a wildcard inside a word; or all of them
+            together have more than `longest` bytes.
     """
     text = os.environ.get(name) or ""
     found = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else ()
     for pattern in found:
         words = pattern.split(".")
-        # A wildcard within a word is none to the broker, so it would match nothing that was meant.
+        # RabbitMQ takes a wildcard inside a word literally, so it would not match what the user means.
         strange = any(len(word) > 1 and set("*#") & set(word) for word in words) or len(pattern.split()) != 1
         if strange or not all(words) or not _fits(",".join(found), longest):
             raise InvalidSetting(
                 name,
                 _shown(text),
-                "patterns such as *.heavy,image.#, each of words joined by dots, none of them empty, where * is any "
-                f"one word and # any number of them, and all of {longest} bytes at most",
+                "patterns such as *.heavy,image.#: words joined by dots, no word empty, where * stands for one word "
+                f"and # for any number of words, at most {longest} bytes in all",
             )
     return found
 
 
 def _fits(text: str, longest: int) -> bool:
-    """Whether it has so many bytes at most, and is text at all."""
+    """Whether the text can be encoded, and has at most `longest` bytes."""
     try:
         return len(text.encode()) <= longest
     except UnicodeEncodeError:
@@ -80,20 +80,19 @@ def _fits(text: str, longest: int) -> bool:
 
 
 def url(name: str, schemes: Collection[str], default: str, allowed: str) -> str:
-    """The variable's value as a URL, or several joined by `;`, each with one of `schemes`.
+    """The variable's value, a URL or several with `;` between them, each with one of `schemes`.
 
     Raises:
-        InvalidSetting: a scheme is not among them or a port is not a number; a password in the
-            value is not repeated.
+        InvalidSetting: a scheme is not among them, or a port is not a number. The error does not show a password.
     """
     return checked_url(name, os.environ.get(name) or default, schemes, allowed)
 
 
 def checked_url(name: str, value: str, schemes: Collection[str], allowed: str) -> str:
-    """The value of the setting of that name, when it is a URL or several as above.
+    """The value of the named setting, checked as `url` checks a variable's value.
 
     Raises:
-        InvalidSetting: as above.
+        InvalidSetting: as in `url`.
     """
     for part in value.split(";"):
         scheme, _, rest = part.partition("://")
@@ -107,10 +106,10 @@ def checked_url(name: str, value: str, schemes: Collection[str], allowed: str) -
 
 
 def broker_url() -> str:
-    """Where the broker is: CELERY_BROKER_URL, or RabbitMQ's usual place on this machine.
+    """The broker's URL: CELERY_BROKER_URL, or RabbitMQ's default address on this machine.
 
     Raises:
-        InvalidSetting: it is not the URL of a broker that speaks AMQP.
+        InvalidSetting: it is not the URL of an AMQP broker.
     """
     return url(
         "CELERY_BROKER_URL",
@@ -121,12 +120,12 @@ def broker_url() -> str:
 
 
 def _shown(value: str) -> str:
-    """The value as a refusal repeats it: its beginning, where it is long."""
+    """The value as an error shows it: only the beginning of a long one."""
     return value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}… ({len(value)} characters)"
 
 
 def _without_password(value: str) -> str:
-    """The URL with everything between the user's name and the host hidden."""
+    """The URL without its password."""
     head, at, tail = value.rpartition("@")
     user = head.rpartition(":")[0] if at else ""
     return f"{user}:**@{tail}" if at else value

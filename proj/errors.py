@@ -1,27 +1,26 @@
 """Every error that proj raises on purpose.
 
-ProjError                 exit 1  (a click error, see below)
-├── InvalidSetting        exit 2  an environment variable or option has a value we refuse
-├── UnknownSetting        exit 2  a variable or option is none that we know, so what it says would be lost
-├── InvalidConfiguration  exit 2  what was set cannot be used, for a reason of its own
-├── InvalidMessage        exit 1  a message that cannot be weighed
-├── NoBroker              exit 3  nothing answers AMQP at the address
-├── Unconfirmed           exit 3  the deadline passed before the broker had confirmed a message
-├── PublishRefused        exit 1  the broker will not have a message, now or later
-│   ├── Unroutable        exit 1  no queue takes it
-│   ├── QueueMismatch     exit 1  a queue or an exchange exists with other arguments
-│   └── QueueFull         exit 1  not now: its queue is full; the broker does not have it, and may later
-├── NoManagement          exit 3  the broker's management API does not answer
-├── NoDeadLetters         exit 1  there is no dead-letter queue of the name
-├── DeadLettersNotRead    exit 1  reading dead letters would drop them, or another reader has them
-├── NoJournal             exit 1  there is no journal file at the path
-├── UnreadableJournal     exit 1  a file is not a journal, or one of a newer version
-├── MissingProgram        exit 1  a program of the system is not installed
-├── ProcessEnded          exit 1  a process of ours ended before it was ready
-└── DeadlinePassed        exit 1  a condition did not come true in time
+ProjError                 exit 1  the base of all of them
+├── InvalidSetting        exit 2  a setting, variable or option has a value that is not allowed
+├── UnknownSetting        exit 2  a variable or option has a name that we do not know
+├── InvalidConfiguration  exit 2  a configuration file, or several settings together, cannot be used
+├── InvalidMessage        exit 1  a message is not a text whose dots can be counted
+├── NoBroker              exit 3  no broker answers, or it refuses the login
+├── Unconfirmed           exit 3  RabbitMQ did not confirm a message before the deadline
+├── PublishRefused        exit 1  RabbitMQ refused a message, and would refuse it again
+│   ├── Unroutable        exit 1  no queue is bound for the message
+│   ├── QueueMismatch     exit 1  a queue or exchange exists with other arguments
+│   └── QueueFull         exit 1  the queue was full until the deadline; publish again later
+├── NoManagement          exit 3  the management API does not answer
+├── NoDeadLetters         exit 1  the dead-letter queue does not exist
+├── NoJournal             exit 1  the journal file does not exist
+├── UnreadableJournal     exit 1  the file is not a journal, or a newer proj wrote it
+├── MissingProgram        exit 1  a program that the lab starts is not installed
+├── ProcessEnded          exit 1  a process that we started ended before it was ready
+└── DeadlinePassed        exit 1  a condition did not become true in time
 
-The base is click's, because every command of ours and of Celery runs under click: an error that
-reaches it becomes one sentence and the exit code of its class, wherever it was raised.
+The base is `click.ClickException`, because every command of ours and of Celery runs under click: click prints the
+error as one sentence and exits with the code of its class.
 """
 
 from __future__ import annotations
@@ -35,25 +34,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXIT_OK = 0
-#: The answer is no: something was lost, unhealthy or did not work.
+#: Something was lost, is unhealthy, or did not work.
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_BROKER = 3
 
 
 class ProjError(click.ClickException):
-    """Something that proj refuses or cannot do; its text is one sentence with the remedy."""
+    """Proj refuses to do something, or cannot do it; the text is one sentence that says what to do."""
 
     exit_code = EXIT_FAILED
 
 
 class InvalidSetting(ProjError):
-    """A setting has a value that is not allowed."""
+    """A setting, an environment variable or an option has a value that is not allowed. Set an allowed one."""
 
     exit_code = EXIT_USAGE
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
-        """Name the variable, the value it has and what it may be."""
+        """Take the setting's name, its value, and what is allowed, such as "a number of seconds"."""
         super().__init__(f"{name} is {value!r}, but must be {allowed}.")
         self.name = name
         self.value = value
@@ -61,12 +60,12 @@ class InvalidSetting(ProjError):
 
 
 class UnknownSetting(ProjError):
-    """A setting is none, so that what it says would be lost without a word."""
+    """Neither Flower nor the dashboard knows a setting of this name, so it would have no effect. Correct the name."""
 
     exit_code = EXIT_USAGE
 
     def __init__(self, name: str, nearest: str | None) -> None:
-        """Name it, and the setting that may be meant; never its value, which may be a password."""
+        """Take the name, and the known name most like it. The value is never shown: it may be a password."""
         meant = f"; did you mean {nearest}?" if nearest else "; unset it, or correct it."
         super().__init__(f"{name} is not a setting of Flower or of the dashboard{meant}")
         self.name = name
@@ -74,55 +73,71 @@ class UnknownSetting(ProjError):
 
 
 class InvalidConfiguration(ProjError):
-    """A configuration file, or what is set in it, cannot be used."""
+    """A configuration file, or a combination of settings, cannot be used. Correct it as the error says."""
 
     exit_code = EXIT_USAGE
 
 
 class InvalidMessage(ProjError):
-    """A message that is not a text whose dots can be counted."""
+    """A message is not a text whose dots can be counted. Send a text."""
 
 
 class NoBroker(ProjError):
-    """No broker answers AMQP at the address."""
+    """No broker answers AMQP at the address, or it refuses the login. Check CELERY_BROKER_URL, or start a broker."""
 
     exit_code = EXIT_NO_BROKER
 
 
 class Unconfirmed(ProjError, OperationalError):
-    """The broker may or may not have what was published.
+    """RabbitMQ did not confirm a message before the deadline, so it may or may not have it.
 
-    It is kombu's `OperationalError` too, which is what Celery raises when a broker fails.
+    Publish it again under the same task id, unless the task must not run twice. The class is also kombu's
+    `OperationalError`, which is what Celery raises when a broker fails.
     """
 
     exit_code = EXIT_NO_BROKER
 
     def __init__(self, message: str, task_ids: tuple[str, ...] = ()) -> None:
-        """Say what happened, and name the tasks of which nobody knows."""
+        """Take the sentence, and the ids of the tasks that were not confirmed."""
         super().__init__(message)
         self.task_ids = task_ids
 
 
 class PublishRefused(ProjError):
-    """The broker will not have what was published, and another attempt would fail alike."""
+    """RabbitMQ refused a message, and would refuse it again. Remove the reason that the error names."""
 
     def __init__(self, message: str, task_ids: tuple[str, ...] = ()) -> None:
-        """Say why, and name the tasks, where they are several."""
+        """Take the sentence, and the ids of the refused tasks where there may be several."""
         super().__init__(message)
         self.task_ids = task_ids
 
 
 class Unroutable(PublishRefused):
-    """No queue takes what was published: the exchange does not exist, or nothing is bound by that routing key."""
+    """No queue takes the message: the exchange does not exist, or no queue is bound to it by the routing key.
+
+    Start a worker that declares the queue, or correct the exchange or the routing key.
+    """
 
 
 class QueueMismatch(PublishRefused):
-    """A queue or an exchange exists with other arguments than it is declared with (`proj.delivery.mismatch`)."""
+    """A queue or an exchange exists with other arguments than the declared ones (`proj.delivery.broker_errors`).
+
+    Declare it as it exists, or delete it so that it is made anew.
+    """
 
     def __init__(
         self, message: str, *, kind: str, name: str, argument: str, there: str | None, asked: str | None
     ) -> None:
-        """Say it; `there` and `asked` are None where the broker's words were cut."""
+        """Take the sentence and its parts.
+
+        Args:
+            message: the sentence.
+            kind: "queue" or "exchange".
+            name: its name.
+            argument: the argument that differs.
+            there: the value that exists; None where RabbitMQ's own text was cut short.
+            asked: the value that was declared; None likewise.
+        """
         super().__init__(message)
         self.kind = kind
         self.name = name
@@ -132,27 +147,27 @@ class QueueMismatch(PublishRefused):
 
 
 class QueueFull(PublishRefused, OperationalError):
-    """A queue had no room for what was published; it is not in the queue, and another attempt later may succeed.
+    """The queue was full until the deadline. RabbitMQ does not have the message: publish it again later.
 
-    So it is the one refusal to retry, as with `autoretry_for=(QueueFull,)`. `Unconfirmed` stands for what the broker
-    may have; this for what it has not, and publishing it again makes no second one of it. It is kombu's
-    `OperationalError` too, as everything is that passes.
+    It is the one refusal that is worth a retry, as with `autoretry_for=(QueueFull,)`, and a retry makes no duplicate.
+    After `Unconfirmed` RabbitMQ may have the message; after this error it does not. The class is also kombu's
+    `OperationalError`, as every error that may go away by itself.
     """
 
 
 class NoManagement(ProjError):
-    """The management API of the broker does not answer, or refuses."""
+    """RabbitMQ's management API does not answer, or refuses the request. Check --broker-api and its user."""
 
     exit_code = EXIT_NO_BROKER
 
 
 class NoDeadLetters(ProjError):
-    """There is no dead-letter queue of the name."""
+    """The dead-letter queue does not exist. `queues policy --apply` makes it."""
 
     def __init__(self, queue: str) -> None:
-        """Name the queue, and say how one is made."""
+        """Take the name of the queue."""
         super().__init__(
-            f"There is no queue {queue!r}. A dead-letter queue and what leads there are made with: "
+            f"There is no queue {queue!r}. Make the dead-letter queue and its policies with: "
             "celery -A yourapp queues policy --apply"
         )
         self.queue = queue
@@ -163,43 +178,43 @@ class DeadLettersNotRead(ProjError):
 
 
 class NoJournal(ProjError):
-    """There is no journal file at the path."""
+    """The journal file does not exist. `journal record` makes one."""
 
     def __init__(self, path: Path) -> None:
-        """Say where it was looked for."""
-        super().__init__(f"There is no journal at {path}. One is made with: celery -A proj journal record -o {path}")
+        """Take the path of the file."""
+        super().__init__(f"There is no journal at {path}. Make one with: celery -A proj journal record -o {path}")
         self.path = path
 
 
 class UnreadableJournal(ProjError):
-    """A file is not a journal, cannot be read, or was written by a newer proj."""
+    """The file is not a journal, cannot be read, or was written by a newer proj. Name another file, or update proj."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        """Say which file, and why."""
+        """Take the path of the file, and the reason as a clause."""
         super().__init__(f"{path} cannot be used as a journal: {reason}.")
         self.path = path
         self.reason = reason
 
 
 class MissingProgram(ProjError):
-    """A program that the lab starts is not installed."""
+    """A program that the lab starts is not installed. The error says how to install it."""
 
 
 class ProcessEnded(ProjError):
-    """A process ended before it was ready; `log_tail` has its last words."""
+    """A process that we started ended before it was ready. Its last lines of output, `log_tail`, say why."""
 
     def __init__(self, name: str, returncode: int | None, log_tail: str) -> None:
-        """Say which process ended, how, and show the end of its log."""
+        """Take the name of the process, its exit status as `subprocess` gives it, and the end of its log."""
         super().__init__(f"{name} ended with status {returncode} before it was ready:\n{log_tail}")
         self.returncode = returncode
         self.log_tail = log_tail
 
 
 class DeadlinePassed(ProjError):
-    """A condition that was awaited did not come true in time."""
+    """A condition did not become true in time. Look at the logs of what it depends on."""
 
     def __init__(self, what: str, timeout_s: float) -> None:
-        """Say what was awaited and for how long."""
-        super().__init__(f"Waited {timeout_s:g} s in vain for {what}.")
+        """Take what was awaited, such as "all workers to consume", and for how many seconds."""
+        super().__init__(f"Timed out after {timeout_s:g} s while waiting for {what}.")
         self.what = what
         self.timeout_s = timeout_s

@@ -1,4 +1,4 @@
-"""The tasks, as thin shells: what they do is in `dots` and in `delivery.stage`."""
+"""The tasks of the app; `dots` and `delivery.stage` do their work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proj.celery import app
 from proj.delivery.stage import Stage, name_of
 from proj.dots import duration_s, text_of, weigh
 
-#: Dots of work for each message of a stage: printing takes twice as long, as in the tutorials.
+#: Dots of work that each stage does for a message. Printing takes twice as long, as in the tutorials.
 UPPERCASE_DOTS, PRINT_DOTS = 1, 2
 
 logger = get_task_logger(__name__)
@@ -19,15 +19,15 @@ logger = get_task_logger(__name__)
 
 @app.task(bind=True)
 def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self is Celery's, a message whatever was sent
-    """Wait one unit a dot, and say who did what.
+    """Work for one unit of time for each dot, and return what was done by which worker.
 
     Args:
-        message: a text such as "hello..."; or the result of an earlier `work`, whose message is
-            then done again, so that `work.s("hello.") | work.s()` is a chain.
+        message: a text such as "hello...", or the result of an earlier `work`: then its message is
+            worked on again, so `work.s("hello.") | work.s()` is a chain.
 
     Returns:
-        message, dots, seconds (measured), worker (its node name), attempt (0 at first, then one more
-        for each retry) and redelivered (whether a worker before this one may have begun it).
+        message, dots, seconds (measured), worker (its node name), attempt (0 at first, one more for
+        each retry) and redelivered (True when another worker may have started it before).
 
     Raises:
         InvalidMessage: the message is not a text.
@@ -37,7 +37,7 @@ def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self 
     seconds = duration_s(message, self.app.conf.proj_dot_seconds)
     logger.info(" [x] Received %r", message)
     begun = time.monotonic()
-    time.sleep(seconds)  # this is the work: the tutorials' stand-in for something slow
+    time.sleep(seconds)  # this is the work, as in the tutorials
     logger.info(" [x] Done")
     return {
         "message": message,
@@ -51,13 +51,13 @@ def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self 
 
 @app.task(bind=True, base=Stage)
 def to_upper(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
-    """The first stage of the tutorials' pipeline: one dot of work, then the message goes to `printer` in capitals.
+    """The first stage of the tutorials' pipeline: works for one dot, then sends the message to `printer` in capitals.
 
     Args:
         message: a text.
 
     Returns:
-        The id under which `printer` has it.
+        The id of the `printer` task.
 
     Raises:
         InvalidMessage: the message is not a text.
@@ -70,7 +70,7 @@ def to_upper(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
 
 @app.task(bind=True, base=Stage)
 def printer(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
-    """The last stage of the tutorials' pipeline: two dots of work, then the message is printed into the worker's log.
+    """The last stage of the tutorials' pipeline: works for two dots, then writes the message into the worker's log.
 
     Args:
         message: a text.

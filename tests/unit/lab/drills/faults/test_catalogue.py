@@ -46,7 +46,7 @@ def test_drill_whose_fault_did_not_strike_has_shown_nothing() -> None:
 
 def test_drill_in_which_something_never_happened_is_no_success() -> None:
     """A worker that waits for ever may have nothing to lose."""
-    late = "Waited 30 s in vain for every worker to work again."
+    late = "Timed out after 30 s while waiting for every worker to work again."
 
     assert dataclasses.replace(GOOD, late=late).complaints == (late,)
 
