@@ -18,6 +18,7 @@ from proj.lab.processes.environment import child_environment
 from proj.lab.processes.ports import free_port
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,30 +51,18 @@ def work(tmp_path: Path, guard: Guard, variables: dict[str, str]) -> Iterator[Ca
     workers: list[Process] = []
 
     def start(*words: str) -> Process:
-        worker = Process(
-            f"worker {len(workers)}",
-            [
-                *(
-                    sys.executable,
-                    "-m",
-                    "celery",
-                    "-A",
-                    "yourapp",
-                    "worker",
-                    "--concurrency",
-                    "1",
-                    "--loglevel",
-                    "INFO",
-                ),
-                *("--hostname", f"w{len(workers)}@docs", *words),
-            ],
+        worker = worker_process(
+            f"w{len(workers)}@docs",
+            *("--concurrency", "1", *words),
             guard=guard,
-            environment=child_environment(**variables, PYTHONPATH=str(tmp_path)),
-            log=tmp_path / f"worker-{len(workers)}.log",
+            broker_url=variables["CELERY_BROKER_URL"],
+            app="yourapp",
+            folder=tmp_path,
+            PYTHONPATH=str(tmp_path),
         )
         worker.start()
         workers.append(worker)
-        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=60)
+        wait_until_ready(worker)
         return worker
 
     yield start
