@@ -26,7 +26,7 @@ def watch_worker(app: Celery) -> None:
     app.steps["consumer"].update(
         {
             "proj.delivery.recovery.lost_consumers:WatchConsumers",
-            "proj.delivery.consuming.prefetch:FitWindow",
+            "proj.delivery.consuming.prefetch:AdjustPrefetch",
             "proj.delivery.consuming.lease:TakeLeases",
         }
     )

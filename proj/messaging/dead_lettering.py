@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from proj import queues
-from proj.delivery.consuming.redeliveries import past
+from proj.delivery.consuming.redeliveries import history
 from proj.delivery.dead_letters.headers import copy_properties, dead_letter_headers
 from proj.errors import NoBroker, QueueFull, Unconfirmed
 
@@ -27,7 +27,7 @@ GIVEN_OUT_LIMIT = 15
 
 def times_given_out(message: Message) -> int:
     """How often it came back unacknowledged; on a classic queue, which does not count, 1 at most."""
-    return past(message.headers, redelivered=message.redelivered).vanished_here
+    return history(message.headers, redelivered=message.redelivered).lost_workers_here
 
 
 def bury(message: Message, why: str, *, attempts: int, queue: str, publisher: Publisher) -> None:

@@ -82,7 +82,7 @@ def test_long_task_keeps_its_message_and_is_done_once(
         for message in (LONG, "next."):
             work.apply_async((message,), queue=work_queue(queue_type), connection=connection, ignore_result=True)
         wait_until(lambda: leases(broker, vhost), what="the lease", timeout_s=20)
-        wait_until(lambda: "it is leased" in worker.log_text(), what="the worker to know", timeout_s=10)
+        wait_until(lambda: "the message is leased" in worker.log_text(), what="the worker to know", timeout_s=10)
 
         # The next one waits for whoever is free, and not in the worker that is not.
         assert worker.log_text().count(" received") == 1
@@ -101,7 +101,7 @@ def test_leased_task_of_a_worker_that_dies_goes_back(guard: Guard, broker: Broke
         connected(app.connection_for_write(broker.url(vhost))) as connection,
     ):
         work.apply_async((LONG,), connection=connection, ignore_result=True)
-        wait_until(lambda: "it is leased" in worker.log_text(), what="the lease", timeout_s=20)
+        wait_until(lambda: "the message is leased" in worker.log_text(), what="the lease", timeout_s=20)
         worker.kill()
 
         wait_until(

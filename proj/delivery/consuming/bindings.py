@@ -1,8 +1,8 @@
-"""What a worker hears besides work queues: broadcasts, by a queue of its own, and the patterns that it asks for."""
+"""Bindings: the queues that a worker consumes besides work queues, its own broadcast queue and those of patterns."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, cast
 
 from celery import bootsteps
 from celery.signals import celeryd_after_setup, celeryd_init
@@ -15,33 +15,43 @@ from proj.queues import BROADCAST, BROADCAST_EXPIRES_MS, CLASSIC, bound_queue, b
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import amqp
     from celery import Celery
+
+    from proj.delivery.consuming.consumer import Consumer
+
+
+class Worker(Protocol):
+    """What Celery's signals give of a worker; celery-types does not list it."""
+
+    app: Celery
+    hostname: str
 
 
 def subscribe(app: Celery) -> None:
-    """Let each worker of the app run once what is sent to `proj.queues.BROADCAST`, and what its patterns match.
+    """Let each worker of the app run every task that is sent to `proj.queues.BROADCAST`, and tasks by patterns.
 
-    The setting `proj_bind` has the patterns, such as `("*.heavy",)`; a worker that has some consumes from their queue,
-    which it shares with all workers of the same patterns, in place of its usual ones. `-Q` stands above them. After
-    whatever else names workers. Plain messages are adopted there as from the app's default queue.
+    The setting `proj_bind` has the patterns, such as `("*.heavy",)`. A worker with patterns consumes from their queue,
+    which it shares with all workers of the same patterns, and not from its usual queues; `-Q` wins over this. The
+    worker's name must be settled before. Plain messages there are run as those of the app's default queue.
     """
     provide_defaults(app)
 
-    def bind(instance: Any, options: Mapping[str, Any], **_: object) -> None:  # noqa: ANN401 Celery's worker
+    def bind(instance: Worker, options: Mapping[str, object], **_: object) -> None:
         if instance.app is not app:
             return
         queue_type = app.conf.task_create_missing_queue_type or CLASSIC
-        heard = [broadcast_queue(instance.hostname).name]
+        consumed = [broadcast_queue(instance.hostname).name]
         if app.conf.proj_bind:
             bound = bound_queue(app.conf.proj_bind, queue_type)
             app.amqp.queues.add(bound)
-            heard.append(bound.name)
+            consumed.append(bound.name)
             if not options.get("queues"):
                 app.amqp.queues.select([bound.name])
-        # Now, for the worker's consumer reads it before the next signal.
-        _adopt_too(app, heard)
+        # Now, because the worker's consumer reads the setting before the next signal.
+        _run_plain_messages_of(app, consumed)
 
-    def listen(instance: Any, **_: object) -> None:  # noqa: ANN401 Celery's worker
+    def listen(instance: Worker, **_: object) -> None:
         if instance.app is app:
             app.amqp.queues.select_add(broadcast_queue(instance.hostname, dead_letters=dead_letter_queue(app)))
 
@@ -50,45 +60,47 @@ def subscribe(app: Celery) -> None:
     app.steps["consumer"].add("proj.delivery.consuming.bindings:KeepBroadcasts")
 
 
-def _adopt_too(app: Celery, names: list[str]) -> None:
-    adopters = app.conf.get("proj_adopt")
-    task = adopters.get(app.conf.task_default_queue) if isinstance(adopters, dict) else None
+def _run_plain_messages_of(app: Celery, names: list[str]) -> None:
+    by_queue = app.conf.get("proj_adopt")
+    task = by_queue.get(app.conf.task_default_queue) if isinstance(by_queue, dict) else None
     if task is not None:
-        app.conf.proj_adopt = {**dict.fromkeys(names, task), **adopters}
+        app.conf.proj_adopt = {**dict.fromkeys(names, task), **by_queue}
 
 
 class KeepBroadcasts(bootsteps.StartStopStep):
-    """Keeps a worker's broadcast queue while the worker consumes nothing, for a suspect's or a lease's sake.
+    """Keeps a worker's broadcast queue from expiring while the worker consumes nothing, as in a quarantine.
 
-    Who leaves in order gets no further broadcasts: else what is broadcast to nobody would be accepted for a minute
-    more. What waits in the queue, and retries on their way to it, are kept for that minute.
+    A worker that shuts down gets no further broadcasts: otherwise the queue would accept them for a minute more, and
+    nobody would run them. Messages in the queue, and retries on their way to it, are kept for that minute.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     label = "Broadcast queue"
 
-    def start(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
-        """Ask for the queue again and again, which begins its minute anew; on the forwarder's thread."""
-        if not hasattr(consumer, "forwarder") or consumer.connection.transport.driver_type != "amqp":
+    def start(self, consumer: Consumer) -> None:
+        """Ask the broker for the queue at intervals, which begins its minute anew; on the forwarder's thread."""
+        # An app may have a consumer of its own.
+        if not hasattr(consumer, "forwarder") or not consumer.is_amqp:
             return
         name = broadcast_queue(consumer.hostname).name
 
-        def ask(connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
+        def ask(connection: amqp.Connection) -> None:
             channel = connection.channel()
             channel.queue_declare(queue=name, passive=True)
             channel.close()
 
         consumer.timer.call_repeatedly(BROADCAST_EXPIRES_MS / 1000 / 4, consumer.forwarder.ask, (ask,))
 
-    def shutdown(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
-        """Unbind the queue from what is broadcast."""
-        # There is none while it connects again.
-        if not consumer.connection or consumer.connection.transport.driver_type != "amqp":
+    def shutdown(self, consumer: Consumer) -> None:
+        """Unbind the queue from the exchange of broadcasts."""
+        connection = consumer.connection
+        # While the worker connects again there is none.
+        if not connection or connection.transport.driver_type != "amqp":
             return
 
         def unbind() -> None:
-            channel = consumer.connection.connection.channel()
+            channel = cast("amqp.Connection", connection.connection).channel()
             channel.queue_unbind(broadcast_queue(consumer.hostname).name, exchange=BROADCAST.name, routing_key="")
             channel.close()
 
-        ignore_errors(consumer, unbind)
+        ignore_errors(connection, unbind)

@@ -1,41 +1,49 @@
-"""The worker's consumer that keeps every message: what cannot be run becomes a dead letter with its reason.
+"""The worker's consumer: it keeps every message, and a message that cannot be run becomes a dead letter.
 
-Everything that Celery would acknowledge and forget, reject into nowhere or die of is published to the dead-letter
-queue, confirmed, and only then acknowledged.
+Celery would acknowledge some of these messages and drop them, reject others into nothing, and die of a few. Here each
+is published to the dead-letter queue with the reason, and acknowledged when the copy is confirmed.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
-from proj.delivery import header_names
 from proj.delivery.broker_errors import mismatch
-from proj.delivery.consuming import message_copy, receiving, redeliveries
-from proj.delivery.consuming.disposition import Recourse
+from proj.delivery.consuming import redeliveries
+from proj.delivery.consuming.disposition import Disposition
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
-from proj.delivery.consuming.plain_messages import JSON, Adopted, adopted, adopters
-from proj.delivery.consuming.prefetch import Fitting
-from proj.delivery.consuming.quarantine import Suspects
+from proj.delivery.consuming.plain_messages import TaskMessage, convert, tasks_for_plain_messages
+from proj.delivery.consuming.prefetch import Prefetch
+from proj.delivery.consuming.quarantine import Quarantine
+from proj.delivery.consuming.receiving import Delivery, KeptMessage, receive_kept_messages
+from proj.delivery.consuming.redeliveries import Decision
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.printable import shown
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.limits import Limits
-from proj.delivery.validation.message import Kind, Refusal, contents, refusal
+from proj.delivery.validation.message import Inspected, Kind, Refusal, inspect
 from proj.errors import EXIT_FAILED
 from proj.queues import home_queue, is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kombu import Connection
+    import amqp
+    import kombu
+    from celery.events import EventDispatcher
+    from celery.worker import WorkController
+    from kombu.common import QoS
+    from kombu.message import Message
+    from kombu.transport.pyamqp import Channel
 
 STOCK_REQUEST = "celery.worker.request:Request"
 REQUEST = "proj.delivery.consuming.request:Request"
@@ -43,8 +51,22 @@ REQUEST = "proj.delivery.consuming.request:Request"
 logger = get_logger(__name__)
 
 
-class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery has no types
-    """Celery's consumer with an inspection before it and a dead letter after it; over RabbitMQ only."""
+class Consumer(StockConsumer):
+    """Celery's consumer, which inspects each message first and loses none; over any broker but RabbitMQ, Celery's."""
+
+    # Attributes of Celery's consumer that celery-types does not list.
+    task_consumer: kombu.Consumer | None
+    qos: QoS
+    #: Whether the prefetch count is one of the channel, and not of each consumer.
+    qos_global: bool
+    #: The prefetch count for all slots; 0 is without limit.
+    initial_prefetch_count: int
+    prefetch_multiplier: int
+    controller: WorkController
+    event_dispatcher: EventDispatcher | None
+    connection_errors: tuple[type[Exception], ...]
+    channel_errors: tuple[type[Exception], ...]
+    _maximum_prefetch_restored: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
         """Read the settings.
@@ -52,45 +74,47 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
         Raises:
             InvalidConfiguration: `proj_adopt` cannot be used.
         """
-        self._moved: deque[message_copy.Parcel] = deque()
+        #: The queues of this connection, by their consumers' tags.
         self._queues: dict[str, str] = {}
-        #: Connections that were lost while this worker had a task in hand, by its id.
+        #: How many connections were lost while this worker held a task, by the task's id.
         self._survived: Counter[str] = Counter()
-        self._handler: Callable[[Any], Any] | None = None
+        self.prefetch = Prefetch(self)
         super().__init__(*args, **kwargs)
         conf = self.app.conf
         self._limits = Limits(
             deepest=conf.proj_deepest, largest_bytes=conf.proj_largest_bytes, latest_eta_s=conf.proj_latest_eta_s
         )
-        #: The task that adopts the plain messages of each queue, by its name.
-        self._adopters = adopters(conf.proj_adopt, tasks=self.app.tasks, accepted=conf.accept_content)
-        self.forwarder = Forwarder(self._connect_forwarder, self._on_delivered)
-        self.suspects = Suspects(self, pending=lambda: self.forwarder.pending)
-        #: Receives a message of py-amqp, from wherever it was got.
-        self.receive: Callable[[Any], None] = self._not_consuming
+        #: The task that runs the plain messages of each queue, by its name.
+        self._plain_tasks = tasks_for_plain_messages(
+            conf.proj_adopt, tasks=self.app.tasks, accepted=conf.accept_content
+        )
+        self.disposition = Disposition(self)
+        self.forwarder = Forwarder(self._connect_forwarder, self.disposition.on_confirmed)
+        self.quarantine = Quarantine(self)
+        self._run: Callable[[KeptMessage], None]
 
     # --- Hooks of Celery's consumer ------------------------------------------------------------------
 
     def start(self) -> None:
-        """As the stock one, but a queue that exists with other arguments ends the worker with a sentence."""
+        """Run until the worker ends; a queue that exists with other arguments ends it with one sentence."""
         try:
             super().start()
         except self.channel_errors as error:
             _end_when_mismatched(error)
             raise
 
-    def connect(self) -> Any:  # noqa: ANN401 kombu's connection
-        """The connection to consume from, which no message's properties can break."""
+    def connect(self) -> kombu.Connection:
+        """Connect for consuming; a message whose properties cannot be read does not end the connection."""
         connection = super().connect()
-        if connection.transport.driver_type == "amqp":
+        if _is_amqp(connection):
             tolerate(connection.connection)
         return connection
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """As Celery's, but the connection of monitoring events, which is as dead, is not closed in order first.
+        """Connect again; the connection for monitoring events is dead too, and is not closed in order.
 
         Raises:
-            WorkerShutdown: a queue exists with other arguments, so that no other attempt would end better.
+            WorkerShutdown: a queue exists with other arguments, so connecting again would not help.
         """
         _end_when_mismatched(exc)
         beneath = getattr(self.event_dispatcher, "connection", None)
@@ -99,159 +123,224 @@ class Consumer(Recourse, Fitting, StockConsumer):  # type: ignore[misc] # Celery
         super().on_connection_error_after_connected(exc)
 
     def update_strategies(self) -> None:
-        """Celery's strategies, with our requests for the tasks that have the stock ones."""
-        if self.connection.transport.driver_type == "amqp":
+        """Make Celery's strategies, with our requests for tasks that have the stock ones."""
+        if self.is_amqp:
             for task in self.app.tasks.values():
                 if task.Request == STOCK_REQUEST:
                     task.Request = REQUEST
         super().update_strategies()
 
-    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:  # noqa: ANN401 as above
-        """Celery's handler of a message, behind ours; each connection has one."""
-        stock: Callable[[Any], Any] = super().create_task_handler(*args, **kwargs)
-        if self.connection.transport.driver_type != "amqp":
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[..., None]:  # noqa: ANN401 Celery's arguments
+        """The handler of a message, which calls Celery's after the inspection; the loop asks for it once a connection.
+
+        It does so before it consumes, so every message of the channel is a `KeptMessage`.
+        """
+        stock: Callable[..., None] = super().create_task_handler(*args, **kwargs)
+        if not self.is_amqp:
             return stock
-        self._handler = stock
+        self._run = stock
         self._queues = {}
-        self.receive = receiving.receiver(
-            self.task_consumer, largest_bytes=self._limits.largest_bytes, label=self._label
-        )
-        # kombu asks for it by this name when it begins to consume, which is after this.
-        self.task_consumer._receive_callback = self.receive  # noqa: SLF001 there is no other hook before kombu's own
+        receive_kept_messages(self.channel, disposition=self.disposition, largest_bytes=self._limits.largest_bytes)
         self.forwarder.start()
-        self.forwarder.ask(partial(_declare_ours, dead_letters=dead_letter_queue(self.app)))
-        self.suspects.begin()
-        return self._on_message
+        self.forwarder.ask(partial(declare, queue_name=dead_letter_queue(self.app)))
+        self.quarantine.begin()
+        return self.on_kept_message
 
-    def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ANN401 kombu's message
-        """Keep what Celery would acknowledge."""
-        self.refuse(message, Refusal(f"It cannot be decoded: {shown(exc)}.", Kind.UNDECODABLE), exc)
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep a message that Celery would acknowledge."""
+        if isinstance(message, KeptMessage):
+            refusal = Refusal(f"It cannot be decoded: {shown(exc)}.", Kind.UNDECODABLE)
+            self.disposition.refuse(message, refusal, exc)
+        else:
+            super().on_decode_error(message, exc)
 
-    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ANN401, ARG002 Celery's signature
-        """Keep what Celery would reject."""
-        self.refuse(message, Refusal("It is no message of Celery.", Kind.FOREIGN))
+    def on_unknown_message(self, body: object, message: Message) -> None:
+        """Keep a message that Celery would reject."""
+        if isinstance(message, KeptMessage):
+            self.disposition.refuse(message, Refusal("It is no message of Celery.", Kind.FOREIGN))
+        else:
+            super().on_unknown_message(body, message)
 
-    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002 as above
-        """Keep what Celery would reject."""
-        self.refuse(message, Refusal(f"No task is registered as {shown(exc)}.", Kind.UNREGISTERED), exc)
+    def on_unknown_task(self, body: object, message: Message, exc: Exception) -> None:
+        """Keep a message that Celery would reject."""
+        if isinstance(message, KeptMessage):
+            refusal = Refusal(f"No task is registered as {shown(exc)}.", Kind.UNREGISTERED)
+            self.disposition.refuse(message, refusal, exc)
+        else:
+            super().on_unknown_task(body, message, exc)
 
-    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002 as above
-        """Keep what Celery would reject."""
-        self.refuse(message, Refusal(f"It is no valid task message: {shown(exc)}."), exc)
+    def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:
+        """Keep a message that Celery would reject."""
+        if isinstance(message, KeptMessage):
+            self.disposition.refuse(message, Refusal(f"It is no valid task message: {shown(exc)}."), exc)
+        else:
+            super().on_invalid_task(body, message, exc)
 
     def on_close(self) -> None:
-        """As the stock one: the connection is lost. What was in hand comes again, and did not kill this worker."""
+        """Note the tasks in hand when the connection is lost: they are redelivered, and did not kill this worker."""
         self._survived.update(request.id for request in tuple(state.reserved_requests))
         super().on_close()
 
     def shutdown(self) -> None:
-        """Publish and acknowledge what is still to be, while there is a connection."""
+        """Publish the last copies and acknowledge their originals while there is a connection."""
         self.forwarder.stop()
-        self._settle()
+        self.disposition.settle()
         super().shutdown()
+
+    @property
+    def max_prefetch_count(self) -> int:
+        """The prefetch count for all slots that the worker has, or may have under `--autoscale`."""
+        return self.prefetch.slots * self.prefetch_multiplier
+
+    def _update_prefetch_count(self, _change: int = 0) -> None:
+        """Celery calls this when a person changes the pool or its limits, before the autoscaler knows of it."""
+        self.call_soon(self.prefetch.follow_pool)
+
+    # --- What the parts of this consumer ask for -------------------------------------------------------
+
+    @property
+    def is_amqp(self) -> bool:
+        """Whether the broker of this connection is RabbitMQ."""
+        return self.connection is not None and _is_amqp(self.connection)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the worker is neither starting nor stopping."""
+        return bool(self.blueprint.state == bootsteps.RUN)  # type: ignore[attr-defined] # celery-types lacks RUN
+
+    @property
+    def has_full_prefetch(self) -> bool:
+        """Whether Celery has restored the whole prefetch count after a lost connection."""
+        return self._maximum_prefetch_restored
+
+    @property
+    def channel(self) -> Channel:
+        """The channel that the worker consumes from."""
+        # kombu's consumer may have been made with a connection; then it takes the channel of that.
+        return cast("Channel", cast("kombu.Consumer", self.task_consumer).channel)
+
+    def receive(self, raw: amqp.Message) -> None:
+        """Handle a message that was taken from the channel by `basic_get`, as if it had been consumed."""
+        message = cast("KeptMessage", self.channel.message_to_python(raw))
+        message.accept = self.task_consumer.accept if self.task_consumer else None
+        self.on_kept_message(message)
 
     # --- What becomes of a message ---------------------------------------------------------------------
 
-    def adopt(self, message: Any) -> Refusal | None:  # noqa: ANN401 kombu's message
-        """Make a plain message one for the task that adopts its queue, if there is one; why that cannot be, or None.
-
-        What is published of it again, in whichever queue, has its body and properties still, and then an id.
-        """
-        task = self._adopters.get(home_queue(self.queue_of(message))) if self._adopters else None
-        if task is None:
-            return None
-        found = adopted(message, task=task, limits=self._limits)
-        if isinstance(found, Adopted):
-            message.properties = {**message.properties, "message_id": found.id}
-            message.headers, message.body = found.headers, found.body
-            message.content_type, message.content_encoding = JSON, "utf-8"
-            return None
-        return found
-
-    # --- How ------------------------------------------------------------------------------------------
-
-    def _on_message(self, message: Any) -> None:  # noqa: ANN401 kombu's message
+    def on_kept_message(self, message: KeptMessage) -> None:
+        """Inspect the message, and then run, move or dead-letter it."""
         try:
-            self._keep(message)
+            message.delivery = self.inspect(message)
+            self._handle(message)
         except self.connection_errors + self.channel_errors:
-            # Not the message's fault: the connection is made anew, and the broker gives it again.
+            # The broker redelivers the message over the next connection.
             raise
         except Exception as error:
-            logger.exception("Celery failed at a message.")
-            self.bury(message, f"Celery failed at it: {type(error).__name__}: {shown(error)}.")
+            logger.exception("Celery failed at a message.", extra={"action": "handler_failed"})
+            self.disposition.dead_letter(message, f"Celery failed at it: {type(error).__name__}: {shown(error)}.")
 
-    def _keep(self, message: Any) -> None:  # noqa: ANN401 kombu's message
-        found = self.adopt(message) or self._inspected(message)
-        if found is not None:
-            self.refuse(message, found)
+    def inspect(self, message: KeptMessage) -> Delivery:
+        """All that is to be known of the message; a plain message is converted to a task message before that."""
+        queue = self._queue_of(message)
+        refusal = self._convert_plain(message, home_queue(queue)) if self._plain_tasks else None
+        if refusal is None:
+            inspected = inspect(
+                message,
+                tasks=self.app.tasks,
+                limits=self._limits,
+                now=time.time(),
+                zone=self.app.timezone,
+                worker=self.hostname,
+                body_error=message.body_error,
+            )
+        else:
+            inspected = Inspected(contents=None, refusal=refusal)
+        task_id = message.headers.get("id")
+        history = redeliveries.history(
+            message.headers,
+            redelivered=bool(message.delivery_info.get("redelivered")),
+            survived=self._survived[task_id] if isinstance(task_id, str) else 0,
+        )
+        return Delivery(queue=queue, history=history, contents=inspected.contents, refusal=inspected.refusal)
+
+    def _handle(self, message: KeptMessage) -> None:
+        delivery = message.delivery
+        if delivery.refusal is not None:
+            self.disposition.refuse(message, delivery.refusal)
             return
-        course = self._course(message)
-        if course is redeliveries.Course.RUN:
-            self._handler(message)  # type: ignore[misc] # set before anything is consumed
-        elif course is redeliveries.Course.BURY:
+        decision = self._decide(delivery)
+        if decision is Decision.RUN:
+            self._run(message)
+        elif decision is Decision.DEAD_LETTER:
             limit = self.app.conf.proj_strikes
             reason = f"It killed the main process of its worker {limit} times (proj_strikes) while it ran alone."
-            if is_broadcast_queue(self.queue_of(message)):
-                reason = f"The main process of its worker died {limit} times (proj_strikes) with it in hand."
-            self.bury(message, reason)
+            if is_broadcast_queue(delivery.queue):
+                reason = f"The main process of its worker died {limit} times (proj_strikes) while it held this message."
+            self.disposition.dead_letter(message, reason)
         else:
-            past, queue = self._past(message), self.queue_of(message)
-            suspect = course is redeliveries.Course.SUSPECT
-            target = quarantine_queue(queue) if suspect else home_queue(queue)
-            logger.warning("A message came back from a worker that vanished; it goes to %s.", target)
-            headers = {header_names.REDELIVERIES: past.vanished}
-            self.forwarder.send(message_copy.copy(message, queue=target, headers=headers, ours=suspect))
+            quarantined = decision is Decision.QUARANTINE
+            target = quarantine_queue(delivery.queue) if quarantined else delivery.home
+            logger.warning(
+                "A message was redelivered after its worker died. It is moved to the queue %s.",
+                target,
+                extra={"action": "message_quarantined" if quarantined else "message_requeued"},
+            )
+            self.disposition.move(message, target, {}, ours=quarantined)
 
-    def _inspected(self, message: Any) -> Refusal | None:  # noqa: ANN401 kombu's message
-        return refusal(
-            message,
-            tasks=self.app.tasks,
-            limits=self._limits,
-            now=time.time(),
-            zone=self.app.timezone,
-            worker=self.hostname,
-        )
-
-    def _course(self, message: Any) -> redeliveries.Course:  # noqa: ANN401 kombu's message
-        past = self._past(message)
-        queue = self.queue_of(message)
-        held = contents(message)
-        task = self.app.tasks[held.headers["task"]]  # type: ignore[union-attr] # it was inspected
-        if not task.acks_late:
-            # It is acknowledged when it begins, so what comes back never began.
-            return redeliveries.Course.RUN
-        return redeliveries.course(
-            past,
-            alone=queue != home_queue(queue),
+    def _decide(self, delivery: Delivery) -> Decision:
+        # It was inspected, so it has contents, and its task is registered.
+        contents = delivery.contents
+        if contents is None or not self.app.tasks[contents.headers["task"]].acks_late:
+            # It is acknowledged before it is run, so a redelivered message was never run.
+            return Decision.RUN
+        return redeliveries.decide(
+            delivery.history,
+            alone=delivery.queue != delivery.home,
             limit=self.app.conf.proj_strikes,
-            own=is_broadcast_queue(queue),
+            own=is_broadcast_queue(delivery.queue),
         )
 
-    def _label(self, message: Any) -> None:  # noqa: ANN401 kombu's message
-        message.keeper = self
-        message_copy.restore_origin(message)
+    def _convert_plain(self, message: KeptMessage, queue: str) -> Refusal | None:
+        """Make a plain message a task message if a task runs those of `queue`; why that cannot be, or None.
 
-    def _connect_forwarder(self) -> Connection:
+        Its copies have its body and properties as they came, and the id that it gets here.
+        """
+        task = self._plain_tasks.get(queue)
+        if task is None:
+            return None
+        converted = convert(message, task=task, limits=self._limits, body_error=message.body_error)
+        if isinstance(converted, TaskMessage):
+            converted.replace(message)
+            return None
+        return converted
+
+    def _queue_of(self, message: KeptMessage) -> str:
+        info = message.delivery_info
+        if "queue" in info:
+            return str(info["queue"])
+        tag = str(info.get("consumer_tag"))
+        if tag not in self._queues and self.task_consumer:
+            tags: dict[str, str] = self.task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
+            self._queues.update({value: name for name, value in tags.items()})
+        return self._queues.get(tag) or str(self.app.conf.task_default_queue)
+
+    def _connect_forwarder(self) -> kombu.Connection:
         options = {"read_timeout": ANSWER_TIMEOUT_S, "write_timeout": ANSWER_TIMEOUT_S, "confirm_publish": True}
-        # No heartbeat: nobody would beat it while there is nothing to do.
+        # No heartbeat: nobody would send it while there is nothing to do.
         return self.app.connection_for_write(heartbeat=0, transport_options=options)
 
-    @staticmethod
-    def _not_consuming(raw: Any) -> None:  # noqa: ANN401 py-amqp's message
-        raise RuntimeError(f"There is no connection for {raw!r}.")
+
+def _is_amqp(connection: kombu.Connection) -> bool:
+    return connection.transport.driver_type == "amqp"
 
 
 def _end_when_mismatched(error: Exception) -> None:
     """Do nothing, unless the broker says that a queue or an exchange exists with other arguments.
 
     Raises:
-        WorkerShutdown: it does. Celery's loop would connect again for ever, or end with a stack trace.
+        WorkerShutdown: it says so. Celery's loop would connect again for ever, or end with a stack trace.
     """
     found = mismatch(error)
     if found is not None:
-        logger.critical("%s", found.message)
+        logger.critical("%s", found.message, extra={"action": "declaration_mismatch"})
         raise WorkerShutdown(EXIT_FAILED) from error
-
-
-def _declare_ours(connection: Any, *, dead_letters: str) -> None:  # noqa: ANN401 py-amqp's connection
-    declare(connection, dead_letters)

@@ -1,11 +1,12 @@
-"""What a worker can do with a message instead of running it: refuse it, bury it, give it back, strike it.
+"""Disposition: what a worker does with a message besides running it: refuse, dead-letter or requeue it.
 
-Each publishes a copy, confirmed, and acknowledges the message only then.
+Each publishes a copy with confirm, and acknowledges the message only then.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,148 +16,110 @@ from celery.exceptions import InvalidTaskError, NotRegistered
 from celery.utils.log import get_logger
 
 from proj.delivery import header_names
-from proj.delivery.consuming import message_copy, redeliveries
+from proj.delivery.consuming import message_copy
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
-from proj.delivery.validation.message import Contents, Kind, Refusal, contents
-from proj.queues import home_queue
+from proj.delivery.validation.message import Contents, Kind, Refusal
 
 if TYPE_CHECKING:
-    from collections import Counter, deque
     from collections.abc import Callable, Mapping
 
-    from celery import Celery
+    from proj.delivery.consuming.consumer import Consumer
+    from proj.delivery.consuming.message_copy import MessageCopy
+    from proj.delivery.consuming.receiving import KeptMessage
 
-    from proj.delivery.consuming.forwarder import Forwarder
+#: Bytes of a task's id in a result and in an event: it travels as an AMQP short string.
+_LONGEST_ID = 255
 
 logger = get_logger(__name__)
 
 
-class Recourse:
-    """The part of a worker's consumer that gives messages up, or back."""
+class Disposition:
+    """Moves the messages of one worker's consumer to other queues."""
 
-    app: Celery
-    hostname: str
-    connection_errors: tuple[type[Exception], ...]
-    call_soon: Callable[..., object]
-    event_dispatcher: Any
-    task_consumer: Any
-    forwarder: Forwarder
-    #: Copies that are safe, whose originals are to be acknowledged.
-    _moved: deque[message_copy.Parcel]
-    #: The queues of this connection, by their consumers' tags.
-    _queues: dict[str, str]
-    #: Connections that were lost while this worker had a task in hand, by its id.
-    _survived: Counter[str]
+    def __init__(self, consumer: Consumer) -> None:
+        """Publish with the forwarder of `consumer`, and acknowledge on its loop."""
+        self._consumer = consumer
+        #: Copies that are confirmed, whose originals are to be acknowledged.
+        self._confirmed: deque[MessageCopy] = deque()
 
-    def refuse(self, message: Any, found: Refusal, error: Exception | None = None) -> None:  # noqa: ANN401 kombu's
-        """Give the message up for what was found, and tell whom Celery would tell."""
-        logger.error("Message refused: %s", found.reason)
-        held = _contents(message)
-        task_id, name = (held.headers.get("id"), held.headers.get("task")) if held else (None, None)
-        known = isinstance(task_id, str) and 0 < len(task_id) <= 255 and isinstance(name, str)  # noqa: PLR2004 shortstr
-        failure: Exception = InvalidTaskError(found.reason)
-        if found.kind is Kind.UNREGISTERED:
-            failure = NotRegistered(name)
-        self.bury(
+    def refuse(self, message: KeptMessage, refusal: Refusal, error: Exception | None = None) -> None:
+        """Dead-letter the message, record its failure, and send the event and signal that Celery would send."""
+        logger.error("Message refused: %s", refusal.reason, extra={"action": "message_refused"})
+        contents = message.delivery.contents
+        task_id, name = (contents.headers.get("id"), contents.headers.get("task")) if contents else (None, None)
+        known = isinstance(task_id, str) and 0 < len(task_id) <= _LONGEST_ID and isinstance(name, str)
+        unregistered = refusal.kind is Kind.UNREGISTERED
+        failure: Exception = NotRegistered(name) if unregistered else InvalidTaskError(refusal.reason)
+        self.dead_letter(
             message,
-            found.reason,
-            then=partial(self._mark, held, message.properties, failure) if known and held else None,
+            refusal.reason,
+            then=partial(self._record, contents, message.properties, failure) if known and contents else None,
         )
-        if known and self.event_dispatcher:
-            self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(failure), traceback="")
-        if found.kind is Kind.UNREGISTERED:
-            signals.task_unknown.send(sender=self, message=message, exc=error or failure, name=name, id=task_id)
+        dispatcher = self._consumer.event_dispatcher
+        if known and dispatcher:
+            dispatcher.send("task-failed", uuid=task_id, exception=repr(failure), traceback="")
+        sent = {"sender": self._consumer, "message": message, "exc": error or failure}
+        if unregistered:
+            signals.task_unknown.send(**sent, name=name, id=task_id)
         else:
-            signals.task_rejected.send(sender=self, message=message, exc=error or failure)
+            signals.task_rejected.send(**sent)
 
-    def bury(self, message: Any, reason: str, then: Callable[[], None] | None = None) -> None:  # noqa: ANN401 kombu's
-        """Make the message a dead letter: publish it, acknowledge it, and do `then` on the forwarder's thread."""
-        queue = self.queue_of(message)
-        self.forwarder.send(
+    def dead_letter(self, message: KeptMessage, reason: str, then: Callable[[], None] | None = None) -> None:
+        """Move the message to the dead-letter queue; `then` is called on the forwarder's thread after the confirm."""
+        self._consumer.forwarder.send(
             message_copy.letter(
                 message,
-                dead_letters=dead_letter_queue(self.app),
+                dead_letters=dead_letter_queue(self._consumer.app),
                 reason=reason,
-                queue=home_queue(queue),
-                worker=self.hostname,
+                worker=self._consumer.hostname,
                 time=time.time(),
-                attempts=self._past(message).attempts,
                 then=then,
             )
         )
 
-    def give_back(self, message: Any) -> None:  # noqa: ANN401 kombu's message
-        """To the end of its queue, because its task wants so; a dead letter when it does so for ever."""
-        past = self._past(message)
-        limit = self.app.conf.proj_requeues
-        if past.requeues >= limit:
-            self.bury(message, f"Its task gave it back {limit} times (proj_requeues) and once more.")
+    def requeue(self, message: KeptMessage) -> None:
+        """Move the message to the end of its queue, as its task asks; dead-letter it after `proj_requeues` times."""
+        requeues = message.delivery.history.requeues
+        limit = self._consumer.app.conf.proj_requeues
+        if requeues >= limit:
+            self.dead_letter(message, f"Its task requeued it {limit} times (proj_requeues) and once more.")
         else:
-            self._move_home(message, {header_names.REQUEUES: past.requeues + 1})
+            self.move(message, message.delivery.home, {header_names.REQUEUES: requeues + 1})
 
-    def strike(self, message: Any, guilt: str) -> str | None:  # noqa: ANN401 kombu's message
-        """To the end of its queue with one strike more; the reason when it was the last and made it a dead letter."""
-        struck = self._past(message).strikes + 1
-        if struck >= self.app.conf.proj_strikes:
-            reason = f"It killed its pool process {struck} times (proj_strikes), last by {guilt}."
-            self.bury(message, reason)
+    def retry_killer(self, message: KeptMessage, cause: str) -> str | None:
+        """Move a message whose task killed its pool process to the end of its queue.
+
+        After `proj_strikes` killed processes it is dead-lettered instead, and the reason is returned.
+        """
+        killed = message.delivery.history.killed_processes + 1
+        if killed >= self._consumer.app.conf.proj_strikes:
+            reason = f"It killed its pool process {killed} times (proj_strikes), last by {cause}."
+            self.dead_letter(message, reason)
             return reason
-        logger.warning("A task killed its pool process by %s. It is tried again.", guilt)
-        self._move_home(message, {header_names.STRIKES: struck})
+        logger.warning(
+            "A task killed its pool process by %s. It is tried again.", cause, extra={"action": "pool_process_killed"}
+        )
+        self.move(message, message.delivery.home, {header_names.STRIKES: killed})
         return None
 
-    def queue_of(self, message: Any) -> str:  # noqa: ANN401 kombu's message
-        """The queue from which it came."""
-        info = message.delivery_info
-        if "queue" in info:
-            return str(info["queue"])
-        tag = info.get("consumer_tag")
-        if tag not in self._queues:
-            self._queues.update({value: name for name, value in self.task_consumer._active_tags.items()})  # noqa: SLF001 kombu tells nowhere else
-        return self._queues.get(tag) or str(self.app.conf.task_default_queue)
+    def move(self, message: KeptMessage, queue: str, headers: Mapping[str, int], *, ours: bool = False) -> None:
+        """Publish a copy to the end of `queue`, which is declared when it is missing and `ours`."""
+        lost = {header_names.REDELIVERIES: message.delivery.history.lost_workers}
+        self._consumer.forwarder.send(message_copy.copy(message, queue=queue, headers={**headers, **lost}, ours=ours))
 
-    # --- How ------------------------------------------------------------------------------------------
+    def on_confirmed(self, moved: MessageCopy) -> None:
+        """Let the original of a confirmed copy be acknowledged on the loop; called on the forwarder's thread."""
+        self._confirmed.append(moved)
+        self._consumer.call_soon(self.settle)
 
-    def _move_home(self, message: Any, headers: dict[str, int]) -> None:  # noqa: ANN401 kombu's message
-        past = self._past(message)
-        queue = home_queue(self.queue_of(message))
-        headers = {**headers, header_names.REDELIVERIES: past.vanished}
-        self.forwarder.send(message_copy.copy(message, queue=queue, headers=headers, ours=False))
+    def settle(self) -> None:
+        """Acknowledge the originals of all confirmed copies."""
+        while self._confirmed:
+            self._confirmed.popleft().original.ack_log_error(logger, self._consumer.connection_errors)
 
-    def _past(self, message: Any) -> redeliveries.Past:  # noqa: ANN401 kombu's message
-        identity = message.headers.get("id")
-        return redeliveries.past(
-            message.headers,
-            redelivered=bool(message.delivery_info.get("redelivered")),
-            survived=self._survived[identity] if isinstance(identity, str) else 0,
-        )
-
-    def _mark(self, held: Contents, properties: Mapping[str, Any], failure: Exception) -> None:
-        """Record the failure for who waits for the result; on the forwarder's thread."""
+    def _record(self, contents: Contents, properties: Mapping[str, Any], failure: Exception) -> None:
+        """Store the failure in the result backend, for the caller that waits; on the forwarder's thread."""
         where = {name: properties.get(name) for name in ("reply_to", "correlation_id")}
-        request = Context({**held.headers, **_embedded(held), "args": held.args, "kwargs": held.kwargs, **where})
-        self.app.backend.mark_as_failure(held.headers["id"], failure, request=request)
-
-    def _on_delivered(self, moved: message_copy.Parcel) -> None:
-        """On the forwarder's thread: the copy is safe."""
-        self._moved.append(moved)
-        self.call_soon(self._settle)
-
-    def _settle(self) -> None:
-        """Acknowledge the originals of the copies that are safe."""
-        while self._moved:
-            message = self._moved.popleft().original
-            if not message.acknowledged:
-                message.ack_log_error(logger, self.connection_errors)
-
-
-def _contents(message: Any) -> Contents | None:  # noqa: ANN401 kombu's message
-    try:
-        return contents(message)
-    except Exception:  # noqa: BLE001 it was refused because it holds nothing, or nothing that can be read
-        headers = message.headers
-        return Contents(headers=headers, args=(), kwargs={}, embed={}) if isinstance(headers, dict) else None
-
-
-def _embedded(held: Contents) -> dict[str, Any]:
-    return dict(held.embed) if isinstance(held.embed, dict) else {}
+        embed = dict(contents.embed) if isinstance(contents.embed, dict) else {}
+        request = Context({**contents.headers, **embed, "args": contents.args, "kwargs": contents.kwargs, **where})
+        self._consumer.app.backend.mark_as_failure(contents.headers["id"], failure, request=request)

@@ -1,4 +1,4 @@
-"""Keeping every message as a piece for any Celery app: which consumer its workers have, and its settings."""
+"""Keeping every message, for any Celery app: the consumer of its workers, and the settings for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def keep_messages(app: Celery) -> None:
-    """Let workers of the app keep every message; before the app is first used.
+    """Let workers of the app lose no message; call it before the app is first used.
 
-    Settings: `proj_deepest`, `proj_largest_bytes` and `proj_latest_eta_s` (see `limits.Limits`), `proj_strikes`
-    (processes that a task may kill), `proj_requeues` (how often a task may give its message back),
-    `proj_adopt` (by the names of queues: the task that adopts its plain messages, see `adoption`).
+    Settings: `proj_deepest`, `proj_largest_bytes` and `proj_latest_eta_s` (see `proj.delivery.validation.limits`),
+    `proj_strikes` (pool processes or workers that a message may kill), `proj_requeues` (how often a task may requeue
+    its message), `proj_adopt` (by the name of a queue, the task that runs its plain messages).
     """
-    app.add_defaults({"worker_consumer": "proj.delivery.consuming.consumer:Consumer"})  # type: ignore[arg-type] # unlike celery-types
+    app.add_defaults({"worker_consumer": "proj.delivery.consuming.consumer:Consumer"})  # type: ignore[arg-type] # a dict is allowed
     provide_defaults(app)

@@ -1,12 +1,12 @@
-"""A lease: a task that takes longer than the broker waits for an acknowledgement keeps its message, and alone.
+"""Lease: lets a task that runs longer than the broker's acknowledgement timeout keep its message.
 
-RabbitMQ closes the channel of a consumer that has had a message for longer than its `consumer_timeout`, half an hour
-unless it was told otherwise, and gives all messages of that channel to others: the long task, and those beside it.
+RabbitMQ closes the channel of a consumer that has held a message for longer than `consumer_timeout`, half an hour by
+default, and redelivers all messages of that channel: that of the long task and all others.
 Source: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
 
-So before that the worker moves the message into a queue of its own, `<queue>.lease.<id>`, whose messages go back to the
-work queue by themselves after a short time. There the worker renews it until the task has ended, and then deletes the
-queue. When the worker dies, the message goes back. Done again is a long task only then.
+So before that the worker moves the message into a queue of its own, `<queue>.lease.<id>`. A message there expires after
+a short time, and then goes back to the work queue. The worker renews it until the task has ended, and then deletes the
+queue. When the worker dies, the message expires and the task is run again.
 """
 
 from __future__ import annotations
@@ -23,49 +23,52 @@ from celery import bootsteps, signals
 
 from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S
-from proj.queues import QUORUM, home_queue, lease_queue
+from proj.queues import QUORUM, lease_queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import amqp
+    from celery.app.task import Task
+    from celery.worker.request import Request
+
+    from proj.delivery.consuming.consumer import Consumer
+    from proj.delivery.consuming.receiving import KeptMessage
 
 logger = logging.getLogger(__name__)
 
 #: The share of the broker's timeout after which a message is leased.
 SHARE = 0.8
-#: Of the timeout, how long a lease lasts that is not renewed; at least some seconds, for a busy worker is late.
+#: How long a lease lasts that is not renewed: a share of the timeout, but some seconds, because a busy worker is late.
 LEASE_SHARE = 0.1
 SHORTEST_LEASE_S = 10.0
-#: Seconds after which the broker removes a lease's queue that nobody has touched, long after its message left it.
+#: Seconds after which the broker deletes a lease's queue that nobody uses, long after its message has left it.
 FORGOTTEN_S = 24 * 3600
-#: Which of its copies a message in a lease's queue is.
+#: The header with the number of a message's copy in a lease's queue.
 COPY = "x-proj-lease"
 
 
 class Lease:
-    """One message that a worker holds in a queue of its own; stands in the place of the message's channel."""
+    """One message that a worker holds in a queue of its own; the message is settled here, and not on its channel."""
 
-    #: What kombu and our forwarder ask a channel for.
-    no_ack_consumers: None = None
-    is_open = True
-
-    def __init__(self, leases: Leases, message: Any, home: str) -> None:  # noqa: ANN401 kombu's message
-        """Hold `message` of the queue `home`; nothing is done yet."""
-        self.name = lease_queue(home)
-        self.home = home
+    def __init__(self, leases: Leases, message: KeptMessage) -> None:
+        """Hold `message`; nothing is done yet."""
+        self.home = message.delivery.home
+        self.name = lease_queue(self.home)
         self.copies = 0
         self._leases = leases
         self._message = message
 
-    def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 a channel's signature
-        """The task has ended: forget the message."""
+    def ack(self) -> None:
+        """Delete the message: its task has ended."""
         self._leases.end(self)
 
-    def basic_reject(self, delivery_tag: int, requeue: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 a channel's signature
-        """Give the message back, or to the dead letters of its queue: its time is over at once then."""
-        self._leases.end(self, give_back=requeue)
+    def reject(self, *, requeue: bool) -> None:
+        """Delete the message, after it was put back into its queue if it is to be requeued."""
+        self._leases.end(self, requeue=requeue)
 
-    def take(self, connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
-        """Make the queue, with a copy in it. On the forwarder's thread, as all below."""
+    def take(self, connection: amqp.Connection) -> None:
+        """Make the lease's queue with a copy in it; on the forwarder's thread, as `renew` and `end`."""
         channel = connection.channel()
         channel.queue_declare(
             queue=self.name,
@@ -76,7 +79,7 @@ class Lease:
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": self.home,
                 "x-expires": FORGOTTEN_S * 1000,
-                # Without these a message whose time is over is dropped when the queue that it goes back to is full.
+                # Without these an expired message is dropped when the queue that it goes back to is full.
                 "x-queue-type": QUORUM,
                 "x-dead-letter-strategy": "at-least-once",
                 "x-overflow": "reject-publish",
@@ -85,29 +88,30 @@ class Lease:
         self._copy(channel, self.name)
         channel.close()
 
-    def renew(self, connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
-        """Put a fresh copy in, and then take the old one out."""
+    def renew(self, connection: amqp.Connection) -> None:
+        """Put a new copy into the lease's queue, and then take the old one out."""
         channel = connection.channel()
         self._copy(channel, self.name)
-        old = channel.basic_get(queue=self.name, no_ack=False)
-        if old is not None:
-            mine = (old.properties.get("application_headers") or {}).get(COPY) == self.copies
-            # When the old one was late and is gone, this is the fresh one.
-            (channel.basic_reject if mine else channel.basic_ack)(old.delivery_tag, mine)
+        first = channel.basic_get(queue=self.name, no_ack=False)
+        if first is not None:
+            # When the old copy has expired, this is the new one, and it stays.
+            is_new = (first.properties.get("application_headers") or {}).get(COPY) == self.copies
+            tag: Any = first.delivery_tag
+            (channel.basic_reject if is_new else channel.basic_ack)(tag, is_new)
         channel.close()
 
-    def end(self, connection: Any, *, give_back: bool) -> None:  # noqa: ANN401 py-amqp's connection
-        """Put the message back where it was, if it is to be, and delete the queue."""
+    def end(self, connection: amqp.Connection, *, requeue: bool) -> None:
+        """Put the message back into its queue if it is to be requeued, and delete the lease's queue."""
         channel = connection.channel()
-        if give_back:
+        if requeue:
             self._copy(channel, self.home)
         try:
             channel.queue_delete(queue=self.name)
             channel.close()
         except NotFound:
-            logger.debug("The lease %s was gone.", self.name)
+            logger.debug("The lease's queue %s was gone.", self.name)
 
-    def _copy(self, channel: Any, queue: str) -> None:  # noqa: ANN401 py-amqp's channel
+    def _copy(self, channel: amqp.Channel, queue: str) -> None:
         self.copies += 1
         copy = message_copy.copy(self._message, queue=queue, headers={COPY: self.copies}, ours=False)
         channel.basic_publish_confirm(
@@ -120,109 +124,102 @@ class Lease:
 
 
 class Leases:
-    """The leases of one worker, over all its connections."""
+    """The leases of one worker, over all its connections; on the worker's loop."""
 
-    def __init__(self, timeout_s: float) -> None:
-        """Take a lease for what is not acknowledged when most of `timeout_s` is over."""
+    def __init__(self, consumer: Consumer, timeout_s: float) -> None:
+        """Lease each message that is not acknowledged when most of the broker's `timeout_s` is over."""
         self.timeout_s = timeout_s
         self.lease_s = max(SHORTEST_LEASE_S, timeout_s * LEASE_SHARE)
-        #: Seconds between two looks, several of which fit into a lease and into what is left of the timeout.
+        #: Seconds between two checks: several fit into a lease, and into the rest of the timeout.
         self.look_s = min(self.lease_s / 3, timeout_s * (1 - SHARE) / 4)
         self.held: dict[str, Lease] = {}
-        self._received: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-        self._consumer: Any = None
-
-    def use(self, consumer: Any) -> None:  # noqa: ANN401 our Consumer
-        """Work for `consumer`, whose connection is new."""
-        if self._consumer is None:
-            signals.task_received.connect(self._note, weak=False)
+        self._received: WeakKeyDictionary[Request, float] = WeakKeyDictionary()
         self._consumer = consumer
-        self._fit()
+        signals.task_received.connect(self._note, weak=False)
 
     def look(self) -> None:
-        """Take and renew what is due; on the worker's loop, as all here."""
+        """Take and renew the leases that are due."""
         now = time.monotonic()
         for lease in tuple(self.held.values()):
             self._consumer.forwarder.ask(lease.renew)
         for request, since in tuple(self._received.items()):
-            if request.acknowledged or isinstance(request.message.channel, Lease):
+            message: KeptMessage = request.message
+            if request.acknowledged or message.settlement is not None:
                 del self._received[request]
             elif now - since >= SHARE * self.timeout_s:
-                self._take(request.message)
-        # A suspect may have had the worker to itself when it was due.
-        self._fit()
+                self._take(message)
+        # The prefetch count does not change while a quarantined message is run alone.
+        self.adjust_prefetch()
 
-    def end(self, lease: Lease, *, give_back: bool = False) -> None:
-        """The lease's task has ended."""
+    def end(self, lease: Lease, *, requeue: bool = False) -> None:
+        """End a lease whose task has ended."""
         if self.held.pop(lease.name, None) is not None:
-            self._consumer.forwarder.ask(partial(lease.end, give_back=give_back))
-            self._consumer.call_soon(self._fit)
+            self._consumer.forwarder.ask(partial(lease.end, requeue=requeue))
+            self._consumer.call_soon(self.adjust_prefetch)
 
-    def _note(self, request: Any = None, **_: Any) -> None:  # noqa: ANN401 Celery's signal
+    def adjust_prefetch(self) -> None:
+        """Let the broker send as many messages as there are slots without a leased one."""
+        self._consumer.prefetch.leased = len(self.held)
+        self._consumer.prefetch.adjust()
+
+    def _note(self, request: Request, **_: object) -> None:
         self._received[request] = time.monotonic()
 
-    def _take(self, message: Any) -> None:  # noqa: ANN401 kombu's message
+    def _take(self, message: KeptMessage) -> None:
         consumer = self._consumer
-        lease = Lease(self, message, home_queue(consumer.queue_of(message)))
+        lease = Lease(self, message)
 
-        def take(connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
+        def take(connection: amqp.Connection) -> None:
             lease.take(connection)
             consumer.call_soon(self._taken, lease, message)
 
         consumer.forwarder.ask(take)
 
-    def _taken(self, lease: Lease, message: Any) -> None:  # noqa: ANN401 kombu's message
-        """The copy is safe: acknowledge the original, unless the task has ended or the broker gave it to others."""
-        channel = message.channel
-        if message.acknowledged or isinstance(channel, Lease) or channel is None or not channel.is_open:
-            self._consumer.forwarder.ask(partial(lease.end, give_back=False))
+    def _taken(self, lease: Lease, message: KeptMessage) -> None:
+        """Acknowledge the original, unless the task has ended or the broker has taken the message back."""
+        if message.acknowledged or message.settlement is not None or not message.can_be_settled:
+            self._consumer.forwarder.ask(partial(lease.end, requeue=False))
             return
         self.held[lease.name] = lease
-        # First, or the broker would send another message into a slot that is not free.
-        self._fit()
-        channel.basic_ack(message.delivery_tag)
-        message.channel = lease
+        # Before the acknowledgement, or the broker would send another message into a slot that is not free.
+        self.adjust_prefetch()
+        message.move_settlement(lease)
         logger.warning(
-            "A task has its message for %.0f s, and the broker takes it back after %.0f s; it is leased.",
+            "A task has held its message for %.0f s, and the broker takes it back after %.0f s: the message is leased.",
             SHARE * self.timeout_s,
             self.timeout_s,
+            extra={"action": "message_leased"},
         )
-
-    def _fit(self) -> None:
-        """Let the broker give as many messages as slots are free of leased ones."""
-        self._consumer.leased = len(self.held)
-        self._consumer.fit()
 
 
 class TakeLeases(bootsteps.StartStopStep):
     """Takes and renews leases while the worker runs, and warns at its start of tasks that will need one."""
 
-    requires = ("proj.delivery.consuming.prefetch:FitWindow",)
+    requires = ("proj.delivery.consuming.prefetch:AdjustPrefetch",)
     label = "Leases"
 
-    def __init__(self, consumer: Any, **options: Any) -> None:  # noqa: ANN401 Celery's consumer
-        """Begin with none."""
-        super().__init__(consumer, **options)
+    _leases: Leases | None = None
+
+    def start(self, consumer: Consumer) -> None:
+        """Check from now on; again for each connection."""
         timeout_s = consumer.app.conf.proj_consumer_timeout_s
-        self._leases = Leases(timeout_s) if timeout_s else None
-
-    def start(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
-        """Look from now on; with each connection anew."""
-        leases = self._leases
-        if leases is None or not hasattr(consumer, "forwarder") or consumer.connection.transport.driver_type != "amqp":
+        # An app may have a consumer of its own.
+        if not timeout_s or not hasattr(consumer, "forwarder") or not consumer.is_amqp:
             return
-        for sentence in too_long(consumer.app.tasks.values(), consumer.app.conf.task_time_limit, leases.timeout_s):
-            logger.warning("%s", sentence)
-        leases.use(consumer)
-        consumer.timer.call_repeatedly(leases.look_s, leases.look)
+        for sentence in too_long(consumer.app.tasks.values(), consumer.app.conf.task_time_limit, timeout_s):
+            logger.warning("%s", sentence, extra={"action": "time_limit_beyond_consumer_timeout"})
+        if self._leases is None:
+            self._leases = Leases(consumer, timeout_s)
+        self._leases.adjust_prefetch()
+        consumer.timer.call_repeatedly(self._leases.look_s, self._leases.look)
 
 
-def too_long(tasks: Iterable[Any], time_limit_s: float | None, timeout_s: float) -> list[str]:
-    """A sentence for each task whose declared time limit is beyond the broker's timeout, by name."""
+def too_long(tasks: Iterable[Task[Any, Any]], time_limit_s: float | None, timeout_s: float) -> list[str]:
+    """A sentence for each task whose time limit is beyond the broker's timeout, sorted by the task's name."""
     limits = {task.name: task.time_limit or time_limit_s for task in tasks if task.acks_late}
     return [
-        f"{name} may run for {limit_s:g} s by its time limit, and the broker takes a message back after "
-        f"{timeout_s:g} s (proj_consumer_timeout_s): it will be leased, and costs the broker more."
+        f"{name} may run for {limit_s:g} s (its time limit), and the broker takes its message back after {timeout_s:g} "
+        "s (proj_consumer_timeout_s). Its message will be leased, which costs the broker more."
         for name, limit_s in sorted(limits.items())
         if limit_s and limit_s > timeout_s
     ]

@@ -1,4 +1,4 @@
-"""A message's copy on its way to another queue: what it says, and which message is acknowledged when it is there."""
+"""A copy of a message on its way to another queue; the message is acknowledged when the copy is confirmed."""
 
 from __future__ import annotations
 
@@ -11,69 +11,65 @@ from proj.delivery.header_names import BROKER_COUNTS, EXCHANGE, ROUTING_KEY, TAS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: Other queues that the broker would copy it to a second time, and counts that are not this copy's.
-#: Source: https://www.rabbitmq.com/docs/sender-selected
+    from proj.delivery.consuming.receiving import KeptMessage
+
+#: Headers that a copy does not have: queues that the broker would copy it to a second time, and counts of the queue
+#: that it leaves. Source: https://www.rabbitmq.com/docs/sender-selected
 _LEFT_BEHIND = {"CC", "BCC", *BROKER_COUNTS}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Parcel:
-    """A copy to publish, confirmed, before its original is acknowledged."""
+class MessageCopy:
+    """A copy to publish with confirm before its original is acknowledged."""
 
-    #: kombu's message, as it came.
-    original: Any
-    #: Where the copy goes, by the default exchange, which reaches exactly this queue.
+    original: KeptMessage
+    #: The queue that the copy goes to, over the default exchange, which reaches exactly this queue.
     queue: str
-    body: Any
+    body: bytes
     properties: dict[str, Any]
-    #: Whether the queue is one of ours, which is made when it is missing.
+    #: Whether the queue is one of ours, which is declared when it is missing.
     ours: bool
-    #: What else is done when the copy is safe; may take its time.
+    #: Called on the forwarder's thread when the copy is confirmed; it may block.
     then: Callable[[], None] | None = None
 
 
-def copy(message: Any, *, queue: str, headers: Mapping[str, Any], ours: bool) -> Parcel:  # noqa: ANN401 kombu's message
-    """The message as it came, with `headers` laid over its own."""
+def copy(message: KeptMessage, *, queue: str, headers: Mapping[str, Any], ours: bool) -> MessageCopy:
+    """A copy of the message as it came, with `headers` laid over its own."""
     properties = _properties(message)
     info = message.delivery_info
     origin = {EXCHANGE: info.get("exchange") or "", ROUTING_KEY: info.get("routing_key") or ""}
     properties["application_headers"] = {**origin, **properties["application_headers"], **headers}
-    return Parcel(original=message, queue=queue, body=message.raw_body, properties=properties, ours=ours)
+    return MessageCopy(original=message, queue=queue, body=message.raw_body, properties=properties, ours=ours)
 
 
 def letter(
-    message: Any,  # noqa: ANN401 kombu's message
+    message: KeptMessage,
     *,
     dead_letters: str,
     reason: str,
-    queue: str,
     worker: str,
     time: float,
-    attempts: int,
     then: Callable[[], None] | None = None,
-) -> Parcel:
-    """The message as a dead letter, which says why and where it was given up."""
+) -> MessageCopy:
+    """The message as a dead letter for the queue `dead_letters`; `time` is in seconds since the epoch."""
     properties = _properties(message)
     headers = dead_letter_headers(
-        properties["application_headers"], reason=reason, queue=queue, worker=worker, time=time, attempts=attempts
+        properties["application_headers"],
+        reason=reason,
+        queue=message.delivery.home,
+        worker=worker,
+        time=time,
+        attempts=message.delivery.history.attempts,
     )
     if "task" in message.headers and "task" not in headers:
         headers[TASK] = message.headers["task"]
     properties["application_headers"] = headers
-    return Parcel(
+    return MessageCopy(
         original=message, queue=dead_letters, body=message.raw_body, properties=properties, ours=True, then=then
     )
 
 
-def restore_origin(message: Any) -> None:  # noqa: ANN401 kombu's message
-    """Let a copy say, as its original did, where its sender published it."""
-    headers = message.headers
-    exchange, routing_key = headers.get(EXCHANGE), headers.get(ROUTING_KEY)
-    if isinstance(exchange, str) and isinstance(routing_key, str):
-        message.delivery_info.update(exchange=exchange, routing_key=routing_key)
-
-
-def _properties(message: Any) -> dict[str, Any]:  # noqa: ANN401 kombu's message
+def _properties(message: KeptMessage) -> dict[str, Any]:
     properties = copy_properties(message.properties)
     headers = properties["application_headers"]
     properties["application_headers"] = {name: value for name, value in headers.items() if name not in _LEFT_BEHIND}

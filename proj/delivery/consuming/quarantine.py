@@ -1,16 +1,15 @@
-"""Running alone what may have killed a worker, so that only its own death counts against it.
+"""Quarantine: runs a message that may have killed a worker alone.
 
-When a worker's main process vanishes, nobody knows which of its messages did it, and the broker counts a delivery for
-each of them. So a message that came back twice goes to a queue of its own, `<queue>.suspects`, and a worker takes one
-from there only while nothing else of it runs or is held: what comes back from there killed its worker by itself.
+When a worker's main process dies, nobody knows which of its messages killed it, and the broker counts a delivery for
+each of them. So a message that came back twice is moved to a queue of its own, `<queue>.suspects`. A worker takes one
+message from there only while it runs and holds nothing else: if the worker dies then, that message killed it.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from celery import bootsteps
 from celery.utils.log import get_logger
 from celery.worker import state
 
@@ -19,37 +18,38 @@ from proj.delivery.recovery.closed_channel import connecting_again
 from proj.queues import is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import amqp
 
-#: Seconds between two looks.
+    from proj.delivery.consuming.consumer import Consumer
+
+#: Seconds between two checks.
 LOOK_INTERVAL_S = 0.5
-#: Looks of a worker at its own state for each at the broker's queue.
+#: Checks of the worker's own state for each check of the broker's queues.
 _LOOKS_A_COUNT = 4
-#: Seconds that a suspect waits for the worker to be idle, before the worker stops taking other messages for it.
+#: Seconds that a quarantined message waits for an idle worker before the worker stops consuming other messages.
 _PATIENCE_S = 30.0
-#: Seconds that a suspect keeps the worker to itself; one that has not killed it by then may have company.
+#: Seconds that a quarantined message is run alone; if the worker is alive then, it consumes other messages again.
 _ALONE_S = 60.0
 
 logger = get_logger(__name__)
 
 
-class Suspects:
-    """One worker's turn between its queues and those of the suspects; lives on the worker's loop."""
+class Quarantine:
+    """Lets one worker alternate between its queues and their quarantine queues; on the worker's loop."""
 
-    def __init__(self, consumer: Any, *, pending: Callable[[], int]) -> None:  # noqa: ANN401 our Consumer
-        """Serve the queues of `consumer`, and count `pending` messages that are on their way elsewhere as work."""
+    def __init__(self, consumer: Consumer) -> None:
+        """Serve the quarantine queues of the queues of `consumer`."""
         self._consumer = consumer
-        self._pending = pending
         self._looks = 0
-        #: Messages that wait, by queue of suspects, as the broker said last.
+        #: Ready messages by quarantine queue, as the broker said last.
         self._waiting: dict[str, int] = {}
         self._waiting_since: float | None = None
-        #: Whether the worker takes nothing from its queues for the sake of a suspect.
+        #: Whether the worker has stopped consuming for a quarantined message.
         self.paused = False
         self._alone_since: float | None = None
 
     def begin(self) -> None:
-        """Look from now on; a new connection, which knows nothing of a pause, begins again."""
+        """Check from now on; a new connection consumes, so nothing is paused."""
         self.paused = False
         self._alone_since = None
         self._waiting = {}
@@ -57,7 +57,7 @@ class Suspects:
         self._consumer.timer.call_repeatedly(LOOK_INTERVAL_S, self.look)
 
     def look(self) -> None:
-        """Do what is next: count, pause, take one, or go on as ever.
+        """Do the next step: count quarantined messages, pause, take one, or resume.
 
         Raises:
             RecoverableConnectionError: the broker closed the channel, because a queue is gone.
@@ -67,7 +67,7 @@ class Suspects:
 
     def _look(self) -> None:
         consumer = self._consumer
-        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:  # type: ignore[attr-defined] # unlike celery-types
+        if not consumer.is_running or not consumer.task_consumer:
             return
         if self.paused:
             self._go_on()
@@ -81,7 +81,7 @@ class Suspects:
         now = time.monotonic()
         self._waiting_since = self._waiting_since or now
         if self._idle() or now - self._waiting_since > _PATIENCE_S:
-            # What the broker has sent already still comes; it is run before a suspect is.
+            # Messages that the broker has already sent still arrive; they are run first.
             consumer.task_consumer.cancel()
             self.paused = True
 
@@ -96,13 +96,16 @@ class Suspects:
             self._resume()
 
     def _take(self) -> bool:
-        """Receive one suspect, and say whether there was one."""
-        task_consumer = self._consumer.task_consumer
+        """Receive one quarantined message; whether there was one."""
         for name in sorted(self._waiting):
-            raw = task_consumer.channel.basic_get(queue=name, no_ack=False)
+            raw = self._consumer.channel.basic_get(queue=name, no_ack=False)
             if raw is not None:
                 raw.delivery_info["queue"] = name
-                logger.warning("A message that may have killed a worker is run alone; it comes from %s.", name)
+                logger.warning(
+                    "A message from the queue %s is run alone: it may have killed a worker.",
+                    name,
+                    extra={"action": "message_run_alone"},
+                )
                 self._consumer.receive(raw)
                 return True
         return False
@@ -112,17 +115,18 @@ class Suspects:
         self._alone_since = None
         self._waiting_since = None
         self._waiting = {}
-        # Unless leased tasks have all its slots.
-        if getattr(self._consumer, "fitted_window", None) != 0:
+        # Unless leased messages have all slots.
+        if self._consumer.task_consumer and self._consumer.prefetch.count != 0:
             self._consumer.task_consumer.consume()
 
     def _idle(self) -> bool:
-        # What waits for its `eta` may wait for days; a death takes it along as it takes what is held.
-        return not state.reserved_requests and not self._pending()
+        # A task may wait for its ETA for days, so it does not count; it comes back if the worker dies.
+        return not state.reserved_requests and not self._consumer.forwarder.pending
 
-    def _count(self, connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
-        """On the forwarder's thread: how many suspects wait."""
-        queues = self._consumer.task_consumer.queues
-        # A worker's own queue has none: they would outlive it.
+    def _count(self, connection: amqp.Connection) -> None:
+        """Ask how many quarantined messages there are; on the forwarder's thread."""
+        task_consumer = self._consumer.task_consumer
+        queues = task_consumer.queues if task_consumer else []
+        # A worker's own queue has no quarantine queue, which would outlive it.
         names = {quarantine_queue(queue.name) for queue in queues if not is_broadcast_queue(queue.name)}
         self._waiting = {name: declare(connection, name) for name in names}

@@ -1,70 +1,152 @@
-"""Where a message enters the worker: kombu would decompress its body to any size, and drop the bytes as they came."""
+"""Receiving: the worker's message class, which keeps the body as it came and carries what was found in it.
+
+kombu would decompress a body to any size, and py-amqp drops the bytes of a body that it decodes to text.
+"""
 
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
-from kombu.transport.pyamqp import Message as KombuMessage
+from kombu.transport.pyamqp import Message as PyamqpMessage
 
+from proj.delivery.header_names import EXCHANGE, ROUTING_KEY
 from proj.delivery.validation.limits import inflates_beyond
 from proj.delivery.validation.message import TooLarge
+from proj.queues import home_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import amqp
+    from kombu.transport.pyamqp import Channel
+
+    from proj.delivery.consuming.disposition import Disposition
+    from proj.delivery.consuming.redeliveries import History
+    from proj.delivery.validation.message import Contents, Refusal
 
 
-class KeptMessage(KombuMessage):
-    """A message that may be settled twice: by its task's end, and when its copy is safe, in whichever order."""
+class Settlement(Protocol):
+    """What acknowledges or rejects a message in place of the channel that it came from."""
 
-    def ack_log_error(self, logger: Any, errors: Any, multiple: bool = False) -> None:  # noqa: ANN401, FBT001, FBT002 kombu's signature
-        """As kombu's, once; a second time it would raise into the worker's loop, and end it."""
-        if not self.acknowledged:
-            super().ack_log_error(logger, errors, multiple)
+    def ack(self) -> None:
+        """Acknowledge the message."""
 
-    def reject_log_error(self, logger: Any, errors: Any, requeue: bool = False) -> None:  # noqa: ANN401, FBT001, FBT002 kombu's signature
-        """As kombu's, once."""
-        if not self.acknowledged:
-            super().reject_log_error(logger, errors, requeue)
+    def reject(self, *, requeue: bool) -> None:
+        """Reject the message."""
 
 
-def receiver(
-    consumer: Any,  # noqa: ANN401 kombu's consumer
-    *,
-    largest_bytes: int,
-    label: Callable[[Any], None],
-) -> Callable[[Any], None]:
-    """In place of `kombu.Consumer._receive_callback`; `label` is given each message before anything else is.
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What is known of a message when it arrives; computed once."""
 
-    The message keeps its body as it came, for a copy must have the same.
+    #: The queue that the message came from.
+    queue: str
+    history: History
+    #: The message as Celery reads it; None when it names no task.
+    contents: Contents | None
+    #: Why the message is not run; None when it is.
+    refusal: Refusal | None
+
+    @property
+    def home(self) -> str:
+        """The work queue that the message belongs to: its own one, or the one that it was quarantined from."""
+        return home_queue(self.queue)
+
+
+class KeptMessage(PyamqpMessage):
+    """A message that keeps the bytes of its body, and of which only the first acknowledgement or rejection counts.
+
+    The end of its task and the confirm of its copy both settle it, in any order.
     """
-    # py-amqp would decode it as its content encoding says, and drop the bytes.
-    consumer.channel.auto_decode = False
-    consumer.channel.Message = KeptMessage
 
-    def receive(raw: Any) -> None:  # noqa: ANN401 py-amqp's message
+    body: Any
+    #: The body as it came.
+    raw_body: bytes
+    #: Why the body could not be decompressed.
+    body_error: BaseException | None = None
+    delivery: Delivery
+    #: What is done with the message besides running it.
+    disposition: Disposition
+    #: Set when the message is no longer acknowledged on its channel.
+    settlement: Settlement | None = None
+
+    def __init__(
+        self, raw: amqp.Message, channel: amqp.Channel | None = None, *, disposition: Disposition, largest_bytes: int
+    ) -> None:
+        """Read py-amqp's message, whose body is not decoded yet; one above `largest_bytes` is dropped.
+
+        A copy that a worker published says where the first sender published it.
+        """
         # A message without a body has an empty text in its place.
-        body = raw.body or b""
+        body: Any = raw.body or b""
+        self.raw_body = body
+        self.disposition = disposition
         codec = (raw.properties.get("application_headers") or {}).get("compression")
         too_large = len(body) > largest_bytes or (codec and inflates_beyond(body, codec, largest_bytes))
         raw.body = b"" if too_large else _decoded(body, raw.properties.get("content_encoding"))
-        message = consumer.channel.message_to_python(raw)
-        message.raw_body = body
+        super().__init__(raw, channel=channel)
         if too_large:
-            message.errors[:] = [(TooLarge, TooLarge(), None)]
-        message.accept = consumer.accept
-        label(message)
-        consumer.on_message(message)
+            self.body_error = TooLarge()
+        elif self.errors:
+            self.body_error = self.errors[0][1]
+        # For a message with errors kombu would call another handler, and that twice when it raises.
+        self.errors = []
+        exchange, routing_key = self.headers.get(EXCHANGE), self.headers.get(ROUTING_KEY)
+        if isinstance(exchange, str) and isinstance(routing_key, str):
+            self.delivery_info.update(exchange=exchange, routing_key=routing_key)
 
-    return receive
+    @property
+    def can_be_settled(self) -> bool:
+        """Whether the message is still ours: the broker takes it back when its channel closes."""
+        if self.settlement is not None:
+            return True
+        return self.channel is not None and bool(self.channel.is_open)
+
+    def ack(self, multiple: bool = False) -> None:  # noqa: FBT001, FBT002 kombu's signature
+        """Acknowledge the message, unless it is settled; kombu's own would raise then, and end the worker's loop."""
+        if self.acknowledged:
+            return
+        if self.settlement is None:
+            super().ack(multiple)
+        else:
+            self.settlement.ack()
+            self._state = "ACK"
+
+    def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 kombu's signature
+        """Reject the message, unless it is settled."""
+        if self.acknowledged:
+            return
+        if self.settlement is None:
+            super().reject(requeue)
+        else:
+            self.settlement.reject(requeue=requeue)
+            self._state = "REJECTED"
+
+    def move_settlement(self, settlement: Settlement) -> None:
+        """Acknowledge the message on its channel; from now on `settlement` is asked to acknowledge or reject it."""
+        channel: Any = self.channel
+        channel.basic_ack(self.delivery_tag)
+        self.settlement = settlement
+
+    def requeue(self) -> None:
+        """Reject the message, so that the broker delivers it again."""
+        self.reject(requeue=True)
 
 
-def _decoded(body: bytes, encoding: Any) -> bytes | str:  # noqa: ANN401 a stranger's property
-    """As py-amqp's channel decodes it: where that fails, the bytes are left to the decoder of their content type."""
+def receive_kept_messages(channel: Channel, *, disposition: Disposition, largest_bytes: int) -> None:
+    """Let kombu make every message of the channel a `KeptMessage`."""
+    # py-amqp would decode a body as its content encoding says, and drop the bytes.
+    channel.auto_decode = False
+    channel.Message = partial(KeptMessage, disposition=disposition, largest_bytes=largest_bytes)  # type: ignore[assignment] # kombu only calls it
+
+
+def _decoded(body: bytes, encoding: Any) -> bytes | str:  # noqa: ANN401 a property that any client can set
+    """The body as py-amqp's channel decodes it; where that fails, the bytes are left to the content type's decoder."""
     try:
-        # Both take the square of the body's length.
+        # These two take the square of the body's length.
         if codecs.lookup(encoding).name in {"idna", "punycode"}:
             return body
         return body.decode(encoding)
-    except Exception:  # noqa: BLE001 a codec raises what it likes, and most of these bodies are no text
+    except Exception:  # noqa: BLE001 a codec raises anything, and most of these bodies are no text
         return body

@@ -1,4 +1,8 @@
-"""What a message has been through: counted in its own headers, on quorum and classic queues alike."""
+"""Redeliveries: how often a message was tried, read from its headers, and what is done with it next.
+
+A quorum queue counts deliveries in a header. A classic queue only marks a message as redelivered, so the worker
+writes its own count into the copy that it publishes.
+"""
 
 from __future__ import annotations
 
@@ -12,72 +16,81 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-#: Workers that may vanish with a message before it is run alone.
-_VANISHED_BEFORE_SUSPECT = 2
+#: Workers that may be lost with a message before it is run alone.
+_LOST_BEFORE_QUARANTINE = 2
 
 
-class Course(Enum):
-    """What to do with a message that has just come."""
+class Decision(Enum):
+    """What to do with a message that has arrived."""
 
     RUN = "run"
-    #: To the end of its queue, with what the broker does not count written into it.
-    LATER = "later"
-    #: To where messages are run alone.
-    SUSPECT = "suspect"
-    BURY = "bury"
+    #: Publish it again to the end of its queue, with our own count in its headers.
+    REQUEUE = "requeue"
+    #: Move it to the queue whose messages are run alone.
+    QUARANTINE = "quarantine"
+    DEAD_LETTER = "dead-letter"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
-    """What a message has been through."""
+class History:
+    """How often a message was tried before, and how those attempts ended."""
 
-    strikes: int
+    #: Pool processes that it killed.
+    killed_processes: int
+    #: Times that its task requeued it.
     requeues: int
-    #: Workers that vanished with it, this queue's broker included.
-    vanished: int
-    #: Workers that vanished with it since it was published to the queue that it is in now.
-    vanished_here: int
+    #: Workers that were lost while they held it.
+    lost_workers: int
+    #: Those of them that were lost since it was published to the queue that it is in now.
+    lost_workers_here: int
     #: Whether the broker counts deliveries in this queue.
     counted: bool
 
     @property
     def attempts(self) -> int:
-        """How often it has been tried, this time included."""
-        return 1 + self.strikes + self.requeues + self.vanished
+        """How often it has been tried, this attempt included."""
+        return 1 + self.killed_processes + self.requeues + self.lost_workers
+
+    @property
+    def before_this_copy(self) -> int:
+        """Attempts before a worker published this copy; the broker does not know of them."""
+        return self.attempts - 1 - self.lost_workers_here
 
 
-def past(headers: Mapping[Any, Any], *, redelivered: bool, survived: int = 0) -> Past:
-    """What the headers tell, whatever they hold; a stranger's count without a redelivery is not believed.
+def history(headers: Mapping[Any, Any], *, redelivered: bool, survived: int = 0) -> History:
+    """The history that the headers tell; a value that is no count is read as 0.
 
-    `survived` redeliveries are known to come from a lost connection, and not from a worker that vanished.
+    The broker's count is ignored unless the broker says that the message was `redelivered`: any client can set the
+    header. `survived` redeliveries came from a lost connection of a worker that is still alive.
     """
     counts = [_count(headers, name) for name in BROKER_COUNTS if name in headers] if redelivered else []
     here = max(0, (max(counts, default=0) or int(redelivered)) - survived)
-    return Past(
-        strikes=_count(headers, STRIKES),
+    return History(
+        killed_processes=_count(headers, STRIKES),
         requeues=_count(headers, REQUEUES),
-        vanished=_count(headers, REDELIVERIES) + here,
-        vanished_here=here,
+        lost_workers=_count(headers, REDELIVERIES) + here,
+        lost_workers_here=here,
         counted=bool(counts),
     )
 
 
-def course(past: Past, *, alone: bool, limit: int, own: bool = False) -> Course:
-    """What to do with a message of this past; `alone` is whether nothing else runs beside it.
+def decide(history: History, *, alone: bool, limit: int, own: bool = False) -> Decision:
+    """What to do with a message of this history.
 
-    Who vanished with several messages was killed by any of them, so none is guilty yet. Who vanished with one
-    that ran alone was killed by that. From a worker's `own` queue, which no other worker may serve, nothing is set
-    aside to be run alone: it has as many tries as that would.
+    A worker that died while it held several messages may have been killed by any of them, so none is dead-lettered
+    yet. A worker that died while it ran one message `alone` was killed by that one; after `limit` such deaths it is
+    dead-lettered. A message in a worker's `own` queue is never quarantined, because no other worker may take it: it
+    gets `limit` attempts there.
     """
-    if own and past.vanished >= limit:
-        return Course.BURY
+    if own and history.lost_workers >= limit:
+        return Decision.DEAD_LETTER
     if alone:
-        return Course.BURY if past.vanished_here >= limit else Course.RUN
-    if not past.vanished_here:
-        return Course.RUN
-    if past.vanished >= _VANISHED_BEFORE_SUSPECT and not own:
-        return Course.SUSPECT
-    return Course.RUN if past.counted else Course.LATER
+        return Decision.DEAD_LETTER if history.lost_workers_here >= limit else Decision.RUN
+    if not history.lost_workers_here:
+        return Decision.RUN
+    if history.lost_workers >= _LOST_BEFORE_QUARANTINE and not own:
+        return Decision.QUARANTINE
+    return Decision.RUN if history.counted else Decision.REQUEUE
 
 
 def _count(headers: Mapping[Any, Any], name: str) -> int:

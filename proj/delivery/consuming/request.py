@@ -1,146 +1,169 @@
-"""How a task's end becomes a message's end: nothing that a task does ends the worker, and nothing it held vanishes."""
+"""Request: decides from a task's end what becomes of its message; no task ends the worker or loses its message."""
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined] # unlike celery-types
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined] # celery-types lacks it
 from celery import signals
 from celery.exceptions import Reject, TaskRevokedError, WorkerLostError
 from celery.utils.log import get_logger
 from celery.worker import request as stock
 from celery.worker import state
 
-from proj.delivery.consuming.redeliveries import past
 from proj.delivery.printable import shown
-from proj.queues import DUE, EXCHANGES, exchange_of, home_queue
+from proj.queues import DUE, EXCHANGES, exchange_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
-#: What a task may raise that is meant for its process, not for its caller.
+    from celery.app.task import Context
+    from celery.concurrency.base import BasePool
+
+    from proj.delivery.consuming.receiving import KeptMessage
+
+#: Exceptions of a task that are meant for its process, and not for its caller.
 _FOR_PROCESSES = (SystemExit, KeyboardInterrupt, MemoryError)
 
-#: What billiard and Celery say of a process that is gone; the rest of it is how.
+#: What billiard and Celery say of a process that died; the group is how it died.
 _LOST = re.compile(r"^Worker exited prematurely: (.*?)( Job: \d+)?\.*$", re.DOTALL)
 
 logger = get_logger(__name__)
 
 
 class Request(stock.Request):
-    """Celery's request of a message that our Consumer keeps; set on each task that has the stock one."""
+    """Celery's request of a message that our consumer keeps; set on each task that has the stock one."""
 
-    #: How it killed or would have ended its process; None while it did not.
-    _guilt: str | None = None
+    # Attributes of Celery's request that celery-types does not list.
+    _delivery_info: dict[str, Any]
+    _request_dict: dict[str, Any]
+    _already_cancelled: bool
+    _already_revoked: bool
+    _context: Context
+    _worker_lost_info: Callable[[BaseException], ExceptionInfo]
+
     acknowledged: bool
+    #: How the task killed its process, or would have; None if it did not.
+    _killed_by: str | None = None
     #: Why the task's end rejects the message.
     _failure: str | None = None
     _expired = False
-    #: Whether the pool's process has recorded the failure itself.
-    _recorded = False
+    #: Whether the pool's process has stored the failure itself.
+    _stored = False
 
-    def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
-        """Read the message as the stock one does, without what is ours: a retry begins anew."""
+    def __init__(self, message: KeptMessage, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+        """Read the message as the stock one does, without our headers: a retry starts with no history."""
         super().__init__(message, *args, **kwargs)
-        if past(message.headers, redelivered=False).attempts > 1:
-            # The broker knows nothing of it, since it was published again.
-            self._delivery_info["redelivered"] = True  # type: ignore[attr-defined] # unlike celery-types
-        if _came_by_exchange(self._delivery_info):  # type: ignore[attr-defined] # unlike celery-types
-            # A retry is for this worker's queue alone, by the default exchange, as Celery reads it.
-            self._delivery_info.update(exchange="", routing_key=home_queue(message.keeper.queue_of(message)))  # type: ignore[attr-defined] # unlike celery-types
-        for name in [name for name in self._request_dict if str(name).startswith("x-proj-")]:  # type: ignore[attr-defined] # unlike celery-types
-            del self._request_dict[name]  # type: ignore[attr-defined] # unlike celery-types
+        if message.delivery.history.before_this_copy:
+            # The broker does not know, because a worker published this copy.
+            self._delivery_info["redelivered"] = True
+        if _came_by_exchange(self._delivery_info):
+            # Celery publishes a retry where the message came from. This way it goes to this worker's queue alone.
+            self._delivery_info.update(exchange="", routing_key=message.delivery.home)
+        for name in [name for name in self._request_dict if str(name).startswith("x-proj-")]:
+            del self._request_dict[name]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 a class's arguments
-        """Guard what `celery.worker.request.create_request_cls` overrides in the class it makes for a task."""
+        """Guard what `celery.worker.request.create_request_cls` overrides in the class that it makes for a task."""
         super().__init_subclass__(**kwargs)
         for name, guard in (("execute_using_pool", _guarded_execution), ("on_success", _guarded_success)):
             if name in vars(cls):
                 setattr(cls, name, guard(vars(cls)[name]))
 
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: ANN401, FBT001, FBT002 Celery's signature
-        """End as the stock one, but never with the worker, and with a dead letter when it cannot be recorded."""
+    @property
+    def kept_message(self) -> KeptMessage:
+        """The message."""
+        return cast("KeptMessage", self.message)
+
+    def dead_letter(self, reason: str) -> None:
+        """Dead-letter the message."""
+        self.kept_message.disposition.dead_letter(self.kept_message, reason)
+
+    def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002 Celery's signature
+        """End the task as Celery does; when its failure cannot be stored, dead-letter the message."""
         try:
-            self._end(exc_info, send_failed_event, return_ok)
+            self._end(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         except Exception as error:
-            logger.exception("What became of the task %s[%s] could not be recorded.", self.name, self.id)
-            self.message.keeper.bury(
-                self.message,
-                f"It ended with {shown(_exception(exc_info))}, which could not be recorded: {shown(error)}.",
+            logger.exception(
+                "The failure of the task %s[%s] could not be stored.",
+                self.name,
+                self.id,
+                extra={"action": "failure_not_stored"},
+            )
+            self.dead_letter(
+                f"It ended with {shown(_exception(exc_info))}, which could not be recorded: {shown(error)}."
             )
 
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 Celery's signature
-        """Give the message back with what it went through written into it, or give it up with the reason."""
+        """Requeue the message with its history in its headers, or dead-letter it with the reason."""
         if self.acknowledged or state.should_terminate:
             super().reject(requeue)
             return
         self.acknowledged = True
-        keeper = self.message.keeper
+        message = self.kept_message
         if not requeue:
-            keeper.bury(self.message, self._failure or "Its task rejected it.")
-        elif self._guilt is None:
-            keeper.give_back(self.message)
-        elif (reason := keeper.strike(self.message, self._guilt)) is not None:
-            self._record(WorkerLostError(reason))
+            self.dead_letter(self._failure or "Its task rejected it.")
+        elif self._killed_by is None:
+            message.disposition.requeue(message)
+        elif (reason := message.disposition.retry_killer(message, self._killed_by)) is not None:
+            self._store(WorkerLostError(reason))
         self.send_event("task-rejected", requeue=requeue)
 
     def acknowledge(self) -> None:
-        """As the stock one; a message that has expired becomes a dead letter instead."""
+        """Acknowledge the message as Celery does; one that has expired is dead-lettered."""
         if self._expired and not self.acknowledged:
             self.acknowledged = True
-            self.message.keeper.bury(self.message, f"It expired at {self.expires.isoformat()}, before it was run.")
+            self.dead_letter(f"It expired at {self.expires.isoformat()}, before it was run.")
             return
         super().acknowledge()
 
-    def maybe_expire(self) -> bool | None:  # type: ignore[override] # unlike celery-types
-        """As the stock one, but its id is not revoked for good: a dead letter may be requeued."""
+    def maybe_expire(self) -> bool | None:  # type: ignore[override] # the stub lacks False
+        """Whether the message has expired; its id is not revoked for good, because a dead letter may be requeued."""
         known = self.id in state.revoked
         expired: bool | None = super().maybe_expire()
+        # Celery acknowledges an expired message next.
+        self._expired = bool(expired)
         if expired and not known:
             state.revoked.discard(self.id)
         return expired
 
-    def _on_thread_done(self, future: Any) -> None:  # noqa: ANN401 a future of the thread pool
-        """The thread pool tells nobody of an exception outside of the task's body, and never acknowledges."""
+    def on_thread_done(self, future: Future[object]) -> None:
+        """Fail the task for an exception outside its body: the thread pool reports none, and never acknowledges."""
         if not future.cancelled() and (error := future.exception()) is not None:
             self.on_failure(_raised(error))
 
-    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:  # noqa: ANN401, FBT001 Celery's signature
-        self._expired = bool(expired)
-        super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc] # unlike celery-types
-
-    def _end(self, exc_info: Any, send_failed_event: bool, return_ok: bool) -> None:  # noqa: ANN401, FBT001 as on_failure
+    def _end(self, exc_info: ExceptionInfo, *, send_failed_event: bool, return_ok: bool) -> None:
         error = _exception(exc_info)
-        self._failure = (
-            f"Its task rejected it: {shown(error.reason)}."  # type: ignore[attr-defined] # unlike celery-types
-            if isinstance(error, Reject)
-            else f"It failed: {type(error).__name__}: {shown(error)}."
-        )
+        self._failure = f"It failed: {type(error).__name__}: {shown(error)}."
+        if isinstance(error, Reject):
+            reason: object = error.reason  # type: ignore[attr-defined] # celery-types lacks it
+            self._failure = f"Its task rejected it: {shown(reason)}."
         for_process = isinstance(error, _FOR_PROCESSES)
-        stopped = self._already_cancelled or self._already_revoked or state.should_terminate  # type: ignore[attr-defined] # unlike celery-types
+        stopped = self._already_cancelled or self._already_revoked or state.should_terminate
         if stopped and not isinstance(error, MemoryError):
             super().on_failure(exc_info, send_failed_event, return_ok)
             return
         if for_process or isinstance(error, WorkerLostError):
             if self.task.acks_late and self.task.reject_on_worker_lost:
-                self._guilt = type(error).__name__ if for_process else _LOST.sub(r"\1", str(error))
+                self._killed_by = type(error).__name__ if for_process else _LOST.sub(r"\1", str(error))
             if isinstance(error, MemoryError):
-                # The stock one raises it again in the worker's main process. The pool has recorded the failure.
-                self._recorded = return_ok
+                # Celery raises it again in the worker's main process. The pool has stored the failure.
+                self._stored = return_ok
                 exc_info = (
-                    self._worker_lost_info(error) if self._guilt else _raised(RuntimeError(f"MemoryError: {error}"))  # type: ignore[attr-defined] # unlike celery-types
+                    self._worker_lost_info(error) if self._killed_by else _raised(RuntimeError(f"MemoryError: {error}"))
                 )
             elif for_process:
-                exc_info = self._worker_lost_info(error)  # type: ignore[attr-defined] # unlike celery-types
+                exc_info = self._worker_lost_info(error)
         super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def _record(self, error: Exception) -> None:
-        """Tell the callers that it will not be tried again, as the stock one does for a failure of the pool."""
-        if not self._recorded:
-            self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)  # type: ignore[attr-defined] # unlike celery-types
+    def _store(self, error: Exception) -> None:
+        """Tell the callers that the task is not tried again, as Celery does for a failure of the pool."""
+        if not self._stored:
+            self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
             signals.task_failure.send(
                 sender=self.task,
                 task_id=self.id,
@@ -155,30 +178,37 @@ class Request(stock.Request):
 
 def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock_method)
-    def execute_using_pool(self: Request, pool: Any, **kwargs: Any) -> Any:  # noqa: ANN401 Celery's pool and result
+    def execute_using_pool(self: Request, pool: BasePool, **kwargs: Any) -> object:  # noqa: ANN401 Celery's arguments
         try:
             result = stock_method(self, pool, **kwargs)
         except TaskRevokedError:
             raise
         except (SystemExit, KeyboardInterrupt) as error:
-            # In the solo pool the task runs here, and may raise what Celery's own shutdown does.
-            if self.time_start is None or state.should_stop is not None or state.should_terminate is not None:  # type: ignore[redundant-expr] # unlike celery-types
+            # In the solo pool the task runs here, and may raise what Celery's own shutdown raises.
+            stopping: object = state.should_stop
+            terminating: object = state.should_terminate
+            if self.time_start is None or stopping is not None or terminating is not None:
                 raise
-            self.on_failure(self._worker_lost_info(error))  # type: ignore[attr-defined] # unlike celery-types
+            self.on_failure(self._worker_lost_info(error))
             return None
         except Exception as error:
             if self.time_start is not None:
                 self.on_failure(ExceptionInfo())
                 return None
-            logger.exception("The task %s[%s] could not be given to the pool.", self.name, self.id)
+            logger.exception(
+                "The task %s[%s] could not be given to the pool.",
+                self.name,
+                self.id,
+                extra={"action": "pool_refused_task"},
+            )
             state.task_ready(self)
             self.acknowledged = True
-            self.message.keeper.bury(self.message, f"It cannot be given to the pool: {shown(error)}.")
-            # Of all exceptions, the worker gives the slot back at this one alone.
+            self.dead_letter(f"It cannot be given to the pool: {shown(error)}.")
+            # This is the only exception at which the worker frees the slot.
             raise TaskRevokedError(self.id) from error
         future = getattr(result, "f", None)
         if future is not None:
-            future.add_done_callback(self._on_thread_done)
+            future.add_done_callback(self.on_thread_done)
         return result
 
     return execute_using_pool
@@ -186,31 +216,33 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _guarded_success(stock_method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock_method)
-    def on_success(self: Request, failed__retval__runtime: Any, **kwargs: Any) -> Any:  # noqa: ANN401 Celery's signature
-        # Pools without processes call this too when a task ends with what is no Exception.
+    def on_success(self: Request, failed__retval__runtime: Any, **kwargs: Any) -> object:  # noqa: ANN401 Celery's arguments
+        # Pools without processes also call this for a task that ended with a BaseException.
         if isinstance(failed__retval__runtime, ExceptionInfo):
-            return self.on_failure(failed__retval__runtime)
+            self.on_failure(failed__retval__runtime)
+            return None
         failed, outcome, _runtime = failed__retval__runtime
         if failed and isinstance(_exception(outcome), (SystemExit, KeyboardInterrupt)):
-            return self.on_failure(outcome)
+            self.on_failure(outcome)
+            return None
         return stock_method(self, failed__retval__runtime, **kwargs)
 
     return on_success
 
 
 def _came_by_exchange(info: dict[str, Any]) -> bool:
-    """Whether the message came by an exchange that may have copied it to others."""
+    """Whether the message came by an exchange that may have copied it to other queues."""
     exchange = info.get("exchange")
     return exchange in EXCHANGES or (exchange == DUE.name and exchange_of(str(info.get("routing_key"))) is not None)
 
 
-def _exception(exc_info: Any) -> Any:  # noqa: ANN401 billiard's ExceptionInfo
+def _exception(exc_info: ExceptionInfo) -> BaseException:
     error = exc_info.exception
-    return error.exc if isinstance(error, ExceptionWithTraceback) else error
+    return cast("BaseException", error.exc if isinstance(error, ExceptionWithTraceback) else error)
 
 
-def _raised(error: BaseException) -> Any:  # noqa: ANN401 billiard's ExceptionInfo
-    """The error as billiard tells of it, which needs a traceback."""
+def _raised(error: BaseException) -> ExceptionInfo:
+    """The error as billiard describes it, which needs a traceback."""
     with suppress(BaseException):
         raise error
     return ExceptionInfo((type(error), error, error.__traceback__))

@@ -1,7 +1,7 @@
-"""Why a message cannot be run: a sentence, found before anything of Celery touches the message.
+"""Inspection of a message before Celery touches it: what it holds, and why it cannot be run.
 
-Celery believes what it reads. A header of the wrong type ends its worker or takes a slot from it, and a body that it
-cannot decode it acknowledges. So whatever it reads is checked here first, and never raises.
+Celery trusts what it reads. A header of the wrong type ends its worker or takes a slot from it, and it acknowledges a
+body that it cannot decode. So everything that Celery reads is checked here first; the checks never raise.
 """
 
 from __future__ import annotations
@@ -22,22 +22,29 @@ from proj.delivery.validation.times import eta_fault, expires_fault
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from celery.app.task import Task
+    from kombu.message import Message
+
     from proj.delivery.validation.limits import Limits
 
 
 class TooLarge(Exception):
-    """In place of an error of decompression: the body was not even looked at."""
+    """The body is larger than the limit, and was not decompressed."""
 
 
-#: What protocol 2 puts into a body. Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
+class _InvalidBody(Exception):
+    """A message names a task, but its body is of no protocol; the text is the reason."""
+
+
+#: The parts of a body of protocol 2. Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
 _BODY_PARTS = 3
 
 
 class Kind(Enum):
-    """How Celery would have called what is wrong, so that its signals say so still."""
+    """How Celery classifies a message that it cannot run; its signals differ by it."""
 
     UNDECODABLE = "undecodable"
-    #: No task is named in it.
+    #: It names no task.
     FOREIGN = "foreign"
     UNREGISTERED = "unregistered"
     INVALID = "invalid"
@@ -45,7 +52,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a message is not run."""
+    """Why a message is not run: one sentence, and Celery's kind."""
 
     reason: str
     kind: Kind = Kind.INVALID
@@ -53,7 +60,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """A message as Celery will read it, whichever protocol it is of."""
+    """A message as Celery will read it, in whichever protocol it was written."""
 
     headers: Mapping[Any, Any]
     args: Any
@@ -61,55 +68,88 @@ class Contents:
     embed: Mapping[Any, Any]
 
 
-def refusal(
-    message: Any,  # noqa: ANN401 kombu's message
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """What an inspection found: the contents of the message, and why it is not run."""
+
+    #: None when the message names no task. Of a refused message, what can be read of it.
+    contents: Contents | None
+    #: None when the message can be run.
+    refusal: Refusal | None
+
+
+def inspect(
+    message: Message,
     *,
-    tasks: Mapping[str, Any],
+    tasks: Mapping[str, Task[Any, Any]],
     limits: Limits,
     now: float,
     zone: tzinfo,
     worker: str,
-) -> Refusal | None:
-    """Why this worker cannot run the message, or None when it can; `now` is seconds since the epoch."""
+    body_error: BaseException | None = None,
+) -> Inspected:
+    """What the message holds, and why this worker cannot run it; never raises.
+
+    Args:
+        message: as kombu received it.
+        tasks: the tasks of the app, by name.
+        limits: beyond which a message is refused.
+        now: seconds since the epoch.
+        zone: the time zone of times that name none.
+        worker: the worker's node name, for the reason.
+        body_error: why the body could not be decompressed.
+    """
+    contents = None
     try:
-        found = (
-            unfit(message, limits)
-            or _undecodable(message, limits)
-            or _refused(message, tasks, limits, now, zone, worker)
-        )
-    # What cannot be looked at cannot be run; RecursionError and MemoryError are among these.
+        refusal = unfit(message, limits, body_error) or _undecodable(message, limits)
+        if refusal is None:
+            contents = _contents(message)
+            refusal = _refused(contents, message, tasks, limits, now, zone, worker)
+    except _InvalidBody as error:
+        refusal = Refusal(str(error))
+    # A message that cannot be inspected cannot be run; RecursionError and MemoryError are among these.
     except Exception as error:  # noqa: BLE001 nothing that a message holds may end the worker
-        return Refusal(f"It cannot be inspected: {shown(error)}.", Kind.UNDECODABLE)
-    return found
+        refusal = Refusal(f"It cannot be inspected: {shown(error)}.", Kind.UNDECODABLE)
+    if refusal is not None and contents is None:
+        contents = _readable_contents(message)
+    return Inspected(contents=contents, refusal=refusal)
 
 
-def unfit(message: Any, limits: Limits) -> Refusal | None:  # noqa: ANN401 kombu's message
+def unfit(message: Message, limits: Limits, body_error: BaseException | None = None) -> Refusal | None:
     """Why the message is not even decoded, or None."""
     headers = message.headers
     if UNREADABLE in headers:
         return Refusal(f"Its properties cannot be read: {headers[UNREADABLE]}.", Kind.UNDECODABLE)
-    if message.errors:
-        _kind, error, _trace = message.errors[0]
-        return Refusal(_body_fault(error, headers.get("compression"), limits), Kind.UNDECODABLE)
-    if len(message.body or b"") > limits.largest_bytes:
-        return Refusal(_body_fault(TooLarge(), None, limits), Kind.UNDECODABLE)
+    if isinstance(body_error, TooLarge) or len(message.body or b"") > limits.largest_bytes:
+        return Refusal(
+            f"Its body is, or decompresses to, more than the {limits.largest_bytes} bytes that proj_largest_bytes "
+            "allows.",
+            Kind.UNDECODABLE,
+        )
+    if body_error is not None:
+        codec = shown(headers.get("compression"))
+        return Refusal(
+            f"Its body cannot be decompressed as its header 'compression' says ({codec}): {shown(body_error)}.",
+            Kind.UNDECODABLE,
+        )
     if is_deeper(headers, limits.deepest):
-        return Refusal(f"Its headers are nested deeper than the {limits.deepest} that proj_deepest allows.")
+        return Refusal(f"Its headers are nested deeper than the {limits.deepest} levels that proj_deepest allows.")
     return None
 
 
-def contents(message: Any) -> Contents | None:  # noqa: ANN401 kombu's message
+def _contents(message: Message) -> Contents | None:
     """What the message holds, of protocol 2, 1 or the hybrid of both; None when it names no task.
 
     Raises:
-        ValueError: it names one, but its body is not of any protocol; the text is the reason.
+        _InvalidBody: it names a task, but its body is of no protocol.
     """
-    headers, payload = message.headers, message.payload
+    headers: Mapping[Any, Any] = message.headers
+    payload = message.payload
     if "task" in headers:
         if isinstance(payload, Mapping) and "args" in payload:
             return _of_protocol_1({**payload, **headers}, payload)
         if not isinstance(payload, (list, tuple)) or len(payload) != _BODY_PARTS:
-            raise ValueError(f"Its body is {shown(payload)}, but must be [args, kwargs, embed].")
+            raise _InvalidBody(f"Its body is {shown(payload)}, but must be [args, kwargs, embed].")
         args, kwargs, embed = payload
         return Contents(headers=headers, args=args, kwargs=kwargs, embed={} if embed is None else embed)
     if isinstance(payload, Mapping) and "task" in payload:
@@ -122,70 +162,68 @@ def _of_protocol_1(headers: Mapping[Any, Any], payload: Mapping[Any, Any]) -> Co
     return Contents(headers=headers, args=payload.get("args", ()), kwargs=payload.get("kwargs", {}), embed=embed)
 
 
-def _body_fault(error: BaseException, codec: object, limits: Limits) -> str:
-    if isinstance(error, TooLarge):
-        return f"Its body has, or becomes, more than the {limits.largest_bytes} bytes that proj_largest_bytes allows."
-    return f"Its body cannot be decompressed as its header 'compression' says ({shown(codec)}): {shown(error)}."
+def _readable_contents(message: Message) -> Contents | None:
+    """What can be read of a refused message: its headers at least, so that its caller can be told."""
+    try:
+        return _contents(message)
+    except Exception:  # noqa: BLE001 it was refused because it cannot be read
+        return Contents(headers=message.headers, args=(), kwargs={}, embed={})
 
 
-def _undecodable(message: Any, limits: Limits) -> Refusal | None:  # noqa: ANN401 as above
+def _undecodable(message: Message, limits: Limits) -> Refusal | None:
+    kind = shown(message.content_type)
     try:
         payload = message.payload
     except ContentDisallowed:
         return Refusal(
-            f"Its content type is {shown(message.content_type)}, which this worker does not accept (accept_content).",
-            Kind.UNDECODABLE,
+            f"Its content type is {kind}, which this worker does not accept (accept_content).", Kind.UNDECODABLE
         )
     except SerializerNotInstalled:
-        return Refusal(f"Nothing here decodes its content type {shown(message.content_type)}.", Kind.UNDECODABLE)
+        return Refusal(f"This worker has no decoder for its content type {kind}.", Kind.UNDECODABLE)
     except Exception as error:  # noqa: BLE001 nothing that a message holds may end the worker
-        return Refusal(
-            f"Its body cannot be decoded as {shown(message.content_type)}: {shown(error)}.", Kind.UNDECODABLE
-        )
-    # As many brackets as levels at least, and counting them is cheap beside a walk.
-    body = message.body
+        return Refusal(f"Its body cannot be decoded as {kind}: {shown(error)}.", Kind.UNDECODABLE)
+    # There are at least as many brackets as levels, and counting them is cheaper than a walk.
+    body: Any = message.body
     text = body if isinstance(body, str) else str(body, "latin-1")
     flat = text.startswith("[") and text.count("[") + text.count("{") <= limits.deepest
     if not flat and is_deeper(payload, limits.deepest):
-        return Refusal(f"Its body is nested deeper than the {limits.deepest} that proj_deepest allows.")
+        return Refusal(f"Its body is nested deeper than the {limits.deepest} levels that proj_deepest allows.")
     return None
 
 
 def _refused(
-    message: Any,  # noqa: ANN401 kombu's message
-    tasks: Mapping[str, Any],
+    contents: Contents | None,
+    message: Message,
+    tasks: Mapping[str, Task[Any, Any]],
     limits: Limits,
     now: float,
     zone: tzinfo,
     worker: str,
 ) -> Refusal | None:
-    try:
-        held = contents(message)
-    except ValueError as error:
-        return Refusal(str(error))
-    if held is None:
-        return Refusal("It names no task: it has no header 'task', nor has its body.", Kind.FOREIGN)
-    name = held.headers["task"]
-    fault = name_fault(name) or id_fault(held.headers)
-    fault = fault or header_fault(held.headers) or header_fault(message.headers) or _property_fault(message.properties)
-    if fault is None and not isinstance(held.args, (list, tuple)):
-        fault = f"Its arguments are {shown(held.args)}, but must be a list."
-    if fault is None and not isinstance(held.kwargs, Mapping):
-        fault = f"Its keyword arguments are {shown(held.kwargs)}, but must be a table."
-    fault = fault or embed_fault(held.embed)
+    if contents is None:
+        return Refusal("It names no task: neither its headers nor its body have a 'task'.", Kind.FOREIGN)
+    headers = contents.headers
+    name = headers["task"]
+    fault = name_fault(name) or id_fault(headers)
+    fault = fault or header_fault(headers) or header_fault(message.headers) or _property_fault(message.properties)
+    if fault is None and not isinstance(contents.args, (list, tuple)):
+        fault = f"Its arguments are {shown(contents.args)}, but must be a list."
+    if fault is None and not isinstance(contents.kwargs, Mapping):
+        fault = f"Its keyword arguments are {shown(contents.kwargs)}, but must be a table."
+    fault = fault or embed_fault(contents.embed)
     if fault is not None:
         return Refusal(fault)
     if name not in tasks:
         return Refusal(f"No task is registered as {shown(name)} in the worker {worker}.", Kind.UNREGISTERED)
     fault = (
-        eta_fault(held.headers.get("eta"), zone=zone, now=now, latest_s=limits.latest_eta_s)
-        or expires_fault(held.headers.get("expires"), zone=zone)
-        or _arguments_fault(tasks[name], held.args, held.kwargs)
+        eta_fault(headers.get("eta"), zone=zone, now=now, latest_s=limits.latest_eta_s)
+        or expires_fault(headers.get("expires"), zone=zone)
+        or _arguments_fault(tasks[name], contents.args, contents.kwargs)
     )
     return Refusal(fault) if fault else None
 
 
-def _property_fault(properties: Mapping[str, Any]) -> str | None:
+def _property_fault(properties: Mapping[str, object]) -> str | None:
     for name in ("correlation_id", "reply_to"):
         value = properties.get(name)
         if value is not None and not isinstance(value, str):
@@ -193,8 +231,8 @@ def _property_fault(properties: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _arguments_fault(task: Any, args: Any, kwargs: Any) -> str | None:  # noqa: ANN401 Celery's task
-    """As `apply_async` checks them where they are sent."""
+def _arguments_fault(task: Task[Any, Any], args: list[object], kwargs: Mapping[str, object]) -> str | None:
+    """Why the task cannot be called with these arguments, as `apply_async` checks it at the sender; or None."""
     header = getattr(task, "__header__", None)
     if not getattr(task, "typing", False) or header is None:
         return None

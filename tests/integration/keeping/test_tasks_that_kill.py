@@ -95,8 +95,8 @@ def test_ends_that_celery_knows_are_what_they_were(scene: Scene) -> None:
     scene.await_(lambda: "Hard time limit" in worker.log_text(), "the time limit")
 
     assert sorted(scene.reasons()) == [
-        "Its task gave it back 4 times (proj_requeues) and once more.",
         "Its task rejected it: 'it does not suit me'.",
+        "Its task requeued it 4 times (proj_requeues) and once more.",
     ]
     assert scene.times_begun("rejects") == 1 + 5
     for task in ("ignores", "fails", "returns_what_cannot_be_encoded", "never_ends"):

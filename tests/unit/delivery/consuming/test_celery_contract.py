@@ -1,13 +1,16 @@
-"""The names of Celery, kombu and py-amqp that keeping a message leans on and that they do not document."""
+"""What `proj.delivery.consuming` needs of Celery, kombu and py-amqp that they do not document."""
 
 from __future__ import annotations
 
 import inspect
 import struct
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import amqp
+import kombu
 import pytest
 from amqp.basic_message import Message as AmqpMessage
 from amqp.serialization import dumps
@@ -21,14 +24,12 @@ from celery.worker import request as stock_request
 from celery.worker.consumer import Consumer as StockConsumer
 from celery.worker.consumer import tasks as stock_tasks
 from celery.worker.worker import WorkController
-from kombu import Consumer as KombuConsumer
-from kombu import messaging
-from kombu.transport.pyamqp import Channel
+from kombu.transport import pyamqp
 
-from proj.delivery.consuming import receiving
 from proj.delivery.consuming.consumer import STOCK_REQUEST, Consumer
 from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.consuming.request import Request
+from tests.unit.delivery.consuming.received import received
 
 
 @pytest.mark.parametrize(
@@ -46,16 +47,16 @@ from proj.delivery.consuming.request import Request
     ],
 )
 def test_celerys_consumer_has_what_ours_overrides_or_calls(name: str) -> None:
-    """Each with the parameters that ours passes on."""
+    """With the same parameters, unless ours passes all of them on."""
     ours, stock = getattr(Consumer, name), getattr(StockConsumer, name)
 
     if not any(kind.kind is kind.VAR_POSITIONAL for kind in inspect.signature(ours).parameters.values()):
         assert list(inspect.signature(ours).parameters) == list(inspect.signature(stock).parameters)
 
 
-@pytest.mark.parametrize("name", ["on_failure", "reject", "acknowledge", "maybe_expire", "_announce_revoked"])
+@pytest.mark.parametrize("name", ["on_failure", "reject", "acknowledge", "maybe_expire"])
 def test_celerys_request_has_what_ours_overrides(name: str) -> None:
-    """Each with the same parameters."""
+    """With the same parameters."""
     ours, stock = getattr(Request, name), getattr(stock_request.Request, name)
 
     assert list(inspect.signature(ours).parameters) == list(inspect.signature(stock).parameters)
@@ -91,8 +92,35 @@ def test_class_that_celery_makes_of_our_request_is_guarded() -> None:
         assert hasattr(getattr(made, name), "__wrapped__")
 
 
+def test_celery_asks_whether_a_message_has_expired_before_it_acknowledges_it() -> None:
+    """So our request knows why it is acknowledged, and dead-letters the message instead."""
+    asked: list[str] = []
+
+    class Noting(stock_request.Request):
+        def maybe_expire(self) -> bool:  # type: ignore[override] # the stub lacks False
+            asked.append("maybe_expire")
+            return bool(super().maybe_expire())
+
+        def acknowledge(self) -> None:
+            asked.append("acknowledge")
+
+    app = Celery("contract", set_as_current=False)
+
+    @app.task(name="late", ignore_result=True)
+    def task() -> None: ...
+
+    headers = {"id": "expired", "task": "late", "expires": "2001-01-01T00:00:00+00:00"}
+    message = received(b"[[], {}, {}]", content_type="application/json", application_headers=headers)
+    message.accept = {"application/json"}
+    request = Noting(message, app=app, task=app.tasks["late"])
+
+    assert request.revoked()
+    assert asked == ["maybe_expire", "acknowledge"]
+    state.revoked.discard("expired")
+
+
 def test_worker_gives_a_slot_back_when_a_task_is_revoked_as_it_begins() -> None:
-    """Of all exceptions this one alone; ours is raised for whatever could not begin."""
+    """At `TaskRevokedError` alone, which our request raises for a task that the pool did not take."""
     released: list[bool] = []
 
     def refuse(_pool: object) -> None:
@@ -104,54 +132,83 @@ def test_worker_gives_a_slot_back_when_a_task_is_revoked_as_it_begins() -> None:
     assert released == [True]
 
 
+class Stopped(Exception):
+    """Ends a loop of Celery where the check has seen enough."""
+
+
 @pytest.mark.parametrize("loop", [loops.asynloop, loops.synloop])
 def test_loop_asks_for_the_handler_before_it_consumes(loop: Any) -> None:
-    """So that no message is received by kombu's own callback."""
-    source = inspect.getsource(loop)
+    """So that the channel has our message class before its first message."""
+    worker, consumer = MagicMock(), MagicMock()
+    worker.create_task_handler.side_effect = consumer.create_task_handler
+    consumer.consume.side_effect = Stopped
 
-    assert source.index("create_task_handler()") < source.index("consumer.consume()")
-    assert ".consume()" not in inspect.getsource(stock_tasks.Tasks.start)
+    with pytest.raises(Stopped):
+        loop(worker, MagicMock(), consumer, MagicMock(), MagicMock(), MagicMock(), 10.0, MagicMock())
 
-
-def test_kombus_consumer_takes_its_callback_and_its_tags_from_where_we_put_and_read_them() -> None:
-    """`_receive_callback` is looked up when consuming begins, and `_active_tags` has the tag of each queue."""
-    source = inspect.getsource(KombuConsumer._basic_consume)  # noqa: SLF001 the contract
-
-    assert "self._receive_callback" in source
-    assert "self._active_tags[queue.name] = tag" in inspect.getsource(KombuConsumer._add_tag)  # noqa: SLF001 as above
-    # What it does besides, which ours does too.
-    stock = inspect.getsource(messaging.Consumer._receive_callback)  # noqa: SLF001 as above
-    for step in ("message_to_python", "message.accept = accept", "message.errors", "on_m(message)"):
-        assert step in stock
+    assert [call[0] for call in consumer.method_calls] == ["create_task_handler", "consume"]
+    assert consumer.on_message is consumer.create_task_handler.return_value
 
 
-def test_message_that_is_settled_twice_is_settled_once() -> None:
-    """A channel makes its messages of the class that it is given, and the broker hears of each settlement once."""
-    sent: list[object] = []
-    channel = SimpleNamespace(no_ack_consumers=None, basic_ack=lambda tag, multiple: sent.append((tag, multiple)))
-    raw = SimpleNamespace(properties={}, body=b"", delivery_tag=7, delivery_info={})
-    message = receiving.KeptMessage(raw, channel=channel)
+def test_step_that_makes_the_task_consumer_does_not_consume_with_it() -> None:
+    """The loop does, after it has asked for the handler."""
+    worker = MagicMock()
 
-    message.ack_log_error(None, ())
-    message.ack_log_error(None, ())
-    message.reject_log_error(None, (), requeue=True)
+    stock_tasks.Tasks(worker).start(worker)
 
-    assert sent == [(7, False)]
-    assert "self.Message(raw_message, channel=self)" in inspect.getsource(Channel.message_to_python)
+    assert worker.task_consumer is worker.app.amqp.TaskConsumer.return_value
+    assert not worker.task_consumer.consume.called
+
+
+def test_kombus_consumer_makes_each_message_of_the_class_that_its_channel_has() -> None:
+    """It gives the message to `on_message`, with the content types that it accepts."""
+    made, handled, callbacks = [], [], []
+    raw = object()
+
+    class Channel(SimpleNamespace):
+        def message_to_python(self, message: object) -> Any:
+            return pyamqp.Channel.message_to_python(self, message)  # type: ignore[arg-type] # the part that is used
+
+    def message_class(message: object, channel: object) -> Any:
+        made.append((message, channel))
+        return SimpleNamespace(errors=[], accept=None)
+
+    channel: Any = Channel(Message=message_class, basic_consume=lambda **options: callbacks.append(options["callback"]))
+    consumer = kombu.Consumer(channel, accept=["json"], on_message=handled.append, auto_declare=False)
+    consumer.add_queue(kombu.Queue("work", no_declare=True))
+    consumer.consume()
+
+    callbacks[0](raw)
+
+    assert made == [(raw, channel)]
+    assert [message.accept for message in handled] == [{"application/json"}]
+
+
+def test_kombus_consumer_has_the_tag_of_each_queue() -> None:
+    """`_active_tags` is the only place where the queue of a message can be found by its consumer's tag."""
+    asked: list[dict[str, Any]] = []
+    channel: Any = SimpleNamespace(basic_consume=lambda **options: asked.append(options))
+    consumer = kombu.Consumer(channel, auto_declare=False)
+    consumer.add_queue(kombu.Queue("work", no_declare=True))
+
+    consumer.consume()
+
+    assert consumer._active_tags == {"work": asked[0]["consumer_tag"]}  # type: ignore[attr-defined] # noqa: SLF001 the contract
 
 
 def test_names_of_celerys_state_and_pools_are_where_they_are_read() -> None:
-    """What runs or is held, what is revoked, who ends the worker, and a thread's future."""
+    """Tasks in hand, revoked ids, the flags that end the worker, and the future of a thread."""
     assert hasattr(state.reserved_requests, "__len__")
     assert callable(state.revoked.discard)
     assert state.should_stop is None
     assert state.should_terminate is None
-    assert "self.f = future" in inspect.getsource(ApplyResult.__init__)
+    future: Future[None] = Future()
+    assert ApplyResult(future).f is future
     assert Task.Request == STOCK_REQUEST
     assert hasattr(Context, "as_execution_options")
 
 
-def test_keeping_is_a_default_that_the_apps_own_settings_win_over() -> None:
+def test_apps_own_settings_win_over_the_defaults_of_keep_messages() -> None:
     """An app may have its own consumer and its own limits."""
     app = Celery("contract", set_as_current=False)
     keep_messages(app)

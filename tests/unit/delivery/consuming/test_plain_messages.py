@@ -1,9 +1,10 @@
-"""Plain messages as the clients of other languages publish them, and what a worker makes of them."""
+"""Plain messages as clients of other languages publish them, converted to task messages."""
 
 from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from datetime import timezone
 from typing import Any
 
@@ -14,15 +15,16 @@ from kombu.message import Message
 
 from proj.delivery.consuming.consumer import Consumer
 from proj.delivery.consuming.message_copy import copy
-from proj.delivery.consuming.plain_messages import Adopted, adopted, adopters
+from proj.delivery.consuming.plain_messages import TaskMessage, convert, tasks_for_plain_messages
 from proj.delivery.validation.limits import Limits
-from proj.delivery.validation.message import Refusal, refusal
+from proj.delivery.validation.message import Refusal, inspect
 from proj.errors import InvalidConfiguration
 from proj.journal.generated_ids import is_generated, is_generated_on_redelivery
 from tests.hostility import MESSAGES, Hostile
 from tests.publishers import PUBLISHERS
+from tests.unit.delivery.consuming.received import received
 
-app = Celery("adopting", set_as_current=False)
+app = Celery("plain", set_as_current=False)
 
 
 @app.task(name="hears")  # type: ignore[untyped-decorator] # Celery has no types
@@ -41,12 +43,12 @@ def plain(body: bytes | str, *, redelivered: bool = False, **properties: Any) ->
     )
 
 
-def adopt(message: Message, limits: Limits | None = None) -> Adopted | Refusal | None:
-    return adopted(message, task="hears", limits=limits or Limits())
+def converted(message: Message, limits: Limits | None = None) -> TaskMessage | Refusal | None:
+    return convert(message, task="hears", limits=limits or Limits())
 
 
-def arguments(found: Adopted | Refusal | None) -> list[Any]:
-    assert isinstance(found, Adopted)
+def arguments(found: TaskMessage | Refusal | None) -> list[Any]:
+    assert isinstance(found, TaskMessage)
     args, kwargs, _embed = json.loads(found.body)
     assert kwargs == {}
     return list(args)
@@ -54,13 +56,13 @@ def arguments(found: Adopted | Refusal | None) -> list[Any]:
 
 @pytest.mark.parametrize("language", PUBLISHERS)
 def test_plain_message_of_each_language_becomes_a_task_with_the_text_as_its_argument(language: str) -> None:
-    """With the properties that its publisher and client set, and no header of theirs taken for one of Celery's."""
+    """Whatever properties its client sets; no header of the client is taken for one of Celery's."""
     message = plain("Grüße an alle...".encode(), **PUBLISHERS[language])
 
-    found = adopt(message)
+    found = converted(message)
 
     assert arguments(found) == ["Grüße an alle..."]
-    assert isinstance(found, Adopted)
+    assert isinstance(found, TaskMessage)
     given = Message(
         found.body,
         content_type="application/json",
@@ -69,7 +71,8 @@ def test_plain_message_of_each_language_becomes_a_task_with_the_text_as_its_argu
         properties=message.properties,
         accept={"application/json"},
     )
-    assert refusal(given, tasks=app.tasks, limits=Limits(), now=0.0, zone=timezone.utc, worker="w@host") is None
+    seen = inspect(given, tasks=app.tasks, limits=Limits(), now=0.0, zone=timezone.utc, worker="w@host")
+    assert seen.refusal is None
     assert (found.headers["task"], found.headers["argsrepr"]) == ("hears", "('Grüße an alle...',)")
     assert not {"tenant", "get", "compression"} & found.headers.keys()
     assert found.headers["retries"] == 0
@@ -87,7 +90,7 @@ def test_plain_message_of_each_language_becomes_a_task_with_the_text_as_its_argu
 )
 def test_json_body_is_decoded_to_the_argument(body: bytes, argument: object) -> None:
     """Whatever it is, it is the only argument."""
-    found = adopt(plain(body, content_type="application/json; charset=utf-8"))
+    found = converted(plain(body, content_type="application/json; charset=utf-8"))
 
     assert repr(arguments(found)) == repr([argument])
 
@@ -103,9 +106,9 @@ def test_json_body_is_decoded_to_the_argument(body: bytes, argument: object) -> 
     ],
     ids=["protocol 2", "protocol 1", "xml", "pickle", "unreadable properties"],
 )
-def test_message_that_is_celerys_or_no_text_is_left_alone(message: Message) -> None:
-    """It is run or refused as without adoption."""
-    assert adopt(message) is None
+def test_message_that_is_celerys_or_no_text_is_not_converted(message: Message) -> None:
+    """It is inspected as any other message."""
+    assert converted(message) is None
 
 
 @pytest.mark.parametrize(
@@ -121,8 +124,8 @@ def test_message_that_is_celerys_or_no_text_is_left_alone(message: Message) -> N
 def test_body_that_cannot_be_decoded_is_refused_with_the_reason(
     body: bytes, content_type: str | None, said: str
 ) -> None:
-    """It becomes a dead letter, and never a part of a body of ours."""
-    found = adopt(plain(body, content_type=content_type))
+    """It becomes a dead letter, and is never pasted into a body of ours."""
+    found = converted(plain(body, content_type=content_type))
 
     assert isinstance(found, Refusal)
     assert found.reason.startswith(said)
@@ -130,28 +133,28 @@ def test_body_that_cannot_be_decoded_is_refused_with_the_reason(
 
 
 def test_body_beyond_the_limit_is_left_to_the_inspection() -> None:
-    """Which says how many bytes are allowed."""
-    assert adopt(plain(b"x" * 11), Limits(largest_bytes=10)) is None
+    """The inspection's reason says how many bytes are allowed."""
+    assert converted(plain(b"x" * 11), Limits(largest_bytes=10)) is None
 
 
-def test_message_id_is_the_tasks_id() -> None:
-    """A requester finds its own id in every log, event and dead letter."""
-    found = adopt(plain(b"x", message_id="order-4711", redelivered=True))
+def test_message_id_becomes_the_tasks_id() -> None:
+    """The publisher finds its own id in every log line, event and dead letter."""
+    found = converted(plain(b"x", message_id="order-4711", redelivered=True))
 
-    assert isinstance(found, Adopted)
+    assert isinstance(found, TaskMessage)
     assert (found.id, found.headers["id"], found.headers["root_id"]) == ("order-4711", "order-4711", "order-4711")
 
 
 @pytest.mark.parametrize("given_id", [None, "", "two\nlines", "é" * 128, 5])
 def test_message_without_a_usable_id_gets_a_new_one(given_id: object) -> None:
-    """A uuid that says that the message had none, and whether it had been delivered before."""
+    """Its prefix says that the message had none, and whether it had been delivered before."""
     first, second, again = (
-        adopt(plain(b"x", message_id=given_id, redelivered=redelivered)) for redelivered in (False, False, True)
+        converted(plain(b"x", message_id=given_id, redelivered=redelivered)) for redelivered in (False, False, True)
     )
 
-    assert isinstance(first, Adopted)
-    assert isinstance(second, Adopted)
-    assert isinstance(again, Adopted)
+    assert isinstance(first, TaskMessage)
+    assert isinstance(second, TaskMessage)
+    assert isinstance(again, TaskMessage)
     assert first.id != second.id
     assert uuid.UUID(first.id.removeprefix("plain-"))
     assert is_generated(first.id)
@@ -159,26 +162,26 @@ def test_message_without_a_usable_id_gets_a_new_one(given_id: object) -> None:
     assert (is_generated_on_redelivery(first.id), is_generated_on_redelivery(again.id)) == (False, True)
 
 
-def test_counts_of_the_broker_and_of_ours_stay() -> None:
-    """What a message has been through counts on."""
-    found = adopt(plain(b"x", application_headers={"x-delivery-count": 2, "x-proj-strikes": 1, "eta": "soon"}))
+def test_counts_of_attempts_are_kept() -> None:
+    """The history of a message goes on."""
+    found = converted(plain(b"x", application_headers={"x-delivery-count": 2, "x-proj-strikes": 1, "eta": "soon"}))
 
-    assert isinstance(found, Adopted)
+    assert isinstance(found, TaskMessage)
     assert (found.headers["x-delivery-count"], found.headers["x-proj-strikes"]) == (2, 1)
     assert found.headers["eta"] is None
 
 
 @given(MESSAGES)
-def test_adoption_answers_whatever_a_message_holds(hostile: Hostile) -> None:
-    """It never raises; what it adopts is JSON, and what it refuses has a reason for people."""
+def test_conversion_answers_whatever_a_message_holds(hostile: Hostile) -> None:
+    """It never raises; a converted message is JSON, and a refused one has a printable reason."""
     message = plain(
         hostile.body,
         **{**hostile.properties, "application_headers": hostile.headers},
     )
 
-    found = adopt(message)
+    found = converted(message)
 
-    if isinstance(found, Adopted):
+    if isinstance(found, TaskMessage):
         assert len(arguments(found)) == 1
         assert found.headers["task"] == "hears"
     elif found is not None:
@@ -187,9 +190,9 @@ def test_adoption_answers_whatever_a_message_holds(hostile: Hostile) -> None:
 
 
 @pytest.mark.parametrize("value", [{}, None])
-def test_nothing_is_adopted_when_nothing_is_set(value: object) -> None:
+def test_no_plain_message_is_run_when_nothing_is_set(value: object) -> None:
     """The default of every app."""
-    assert adopters(value, tasks=(), accepted=["pickle"]) == {}
+    assert tasks_for_plain_messages(value, tasks=(), accepted=["pickle"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -204,42 +207,54 @@ def test_nothing_is_adopted_when_nothing_is_set(value: object) -> None:
     ],
 )
 def test_setting_that_cannot_be_used_is_refused_in_one_sentence(value: object, accepted: list[str], said: str) -> None:
-    """With what is wrong with it."""
+    """The sentence says what is wrong with it."""
     with pytest.raises(InvalidConfiguration) as refused:
-        adopters(value, tasks=app.tasks, accepted=accepted)
+        tasks_for_plain_messages(value, tasks=app.tasks, accepted=accepted)
 
     assert said in refused.value.message
     assert refused.value.exit_code == 2
 
 
-def adopting(queue: str, message: Message) -> Refusal | None:
-    """What a worker's consumer that adopts for the queue `kept` does with a message from `queue`."""
+def worker(queue: str) -> Any:
+    """The consumer of a worker that runs the plain messages of the queue `kept` with the task `hears`."""
     consumer: Any = Consumer.__new__(Consumer)
-    consumer.__dict__.update(_adopters={"kept": "hears"}, _limits=Limits())
-    message.delivery_info["queue"] = queue
-    message.raw_body = message.body
-    refused: Refusal | None = consumer.adopt(message)
-    return refused
+    consumer.__dict__.update(
+        _plain_tasks={"kept": "hears"},
+        _limits=Limits(),
+        _survived=Counter(),
+        _queues={"tag": queue},
+        app=app,
+        hostname="w@h",
+    )
+    return consumer
 
 
-def test_suspect_is_adopted_as_in_its_own_queue_under_the_id_that_its_copy_has() -> None:
-    """So a plain message that may have killed its worker is tried alone, and stays plain on its way there."""
-    first = plain(b"hello.", content_type="text/plain", application_headers={"tenant": "a"})
-    assert adopting("kept", first) is None
+def test_quarantined_plain_message_is_converted_under_the_same_id() -> None:
+    """A plain message that may have killed its worker is run alone, and stays plain on its way there."""
+    accept = {"application/json"}
+    first = received(b"hello.", content_type="text/plain", application_headers={"tenant": "a"})
+    first.accept = accept
+    first.delivery = worker("kept").inspect(first)
+    assert (first.delivery.refusal, first.delivery.queue) == (None, "kept")
 
     copied = copy(first, queue="kept.suspects", headers={"x-proj-redeliveries": 2}, ours=True)
-    second = plain(copied.body, **copied.properties)
+    second = received(copied.body, **copied.properties)
+    second.accept = accept
+    found = worker("kept.suspects").inspect(second)
 
     assert (copied.body, copied.properties["content_type"]) == (b"hello.", "text/plain")
     assert "task" not in copied.properties["application_headers"]
-    assert adopting("kept.suspects", second) is None
+    assert (found.refusal, found.home, found.history.lost_workers) == (None, "kept", 2)
     assert second.headers["id"] == first.headers["id"]
     assert (second.headers["task"], second.headers["x-proj-redeliveries"]) == ("hears", 2)
 
 
-def test_message_of_another_queue_is_left_alone() -> None:
-    """Only what the setting names is adopted."""
-    message = plain(b"hello.")
+def test_plain_message_of_another_queue_is_not_converted() -> None:
+    """Only the queues of the setting have a task for their plain messages."""
+    message = received(b"hello.", content_type="text/plain")
+    message.accept = {"application/json"}
 
-    assert adopting("kept.fair", message) is None
+    found = worker("kept.fair").inspect(message)
+
+    assert found.refusal is not None
     assert (message.headers, message.body) == ({}, b"hello.")

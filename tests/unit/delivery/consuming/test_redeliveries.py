@@ -1,4 +1,4 @@
-"""What a message has been through, and what is done with it next."""
+"""The history of a message, and what is done with the message next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proj.delivery.consuming.redeliveries import Course, course, past
+from proj.delivery.consuming.redeliveries import Decision, decide, history
 from proj.queues import home_queue, quarantine_queue
 from tests.hostility import VALUES
 
@@ -16,52 +16,52 @@ from tests.hostility import VALUES
 @pytest.mark.parametrize(
     ("headers", "redelivered", "alone", "expected"),
     [
-        ({}, False, False, Course.RUN),
-        # A quorum queue counts: once is anybody's accident, twice is a suspicion.
-        ({"x-delivery-count": 1}, True, False, Course.RUN),
-        ({"x-delivery-count": 2}, True, False, Course.SUSPECT),
-        # Newer brokers count what was merely given out apart.
-        ({"x-acquired-count": 2, "x-delivery-count": 0}, True, False, Course.SUSPECT),
-        # A classic one says no more than "again", so we write it down.
-        ({}, True, False, Course.LATER),
-        ({"x-proj-redeliveries": 1}, False, False, Course.RUN),
-        ({"x-proj-redeliveries": 1}, True, False, Course.SUSPECT),
-        # Alone, only what happened there counts.
-        ({"x-proj-redeliveries": 2}, False, True, Course.RUN),
-        ({"x-proj-redeliveries": 2, "x-delivery-count": 2}, True, True, Course.RUN),
-        ({"x-proj-redeliveries": 2, "x-delivery-count": 3}, True, True, Course.BURY),
-        # A stranger's count proves nothing.
-        ({"x-delivery-count": 99}, False, False, Course.RUN),
-        ({"x-delivery-count": 99}, False, True, Course.RUN),
-        ({"x-proj-redeliveries": "many"}, True, False, Course.LATER),
+        ({}, False, False, Decision.RUN),
+        # A quorum queue counts deliveries: one lost worker may be an accident, two may not.
+        ({"x-delivery-count": 1}, True, False, Decision.RUN),
+        ({"x-delivery-count": 2}, True, False, Decision.QUARANTINE),
+        # Newer brokers have a count of their own for messages that were sent and not rejected.
+        ({"x-acquired-count": 2, "x-delivery-count": 0}, True, False, Decision.QUARANTINE),
+        # A classic queue only marks a message as redelivered, so the worker writes its own count.
+        ({}, True, False, Decision.REQUEUE),
+        ({"x-proj-redeliveries": 1}, False, False, Decision.RUN),
+        ({"x-proj-redeliveries": 1}, True, False, Decision.QUARANTINE),
+        # While it runs alone, only workers that were lost then count.
+        ({"x-proj-redeliveries": 2}, False, True, Decision.RUN),
+        ({"x-proj-redeliveries": 2, "x-delivery-count": 2}, True, True, Decision.RUN),
+        ({"x-proj-redeliveries": 2, "x-delivery-count": 3}, True, True, Decision.DEAD_LETTER),
+        # Any client can set a count, so it is ignored without a redelivery.
+        ({"x-delivery-count": 99}, False, False, Decision.RUN),
+        ({"x-delivery-count": 99}, False, True, Decision.RUN),
+        ({"x-proj-redeliveries": "many"}, True, False, Decision.REQUEUE),
     ],
 )
-def test_course_of_a_message_follows_from_its_past(
+def test_decision_follows_from_the_history(
     headers: dict[str, Any],
     *,
     redelivered: bool,
     alone: bool,
-    expected: Course,
+    expected: Decision,
 ) -> None:
-    """A message is suspected when two workers vanished with it, and guilty when three did while it ran alone."""
-    assert course(past(headers, redelivered=redelivered), alone=alone, limit=3) is expected
+    """Two lost workers quarantine a message; three that were lost while it ran alone dead-letter it."""
+    assert decide(history(headers, redelivered=redelivered), alone=alone, limit=3) is expected
 
 
 @pytest.mark.parametrize(
     ("headers", "redelivered", "expected"),
     [
-        ({}, False, Course.RUN),
-        ({}, True, Course.LATER),
-        ({"x-proj-redeliveries": 1}, True, Course.LATER),
-        ({"x-proj-redeliveries": 2}, False, Course.RUN),
-        ({"x-proj-redeliveries": 2}, True, Course.BURY),
+        ({}, False, Decision.RUN),
+        ({}, True, Decision.REQUEUE),
+        ({"x-proj-redeliveries": 1}, True, Decision.REQUEUE),
+        ({"x-proj-redeliveries": 2}, False, Decision.RUN),
+        ({"x-proj-redeliveries": 2}, True, Decision.DEAD_LETTER),
     ],
 )
-def test_message_in_a_workers_own_queue_is_never_set_aside(
-    headers: dict[str, Any], *, redelivered: bool, expected: Course
+def test_message_in_a_workers_own_queue_is_never_quarantined(
+    headers: dict[str, Any], *, redelivered: bool, expected: Decision
 ) -> None:
-    """No other worker may run it, so it has its tries where it is, and is kept after the last."""
-    assert course(past(headers, redelivered=redelivered), alone=False, limit=3, own=True) is expected
+    """No other worker may run it, so it gets its attempts there, and is dead-lettered after the last."""
+    assert decide(history(headers, redelivered=redelivered), alone=False, limit=3, own=True) is expected
 
 
 @given(
@@ -70,31 +70,34 @@ def test_message_in_a_workers_own_queue_is_never_set_aside(
     ),
     redelivered=st.booleans(),
 )
-def test_past_is_told_whatever_the_headers_hold(headers: dict[str, Any], *, redelivered: bool) -> None:
-    """A hostile count is none."""
-    told = past(headers, redelivered=redelivered)
+def test_history_is_read_whatever_the_headers_hold(headers: dict[str, Any], *, redelivered: bool) -> None:
+    """A value that is no count is read as 0."""
+    told = history(headers, redelivered=redelivered)
 
     assert told.attempts >= 1 + int(redelivered)
-    assert course(told, alone=False, limit=3) in Course
+    assert decide(told, alone=False, limit=3) in Decision
 
 
-def test_redelivery_after_a_lost_connection_is_not_held_against_a_message() -> None:
-    """The worker that lost its connection lives, so nothing killed it."""
-    told = past({"x-delivery-count": 3}, redelivered=True, survived=2)
+def test_redelivery_after_a_lost_connection_is_no_lost_worker() -> None:
+    """The worker that lost its connection is alive, so no message killed it."""
+    told = history({"x-delivery-count": 3}, redelivered=True, survived=2)
 
-    assert told.vanished_here == 1
-    assert course(told, alone=False, limit=3) is Course.RUN
-    assert past({}, redelivered=True, survived=5).vanished_here == 0
+    assert told.lost_workers_here == 1
+    assert decide(told, alone=False, limit=3) is Decision.RUN
+    assert history({}, redelivered=True, survived=5).lost_workers_here == 0
 
 
-def test_attempts_are_all_the_times_that_it_was_tried() -> None:
-    """Strikes, requeues, vanished workers, and this time."""
+def test_attempts_are_the_sum_of_all_counts_and_this_one() -> None:
+    """Killed processes, requeues, lost workers, and this attempt; the broker knows only of some."""
     headers = {"x-proj-strikes": 1, "x-proj-requeues": 2, "x-proj-redeliveries": 3, "x-delivery-count": 4}
 
-    assert past(headers, redelivered=True).attempts == 1 + 1 + 2 + 3 + 4
+    told = history(headers, redelivered=True)
+
+    assert told.attempts == 1 + 1 + 2 + 3 + 4
+    assert told.before_this_copy == 1 + 2 + 3
 
 
-def test_queue_of_the_suspects_and_its_home_are_each_others() -> None:
-    """Wherever a message is, it is known where it belongs."""
+def test_quarantine_queue_and_its_home_queue_lead_to_each_other() -> None:
+    """The work queue of a message is known from both."""
     assert home_queue(quarantine_queue("task_queue")) == "task_queue"
     assert quarantine_queue(quarantine_queue("task_queue")) == quarantine_queue("task_queue")

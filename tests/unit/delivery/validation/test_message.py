@@ -1,4 +1,4 @@
-"""What is refused before it is run, and that nothing makes the inspection itself fail."""
+"""The inspection of a message: what it refuses, and that it never fails itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from kombu.message import Message
 
 from proj.delivery.printable import shown
 from proj.delivery.validation.limits import Limits, inflates_beyond, is_deeper
-from proj.delivery.validation.message import Kind, Refusal, refusal
+from proj.delivery.validation.message import Inspected, Kind, Refusal, TooLarge
+from proj.delivery.validation.message import inspect as inspect_message
 from tests.hostility import JSON, MESSAGES, VALUES, Hostile
 
 NOW = 1_800_000_000.0
@@ -49,13 +50,25 @@ def message(body: Any = None, *, task: Any = "kept.anything", args: Any = (), **
     )
 
 
+def inspected(found: Message, limits: Limits | None = None, body_error: Exception | None = None) -> Inspected:
+    return inspect_message(
+        found,
+        tasks=app.tasks,
+        limits=limits or Limits(),
+        now=NOW,
+        zone=timezone.utc,
+        worker="w@host",
+        body_error=body_error,
+    )
+
+
 def inspect(found: Message, limits: Limits | None = None) -> Refusal | None:
-    return refusal(found, tasks=app.tasks, limits=limits or Limits(), now=NOW, zone=timezone.utc, worker="w@host")
+    return inspected(found, limits).refusal
 
 
 @given(MESSAGES)
 def test_inspection_answers_whatever_a_message_holds(hostile: Hostile) -> None:
-    """It returns nothing or a sentence for people; it never raises."""
+    """It returns None or a printable sentence; it never raises."""
     found = Message(
         hostile.body,
         content_type=hostile.properties.get("content_type"),
@@ -72,7 +85,7 @@ def test_inspection_answers_whatever_a_message_holds(hostile: Hostile) -> None:
 
 @given(st.dictionaries(st.text() | st.binary(), VALUES | st.floats(), max_size=5), JSON)
 def test_inspection_answers_whatever_headers_and_body_are(headers: dict[Any, Any], body: Any) -> None:
-    """Also names that are no texts, and numbers that are none."""
+    """Also header names that are no text, and numbers that are NaN."""
     found = message(body)
     found.headers = {**found.headers, **headers}
 
@@ -82,7 +95,7 @@ def test_inspection_answers_whatever_headers_and_body_are(headers: dict[Any, Any
 
 
 def test_proper_message_is_not_refused() -> None:
-    """What Celery sends, runs."""
+    """A message as Celery sends it is run."""
     assert inspect(message(root_id="1", parent_id=None, timelimit=[None, 5], eta="2027-01-15T09:00:00+00:00")) is None
 
 
@@ -96,7 +109,7 @@ def test_time_limit_that_is_no_number_of_seconds_is_refused(limit: object) -> No
 
 
 def test_eta_is_refused_when_it_is_further_away_than_the_limit() -> None:
-    """A worker would hold it until then."""
+    """A worker would hold the message until then."""
     limits = Limits(latest_eta_s=3600)
 
     assert inspect(message(eta="2027-01-15T08:59:00+00:00"), limits) is None
@@ -107,7 +120,7 @@ def test_eta_is_refused_when_it_is_further_away_than_the_limit() -> None:
 
 
 def test_body_is_refused_when_it_is_longer_or_deeper_than_the_limits() -> None:
-    """Both limits are those of the settings, and each is named."""
+    """The reason names the setting of the limit."""
     limits = Limits(deepest=10, largest_bytes=1000)
     deep: Any = 1
     for _ in range(9):
@@ -126,22 +139,44 @@ def test_brackets_in_a_text_are_no_depth() -> None:
 
 
 def test_unregistered_task_is_refused_with_the_worker_that_does_not_know_it() -> None:
-    """The sentence says which name, and where."""
+    """The reason names the task and the worker."""
     assert inspect(message(task="no.such")) == Refusal(
         "No task is registered as 'no.such' in the worker w@host.", Kind.UNREGISTERED
     )
 
 
 def test_arguments_are_refused_when_the_task_could_not_be_called_with_them() -> None:
-    """As the sender's own `apply_async` would have said, and only where it would."""
+    """The same check as `apply_async` makes at the sender, for the same tasks."""
     assert inspect(message(task="one", args=[1])) is None
     assert "do not fit" in str(inspect(message(task="one", args=[])))
     assert "do not fit" in str(inspect(message([[1], {"another": 2}, EMBED], task="one")))
     assert inspect(message(task="untyped", args=[])) is None
 
 
+def test_body_that_could_not_be_decompressed_is_refused_with_the_error() -> None:
+    """Whether it was too large or of another format."""
+    too_large = inspected(message(), body_error=TooLarge()).refusal
+    broken = inspected(message(compression="gzip"), body_error=OSError("Not a gzipped file")).refusal
+
+    assert "proj_largest_bytes" in str(too_large)
+    assert "'compression' says ('gzip'): Not a gzipped file." in str(broken)
+
+
+def test_refused_message_has_its_contents_as_far_as_they_can_be_read() -> None:
+    """So its caller can be told: the id and the task are there, and the arguments when the body can be decoded."""
+    whole = inspected(message(task="no.such", args=[5])).contents
+    undecodable = message()
+    undecodable.body = "{"
+    headers_alone = inspected(undecodable).contents
+
+    assert whole is not None
+    assert (whole.headers["id"], whole.args) == ("1", [5])
+    assert headers_alone is not None
+    assert (headers_alone.headers["id"], headers_alone.args) == ("1", ())
+
+
 def test_message_that_names_no_task_is_foreign() -> None:
-    """Whoever adopts messages of other clients is asked about these alone."""
+    """Celery rejects these in a way of its own, so they have a kind of their own."""
     found = message({"hello": 1})
     del found.headers["task"]
 
@@ -155,7 +190,7 @@ def test_message_that_names_no_task_is_foreign() -> None:
     st.recursive(st.none(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2))
 )
 def test_depth_is_the_number_of_containers_inside_each_other(value: Any) -> None:
-    """Counted without recursion, and as recursion would."""
+    """It is counted without recursion, and is what recursion would count."""
 
     def depth(item: Any) -> int:
         if isinstance(item, dict):
@@ -168,19 +203,19 @@ def test_depth_is_the_number_of_containers_inside_each_other(value: Any) -> None
 
 @pytest.mark.parametrize("size", [0, 999, 1000, 1001, 50_000])
 def test_inflation_is_measured_without_inflating_beyond_the_limit(size: int) -> None:
-    """A body of the limit is let through, and one of a byte more is not."""
+    """A body of exactly the limit passes, and one of a byte more does not."""
     assert inflates_beyond(zlib.compress(b"x" * size), "gzip", 1000) == (size > 1000)
 
 
 @given(st.binary(), VALUES)
 def test_inflation_answers_whatever_the_body_and_its_codec_are(body: bytes, codec: object) -> None:
-    """What is not compressed does not inflate."""
+    """It never raises, and a body that is not compressed passes."""
     inflates_beyond(body, "zlib", 10)
     assert not inflates_beyond(body, codec, 10_000)
 
 
 def test_value_is_shown_short_and_printable_whatever_it_is() -> None:
-    """A sentence of a reason stays a sentence."""
+    """A reason stays one printable sentence."""
 
     class Shy:
         def __repr__(self) -> str:

@@ -72,14 +72,14 @@ def test_window_follows_a_pool_that_people_grow_and_shrink(
         running(guard, url, queue_type, "--concurrency", "1") as worker,
     ):
         client.control.pool_grow(2)
-        wait_until(lambda: "window is fitted to 3 messages" in worker.log_text(), what="the window", timeout_s=10)
+        wait_until(lambda: "Prefetch count set to 3" in worker.log_text(), what="the prefetch count", timeout_s=10)
         send_three(url, queue_type)
         wait_until(lambda: worker.log_text().count("[x] Received") == 3, what="three at work", timeout_s=10)
         assert "[x] Done" not in worker.log_text()
 
         wait_until(lambda: worker.log_text().count("[x] Done") == 3, what="the three", timeout_s=20)
         client.control.pool_shrink(2)
-        wait_until(lambda: "window is fitted to 1 messages" in worker.log_text(), what="the window", timeout_s=10)
+        wait_until(lambda: "Prefetch count set to 1" in worker.log_text(), what="the prefetch count", timeout_s=10)
         left = send_three(url, queue_type)
         wait_until(lambda: worker.log_text().count("[x] Received") == 4, what="one at work", timeout_s=10)
         assert (left(), worker.log_text().count(" received")) == (2, 4)
