@@ -1,4 +1,4 @@
-"""The ledger: what became of every task that was sent, by the journal and by what is held now."""
+"""Ledger: what became of every task, by its attempts in the journal and by what workers and broker hold now."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ REVOKED = "revoked"
 EXPIRED = "expired"
 DEAD_LETTERED = "dead-lettered"
 RUNNING = "running"
-#: In a worker's hands, and not started.
+#: A worker has received it and not started it.
 HELD = "held"
 WAITING = "waiting in the broker"
 MISSING = "missing"
-#: Its message had no id, and came again under another.
+#: Its message had no id, and was delivered again under another generated id.
 RENAMED = "renamed"
-#: Nobody was asked who might hold it.
+#: It has not ended, and neither workers nor the broker were asked.
 OPEN = "open"
 FATES = (FINISHED, FAILED, REVOKED, EXPIRED, DEAD_LETTERED, RUNNING, HELD, RENAMED, WAITING, MISSING, OPEN)
 
-#: How an attempt ended, and what that means for its task unless another attempt did better.
+#: The fate of a task by the state of its latest attempt, if no other attempt succeeded.
 _FATE_OF_STATE = {
     "succeeded": FINISHED,
     "failed": FAILED,
@@ -41,53 +41,55 @@ _FATE_OF_STATE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Holdings:
-    """What workers and broker hold at one time, by their own account."""
+    """What workers and broker hold at one time, as they report it."""
 
-    #: Ids of tasks that workers work on, and of those that they have and did not start.
+    #: Ids of tasks that workers have started.
     running: frozenset[str] = frozenset()
+    #: Ids of tasks that workers have received and not started.
     held: frozenset[str] = frozenset()
     #: Ids of the messages in the dead-letter queue.
     dead: frozenset[str] = frozenset()
-    #: Messages that wait in the queues concerned, delays included.
+    #: Messages that wait in the queues of the tasks, including the queues for delayed tasks.
     ready: int = 0
-    #: Messages of these queues that a consumer has not acknowledged; None when the broker did not tell.
+    #: Messages of these queues that are not acknowledged; None if the broker did not report it.
     unacknowledged: int | None = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """The fate of every task, and what is suspicious about them."""
+    """The fate of every task."""
 
-    #: By task id; a task that is in `suspects` stands as waiting or missing.
+    #: By task id. A task in `unaccounted` is `waiting in the broker`, `missing` or `open`.
     fates: Mapping[str, str]
-    #: Ids of tasks whose work was done more than once, and how often.
+    #: The ids of tasks that succeeded more than once, and how often.
     duplicates: Mapping[str, int]
-    #: How many tasks are nowhere. Those are some of the `suspects`; all of them, when the broker holds nothing.
+    #: How many tasks are missing. They are among the `unaccounted`, and all of these if the broker holds no message.
     missing: int
-    #: Ids of tasks of which neither their events nor a worker know an end.
-    suspects: tuple[str, ...] = ()
+    #: Ids of tasks that have not ended by their events, and that neither a worker nor a dead letter names.
+    unaccounted: tuple[str, ...] = ()
+    #: The number of tasks of each fate.
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def ledger(attempts: Iterable[Attempt], holdings: Holdings | None = None) -> Ledger:
     """What became of every task of the attempts.
 
-    A task that nobody knows to have ended is missing only when the broker does not hold it either. The broker
-    counts messages and does not name them: when it holds fewer than there are suspects, the difference is missing.
-    Messages that the journal never heard of may stand in for some, so it is the least number.
+    A task that has not ended is missing only if the broker does not hold its message. The broker counts messages and
+    does not name them. If it holds fewer messages than tasks are unaccounted for, the difference is missing. It is the
+    least number: some of these messages may belong to tasks that the journal does not know.
 
     Args:
         attempts: of any number of tasks, in any order.
-        holdings: what is held now; without it an unfinished task is `open`, and nothing is called missing.
+        holdings: what is held now. Without it, a task that has not ended is `open`, and none is missing.
     """
     by_task: dict[str, list[Attempt]] = {}
     for attempt in attempts:
         by_task.setdefault(attempt.task_id, []).append(attempt)
     fates = {task_id: _fate(own, holdings) for task_id, own in by_task.items()}
     fates.update(dict.fromkeys(_renamed(by_task, fates), RENAMED))
-    suspects = tuple(task_id for task_id, fate in fates.items() if fate is None)
-    waiting = len(suspects) if holdings is None else min(len(suspects), _in_the_broker(holdings))
-    missing = len(suspects) - waiting
+    unaccounted = tuple(task_id for task_id, fate in fates.items() if fate is None)
+    waiting = len(unaccounted) if holdings is None else min(len(unaccounted), _in_the_broker(holdings))
+    missing = len(unaccounted) - waiting
     unresolved = OPEN if holdings is None else MISSING if waiting == 0 else WAITING
     resolved = {task_id: fate or unresolved for task_id, fate in fates.items()}
     counts = Counter(resolved.values())
@@ -97,15 +99,15 @@ def ledger(attempts: Iterable[Attempt], holdings: Holdings | None = None) -> Led
         fates=resolved,
         duplicates={task_id: times for task_id, own in by_task.items() if (times := _times_done(own)) > 1},
         missing=missing,
-        suspects=suspects,
+        unaccounted=unaccounted,
         counts={fate: counts[fate] for fate in FATES if counts[fate]},
     )
 
 
 def _fate(attempts: list[Attempt], holdings: Holdings | None) -> str | None:
-    """The fate of one task, None when neither its attempts nor who might hold it tell."""
+    """The fate of one task; None if its attempts have not ended, and neither a worker nor a dead letter names it."""
     task_id = attempts[0].task_id
-    # Of what was copied to several workers, each is to do its own.
+    # A broadcast is copied to several workers, and each of them has to do it.
     ends = {attempt.worker: attempt.state for attempt in attempts}
     if attempts[0].queue in COPYING and "failed" in ends.values():
         return FAILED
@@ -123,9 +125,9 @@ def _fate(attempts: list[Attempt], holdings: Holdings | None) -> str | None:
 
 
 def _renamed(by_task: Mapping[str, list[Attempt]], fates: Mapping[str, str | None]) -> Iterator[str]:
-    """The tasks without a known end whose message had no id, and was delivered again under another one.
+    """The ids of tasks without a known end whose message had no id and was delivered again under another id.
 
-    Each such delivery stands for one earlier delivery of a message with the same text, and for none after it.
+    Each redelivery stands for one earlier delivery of a message with the same task and arguments.
     """
     alike: dict[tuple[str | None, str], list[tuple[float, str]]] = {}
     for task_id, own in by_task.items():
@@ -141,13 +143,13 @@ def _renamed(by_task: Mapping[str, list[Attempt]], fates: Mapping[str, str | Non
 
 
 def _times_done(attempts: list[Attempt]) -> int:
-    """How often its work was done; of what was copied to several workers, by the one that did it most often."""
+    """How often the task succeeded; for a broadcast, at the worker where it succeeded most often."""
     if attempts[0].queue not in COPYING:
         return sum(attempt.succeeded for attempt in attempts)
     return max(Counter(attempt.worker for attempt in attempts if attempt.succeeded).values(), default=0)
 
 
 def _in_the_broker(holdings: Holdings) -> int:
-    """Messages that the broker holds and that no worker has named as its own."""
+    """Messages that the broker holds and that belong to no task that a worker has named."""
     named = len(holdings.running) + len(holdings.held)
     return holdings.ready + max(0, (holdings.unacknowledged or 0) - named)

@@ -105,7 +105,7 @@ def _document(result: Ledger) -> dict[str, object]:
         "tasks": len(result.fates),
         "counts": dict(result.counts),
         "missing": result.missing,
-        "suspects": list(result.suspects),
+        "suspects": list(result.unaccounted),
         "duplicates": dict(result.duplicates),
         "fates": dict(result.fates),
     }
@@ -123,10 +123,10 @@ def _show(result: Ledger) -> None:
     console.print(table)
     if result.duplicates:
         console.print(f"Done more than once: {_listed(tuple(result.duplicates))}")
-    if result.missing == len(result.suspects) and result.missing:
-        console.print(f"Missing: {_listed(result.suspects)}")
+    if result.missing == len(result.unaccounted) and result.missing:
+        console.print(f"Missing: {_listed(result.unaccounted)}")
     elif result.missing:
-        console.print(f"Missing: at least {result.missing} of {_listed(result.suspects)}")
+        console.print(f"Missing: at least {result.missing} of {_listed(result.unaccounted)}")
 
 
 def _listed(ids: tuple[str, ...]) -> str:

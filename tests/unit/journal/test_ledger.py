@@ -1,4 +1,4 @@
-"""The ledger."""
+"""The ledger: the fate of every task."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ NOTHING_HELD = Holdings()
     [("succeeded", "finished"), ("failed", "failed"), ("revoked", "revoked"), ("expired", "expired")],
 )
 def test_task_that_ended_has_the_fate_of_its_end(state: str, fate: str) -> None:
-    """Whatever the broker holds."""
+    """The end decides, whatever the broker holds."""
     assert ledger([attempt("a", state)], NOTHING_HELD).fates == {"a": fate}
 
 
 @pytest.mark.parametrize("state", ["sent", "received", "started", "lost", "returned", "retried", "rejected"])
-def test_task_that_did_not_end_is_missing_when_nobody_holds_it(state: str) -> None:
-    """Neither a worker nor the broker: it is nowhere."""
+def test_task_that_did_not_end_is_missing_if_neither_worker_nor_broker_holds_it(state: str) -> None:
+    """No attempt state without an end counts as an end."""
     result = ledger([attempt("a", state)], NOTHING_HELD)
 
-    assert (result.fates, result.missing, result.suspects) == ({"a": "missing"}, 1, ("a",))
+    assert (result.fates, result.missing, result.unaccounted) == ({"a": "missing"}, 1, ("a",))
 
 
-def test_task_is_not_called_missing_when_nobody_was_asked() -> None:
-    """A journal alone cannot know."""
+def test_task_is_open_and_not_missing_if_workers_and_broker_were_not_asked() -> None:
+    """A journal alone does not tell what is held now."""
     result = ledger([attempt("a", "sent")])
 
     assert (result.fates, result.missing) == ({"a": "open"}, 0)
@@ -49,15 +49,15 @@ def test_task_is_not_called_missing_when_nobody_was_asked() -> None:
         (Holdings(unacknowledged=1), "waiting in the broker"),
     ],
 )
-def test_task_that_somebody_holds_is_not_missing(holdings: Holdings, fate: str) -> None:
-    """A worker that names it, its dead letter, or a message that the broker counts."""
+def test_task_that_a_worker_the_broker_or_a_dead_letter_holds_is_not_missing(holdings: Holdings, fate: str) -> None:
+    """Each kind of holding gives its own fate."""
     result = ledger([attempt("a", "started")], holdings)
 
     assert (result.fates, result.missing) == ({"a": fate}, 0)
 
 
-def test_message_that_a_worker_has_named_does_not_stand_in_for_another_task() -> None:
-    """One unacknowledged message, which is the running task's own: the other task is nowhere."""
+def test_unacknowledged_message_of_a_running_task_does_not_account_for_another_task() -> None:
+    """The only unacknowledged message is that of the running task, so the other task is missing."""
     held = Holdings(running=frozenset("a"), unacknowledged=1)
 
     result = ledger([attempt("a", "started"), attempt("b", "lost")], held)
@@ -65,23 +65,23 @@ def test_message_that_a_worker_has_named_does_not_stand_in_for_another_task() ->
     assert (result.fates, result.missing) == ({"a": "running", "b": "missing"}, 1)
 
 
-def test_broker_that_holds_fewer_messages_than_suspects_leaves_the_difference_missing() -> None:
-    """It counts messages and does not name them, so the ledger says how many and among which."""
+def test_difference_between_unaccounted_tasks_and_held_messages_is_missing() -> None:
+    """The broker counts messages and does not name them, so the ledger gives the number and the possible ids."""
     result = ledger([attempt(task_id, "sent") for task_id in "abc"], Holdings(ready=2))
 
-    assert (result.missing, result.suspects) == (1, ("a", "b", "c"))
+    assert (result.missing, result.unaccounted) == (1, ("a", "b", "c"))
     assert result.counts == {"waiting in the broker": 2, "missing": 1}
 
 
-def test_later_attempt_decides() -> None:
-    """The first was lost with its worker, the second finished."""
+def test_success_of_a_later_attempt_decides() -> None:
+    """The first attempt was lost with its worker, the second one succeeded."""
     result = ledger([attempt("a", "lost"), attempt("a", "succeeded", 1)], NOTHING_HELD)
 
     assert (result.fates, result.duplicates) == ({"a": "finished"}, {})
 
 
-def test_task_that_was_done_twice_is_finished_and_a_duplicate() -> None:
-    """At-least-once delivery has this price, and the ledger shows it."""
+def test_task_that_succeeded_twice_is_finished_and_a_duplicate() -> None:
+    """Delivery is at least once, and the ledger shows how often work was repeated."""
     result = ledger([attempt("a", "succeeded"), attempt("a", "succeeded", 1)], NOTHING_HELD)
 
     assert (result.fates, result.duplicates) == ({"a": "finished"}, {"a": 2})
@@ -91,8 +91,8 @@ def copy(worker: str, state: str, number: int) -> Attempt:
     return Attempt(task_id="a", state=state, worker=worker, queue="broadcast", number=number)
 
 
-def test_broadcast_that_each_worker_did_once_is_finished_and_no_duplicate() -> None:
-    """It is one that the same worker did twice."""
+def test_broadcast_that_each_worker_did_once_is_no_duplicate() -> None:
+    """It is a duplicate only if one worker did it twice."""
     once = [copy("w1", "succeeded", 0), copy("w2", "succeeded", 1)]
 
     assert ledger(once).fates == {"a": "finished"}
@@ -101,7 +101,7 @@ def test_broadcast_that_each_worker_did_once_is_finished_and_no_duplicate() -> N
 
 
 def test_broadcast_that_failed_at_one_worker_has_failed() -> None:
-    """Unless that worker did it after all."""
+    """If that worker succeeds later, it is finished."""
     failed = [copy("w1", "succeeded", 0), copy("w2", "failed", 1)]
 
     assert ledger(failed).fates == {"a": "failed"}
@@ -109,7 +109,7 @@ def test_broadcast_that_failed_at_one_worker_has_failed() -> None:
 
 
 def test_counts_add_up_to_the_tasks() -> None:
-    """Every id has one fate."""
+    """Every task has one fate."""
     states = ["succeeded", "failed", "sent", "started", "revoked"]
 
     result = ledger([attempt(str(number), state) for number, state in enumerate(states)], Holdings(ready=1))
@@ -121,16 +121,16 @@ def delivered(task_id: str, state: str, received: float, text: str = "('hello.',
     return Attempt(task_id=task_id, state=state, name="work", arguments=text, received=received)
 
 
-def test_message_without_an_id_that_came_again_under_another_is_not_missing() -> None:
-    """Its worker was killed; what the next one did under the id that it gave it is the same message."""
+def test_redelivered_message_without_an_id_is_not_missing() -> None:
+    """Its worker was killed; the next worker did the same message under another generated id."""
     result = ledger([delivered("plain-1", "started", 1.0), delivered("plain-again-2", "succeeded", 2.0)], NOTHING_HELD)
 
     assert result.fates == {"plain-1": "renamed", "plain-again-2": "finished"}
-    assert (result.missing, result.suspects) == (0, ())
+    assert (result.missing, result.unaccounted) == (0, ())
 
 
-def test_last_delivery_of_a_message_without_an_id_is_missing_when_nobody_holds_it() -> None:
-    """Each later delivery stands for one that came before it, and not for itself."""
+def test_last_delivery_of_a_message_without_an_id_is_missing_if_nothing_holds_it() -> None:
+    """Each redelivery accounts for one earlier delivery, and not for itself."""
     result = ledger(
         [
             delivered("plain-again-3", "started", 3.0),
@@ -152,15 +152,15 @@ def test_last_delivery_of_a_message_without_an_id_is_missing_when_nobody_holds_i
     ],
     ids=["another text", "not delivered before", "delivered earlier"],
 )
-def test_other_deliveries_do_not_stand_for_a_message_without_an_id(other: Attempt) -> None:
-    """Then it is nowhere, as any other task."""
+def test_unrelated_delivery_does_not_account_for_a_message_without_an_id(other: Attempt) -> None:
+    """The message is then missing, as any other task."""
     result = ledger([delivered("plain-1", "started", 1.0), other], NOTHING_HELD)
 
     assert (result.fates["plain-1"], result.missing) == ("missing", 1)
 
 
-def test_one_delivery_stands_for_one_message_of_the_same_text() -> None:
-    """Of two that were lost with their worker, one came again."""
+def test_one_redelivery_accounts_for_one_of_two_equal_messages() -> None:
+    """Two messages were lost with their worker, and one was delivered again."""
     result = ledger(
         [
             delivered("plain-1", "started", 1.0),
