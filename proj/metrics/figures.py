@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proj.metrics.distribution import Distribution, distribution
 from proj.metrics.fairness import jain
+from proj.metrics.intervals import length_s
 from proj.metrics.record import Record
 from proj.metrics.work import ideal_s, makespan_s, work_s
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
     from proj.journal.records import Worker
-    from proj.metrics.intervals import Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def figures_of(record: Record, *, longest: int = 10) -> Figures:
     failed = {attempt.task_id for attempt in attempts if attempt.state == "failed"} - succeeded
     makespan = makespan_s(attempts, until=record.until)
     ideal = ideal_s(attempts, slots=max(1, participants.slots), until=record.until)
-    held = [_seconds(span.held) for span in found if span.held is not None]
+    held = [length_s(span.held) for span in found if span.held is not None]
     worst = nlargest(longest, zip(avoidable, found, strict=True), key=lambda pair: pair[0])
     return Figures(
         tasks=len({attempt.task_id for attempt in attempts}),
@@ -141,7 +141,7 @@ def figures_of(record: Record, *, longest: int = 10) -> Figures:
         ideal_s=ideal,
         ratio=_share(makespan, ideal),
         throughput_per_s=_share(len(succeeded) + len(failed), makespan),
-        broker_wait=distribution(_seconds(span.waiting) for span in found if span.waiting is not None),
+        broker_wait=distribution(length_s(span.waiting) for span in found if span.waiting is not None),
         held_wait=distribution(held),
         eta_wait=distribution(span.eta_wait_s for span in found if span.eta_wait_s is not None),
         run_time=distribution(work for work in map(work_s, attempts) if work is not None),
@@ -152,15 +152,11 @@ def figures_of(record: Record, *, longest: int = 10) -> Figures:
         jain_counts=jain(worker.tasks / worker.slots for worker in by_worker for _ in range(worker.slots)),
         workers=by_worker,
         longest_avoidable_waits=tuple(
-            AvoidableWait(attempt=span.attempt, held_s=_seconds(span.held), avoidable_wait_s=wait)
+            AvoidableWait(attempt=span.attempt, held_s=length_s(span.held), avoidable_wait_s=wait)
             for wait, span in worst
             if wait > 0 and span.held is not None
         ),
     )
-
-
-def _seconds(interval: Interval) -> float:
-    return interval[1] - interval[0]
 
 
 def _share(part: float, whole: float) -> float:

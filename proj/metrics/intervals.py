@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 Interval: TypeAlias = tuple[float, float]
 
 
+def length_s(interval: Interval) -> float:
+    """The length of an interval in seconds."""
+    return interval[1] - interval[0]
+
+
 def union(intervals: Iterable[Interval]) -> list[Interval]:
     """The union of the intervals: in order, without overlap and without empty intervals."""
     merged: list[Interval] = []

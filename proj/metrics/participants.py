@@ -19,7 +19,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from proj.metrics.intervals import difference, most_at_once, times_at_least, union
+from proj.metrics.intervals import difference, length_s, most_at_once, times_at_least, union
 from proj.metrics.span import BROKEN_OFF
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ class Participant:
     @property
     def there_s(self) -> float:
         """Seconds in which it was present or ran an attempt; a lost attempt counts as running until its redelivery."""
-        return sum(end - begin for begin, end in union([*self.there, *self.running]))
+        return sum(map(length_s, union([*self.there, *self.running])))
 
     @property
     def busy_s(self) -> float:
         """Seconds inside attempts by its own clock, summed over its slots; failed and lost attempts are included."""
-        return sum(end - begin for begin, end in self.running)
+        return sum(map(length_s, self.running))
 
 
 class Participants:

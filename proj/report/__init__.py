@@ -1,1 +1,1 @@
-"""Reports of what happened: one document of figures and pictures, and its forms for terminal, page and pull request."""
+"""Reports: one document of figures and drawings, and its forms as text, HTML page and Markdown."""

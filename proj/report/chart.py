@@ -1,4 +1,4 @@
-"""The timeline in letters: a row a slot, a row of what the worker held, for terminals and pull requests."""
+"""Timelines as text: one row for each slot, and one for the messages that a worker held. For terminals and Markdown."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ if TYPE_CHECKING:
 
 #: Columns of a timeline.
 WIDTH = 60
-#: What stands for each kind of bar; a later one is drawn over an earlier one.
-SIGNS = {"running": "█", "redelivered": "▓", "unfinished": "░", "failed": "!", "lost": "×"}  # noqa: RUF001 a cross, as in the pictures
+IDLE = "·"
+LOST = "\N{MULTIPLICATION SIGN}"
+FAILED = "!"
+#: The sign of each kind of bar; a later one is drawn over an earlier one.
+SIGNS = {"running": "█", "redelivered": "▓", "unfinished": "░", "failed": FAILED, "lost": LOST}
 LEGEND = (
-    "█ running  ▓ running again after a redelivery  ░ no end heard of  ! failed  × lost  · idle  1-9+ messages held"  # noqa: RUF001 the same
+    f"█ running  ▓ running again after a redelivery  ░ no end reported  {FAILED} failed  {LOST} lost  {IDLE} idle  "
+    "1-9+ messages held"
 )
-#: How many rows of slots a run may have.
+#: The most rows of slots of one run.
 MAX_ROWS = 24
+#: The most held messages that one digit shows; more are "+".
+MOST_DIGIT = 9
 
 
 def chart(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The lines of all runs' timelines, on one scale of time."""
+    """The lines of the timelines of all runs, on one scale of time."""
     span_s = max((run["span_s"] for run in runs), default=0.0) or 1.0
-    names = [group["worker"].partition("@")[0] for run in runs for group in run["groups"]]
-    margin = max([len(name) for name in names] + [4]) + 3
+    margin = max([len(short_name(group["worker"])) for run in runs for group in run["groups"]] + [4]) + 3
     lines = []
     for run in runs:
         lines.append(f"{run['name']}")
@@ -34,37 +39,53 @@ def chart(runs: Sequence[Mapping[str, Any]]) -> list[str]:
                 lines.append("…")
                 break
             rows += len(group["lanes"])
-            name = group["worker"].partition("@")[0]
+            name = short_name(group["worker"])
             for slot, lane in enumerate(group["lanes"], 1):
                 lines.append(f"{name if slot == 1 else '':<{margin - 3}} {slot % 100:>2}{_bars(lane, run, span_s)}")
             if any(group["held"]["values"]):
                 lines.append(f"{'held':>{margin}}{_held(group['held'], run, span_s)}")
         lines.append("")
-    end = seconds(span_s)
-    return [*lines, " " * margin + "0" + end.rjust(WIDTH - 1), LEGEND]
+    return [*lines, time_axis(margin, span_s), LEGEND]
+
+
+def short_name(worker: str) -> str:
+    """A worker's node name without its host."""
+    return worker.partition("@")[0]
+
+
+def time_axis(margin: int, span_s: float) -> str:
+    """The last line of a timeline: 0 at its left end, and its length at its right end."""
+    return " " * margin + "0" + seconds(span_s).rjust(WIDTH - 1)
+
+
+def draw_bar(cells: list[str], begin_s: float, end_s: float, sign: str, *, span_s: float) -> None:
+    """Fill the cells of a row between two times, counted from the start of the timeline; at least one cell."""
+    first = min(column(begin_s, span_s), WIDTH - 1)
+    after = max(first + 1, min(column(end_s, span_s), WIDTH))
+    cells[first:after] = [sign] * (after - first)
+
+
+def column(time_s: float, span_s: float) -> int:
+    """The column of a time in a timeline of `span_s` seconds."""
+    return round(time_s / span_s * WIDTH)
 
 
 def _bars(lane: Sequence[Sequence[Any]], run: Mapping[str, Any], span_s: float) -> str:
-    cells = ["·"] * _column(run["span_s"], span_s) + [" "] * (WIDTH - _column(run["span_s"], span_s))
+    end = column(run["span_s"], span_s)
+    cells = [IDLE] * end + [" "] * (WIDTH - end)
     for kind, sign in SIGNS.items():
         for bar in lane:
             if bar[2] == kind:
-                first = min(_column(bar[0], span_s), WIDTH - 1)
-                last = max(first + 1, _column(bar[1], span_s))
-                cells[first:last] = [sign] * (last - first)
-    return "".join(cells[:WIDTH])
+                draw_bar(cells, bar[0], bar[1], sign, span_s=span_s)
+    return "".join(cells)
 
 
 def _held(held: Mapping[str, Sequence[Any]], run: Mapping[str, Any], span_s: float) -> str:
-    """The most that was held in the time of each column."""
+    """For each column, the most messages that were held in its time."""
     most = [0] * WIDTH
-    until = [*held["times"][1:], run["span_s"]]
-    for time, end, value in zip(held["times"], until, held["values"], strict=True):
-        first = max(0, min(_column(time, span_s), WIDTH - 1))
-        for column in range(first, min(WIDTH, max(first + 1, _column(end, span_s)))):
-            most[column] = max(most[column], value)
-    return "".join(" " if value == 0 else str(value) if value <= 9 else "+" for value in most).rstrip()  # noqa: PLR2004 one digit
-
-
-def _column(time: float, span_s: float) -> int:
-    return round(time / span_s * WIDTH)
+    ends = [*held["times"][1:], run["span_s"]]
+    for time, end, value in zip(held["times"], ends, held["values"], strict=True):
+        first = max(0, min(column(time, span_s), WIDTH - 1))
+        for place in range(first, min(WIDTH, max(first + 1, column(end, span_s)))):
+            most[place] = max(most[place], value)
+    return "".join(" " if value == 0 else str(value) if value <= MOST_DIGIT else "+" for value in most).rstrip()

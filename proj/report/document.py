@@ -1,30 +1,31 @@
-"""The document that every form of a report is made from: JSON types only, bounded however long the journal is.
+"""Document: what every form of a report is made from. It has only JSON types, and a bounded size for any journal.
 
-The script reads it, in the HTML page and in the dashboard alike. Version 1, times in seconds from a run's `origin`:
+The scripts of the HTML page and of the dashboard read it. Version 1, with times in seconds from a run's `origin`:
 
     format, version      "proj-report", 1
     title                the name of the journal
-    notes                sentences: what is missing, what was thinned
-    tables               figures, waits, offenders, facts: {caption, head, rows, words}, all cells text
+    notes                sentences: which events are missing, and what the drawing leaves out
+    tables               figures, waits, offenders (the longest avoidable waits), facts, as in `tables.Table`
     runs                 a list, each:
         name, dispatch   as in the journal; dispatch may be null
-        origin           seconds since the epoch of its first event
-        span_s           from there to its last
+        origin           the time of its first event, in seconds since the epoch
+        span_s           seconds from its first event to its last
         figures          numbers: tasks, attempts, slots, makespan_s, ideal_s, ratio, utilisation, avoidable_wait_s,
                          held_wait_s, jain_busy, jain_counts, redelivered, lost
         workers          the table under the timeline
         groups           a list of workers: {worker, lanes, held}
-            lanes        a list of slots, each a list of bars: [start, end, kind, label, count, share]; count attempts
-                         in it filled that share of its length; kind is running, redelivered,
-                         unfinished (no end was heard of), failed or lost
-            held         {times, values}: messages that the worker had and had not started, until the next time
-        depths           a list: {queue, ready, unacknowledged}, each {times, values}; the last may be null
-        depths_source    "broker" or, counted from the attempts where nobody asked the broker, "attempts"
+            lanes        a list of slots, each a list of bars: [start, end, kind, label, count, share]; the bar stands
+                         for `count` attempts that ran in the `share` of its length; kind is running, redelivered,
+                         unfinished (no end was reported), failed or lost
+            held         {times, values}: how many messages the worker had received and not started, from each time
+                         until the next
+        depths           a list: {queue, ready, unacknowledged}, the latter two {times, values}; the last may be null
+        depths_source    "broker"; or "attempts", if they are counted from the attempts because the broker reported none
         depth            the table under the depths
         waits            {broker, held, avoidable}: seconds in order, thinned to 201 quantiles
-        live             true while the run goes on, and its figures are those so far; else left out
+        live             true while the run goes on, with its figures so far; else left out
 
-A reader refuses a version it does not know; fields may be added within one.
+A reader must refuse a version that it does not know. A version may get further fields.
 """
 
 from __future__ import annotations
@@ -46,34 +47,34 @@ if TYPE_CHECKING:
 
 FORMAT = "proj-report"
 VERSION = 1
-#: What attempts that belong to no run are called together.
+#: The name under which attempts without a run are reported.
 NO_RUN = "outside any run"
-#: From how many seconds on a clock's skew is worth a note of its own; below it is mostly the way to us.
+#: Seconds: a larger skew of a clock gets a note of its own. A smaller one is mostly transport time.
 SKEW_S = 0.1
 
 
 class ReportSource(Protocol):
-    """What a report reads: a journal, or whatever else tells the same."""
+    """What a report is made from, such as a journal."""
 
     def runs(self) -> list[Run]:
         """All runs, in the order in which they began."""
 
     def attempts(self, run: str | None = None) -> list[Attempt]:
-        """The attempts of one run, or all."""
+        """The attempts of one run, or of all."""
 
     def workers(self) -> list[Worker]:
         """All workers."""
 
     def samples(self, run: str | None = None) -> list[Sample]:
-        """The depths of queues during one run, or all."""
+        """The depths of queues during one run, or of all times."""
 
     def gaps(self) -> list[Gap]:
-        """When events are known to be missing."""
+        """The times for which events are known to be missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredRun:
-    """A run with what was measured of it."""
+    """A run with the record of its attempts and its queue depths."""
 
     run: Run
     record: metrics.Record
@@ -83,14 +84,14 @@ class MeasuredRun:
 def document(
     source: ReportSource, *, title: str, names: Collection[str] = (), arguments: bool = True
 ) -> dict[str, Any]:
-    """The report of the runs called `names`, or of all; without `arguments`, no word of a message is in it.
+    """The document of the runs called `names`, or of all. With `arguments=False` it has no arguments of tasks.
 
     Raises:
-        ProjError: nothing is in the journal, or no such run.
+        ProjError: the journal has no attempts, or no run of a name.
     """
     measured = _measured(source, names)
     if not measured:
-        raise ProjError(f"There is nothing to report in {title}: no attempt of any task is in it.")
+        raise ProjError(f"There is nothing to report in {title}: it has no attempts of tasks.")
     workers = source.workers()
     measured_runs = [
         MeasuredRun(
@@ -106,7 +107,7 @@ def document(
 def document_of_runs(
     measured_runs: Sequence[MeasuredRun], workers: Sequence[Worker], gaps: Sequence[Gap], *, title: str, arguments: bool
 ) -> dict[str, Any]:
-    """The report of runs that are measured already."""
+    """The document of runs that are measured already."""
     bars = drawing.bars_a_lane(sum(len({span.attempt.worker for span in one.record.spans}) for one in measured_runs))
     runs = [one.run for one in measured_runs]
     figures = {one.run.name: metrics.figures_of(one.record) for one in measured_runs}
@@ -136,9 +137,9 @@ def document_of_runs(
 
 
 def workers_of(run: Run, attempts: Sequence[Attempt], workers: Sequence[Worker]) -> list[Worker]:
-    """The workers that had a part in the run, and those that could have had one and got nothing."""
+    """The workers that had an attempt of the run, and those that could have had one."""
     seen = {attempt.worker for attempt in attempts}
-    # The lab names its workers after their run, and runs of a pipeline have the same queues.
+    # The lab names its workers after their run. Its runs of a pipeline all have the same queues.
     own = f"@{run.name}"
     of_lab = any((name or "").endswith(own) for name in seen)
     queues = {attempt.queue for attempt in attempts if attempt.queue is not None}
@@ -155,7 +156,7 @@ def workers_of(run: Run, attempts: Sequence[Attempt], workers: Sequence[Worker])
 
 
 def _measured(source: ReportSource, names: Collection[str]) -> list[tuple[Run, list[Attempt]]]:
-    """Each run that was asked for and has attempts, with them."""
+    """The runs that have attempts, of the names asked for or all, with their attempts."""
     by_run: dict[str | None, list[Attempt]] = defaultdict(list)
     for attempt in source.attempts():
         by_run[attempt.run].append(attempt)
@@ -169,12 +170,12 @@ def _measured(source: ReportSource, names: Collection[str]) -> list[tuple[Run, l
     there = [run.name for run, _ in measured]
     for name in names:
         if name not in there:
-            raise ProjError(f"No run {name!r} with attempts is in the journal; there are: {', '.join(there)}.")
+            raise ProjError(f"The journal has no run {name!r} with attempts. Its runs are: {', '.join(there)}.")
     return [pair for pair in measured if not names or pair[0].name in names]
 
 
 def _numbers(figures: metrics.Figures, attempts: Sequence[Attempt]) -> dict[str, float]:
-    """The figures that programs and pictures read."""
+    """The figures of a run for programs and for the scripts."""
     return {
         "tasks": figures.tasks,
         "attempts": figures.attempts,
@@ -194,14 +195,15 @@ def _numbers(figures: metrics.Figures, attempts: Sequence[Attempt]) -> dict[str,
 
 
 def _notes(workers: Sequence[Worker], gaps: Sequence[Gap]) -> list[str]:
-    """What is known to be missing or wrong, in sentences."""
+    """Sentences about events that are missing and clocks that differ."""
     notes = [
-        f"{worker.missing_events:,} starts that {worker.name} counted reached the journal in no event."
+        f"{worker.name} counted {worker.missing_events:,} task starts whose events did not reach the journal."
         for worker in workers
         if worker.missing_events
     ]
     notes += [
-        f"The clock of {worker.name} differs by about {tables.seconds(worker.skew_s)}: its waits in the broker do too."
+        f"The clock of {worker.name} differs from the recorder's by about {tables.seconds(worker.skew_s)}. "
+        "Its waits in the broker are wrong by as much."
         for worker in workers
         if worker.skew_s is not None and abs(worker.skew_s) > SKEW_S
     ]

@@ -1,4 +1,4 @@
-"""What is drawn of one run: lanes of slots, held messages, depths of queues, waits; all thinned."""
+"""Drawing of one run: the lanes of its slots, held messages, queue depths and waits, thinned to a bounded size."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from proj import metrics
+from proj.metrics.intervals import length_s
 from proj.metrics.span import end_of_record
 from proj.report.tables import LABEL_LENGTH, depths_table, label
 from proj.report.thinning import Bar, quantiles, steps, thin_bars, thin_steps
@@ -17,25 +18,26 @@ if TYPE_CHECKING:
     from proj.journal.records import Run, Sample
     from proj.metrics.span import Span
 
-#: About how many bars a document may have in all, and how few a lane is cut down to at most.
+#: About how many bars a document may have in all.
 BARS = 8000
+#: Limits for the number of bars in one lane.
 LEAST_BARS = 60
 MOST_BARS = 1200
-#: How many workers and queues of a run are drawn; the figures are of all.
+#: The most workers, lanes and queues of a run that are drawn. The figures are of all.
 MAX_WORKERS = 32
 MAX_LANES = 64
 MAX_QUEUES = 8
 
 
 def bars_a_lane(workers: int) -> int:
-    """How many places a lane may have when a document draws this many workers."""
+    """The number of bars that a lane may have in a document that draws so many workers."""
     return max(LEAST_BARS, min(MOST_BARS, BARS // max(1, workers)))
 
 
 def draw_run(
     run: Run, record: metrics.Record, samples: Sequence[Sample], *, bars: int, arguments: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """The run's part of the document that is drawn, and what was left out of it, in sentences."""
+    """The run's part of the document, and sentences about what it leaves out."""
     found = record.spans
     begins = (
         time
@@ -50,7 +52,7 @@ def draw_run(
     )
     depths, of_broker = _depths(found, samples, origin, span_s)
     if len(depths) > MAX_QUEUES:
-        notes.append(f"{MAX_QUEUES} of {len(depths)} queues are drawn, the fullest.")
+        notes.append(f"The {MAX_QUEUES} fullest of {len(depths)} queues are drawn.")
         depths = sorted(depths, key=lambda depth: -max(depth["ready"]["values"], default=0))[:MAX_QUEUES]
     drawn = {
         "name": run.name,
@@ -80,12 +82,12 @@ def _groups(
     held: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for span in found:
         if span.held is not None and span.attempt.worker is not None:
-            held[span.attempt.worker] += _stay(span.held, origin)
+            held[span.attempt.worker] += _changes(span.held, origin)
     groups: list[dict[str, Any]] = []
     drawn = joined = 0
     for name, own_lanes in by_worker.items():
         if len(groups) == MAX_WORKERS or (drawn and drawn + len(own_lanes) > MAX_LANES):
-            notes.append(f"{len(groups)} of {len(by_worker)} workers are drawn; the figures are of all.")
+            notes.append(f"{len(groups)} of {len(by_worker)} workers are drawn; the figures are of all workers.")
             break
         thin = [thin_bars(lane, span_s=span_s, limit=max(1, bars // len(own_lanes))) for lane in own_lanes]
         drawn += len(thin)
@@ -99,14 +101,14 @@ def _groups(
         )
     if joined:
         notes.append(
-            f"{joined:,} of {len(found):,} attempts are too short to be drawn alone: "
-            "bars that stand for several are as high as the share of the time they fill."
+            f"{joined:,} of {len(found):,} attempts are too short to be drawn alone. "
+            "The height of a bar that stands for several is the share of its time in which they ran."
         )
     return groups, notes
 
 
 def _bars(span: Span, origin: float, *, arguments: bool) -> list[Bar]:
-    """The bar of an attempt's work; none when it was not begun."""
+    """The bar of an attempt's work; empty if it has not started."""
     attempt = span.attempt
     if span.running is None:
         return []
@@ -121,14 +123,14 @@ def _bars(span: Span, origin: float, *, arguments: bool) -> list[Bar]:
     return [Bar(span.running[0] - origin, span.running[1] - origin, kind, name)]
 
 
-def _stay(interval: tuple[float, float], origin: float) -> list[tuple[float, int]]:
-    """One more from its begin, one fewer from its end."""
+def _changes(interval: tuple[float, float], origin: float) -> list[tuple[float, int]]:
+    """The changes of a count that the interval makes: +1 at its begin, -1 at its end; none if it is empty."""
     begin, end = interval
     return [(begin - origin, 1), (end - origin, -1)] if end > begin else []
 
 
 def _cells(bar: Bar) -> list[float | str]:
-    """What the document says of a bar: of one alone, no count and no share."""
+    """The bar as in the document; a bar of one attempt has no count and no share."""
     cells: list[float | str] = [round(bar.start, 3), round(bar.end, 3), bar.kind, bar.label]
     return cells if bar.attempts == 1 else [*cells, bar.attempts, bar.share]
 
@@ -136,7 +138,7 @@ def _cells(bar: Bar) -> list[float | str]:
 def _depths(
     found: Sequence[Span], samples: Sequence[Sample], origin: float, span_s: float
 ) -> tuple[list[dict[str, Any]], bool]:
-    """The depths as the broker told them, or counted from the attempts; and whether it was the broker."""
+    """The depths of the queues, and whether the broker reported them; if not, they are counted from the attempts."""
     depths = []
     by_queue: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
@@ -155,7 +157,7 @@ def _depths(
     waiting: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for span in found:
         if span.waiting is not None:
-            waiting[span.attempt.queue or "queue not known"] += _stay(span.waiting, origin)
+            waiting[span.attempt.queue or "queue not known"] += _changes(span.waiting, origin)
     for queue, changes in sorted(waiting.items()):
         depths.append({"queue": queue, "ready": _series(*steps(changes), span_s), "unacknowledged": None})
     return depths, False
@@ -167,9 +169,9 @@ def _series(times: Sequence[float], values: Sequence[int], span_s: float) -> dic
 
 
 def _waits(found: Sequence[Span], avoidable: Sequence[float]) -> dict[str, list[float]]:
-    """The same attempts as in the figures of these names."""
+    """The quantiles of the waits, of the same attempts as the figures of these names."""
     return {
-        "broker": quantiles([span.waiting[1] - span.waiting[0] for span in found if span.waiting is not None]),
-        "held": quantiles([span.held[1] - span.held[0] for span in found if span.held is not None]),
+        "broker": quantiles([length_s(span.waiting) for span in found if span.waiting is not None]),
+        "held": quantiles([length_s(span.held) for span in found if span.held is not None]),
         "avoidable": quantiles([wait for wait, span in zip(avoidable, found, strict=True) if span.held is not None]),
     }

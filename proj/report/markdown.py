@@ -1,4 +1,4 @@
-"""The report for a pull request: the tables as Markdown, the timeline of letters as code."""
+"""Markdown form of a report, for pull requests: tables, and the timelines as code blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def as_markdown(document: Mapping[str, Any]) -> str:
-    """The document in GitHub's Markdown; what few will read is folded."""
+    """The document in GitHub's Markdown; the tables of workers, longest waits and settings are folded."""
     tables, runs = document["tables"], document["runs"]
     parts = [f"### {_plain(document['title'])}", _table(tables["figures"])]
     parts.append("\n".join(["```text", *(line.replace("```", "'''") for line in chart(runs)), "```"]))
@@ -41,5 +41,5 @@ def _table(table: Mapping[str, Any]) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text with what Markdown and HTML would read as theirs taken literally."""
+    """The text with all characters escaped that have a meaning in Markdown or HTML."""
     return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", re.sub(r"\s+", " ", text))

@@ -1,4 +1,4 @@
-"""The report as one HTML page that asks nobody for anything: script, style and data are inside it."""
+"""HTML form of a report: one page that contains its script, style and data, and loads nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def as_page(document: Mapping[str, Any]) -> str:
-    """The document's page; its policy lets no other script run than the one inside, and nothing be loaded."""
+    """The document as an HTML page. Its Content Security Policy allows only the script and style in it."""
     drawing, style = script(), static("report.css")
     parts = {
         "title": html.escape(document["title"]),
@@ -29,10 +29,10 @@ def as_page(document: Mapping[str, Any]) -> str:
         "style": style,
         "style-hash": _hash(style),
         "text": html.escape(as_text(document)),
-        # No "<" is left that could end the element; JSON reads it back from its number.
+        # "<" is escaped, so that no text in the data can end the script element.
         "data": json.dumps(document, separators=(",", ":")).replace("<", "\\u003c"),
     }
-    return re.sub(r"\{\{([a-z-]+)\}\}", lambda place: parts[place[1]], static("page.html"))
+    return re.sub(r"\{\{([a-z-]+)\}\}", lambda match: parts[match[1]], static("page.html"))
 
 
 def static(name: str) -> str:
@@ -41,7 +41,7 @@ def static(name: str) -> str:
 
 
 def _hash(content: str) -> str:
-    """The source expression of Content Security Policy for an inline script or style."""
+    """The hash of an inline script or style as in a Content Security Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 

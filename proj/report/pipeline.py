@@ -1,4 +1,4 @@
-"""A pipeline in words and letters: its timeline by stage, its figures, and which stage is the bottleneck."""
+"""Pipelines as text: the timeline of each stage, the table of the stages, and which stage is the bottleneck."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import string
 from typing import TYPE_CHECKING
 
 from proj.metrics.span import end_of_record, start
+from proj.report.chart import FAILED, IDLE, LOST, WIDTH, draw_bar, short_name, time_axis
 from proj.report.tables import Table, percent, seconds
 
 if TYPE_CHECKING:
@@ -13,19 +14,17 @@ if TYPE_CHECKING:
 
     from proj.metrics import Lane, PipelineFigures
 
-#: Columns of the timeline.
-WIDTH = 60
+#: Columns of the legend.
 LEGEND_WIDTH = 100
-#: What stands for a message in every lane: the first one is 1; those for which there is no sign are a block.
+#: The signs of messages in every row; a message without a sign of its own gets `FURTHER`.
 SIGNS = "123456789" + string.ascii_letters
 FURTHER = "█"
-IDLE = "·"
-#: What stands for work that did not end well.
-ENDS = {"failed": "!", "lost": "×", "rejected": "×"}  # noqa: RUF001 a cross, as in the other pictures
+#: The signs of attempts that did not succeed, instead of their message's.
+ENDS = {"failed": FAILED, "lost": LOST, "rejected": LOST}
 
 
 def signs(task_ids: Iterable[Sequence[str]]) -> dict[str, str]:
-    """The sign of each task: those of all stages that are about the same message have the same.
+    """The sign of each task by its id; the tasks of all stages for one message have the same sign.
 
     Args:
         task_ids: for each message, the ids of its tasks.
@@ -38,20 +37,20 @@ def signs(task_ids: Iterable[Sequence[str]]) -> dict[str, str]:
 
 
 def legend(messages: Sequence[str]) -> str:
-    """Which sign stands for which message, in one line that may be cut."""
+    """The messages with their signs, in one line that is cut at `LEGEND_WIDTH` columns."""
     line = "  ".join(f"{sign} {message}" for sign, message in zip(SIGNS, messages, strict=False))
     whole = len(line) <= LEGEND_WIDTH and len(messages) <= len(SIGNS)
     return line if whole else line[: LEGEND_WIDTH - 1] + "…"
 
 
 def timeline(stages: Mapping[str, Sequence[Lane]], marks: Mapping[str, str]) -> list[str]:
-    """A line for each slot of each stage, on one scale of time; `marks` are the signs by the id of the task."""
+    """One line for each slot of each stage, on one scale of time; `marks` are the signs by task id."""
     attempts = [attempt for lanes in stages.values() for lane in lanes for attempt in lane.attempts]
     begins = [time for attempt in attempts for time in (attempt.sent, start(attempt)) if time is not None]
     origin = min(begins, default=0.0)
     end = max(end_of_record(attempts), origin)
-    scale = WIDTH / ((end - origin) or 1.0)
-    names = [lane.worker.partition("@")[0] for lanes in stages.values() for lane in lanes]
+    span_s = (end - origin) or 1.0
+    names = [short_name(lane.worker) for lanes in stages.values() for lane in lanes]
     margin = max([len(name) for name in names] + [2]) + 3
     lines = []
     for stage, lanes in stages.items():
@@ -62,16 +61,14 @@ def timeline(stages: Mapping[str, Sequence[Lane]], marks: Mapping[str, str]) -> 
                 begun = start(attempt)
                 if begun is None:
                     continue
-                first = min(round((begun - origin) * scale), WIDTH - 1)
-                after = max(first + 1, round(((attempt.finished or end) - origin) * scale))
                 sign = ENDS.get(attempt.state, marks.get(attempt.task_id, FURTHER))
-                cells[first:after] = [sign] * (min(after, WIDTH) - first)
-            lines.append(f"  {lane.worker.partition('@')[0]:<{margin - 2}}" + "".join(cells[:WIDTH]))
-    return [*lines, " " * margin + "0" + seconds(end - origin).rjust(WIDTH - 1)]
+                draw_bar(cells, begun - origin, (attempt.finished or end) - origin, sign, span_s=span_s)
+            lines.append(f"  {short_name(lane.worker):<{margin - 2}}" + "".join(cells))
+    return [*lines, time_axis(margin, end - origin)]
 
 
 def stages_table(figures: PipelineFigures) -> Table:
-    """One row a stage, and one for the whole."""
+    """One row for each stage, and one for the whole pipeline."""
     rows = [
         (
             stage.name,
@@ -91,25 +88,25 @@ def stages_table(figures: PipelineFigures) -> Table:
 
 
 def verdict(figures: PipelineFigures) -> str:
-    """Which stage is the bottleneck, and how many workers would balance it, in words."""
+    """Sentences that tell which stage is the bottleneck, and how many workers would balance the pipeline."""
     slow = [stage for stage in figures.stages if stage.name in figures.bottlenecks]
     others = [stage for stage in figures.stages if stage.demand_s and stage not in slow]
     if not others:
         can_do = ", ".join(f"{stage.name} can do {_rate(stage.capacity_per_s)}" for stage in slow)
-        return f"The stages keep pace: {can_do}." if figures.is_balanced else "Not all stages have done anything."
-    rival = min(others, key=lambda stage: stage.capacity_per_s)
-    said = [
+        return f"The stages keep pace: {can_do}." if figures.is_balanced else "Not every stage has done work."
+    slowest_other = min(others, key=lambda stage: stage.capacity_per_s)
+    sentences = [
         f"{'The' if len(slow) == 1 else 'A'} bottleneck is {stage.name}: with {_workers(stage.slots)} it can do "
-        f"{_rate(stage.capacity_per_s)}, {rival.name} {_rate(rival.capacity_per_s)}; "
-        f"{_workers(stage.balanced_slots)} would keep up with {rival.name}."
+        f"{_rate(stage.capacity_per_s)}, {slowest_other.name} {_rate(slowest_other.capacity_per_s)}; "
+        f"{_workers(stage.balanced_slots)} would keep up with {slowest_other.name}."
         for stage in slow
     ]
-    said += [
-        f"As it is, {stage.balanced_slots} of the {stage.slots} workers of {stage.name} would be enough."
+    sentences += [
+        f"Otherwise {stage.balanced_slots} of the {stage.slots} workers of {stage.name} are enough."
         for stage in others
         if stage.balanced_slots < stage.slots
     ]
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _workers(count: int) -> str:

@@ -1,10 +1,10 @@
-"""The one script that draws a report, in its page and in the dashboard: the files of `scripts`, in one function."""
+"""Script: the files of `scripts` as one function, which draws a report in its page and in the dashboard."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 
-#: From the tools to what is drawn with them; `report` is last, because it starts when all others are there.
+#: In this order: a file uses those before it, and `report` starts the drawing.
 NOUNS = (
     "text",
     "element",
@@ -23,7 +23,7 @@ NOUNS = (
 
 
 def script() -> str:
-    """The text of the whole script, which leaves one name behind: `ProjReport`."""
+    """The text of the whole script. It defines one global name, `ProjReport`."""
     folder = files("proj.report").joinpath("scripts")
     parts = "\n".join(folder.joinpath(f"{noun}.js").read_text(encoding="utf-8") for noun in NOUNS)
     return f'(() => {{\n"use strict";\n\n{parts}}})();\n'

@@ -1,8 +1,9 @@
-"""Tables of a report, already in words, so that every form of it says the same."""
+"""Tables of a report: all cells are text, so that every form of the report shows the same."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,56 +13,64 @@ if TYPE_CHECKING:
     from proj.journal.records import Run
     from proj.metrics import AvoidableWait, Distribution, Figures
 
-#: How many characters of a task's arguments may appear.
+#: The most characters of a task's arguments that a report shows.
 LABEL_LENGTH = 40
-#: How many of the longest avoidable waits are listed, and how long one must be: a shorter one is the way to a worker.
-MOST_OFFENDERS = 20
-LEAST_OFFENCE_S = 0.01
+#: The most avoidable waits that are listed.
+MOST_LISTED = 20
+#: Seconds: a shorter avoidable wait is not listed, because transport to a worker takes as long.
+LEAST_LISTED_S = 0.01
+#: Seconds: `seconds` shows a shorter duration as 0, and one that is shorter than the second limit in milliseconds.
+_SHOWN_AS_ZERO_S = 0.0005
+_SHOWN_IN_MS_S = 0.0995
+#: One text in quotes, without further quotes of the same kind.
+_ONE_TEXT = re.compile(r"""(['"])((?:(?!\1).)*)\1""", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of text under a heading."""
+    """A table of text."""
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    #: How many columns from the left are words; the others are figures.
+    #: The number of columns, from the left, that hold words and are aligned left; the others are aligned right.
     words: int = 1
 
 
 def seconds(value: float) -> str:
-    """A duration with three digits that count: '20.0 s', '86 ms', '0 s'."""
-    if abs(value) < 0.0005:  # noqa: PLR2004 less than would be shown
+    """A duration with three significant digits: '20.0 s', '86 ms', '0 s'. `seconds` in text.js does the same."""
+    if abs(value) < _SHOWN_AS_ZERO_S:
         return "0 s"
-    if abs(value) < 0.0995:  # noqa: PLR2004 what would become 100 ms
+    if abs(value) < _SHOWN_IN_MS_S:
         return f"{value * 1000:.0f} ms"
-    digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0  # noqa: PLR2004 three digits
+    # 2 below 10 s, 1 below 100 s, else 0, each after rounding.
+    digits = sum(abs(value) < limit_s for limit_s in (9.995, 99.95))
     return f"{value:,.{digits}f} s"
 
 
 def percent(share: float) -> str:
-    """A share of one: '98.7 %'."""
+    """A share from 0 to 1 in per cent: '98.7 %'."""
     return f"{share * 100:.1f} %"
 
 
 def label(arguments: str) -> str:
-    """The one short text among printed arguments, or the arguments themselves, cut to 40 characters."""
+    """Printed arguments, without quotes and brackets if they are one text, cut to `LABEL_LENGTH` characters."""
     text = arguments.strip()
     inner = text[1:-1].rstrip(",") if text.startswith(("(", "[")) and text.endswith((")", "]")) else text
-    if len(inner) > 1 and inner[0] in "'\"" and inner[0] == inner[-1] and inner.count(inner[0]) == 2:  # noqa: PLR2004 its two quotes
-        inner = inner[1:-1]
+    one_text = _ONE_TEXT.fullmatch(inner)
+    if one_text is not None:
+        inner = one_text[2]
     return inner if len(inner) <= LABEL_LENGTH else inner[: LABEL_LENGTH - 1] + "…"
 
 
 def utilisation(figures: Figures) -> float:
-    """The share of all slots' time, over the makespan, that was work; 0 when nothing finished."""
+    """Seconds of work / (slots · makespan) over all workers, from 0 to 1; 0.0 if nothing has finished."""
     slots = sum(worker.slots for worker in figures.workers)
     busy_s = sum(worker.busy_s for worker in figures.workers)
     return busy_s / (slots * figures.makespan_s) if slots and figures.makespan_s else 0.0
 
 
-#: The figures that people read, in the order in which they ask for them.
+#: The rows of the table of figures.
 _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("tasks", lambda f: f"{f.tasks:,}"),
     ("attempts", lambda f: f"{f.attempts:,}"),
@@ -84,14 +93,14 @@ _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
 
 
 def figures_table(named: Mapping[str, Figures], dispatch: Sequence[str]) -> Table:
-    """One column a run."""
+    """The figures, with one column for each run."""
     rows = [("dispatch", *dispatch)]
     rows += [(name, *(show(figures) for figures in named.values())) for name, show in _ROWS]
     return Table(caption="Figures", head=("", *named), rows=tuple(rows))
 
 
 def waits_table(named: Mapping[str, Figures]) -> Table:
-    """One row a run and kind of wait."""
+    """The distributions of waits, with one row for each run and kind of wait."""
     rows = []
     for name, figures in named.items():
         for kind, waits in (
@@ -108,7 +117,7 @@ def waits_table(named: Mapping[str, Figures]) -> Table:
 
 
 def workers_table(figures: Figures) -> Table:
-    """One row a worker."""
+    """The figures of the workers of a run, with one row for each worker."""
     rows = tuple(
         (
             worker.name,
@@ -125,9 +134,9 @@ def workers_table(figures: Figures) -> Table:
 
 
 def avoidable_waits_table(longest: Mapping[str, Sequence[AvoidableWait]], *, arguments: bool) -> Table:
-    """The attempts that waited longest beside a free slot."""
+    """The longest avoidable waits of all runs, with one row for each attempt."""
     worst = sorted(
-        ((run, one) for run, of_run in longest.items() for one in of_run if one.avoidable_wait_s >= LEAST_OFFENCE_S),
+        ((run, one) for run, of_run in longest.items() for one in of_run if one.avoidable_wait_s >= LEAST_LISTED_S),
         key=lambda pair: -pair[1].avoidable_wait_s,
     )
     rows = tuple(
@@ -139,7 +148,7 @@ def avoidable_waits_table(longest: Mapping[str, Sequence[AvoidableWait]], *, arg
             seconds(one.held_s),
             seconds(one.avoidable_wait_s),
         )
-        for run, one in worst[:MOST_OFFENDERS]
+        for run, one in worst[:MOST_LISTED]
     )
     return Table(
         caption="Longest avoidable waits",
@@ -150,7 +159,7 @@ def avoidable_waits_table(longest: Mapping[str, Sequence[AvoidableWait]], *, arg
 
 
 def depths_table(depths: Sequence[Mapping[str, Any]]) -> Table:
-    """One row a queue, of the depths that are drawn."""
+    """The peaks of the depths that are drawn, with one row for each queue."""
     rows = []
     for depth in depths:
         ready, unacknowledged = depth["ready"], depth["unacknowledged"]
@@ -163,7 +172,7 @@ def depths_table(depths: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def facts_table(runs: Sequence[Run]) -> Table:
-    """How and where the runs were made: settings and machine."""
+    """The settings and the machine of the runs, with one column for each run."""
     facts = [{**run.settings, **run.machine} for run in runs]
     names = list(dict.fromkeys(name for of_run in facts for name in of_run))
     rows = tuple((name.replace("_", " "), *(_fact(of_run.get(name)) for of_run in facts)) for name in names)
@@ -174,7 +183,7 @@ def _distribution(waits: Distribution) -> tuple[str, ...]:
     return f"{waits.count:,}", *(seconds(value) for value in (waits.mean, waits.p50, waits.p95, waits.p99, waits.max))
 
 
-def _fact(value: Any) -> str:  # noqa: ANN401 any JSON type
+def _fact(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

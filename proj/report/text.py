@@ -1,4 +1,4 @@
-"""The report for a terminal: aligned tables and a timeline of letters."""
+"""Text form of a report, for terminals: aligned tables and timelines of characters."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from proj.report.chart import chart
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-#: How wide a table may become before its further columns go on below.
+#: Columns: a wider table is split into parts, one below the other.
 MAX_WIDTH = 120
 
 
 def as_text(document: Mapping[str, Any]) -> str:
-    """The document's figures, timeline, waits and notes; ends with a line break."""
+    """The document as text: figures, timelines, further tables and notes; it ends with a line break."""
     tables, runs = document["tables"], document["runs"]
     parts = [document["title"]]
     parts += ["\n".join(_aligned(part)) for part in _parts(tables["figures"])]
@@ -39,7 +39,7 @@ def _titled(table: Mapping[str, Any], of: str | None = None) -> Iterator[str]:
 
 
 def _parts(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The table, as many columns at a time as fit, each time with the first."""
+    """The parts of a table that fit into `MAX_WIDTH`; each part begins with the first column."""
     lines = [table["head"], *table["rows"]]
     widths = [max(len(line[column]) for line in lines) + 2 for column in range(len(table["head"]))]
     parts = [[0]]

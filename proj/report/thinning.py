@@ -1,4 +1,4 @@
-"""Bars, steps and quantiles that stay few however many attempts they show."""
+"""Thinning: bounds the number of bars, steps and quantiles, however many attempts they show."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: How many points a line may have; more than a screen has columns for it would show nothing more.
+#: The most points of a line; a screen has no more columns for it.
 MAX_STEPS = 600
-#: The quantiles of a distribution that are drawn: one every half percent.
+#: The number of quantiles of a distribution that are drawn: one for each half per cent.
 QUANTILES = 201
 
 
 class Bar(NamedTuple):
-    """A stretch of time in a lane."""
+    """One bar of a lane."""
 
-    #: Seconds from the start of the run.
+    #: Begin and end in seconds from the start of the run.
     start: float
     end: float
     #: running, redelivered, unfinished, failed or lost.
     kind: str
     label: str = ""
-    #: How many attempts it stands for, and which share of its length they filled.
+    #: The number of attempts that it stands for.
     attempts: int = 1
+    #: The share of its length in which these attempts ran, from 0 to 1.
     share: float = 1.0
 
 
 def thin_bars(bars: Sequence[Bar], *, span_s: float, limit: int) -> list[Bar]:
-    """The bars themselves when they are few, else short ones of one kind and one place joined.
+    """The bars, unless they are more than `limit`; then short bars that are close together are joined.
 
-    With `limit` places to a lane, a bar shorter than a place is joined with the others of its kind that start
-    in the same place; the longer ones stay, so that at most `limit` of each kind and `limit` long ones are left.
+    The time is divided into `limit` equal parts. Bars of one kind that are shorter than a part and start in the same
+    part become one bar. Longer bars stay. At most `limit` bars of each kind and `limit` long bars remain.
     """
     if len(bars) <= limit or span_s <= 0:
         return list(bars)
@@ -47,7 +48,7 @@ def thin_bars(bars: Sequence[Bar], *, span_s: float, limit: int) -> list[Bar]:
 
 
 def steps(changes: Iterable[tuple[float, int]]) -> tuple[list[float], list[int]]:
-    """The running total after each time at which it changed, as times and totals."""
+    """The times at which a count changes, in order, and the count after each of them."""
     totals: dict[float, int] = {}
     total = 0
     for time, change in sorted(changes):
@@ -57,7 +58,7 @@ def steps(changes: Iterable[tuple[float, int]]) -> tuple[list[float], list[int]]
 
 
 def thin_steps(times: Sequence[float], values: Sequence[int], *, span_s: float) -> tuple[list[float], list[int]]:
-    """The series itself when it is short, else the highest value of each of equal stretches: no peak is lost."""
+    """The series, if it is short; else the highest value in each of `MAX_STEPS` equal parts: no peak is lost."""
     if len(times) <= MAX_STEPS or span_s <= 0:
         return [round(time, 3) for time in times], list(values)
     width_s = span_s / MAX_STEPS
@@ -78,7 +79,7 @@ def thin_steps(times: Sequence[float], values: Sequence[int], *, span_s: float) 
 
 
 def quantiles(values: Sequence[float]) -> list[float]:
-    """The values themselves, in order, when they are few; else 201 of them, the lowest and the highest included."""
+    """The values in order, if they are few; else `QUANTILES` of them, including the lowest and the highest."""
     ordered = sorted(values)
     if len(ordered) <= QUANTILES:
         return [round(value, 4) for value in ordered]

@@ -62,8 +62,8 @@ def test_compare_says_in_words_which_differences_are_real(celery: Celery, journa
     assert done.returncode == 0, done.stderr
     assert "makespan, s" in done.stdout
     assert "4.040 [4.000, 4.080]" in done.stdout
-    assert "round-robin against fair: makespan is really higher, 2.04 → 4.04 s (p = 0.04)." in done.stdout
-    assert "makespan / ideal, 1 → 1, may be chance (p = 1)." in done.stdout
+    assert "round-robin against fair: makespan is significantly higher, 2.04 → 4.04 s (p = 0.04)." in done.stdout
+    assert "makespan / ideal, 1 → 1, may differ by chance (p = 1)." in done.stdout
 
 
 def test_compare_prints_the_same_as_json(celery: Celery, journal: Path) -> None:

@@ -128,7 +128,7 @@ def test_report_has_the_form_that_the_files_ending_asks_for(
     [
         (("missing.sqlite",), 1, "There is no journal at missing.sqlite"),
         (("empty.sqlite",), 1, "There is nothing to report in empty.sqlite"),
-        (("run.sqlite", "--run", "unfair"), 1, "there are: round-robin, fair."),
+        (("run.sqlite", "--run", "unfair"), 1, "Its runs are: round-robin, fair."),
         (("run.sqlite", "-o", "page.pdf"), 2, "page.pdf ends in none of .html"),
         (("run.sqlite", "-o", "nowhere/page.html"), 1, "cannot be written to nowhere/page.html"),
     ],

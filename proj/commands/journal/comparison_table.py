@@ -1,4 +1,4 @@
-"""A comparison of runs as tables and sentences for people, or JSON for programs."""
+"""The comparison of runs as tables and sentences, or as JSON."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.journal.records import Run
-    from proj.report.comparison import Comparison, RunFigures, Summary
+    from proj.report.comparison import Comparison, RunFigures
+    from proj.report.significance import Summary
 
-#: Columns where no terminal says how many there are: enough for three groups.
+#: Columns of output that does not go to a terminal; enough for three groups.
 FILE_WIDTH = 160
 
 
@@ -83,7 +84,7 @@ def _table(comparison: Comparison) -> Table:
         table.add_column(f"{escape(group)}\n{_runs(next(iter(summaries.values())).count)}", justify="right")
     pairs = list(dict.fromkeys((one.first, one.second) for one in comparison.differences))
     for first, second in pairs:
-        table.add_column("p\n* real" if len(pairs) == 1 else escape(f"p\n{first}\n/ {second}"), justify="right")
+        table.add_column("p\n* significant" if len(pairs) == 1 else escape(f"p\n{first}\n/ {second}"), justify="right")
     p_values = {(one.first, one.second, one.figure): one for one in comparison.differences}
     for figure in FIGURES:
         tests = [p_values.get((*pair, figure.key)) for pair in pairs]

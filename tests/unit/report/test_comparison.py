@@ -1,4 +1,4 @@
-"""Comparisons: which differences between runs are real."""
+"""Comparison: which differences between groups of runs are significant."""
 
 from __future__ import annotations
 
@@ -10,85 +10,83 @@ import pytest
 from proj.errors import MissingProgram
 from proj.journal.attempt import Attempt
 from proj.journal.records import Run, Worker
-from proj.report import comparison
+from proj.report import significance
 from proj.report.comparison import (
     FIGURES,
     TESTED,
     RunFigures,
     compare,
-    enough_repeats,
     figures_of_run,
-    holm,
-    smallest_p,
 )
+from proj.report.significance import enough_repeats, holm, smallest_p
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def runs(group: str, values: Sequence[float], *, condition: str = "") -> list[RunFigures]:
-    """Runs of which every figure has the value."""
+    """One run for each value, which all figures of the run have."""
     return [
         RunFigures(run=f"{group}-{place}", group=group, condition=condition, values={f.key: value for f in FIGURES})
         for place, value in enumerate(values)
     ]
 
 
-def test_groups_that_lie_apart_differ_really_with_five_runs_each() -> None:
-    """Five repeats a side are just enough: every figure is tested at 2 / C(10, 5), times five."""
+def test_separate_groups_of_five_runs_differ_significantly() -> None:
+    """Five runs in each group are just enough: p is 2 / C(10, 5) for each figure, times five tests."""
     (answer,) = compare([*runs("slow", [5.1, 5.2, 5.3, 5.4, 5.5]), *runs("fast", [1.1, 1.2, 1.3, 1.4, 1.5])])
 
     assert [one.figure for one in answer.differences] == [figure.key for figure in TESTED]
     assert [one.p for one in answer.differences] == pytest.approx([2 / math.comb(10, 5)] * 5)
     assert [one.p_holm for one in answer.differences] == pytest.approx([10 / math.comb(10, 5)] * 5)
     assert all(one.real for one in answer.differences)
-    assert "fast against slow: makespan is really lower, 5.3 → 1.3 s (p = 0.04)." in answer.verdicts
+    assert "fast against slow: makespan is significantly lower, 5.3 → 1.3 s (p = 0.04)." in answer.verdicts
 
 
-def test_groups_that_lie_apart_differ_really_although_all_runs_of_one_are_alike() -> None:
-    """Ties do not make the test surer than the number of runs allows, nor blind."""
+def test_separate_groups_differ_significantly_although_all_runs_of_one_are_equal() -> None:
+    """Ties give neither a smaller p than the number of runs allows, nor a larger one."""
     (answer,) = compare([*runs("even", [1.0] * 5), *runs("odd", [0.61, 0.62, 0.62, 0.63, 0.64])])
 
     assert [one.p for one in answer.differences] == pytest.approx([2 / math.comb(10, 5)] * 5)
 
 
-def test_groups_that_overlap_may_differ_by_chance() -> None:
-    """And the sentence says so."""
+def test_overlapping_groups_may_differ_by_chance() -> None:
+    """The verdict says so."""
     (answer,) = compare([*runs("a", [1.0, 2.0, 3.0, 4.0, 5.0]), *runs("b", [1.5, 2.5, 2.9, 4.5, 5.5])])
 
     assert not any(one.real for one in answer.differences)
-    assert any("makespan" in verdict and "may be chance" in verdict for verdict in answer.verdicts)
+    assert any("makespan" in verdict and "may differ by chance" in verdict for verdict in answer.verdicts)
 
 
-def test_groups_that_are_alike_do_not_differ() -> None:
-    """No test is made of nothing, and no warning."""
+def test_equal_groups_have_a_p_of_one() -> None:
+    """Equal values are not tested, and SciPy does not warn."""
     (answer,) = compare([*runs("a", [1.0] * 5), *runs("b", [1.0] * 5)])
 
     assert {one.p_holm for one in answer.differences} == {1.0}
 
 
-def test_too_few_runs_tell_nothing_and_it_is_said_how_many_would() -> None:
-    """However far apart they lie: the smallest possible p is stated."""
+def test_verdict_on_too_few_runs_tells_how_many_are_needed() -> None:
+    """Three runs are too few however different they are: the verdict tells the smallest possible p."""
     (answer,) = compare([*runs("slow", [5.1, 5.2, 5.3]), *runs("fast", [1.1, 1.2, 1.3])])
 
     assert not any(one.real for one in answer.differences)
     (verdict,) = answer.verdicts
     assert "too few runs" in verdict
-    assert "With 3 and 3 the smallest possible p is 0.1" in verdict
-    assert "5 runs of each can tell" in verdict
+    assert "With 3 and 3 runs the smallest possible p is 0.1" in verdict
+    assert "at least 5 runs of each are needed" in verdict
 
 
 def test_one_run_has_a_median_and_no_interval() -> None:
-    """Nothing is made up."""
+    """An interval needs at least two runs."""
     (answer,) = compare(runs("only", [2.0]))
 
     summary = answer.groups["only"]["makespan_s"]
     assert (summary.count, summary.median, summary.low, summary.high) == (1, 2.0, None, None)
-    assert answer.verdicts == ("There is only only here, and so nothing to compare it with.",)
+    assert answer.verdicts == ("Only the group only was measured; there is no other group to compare it with.",)
 
 
-def test_interval_holds_the_median_and_is_the_same_every_time() -> None:
-    """Within the values that were seen."""
+def test_interval_contains_the_median_and_is_reproducible() -> None:
+    """It lies within the measured values, and the same values give the same interval."""
     first, second = (compare(runs("a", [1.0, 2.0, 3.0, 4.0, 9.0]))[0].groups["a"]["makespan_s"] for _ in range(2))
 
     assert first == second
@@ -97,8 +95,8 @@ def test_interval_holds_the_median_and_is_the_same_every_time() -> None:
     assert 1.0 <= first.low < first.median == 3.0 < first.high <= 9.0
 
 
-def test_runs_under_other_conditions_are_not_mixed() -> None:
-    """A workload is compared with itself."""
+def test_runs_under_different_conditions_are_compared_separately() -> None:
+    """Only runs of the same workload are compared."""
     measured = [*runs("fair", [1.0], condition="odd-heavy"), *runs("fair", [9.0], condition="bursts")]
 
     answers = compare(measured)
@@ -109,33 +107,33 @@ def test_runs_under_other_conditions_are_not_mixed() -> None:
     ]
 
 
-def test_three_groups_are_compared_each_with_each() -> None:
-    """And corrected for fifteen tests, for which five runs are too few."""
+def test_three_groups_are_compared_in_pairs() -> None:
+    """P is corrected for fifteen tests, for which five runs are too few."""
     (answer,) = compare(
         [measured for group, at in (("a", 1.0), ("b", 2.0), ("c", 3.0)) for measured in runs(group, [at] * 5)]
     )
 
     assert len(answer.differences) == 3 * len(TESTED)
-    assert all("6 runs of each can tell" in verdict for verdict in answer.verdicts)
+    assert all("at least 6 runs of each are needed" in verdict for verdict in answer.verdicts)
 
 
 def test_holm_multiplies_the_smallest_most_and_never_falls() -> None:
-    """Holm's own procedure, worked by hand."""
+    """The expected values are computed by hand from Holm's procedure."""
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
 
 
-def test_smallest_p_is_two_of_all_orders() -> None:
-    """The two in which the groups lie wholly apart; one run a side tells nothing."""
+def test_smallest_p_is_two_over_the_number_of_orders() -> None:
+    """In two of all orders the groups are separate; with one run in each group p is always 1."""
     assert smallest_p(3, 3) == pytest.approx(0.1)
     assert smallest_p(1, 1) == 1.0
     assert enough_repeats(1) == 4
     assert enough_repeats(len(TESTED)) == 5
 
 
-def test_run_is_measured_over_its_own_workers() -> None:
-    """A worker that got nothing counts, one of another run does not."""
+def test_figures_of_a_run_use_its_own_workers() -> None:
+    """A worker of the run without an attempt counts, a worker of another run does not."""
     attempts = [
         Attempt(
             task_id=str(number),
@@ -166,13 +164,13 @@ def test_run_is_measured_over_its_own_workers() -> None:
     assert measured.values["wait_p95_s"] == 18.0
 
 
-def test_missing_scipy_is_one_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is an extra, which the journal itself does not need."""
+def test_error_without_scipy_tells_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SciPy is an extra that only comparisons need."""
 
     def missing(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(comparison.importlib, "import_module", missing)
+    monkeypatch.setattr(significance.importlib, "import_module", missing)
 
     with pytest.raises(MissingProgram, match=r"pip install 'proj\[stats\]'"):
         compare(runs("a", [1.0, 2.0]))

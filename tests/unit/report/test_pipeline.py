@@ -121,7 +121,7 @@ def test_verdict_says_in_words_what_to_change() -> None:
     assert enough == "The stages keep pace: to_upper can do 1.00/s, printer can do 1.00/s."
     assert many == (
         "The bottleneck is to_upper: with 1 worker it can do 1.00/s, printer 1.50/s; "
-        "2 workers would keep up with printer. As it is, 2 of the 3 workers of printer would be enough."
+        "2 workers would keep up with printer. Otherwise 2 of the 3 workers of printer are enough."
     )
 
 
@@ -130,7 +130,7 @@ def test_verdict_on_a_pipeline_that_did_nothing_invents_nothing() -> None:
     found = metrics.pipeline_figures({"to_upper": [], "printer": []}, slots={"to_upper": 1, "printer": 1})
 
     assert (found.bottlenecks, found.is_balanced, found.ideal_s) == ((), False, 0.0)
-    assert verdict(found) == "Not all stages have done anything."
+    assert verdict(found) == "Not every stage has done work."
     assert stages_table(found).rows[-1][2] == "0"
 
 
@@ -164,7 +164,7 @@ def test_timeline_marks_what_did_not_end_well_and_what_has_no_end() -> None:
     stage = timeline({"printer": metrics.lanes([lost, failed, open_ended, never], ())}, {"c": "3"})
 
     assert [line[5:] for line in stage[1:4]] == [
-        20 * "×" + 40 * "·",  # noqa: RUF001 the timeline's own sign
+        20 * "\N{MULTIPLICATION SIGN}" + 40 * "·",
         60 * "!",
         30 * "·" + 30 * "3",
     ]

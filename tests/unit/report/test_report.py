@@ -186,7 +186,7 @@ def test_document_has_the_runs_that_were_asked_for() -> None:
     """By name; a wrong name is told those there are."""
     assert [run["name"] for run in document(both(), title="j", names=["fair"])["runs"]] == ["fair"]
 
-    with pytest.raises(ProjError, match=r"No run 'unfair' .* there are: round-robin, fair\."):
+    with pytest.raises(ProjError, match=r"no run 'unfair' .* runs are: round-robin, fair\."):
         document(both(), title="j", names=["unfair"])
 
 
@@ -251,8 +251,8 @@ def test_notes_say_what_is_missing() -> None:
 
     missing, skew, gap = document(journal, title="j")["notes"]
 
-    assert missing == "4 starts that fair-1@host counted reached the journal in no event."
-    assert "differs by about -3.00 s" in skew
+    assert missing == "fair-1@host counted 4 task starts whose events did not reach the journal."
+    assert "by about -3.00 s" in skew
     assert gap == "Events are missing over 2.00 s: The recorder was away."
 
 
