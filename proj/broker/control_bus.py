@@ -1,30 +1,36 @@
-"""Celery's control bus: workers asked and told, over one connection that may idle."""
+"""Celery's control bus: commands to workers and their replies, over one connection that may be idle for long."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from amqp.exceptions import NotFound, ResourceLocked
 
-from proj.broker.connection import connected
+from proj.broker.connection import connected, count_queue, open_channel
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from celery import Celery
+    from kombu import Connection
+    from kombu.pidbox import Mailbox
+
+
+class _Control(Protocol):
+    """`app.control`, of which celery-types leaves this out."""
+
+    def mailbox(self, connection: Connection, /) -> Mailbox: ...
 
 
 class ControlBus(Service):
-    """Asks workers and gets their answers by node name; needs nothing of the app's tasks."""
+    """Sends commands to an app's workers and collects their replies; needs nothing of the app's tasks."""
 
     def __init__(self, app: Celery) -> None:
         """Take the app whose workers are meant; nothing is connected before `start`."""
         self._app = app
         self._resources = contextlib.ExitStack()
-        self._mailbox: Any = None
-        self.connection: Any = None
 
     def start(self) -> None:
         """Connect.
@@ -32,11 +38,11 @@ class ControlBus(Service):
         Raises:
             NoBroker: no broker answers.
         """
-        # Without a heartbeat, which nobody would send between two questions.
+        # Without a heartbeat: nobody would send one between two commands.
         self.connection = self._resources.enter_context(connected(self._app.connection_for_write(heartbeat=0)))
-        self._mailbox = self._app.control.mailbox(self.connection)  # type: ignore[attr-defined] # unlike celery-types
-        # Questions go out over our connection too: one of the app's pool would be closed while it idles.
-        self._mailbox._producer_pool = None  # noqa: SLF001 kombu has no other way; a contract test names it
+        self._mailbox = cast("_Control", self._app.control).mailbox(self.connection)
+        # Commands go out over this connection too: one of the app's pool would be closed while it is idle.
+        self._mailbox.producer_pool = None
 
     def stop(self) -> None:
         """Disconnect."""
@@ -51,39 +57,44 @@ class ControlBus(Service):
         limit: int | None = None,
         **arguments: object,
     ) -> dict[str, Any]:
-        """The answers of all workers, or of `nodes`, by node name; without those that are silent for `timeout_s`.
+        """The replies of all workers, or of `nodes`, by node name; `worker_replies` reads them.
 
-        It returns as soon as all nodes, or `limit` workers, have answered.
+        It returns as soon as all nodes, or `limit` workers, have replied. A worker that is silent for `timeout_s`
+        seconds is missing.
         """
-        answers: dict[str, Any] = {}
+        by_node: dict[str, Any] = {}
         if nodes is not None and not nodes:
-            return answers
+            return by_node
         replies = (
             self._mailbox.multi_call(command, arguments, timeout=timeout_s, limit=limit)
             if nodes is None
             else self._mailbox.call(sorted(nodes), command, arguments, timeout=timeout_s)
         )
         for reply in replies or ():
-            # Whoever can publish may answer anything.
+            # Anyone who can publish may reply with anything.
             if isinstance(reply, dict):
-                answers.update({str(node): answer for node, answer in reply.items()})
-        return answers
+                by_node.update({str(node): answer for node, answer in reply.items()})
+        return by_node
 
     def tell(self, command: str, nodes: Collection[str]) -> None:
-        """Give the nodes an order that needs no answer."""
+        """Send the nodes a command without waiting for a reply."""
         if nodes:
             self._mailbox.cast(sorted(nodes), command)
 
     def mailbox_queue(self, node: str) -> str:
-        """The name of the queue in which a worker's orders wait: it is there while the worker listens."""
+        """The name of the queue in which commands wait for a worker; it exists while the worker listens."""
         return str(self._mailbox.get_queue(node).name)
 
-    def holds(self, queue: str) -> bool:
-        """Whether the queue exists and someone has it: another connection's exclusive one is locked for us."""
-        channel = self.connection.channel()
+    def is_listening(self, node: str) -> bool:
+        """Whether a worker of that name is connected, and so would get a command."""
+        return self.is_in_use(self.mailbox_queue(node))
+
+    def is_in_use(self, queue: str) -> bool:
+        """Whether the queue exists and has a consumer; one that is exclusive to another connection has."""
+        channel = open_channel(self.connection)
         try:
-            # One that is not exclusive outlives its worker by its expiry, without a consumer.
-            return bool(channel.queue_declare(queue=queue, passive=True).consumer_count)
+            # A mailbox that is not exclusive (`control_queue_exclusive`) outlives its worker, without a consumer.
+            return count_queue(channel, queue).consumer_count > 0
         except ResourceLocked:
             return True
         except NotFound:
@@ -91,8 +102,3 @@ class ControlBus(Service):
         finally:
             if channel.is_open:
                 channel.close()
-
-
-def good(answers: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """The answers that are of the kind that the command is known to give."""
-    return {node: answer for node, answer in answers.items() if isinstance(answer, kind)}

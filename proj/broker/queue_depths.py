@@ -54,7 +54,7 @@ class Progress:
     windowed: bool
 
 
-class Gauge:
+class QueueDepths:
     """Reads the depths of the queues that an app uses, from the best source there is."""
 
     def __init__(self, app: Celery, *, broker_api: str | None = None) -> None:

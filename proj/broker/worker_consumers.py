@@ -1,4 +1,4 @@
-"""The roster: which workers the broker knows, and what each consumes, as the broker has it."""
+"""Which workers the broker knows, and which queues each consumes, by the broker's own list of consumers."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from proj.broker.management_api import Management
 
 
-def roster(app: Celery, management: Management, vhost: str) -> dict[str, frozenset[str]]:
+def queues_by_worker(app: Celery, management: Management, vhost: str) -> dict[str, frozenset[str]]:
     """The queues that each worker consumes, by node name; up to five seconds old.
 
-    A worker that is stopped or stuck is on it too, because the broker has its consumers for as long as its
-    connection lives: that is how a silent worker is told from none.
+    A worker that is stopped or stuck is listed too, because the broker keeps its consumers for as long as its
+    connection lives. That tells a silent worker from one that does not exist.
 
     Raises:
         NoManagement: the management API does not answer, or refuses.
     """
     consumers = management.request("GET", f"consumers/{quote(vhost, safe='')}")
-    return by_node(consumers, control_exchange=app.control.mailbox.namespace)  # type: ignore[attr-defined] # unlike celery-types
+    return by_node(consumers, control_exchange=app.conf.control_exchange)
 
 
 def by_node(consumers: Iterable[Mapping[str, Any]], *, control_exchange: str) -> dict[str, frozenset[str]]:
-    """The queues of each worker: those that are consumed over the connection on which it listens for orders."""
+    """The queues of each worker: those that are consumed over the connection on which it listens for commands."""
     suffix = f".{control_exchange}.pidbox"
     by_connection: dict[str, set[str]] = {}
     for consumer in consumers:
         name = str(consumer["queue"]["name"])
         details = consumer.get("channel_details") or {}
-        # An empty one comes as a list.
+        # The API gives an empty list in the place of an empty object.
         connection = details.get("connection_name", "") if isinstance(details, dict) else ""
         by_connection.setdefault(str(connection), set()).add(name)
     return {

@@ -62,12 +62,12 @@ def health(
     answers.
     """
     from proj.broker.control_bus import ControlBus
-    from proj.broker.queue_depths import Gauge
+    from proj.broker.queue_depths import QueueDepths
     from proj.commands.health_table import show_health
     from proj.delivery.health.check import HealthCheck
 
     app = ctx.obj.app
     with ControlBus(app) as bus:
-        check = HealthCheck(app, bus, Gauge(app, broker_api=broker_api).management, timeout_s=timeout)
+        check = HealthCheck(app, bus, QueueDepths(app, broker_api=broker_api).management, timeout_s=timeout)
         healths = check.run(worker=worker, interval_s=interval, stuck_after_s=stuck_after)
     show_health(healths, doubt=check.doubt, as_json=as_json)

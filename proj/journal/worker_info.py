@@ -1,18 +1,20 @@
-"""The census: workers asked what they are, and told to send events of tasks."""
+"""What workers say of themselves over the control bus, and the command that makes them send events of tasks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from proj.broker.control_bus import ControlBus
+from proj.broker.worker_replies import by_node, read_queues, read_stats
 from proj.journal.records import Worker
 from proj.queues import is_plumbing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from celery import Celery
 
-#: Seconds to wait for answers; a worker that has none by then is asked again.
+#: Seconds that workers may take to reply.
 TIMEOUT_S = 1.0
 
 
@@ -22,34 +24,41 @@ def enable_events(app: Celery) -> None:
         app.control.enable_events(connection=connection)
 
 
-def asked(app: Celery, names: Collection[str] | None = None) -> list[Worker]:
-    """What the named workers, or all, say of their slots, queues and dispatch; without those that do not answer."""
-    with app.connection_for_write() as connection:
-        inspect = app.control.inspect(
-            destination=None if names is None else sorted(names),
-            limit=None if names is None else len(names),
-            timeout=TIMEOUT_S,
-            connection=connection,
+def ask_workers(app: Celery, names: Collection[str] | None = None, *, timeout_s: float = TIMEOUT_S) -> list[Worker]:
+    """The slots, queues, dispatch mode and started tasks of the named workers, or of all, by name.
+
+    A worker that gives no reply at all for `timeout_s` seconds is missing. With names it returns as soon as all have
+    replied. `processed` counts since the worker's own start.
+
+    Raises:
+        NoBroker: no broker answers.
+    """
+    with ControlBus(app) as bus:
+        stats = by_node(bus.ask("stats", nodes=names, timeout_s=timeout_s), object)
+        queues = by_node(bus.ask("active_queues", nodes=names, timeout_s=timeout_s), object)
+        settings = by_node(bus.ask("conf", nodes=names, timeout_s=timeout_s, with_defaults=True), object)
+    workers = []
+    for name in sorted(stats.keys() | queues.keys() | settings.keys()):
+        if not name.isascii():
+            continue
+        said = read_stats(stats.get(name))
+        workers.append(
+            Worker(
+                name=name,
+                slots=said.slots,
+                queues=tuple(sorted(_work_queues(queues.get(name)))),
+                dispatch=dispatch(settings.get(name)),
+                processed=said.started,
+            )
         )
-        stats = _answers(inspect.stats())
-        queues = _answers(inspect.active_queues())
-        settings = _answers(inspect.conf(with_defaults=True))
-    return [
-        Worker(
-            name=name,
-            slots=_slots(stats.get(name)),
-            queues=_queues(queues.get(name)),
-            dispatch=dispatch(settings.get(name)),
-        )
-        for name in sorted(stats.keys() | queues.keys() | settings.keys())
-    ]
+    return workers
 
 
 def dispatch(settings: object) -> str | None:
-    """The dispatch mode that a worker's settings make; `proj_dispatch` says it, where it is set.
+    """The dispatch mode that a worker's settings amount to; `proj_dispatch` says it, where it is set.
 
     Multiplier 0 is round-robin: RabbitMQ then hands out messages in turn without a limit. One message a slot that is
-    acknowledged late is fair. All else is other. None when the settings do not tell.
+    acknowledged late is fair. Anything else is "other". None when the settings do not tell.
     """
     if not isinstance(settings, dict):
         return None
@@ -64,22 +73,6 @@ def dispatch(settings: object) -> str | None:
     return "fair" if multiplier == 1 and settings.get("task_acks_late") is True else "other"
 
 
-def _answers(answers: object) -> Mapping[str, Any]:
-    """Answers by worker: whoever can publish may answer anything, and nobody may answer at all."""
-    if not isinstance(answers, dict):
-        return {}
-    return {name: answer for name, answer in answers.items() if isinstance(name, str) and name.isascii()}
-
-
-def _slots(stats: object) -> int | None:
-    pool = stats.get("pool") if isinstance(stats, dict) else None
-    slots = pool.get("max-concurrency") if isinstance(pool, dict) else None
-    return slots if isinstance(slots, int) and 0 < slots < 2**31 else None
-
-
-def _queues(queues: object) -> tuple[str, ...]:
-    if not isinstance(queues, list):
-        return ()
-    names = (queue.get("name") for queue in queues if isinstance(queue, dict))
-    # The one for broadcasts is each worker's own, and tells nothing of where its tasks come from.
-    return tuple(sorted(name for name in names if isinstance(name, str) and name.isascii() and not is_plumbing(name)))
+def _work_queues(reply: object) -> list[str]:
+    """The queues that a worker's tasks come from: not its own for broadcasts."""
+    return [name for name in read_queues(reply) if name.isascii() and not is_plumbing(name)]

@@ -12,7 +12,7 @@ import pytest
 from celery import Celery as CeleryApp
 
 from proj.broker.management_api import Management
-from proj.broker.worker_consumers import roster
+from proj.broker.worker_consumers import queues_by_worker
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.waiting import wait_until
 from tests.acceptance.tutorial_shell import Shell
@@ -132,7 +132,7 @@ class Theirs:
         vhost = self.app.connection().virtual_host
         names = {worker.name.removeprefix("worker ") for worker in self.workers}
         wait_until(
-            lambda: names <= {node for node, queues in roster(self.app, management, vhost).items() if queues},
+            lambda: names <= {node for node, queues in queues_by_worker(self.app, management, vhost).items() if queues},
             what="the broker's list of consumers",
             timeout_s=20,
         )

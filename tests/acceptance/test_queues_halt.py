@@ -100,7 +100,7 @@ def test_halt_stops_nobody_when_the_queue_does_not_run_empty(
     assert "theirs to run empty; there is still 0 ready, 1 in work" in failed.stderr
     assert worker.running
     assert unknown.returncode == 1
-    assert "There is no worker 'nobody@x' on this broker. There are: one@x." in unknown.stderr
+    assert "There is no worker 'nobody@x' on this broker. Running workers: one@x." in unknown.stderr
 
 
 def test_halt_drain_ends_a_pipeline_stage_after_stage(celery: Celery, variables: dict[str, str], guard: Guard) -> None:

@@ -12,7 +12,7 @@ from amqp.basic_message import Message
 from celery import Celery
 from kombu import Connection
 
-from proj.broker.queue_depths import Gauge
+from proj.broker.queue_depths import QueueDepths
 from proj.delivery.dead_letters import export
 from proj.delivery.dead_letters.headers import dead_letter_headers
 from proj.delivery.dead_letters.queue import DeadLetterQueue
@@ -346,9 +346,9 @@ def test_held_tasks_count_dead_letters_that_are_not_read(app: Celery, channel: A
     limit_deliveries(broker, vhost, 20)
     dead_letter(channel, "one")
     dead_letter(channel, "two")
-    gauge = Gauge(app, broker_api=broker.management_url)
+    queue_depths = QueueDepths(app, broker_api=broker.management_url)
 
-    held = held_tasks(app, gauge, queues=[WORK], dead_letters="dead_letters")
+    held = held_tasks(app, queue_depths, queues=[WORK], dead_letters="dead_letters")
 
     assert (held.holdings.dead, held.holdings.ready) == (frozenset(), 2)
     assert held.warning is not None
@@ -359,11 +359,11 @@ def test_held_tasks_wait_for_another_reader_of_the_dead_letters(app: Celery, cha
     """And then know the ids of all letters."""
     dead_letter(channel, "one")
     dead_letter(channel, "two")
-    gauge = Gauge(app, broker_api=broker.management_url)
+    queue_depths = QueueDepths(app, broker_api=broker.management_url)
     found: list[HeldTasks] = []
 
     def look() -> None:
-        found.append(held_tasks(app, gauge, queues=[WORK], dead_letters="dead_letters"))
+        found.append(held_tasks(app, queue_depths, queues=[WORK], dead_letters="dead_letters"))
 
     with DeadLetterQueue(app, management=broker.management) as letters:
         assert len(list(letters)) == 2
@@ -383,10 +383,10 @@ def test_held_tasks_count_dead_letters_that_another_reader_keeps(
     """The letters are unacknowledged then, and the broker tells how many there are."""
     monkeypatch.setattr("proj.delivery.dead_letters.queue.LOCK_TIMEOUT_S", 0)
     dead_letter(channel, "one")
-    gauge = Gauge(app, broker_api=broker.management_url)
+    queue_depths = QueueDepths(app, broker_api=broker.management_url)
 
     def look() -> tuple[int, str]:
-        held = held_tasks(app, gauge, queues=[WORK], dead_letters="dead_letters")
+        held = held_tasks(app, queue_depths, queues=[WORK], dead_letters="dead_letters")
         return held.holdings.ready + (held.holdings.unacknowledged or 0), held.warning or ""
 
     with DeadLetterQueue(app, management=broker.management) as letters:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
-from proj.broker.queue_depths import Gauge, depths_by_declare
+from proj.broker.queue_depths import QueueDepths, depths_by_declare
 from proj.delivery.shutdown.drain import remainder
 from proj.lab.processes.waiting import wait_until
 from proj.queues import UPPERCASE_QUEUE, work_queue
@@ -31,7 +31,7 @@ LEADER = '{{ok, Q}} = rabbit_amqqueue:lookup({{resource, <<"{}">>, queue, <<"my_
 def test_queue_that_does_not_answer_is_not_taken_for_an_empty_one(broker: Broker, vhost: str) -> None:
     """A busy quorum queue is counted as one without messages and consumers, and a drain would leave them behind."""
     app = Celery(broker=broker.url(vhost), set_as_current=False)
-    gauge = Gauge(app, broker_api=broker.management_url)
+    queue_depths = QueueDepths(app, broker_api=broker.management_url)
     with app.connection_for_write() as connection:
         queue = work_queue("quorum", UPPERCASE_QUEUE)(connection.default_channel)
         queue.declare()
@@ -41,7 +41,7 @@ def test_queue_that_does_not_answer_is_not_taken_for_an_empty_one(broker: Broker
         wait_until(
             lambda: depths_by_declare(connection, [UPPERCASE_QUEUE])[0].ready == 3, what="the messages", timeout_s=10
         )
-        found = remainder(Idle(), gauge, queues={UPPERCASE_QUEUE}, nodes=["w@x"])  # type: ignore[arg-type] # see Idle
+        found = remainder(Idle(), queue_depths, queues={UPPERCASE_QUEUE}, nodes=["w@x"])  # type: ignore[arg-type] # see Idle
         assert (found.ready, found.unanswered, found.is_none) == (3, 0, False)
         leader = LEADER.format(vhost)
         broker.order("eval", f"sys:suspend(begin {leader} end).")
@@ -49,7 +49,7 @@ def test_queue_that_does_not_answer_is_not_taken_for_an_empty_one(broker: Broker
             (depth,) = depths_by_declare(connection, [UPPERCASE_QUEUE])
             if depth.ready:
                 pytest.skip("This RabbitMQ waits for its queues.")
-            found = remainder(Idle(), gauge, queues={UPPERCASE_QUEUE}, nodes=["w@x"])  # type: ignore[arg-type] # as above
+            found = remainder(Idle(), queue_depths, queues={UPPERCASE_QUEUE}, nodes=["w@x"])  # type: ignore[arg-type] # as above
         finally:
             broker.order("eval", f"sys:resume(begin {leader} end).")
         assert (found.unanswered, found.is_sure) == (1, False)

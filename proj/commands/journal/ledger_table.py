@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proj.broker.queue_depths import Gauge
+from proj.broker.queue_depths import QueueDepths
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.health.held_tasks import held_tasks
 from proj.errors import EXIT_FAILED
@@ -55,17 +55,17 @@ def audit_journal(
         NoBroker: no broker answers.
     """
     audit = Audit(app, file, run=run, dead_letters=dead_letters or dead_letter_queue(app))
-    gauge = None if settle_s is None else Gauge(app, broker_api=broker_api)
-    result = audit.look(gauge)
+    queue_depths = None if settle_s is None else QueueDepths(app, broker_api=broker_api)
+    result = audit.look(queue_depths)
     if result.missing and settle_s:
         # Events and the broker's statistics may be late. A task that is really missing stays missing.
         time.sleep(settle_s)
-        result = audit.look(gauge)
+        result = audit.look(queue_depths)
     if as_json:
         click.echo(json.dumps(_document(result), indent=2))
     else:
         _show(result)
-    for warning in (audit.warning, gauge.doubt if gauge else None):
+    for warning in (audit.warning, queue_depths.doubt if queue_depths else None):
         if warning:
             click.echo(warning, err=True)
     if result.missing:
@@ -84,13 +84,13 @@ class Audit:
         #: Why something was not known at the last look, for people; None when everything was.
         self.warning: str | None = None
 
-    def look(self, gauge: Gauge | None) -> Ledger:
-        """The ledger now; without a gauge no broker is asked."""
+    def look(self, queue_depths: QueueDepths | None) -> Ledger:
+        """The ledger now; without `queue_depths` no broker is asked."""
         attempts = self._attempts()
-        if gauge is None:
+        if queue_depths is None:
             return ledger(attempts)
         queues = {attempt.queue for attempt in attempts if attempt.queue} | set(self._app.amqp.queues)
-        held = held_tasks(self._app, gauge, queues=queues, dead_letters=self._dead_letters)
+        held = held_tasks(self._app, queue_depths, queues=queues, dead_letters=self._dead_letters)
         self.warning = held.warning
         # The journal is read again, so that a task that ended while the workers were asked is not missing.
         return ledger(self._attempts(), held.holdings)

@@ -72,16 +72,16 @@ def queues(
     """
     if ctx.invoked_subcommand is not None:
         return
-    from proj.broker.queue_depths import Gauge
+    from proj.broker.queue_depths import QueueDepths
     from proj.commands.queues.depth_table import open_management, show_depths
 
-    gauge = Gauge(ctx.obj.app, broker_api=broker_api)
+    queue_depths = QueueDepths(ctx.obj.app, broker_api=broker_api)
     if open_page:
-        open_management(gauge)
+        open_management(queue_depths)
     else:
         conf = ctx.obj.app.conf
         show_depths(
-            gauge,
+            queue_depths,
             interval_s=interval if watch else None,
             show_all=show_all,
             as_json=as_json,

@@ -53,7 +53,7 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
     Exit codes: 0 done; 1 a letter was not found, or could not be requeued and stays; 2 wrong use; 3 no
     broker answers.
     """
-    from proj.broker.queue_depths import Gauge
+    from proj.broker.queue_depths import QueueDepths
     from proj.commands.queues.dead_letters import DeadOptions, process_letters
     from proj.delivery.dead_letters.queue import DeadLetterQueue
 
@@ -62,7 +62,7 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
     letters = DeadLetterQueue(
         app,
         name=queue,
-        management=Gauge(app, broker_api=broker_api).management,
+        management=QueueDepths(app, broker_api=broker_api).management,
         at_most=wanted.at_most,
         ignore_limit=wanted.anyway or wanted.reads_no_letter,
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from proj.broker.queue_depths import Depth, Gauge, Progress
+    from proj.broker.queue_depths import Depth, Progress, QueueDepths
     from proj.commands.queues.depth_layout import Row
 
     #: A queue as it is now, and how it changes; None when it was looked at once.
@@ -42,12 +42,12 @@ DAY_S = 24 * HOUR_S
 
 
 def show_depths(
-    gauge: Gauge, *, interval_s: float | None, show_all: bool, as_json: bool, one_a_slot: bool = False
+    queue_depths: QueueDepths, *, interval_s: float | None, show_all: bool, as_json: bool, one_a_slot: bool = False
 ) -> None:
-    """Print what the gauge reads: once, or every `interval_s` seconds until Ctrl-C, with rates.
+    """Print the depths of the queues: once, or every `interval_s` seconds until Ctrl-C, with rates.
 
     Args:
-        gauge: reads the queues.
+        queue_depths: reads the queues.
         interval_s: seconds between two looks; None for one look.
         show_all: show also the empty queues that Celery makes for itself.
         as_json: print JSON, one line a look.
@@ -57,8 +57,8 @@ def show_depths(
         NoBroker: no broker answers.
     """
     out = console()
-    looks = _looks(gauge, interval_s=interval_s, one_a_slot=one_a_slot)
-    views = (View(look, show_all=show_all, is_whole=gauge.doubt is None) for look in looks)
+    looks = _looks(queue_depths, interval_s=interval_s, one_a_slot=one_a_slot)
+    views = (View(look, show_all=show_all, is_whole=queue_depths.doubt is None) for look in looks)
     try:
         if as_json:
             for view in views:
@@ -72,18 +72,18 @@ def show_depths(
     except KeyboardInterrupt:
         if interval_s is None:
             raise
-    if gauge.doubt:
-        click.echo(gauge.doubt, err=True)
+    if queue_depths.doubt:
+        click.echo(queue_depths.doubt, err=True)
 
 
-def open_management(gauge: Gauge) -> None:
+def open_management(queue_depths: QueueDepths) -> None:
     """Print the address of the management page, and open it in the user's browser where there is one.
 
     Raises:
         NoManagement: the management API does not answer.
     """
-    page = gauge.management.page
-    gauge.management.request("GET", "overview")
+    page = queue_depths.management.page
+    queue_depths.management.request("GET", "overview")
     click.echo(page)
     with _silenced_stderr():
         opened(page)
@@ -148,13 +148,13 @@ def _silenced_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _looks(gauge: Gauge, *, interval_s: float | None, one_a_slot: bool) -> Iterator[list[Line]]:
+def _looks(queue_depths: QueueDepths, *, interval_s: float | None, one_a_slot: bool) -> Iterator[list[Line]]:
     trends: defaultdict[str, Trend] = defaultdict(Trend)
     while True:
-        depths = gauge.read()
+        depths = queue_depths.read()
         flows: dict[str, Flow] = {}
         if interval_s is not None:
-            progress = gauge.read_progress() if gauge.doubt is None else {}
+            progress = queue_depths.read_progress() if queue_depths.doubt is None else {}
             now_s = time.monotonic()
             for depth in depths:
                 look = _look(depth, progress.get(depth.name), now_s=now_s, one_a_slot=one_a_slot)

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from proj.broker.control_bus import ControlBus
-from proj.broker.queue_depths import Gauge
+from proj.broker.queue_depths import QueueDepths
 from proj.commands.terminal.console import console
 from proj.delivery.shutdown.drain import drain, remainder
-from proj.delivery.shutdown.halt_workers import Halted, Muster, halt_workers
+from proj.delivery.shutdown.halt_workers import HaltOutcome, RunningWorkers, halt_workers
 from proj.errors import EXIT_FAILED, DeadlinePassed
 from proj.queues import QUARANTINE_SUFFIX, is_plumbing
 
@@ -33,7 +33,7 @@ class Halt:
     def __init__(self, app: Celery, *, broker_api: str | None, as_json: bool) -> None:
         """Take the app; no worker is told before `run`."""
         self._app = app
-        self._gauge = Gauge(app, broker_api=broker_api)
+        self._queue_depths = QueueDepths(app, broker_api=broker_api)
         self._as_json = as_json
 
     def run(
@@ -53,16 +53,16 @@ class Halt:
             ProjError: there is no such worker.
             Exit: a worker has not stopped.
         """
-        halted: list[Halted] = []
+        halted: list[HaltOutcome] = []
         end = None if drain_timeout_s is None else time.monotonic() + drain_timeout_s
         with ControlBus(self._app) as bus:
-            muster = Muster(self._app, bus, self._gauge)
-            if muster.doubt:
-                click.echo(muster.doubt, err=True)
+            workers = RunningWorkers(self._app, bus, self._queue_depths)
+            if workers.doubt:
+                click.echo(workers.doubt, err=True)
             for place, queue in enumerate(queues or (None,)):
-                nodes = muster.chosen(worker=worker, queue=queue)
+                nodes = workers.select(worker=worker, queue=queue)
                 if end is not None:
-                    drained = {queue} if queue else {name for node in nodes for name in muster.queues[node]}
+                    drained = {queue} if queue else {name for node in nodes for name in workers.queues[node]}
                     # A message in quarantine is not finished either.
                     drained |= {name + QUARANTINE_SUFFIX for name in drained}
                     try:
@@ -72,11 +72,11 @@ class Halt:
                             self._show(halted, queues)
                         raise
                 # A worker that consumes from a later queue too is halted with that one.
-                leaving = [node for node in nodes if muster.queues[node].isdisjoint(queues[place + 1 :])]
+                leaving = [node for node in nodes if workers.queues[node].isdisjoint(queues[place + 1 :])]
                 halted += halt_workers(
                     bus,
                     leaving,
-                    listening=muster.listening,
+                    listening=workers.listening,
                     timeout_s=timeout_s,
                     progress=lambda each: click.echo(f" [x] {each.worker} stopped after {each.seconds} s", err=True),
                 )
@@ -94,13 +94,13 @@ class Halt:
                 last.append(left)
 
         drain(
-            lambda: remainder(bus, self._gauge, queues=queues, nodes=nodes),
+            lambda: remainder(bus, self._queue_depths, queues=queues, nodes=nodes),
             what=what,
             timeout_s=timeout_s,
             progress=progress,
         )
 
-    def _show(self, halted: list[Halted], queues: Sequence[str]) -> None:
+    def _show(self, halted: list[HaltOutcome], queues: Sequence[str]) -> None:
         if self._as_json:
             click.echo(json.dumps([_row(each) for each in halted]))
             return
@@ -120,7 +120,7 @@ class Halt:
         console().print(table)
 
 
-def _row(each: Halted) -> dict[str, Any]:
+def _row(each: HaltOutcome) -> dict[str, Any]:
     silent = "none: told to shut down" if each.listens else "none"
     return {
         "worker": each.worker,

@@ -63,7 +63,7 @@ def policy(
     for name in additional:
         if not 0 < len(name.encode(errors="surrogateescape")) <= LONGEST_NAME:
             raise click.UsageError(f"--queue is {name[:40]!r}, but must have 1 to {LONGEST_NAME} bytes.")
-    from proj.broker.queue_depths import Gauge
+    from proj.broker.queue_depths import QueueDepths
     from proj.commands.queues.policy_table import show_policy
     from proj.delivery.dead_letters.app_queues import dead_letter_queue, queue_types
     from proj.delivery.dead_letters.policies import QueuePolicies
@@ -71,7 +71,7 @@ def policy(
 
     app = ctx.obj.app
     policies = QueuePolicies(
-        Gauge(app, broker_api=broker_api).management,
+        QueueDepths(app, broker_api=broker_api).management,
         vhost=app.connection_for_write().virtual_host or "/",
         queue_types=queue_types(app, additional),
         dead_letters=dead_letter_queue(app),

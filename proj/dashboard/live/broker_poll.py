@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from proj.broker.queue_depths import Depth, Gauge
+    from proj.broker.queue_depths import Depth, QueueDepths
 
 #: Seconds between two looks while nobody waits for one, and between two at the windows, which the API has late anyway.
 RARE_S = 15.0
@@ -42,9 +42,9 @@ class View:
 class Broker(DepthPoller):
     """Samples queues while someone wants to know, and now and then when nobody does."""
 
-    def __init__(self, app: Celery, gauge: Gauge, *, wanted: Callable[[], bool]) -> None:
-        """Read `gauge`, and the management API that it reads."""
-        super().__init__(gauge, without="")
+    def __init__(self, app: Celery, queue_depths: QueueDepths, *, wanted: Callable[[], bool]) -> None:
+        """Read `queue_depths`, and the management API that it reads."""
+        super().__init__(queue_depths, without="")
         self._app = app
         self._wanted = wanted
         self._looked = self._windows_at = 0.0
@@ -62,7 +62,7 @@ class Broker(DepthPoller):
         except ProjError as error:
             self.view = View(doubt=error.message)
             return
-        if self._gauge.doubt is not None:
+        if self._queue_depths.doubt is not None:
             self._windows = None
         elif not 0 <= now - self._windows_at < WINDOWS_S:
             self._windows_at = now
@@ -71,12 +71,12 @@ class Broker(DepthPoller):
             time=now,
             depths={depth.name: depth for depth in depths},
             windows=self._windows,
-            doubt=self._gauge.doubt,
+            doubt=self._queue_depths.doubt,
         )
 
     def _asked(self) -> Mapping[str, tuple[Window, ...]] | None:
         there = quote(self._app.connection_for_read().virtual_host or "/", safe="")
-        request = self._gauge.management.request
+        request = self._queue_depths.management.request
         try:
             consumers = request("GET", f"consumers/{there}")
             # A window of a whole channel is not one of its consumers, who say 0.

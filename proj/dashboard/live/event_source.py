@@ -7,7 +7,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from proj.broker.queue_depths import Gauge
+from proj.broker.queue_depths import QueueDepths
 from proj.dashboard.live.broker_poll import Broker
 from proj.dashboard.live.history import grouped
 from proj.dashboard.live.journal_archive import Archive
@@ -56,7 +56,7 @@ class Hearing(Service):
         self.heard = 0
         self._keep = keep
         self._archive = None if journal is None else Archive(journal)
-        self._broker = Broker(app, Gauge(app, broker_api=broker_api), wanted=wanted)
+        self._broker = Broker(app, QueueDepths(app, broker_api=broker_api), wanted=wanted)
         # Flower itself has workers send events.
         self._worker_poller = WorkerPoller(app, enable=False)
         self._wrote = 0.0

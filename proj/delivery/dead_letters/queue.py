@@ -12,7 +12,7 @@ from amqp.basic_message import Message
 from amqp.exceptions import AMQPError, MessageNacked, NotFound, ResourceLocked
 
 from proj.broker.connection import connected, count_queue, open_channel
-from proj.broker.queue_depths import Gauge
+from proj.broker.queue_depths import QueueDepths
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.dead_letters.delivery_limit import check_delivery_limit
 from proj.delivery.dead_letters.headers import copy_properties, requeue_headers
@@ -89,7 +89,7 @@ class DeadLetterQueue(Service):
         # No heartbeat: nothing would send it while the command waits for a person's answer.
         self._address = app.connection_for_read(heartbeat=0)
         self._vhost = str(self._address.virtual_host or "/")
-        self._management = management or Gauge(app).management
+        self._management = management or QueueDepths(app).management
         self._ignore_limit = ignore_limit
         self._at_most = min(at_most or MOST, MOST)
         self._resources = contextlib.ExitStack()

@@ -1,4 +1,4 @@
-"""The health check: workers and broker read twice, a second apart where one reading does not tell."""
+"""The health check: reads workers and broker, and reads the workers again where one reading does not decide."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from proj.broker.queue_depths import depths_by_declare
-from proj.broker.worker_consumers import roster
-from proj.delivery.health.verdict import Consumers, Health, Reading, alive, consuming, progressing, reading
+from proj.broker.worker_consumers import queues_by_worker
+from proj.delivery.health.verdict import Consumers, Health, Reading, alive, consuming, progressing, read_worker
 from proj.errors import NoManagement
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class HealthCheck:
-    """How the workers of an app are, from what they and the broker say."""
+    """The health of an app's workers, from what they and the broker say."""
 
     def __init__(self, app: Celery, bus: ControlBus, management: Management, *, timeout_s: float) -> None:
-        """Wait for `timeout_s` for a worker's answer before it counts as silent."""
+        """Wait `timeout_s` seconds for a worker's replies before it counts as silent."""
         self._bus = bus
         self._timeout_s = timeout_s
         #: Why something is unknown, for people; None when the broker told all.
@@ -32,20 +32,23 @@ class HealthCheck:
         #: The queues of each worker as the broker lists them; None when it cannot be asked.
         self._listed: dict[str, frozenset[str]] | None = None
         try:
-            self._listed = roster(app, management, app.connection_for_read().virtual_host or "/")
+            self._listed = queues_by_worker(app, management, app.connection_for_read().virtual_host or "/")
         except NoManagement as error:
             self.doubt = (
-                f"{error.message} So it is not known whose consumers the broker has, nor of workers that are silent."
+                f"{error.message} So it is not known whose consumers the broker has, "
+                "and workers that do not answer are not found."
             )
 
     def run(self, *, worker: str | None, interval_s: float, stuck_after_s: float | None) -> list[Health]:
-        """The health of each worker, or of the one that is named, whether it is there or not.
+        """The health of each worker, or of the one that is named, also when it does not exist.
+
+        The two readings are `interval_s` seconds apart.
 
         Raises:
             NoBroker: no broker answers.
         """
-        # One that is named answers at once. Without the list a count of consumers tells something only beside all
-        # who say that they consume.
+        # A worker that is named is asked alone, which ends as soon as it replies. Without the broker's list all are
+        # asked: then the number of consumers tells something only beside all workers that say they consume.
         alone = worker is not None and self._listed is not None
         everyone = self._read([worker] if worker is not None and alone else None)
         nodes = [worker] if worker is not None else self._nodes(everyone)
@@ -59,7 +62,7 @@ class HealthCheck:
         return [
             Health(
                 worker=node,
-                alive=alive(first.get(node), is_known=self._is_known(node), timeout_s=self._timeout_s),
+                alive=alive(first.get(node), is_known=self._bus.is_listening(node), timeout_s=self._timeout_s),
                 consuming=consuming(first.get(node), self._consumers(node, consumers, everyone)),
                 progressing=progressing(
                     first.get(node),
@@ -73,24 +76,22 @@ class HealthCheck:
         ]
 
     def _nodes(self, answered: Collection[str]) -> list[str]:
-        """Those that answer, and those that the broker still has a mailbox of."""
-        return sorted(
-            {*answered, *(node for node in self._listed or () if node not in answered and self._is_known(node))}
-        )
-
-    def _is_known(self, node: str) -> bool:
-        return self._bus.holds(self._bus.mailbox_queue(node))
+        """The workers that answer, and those that the broker lists and that still have a mailbox."""
+        silent = (node for node in self._listed or () if node not in answered)
+        return sorted({*answered, *(node for node in silent if self._bus.is_listening(node))})
 
     def _read(self, nodes: Collection[str] | None) -> dict[str, Reading]:
-        """What the nodes, or all, say; the silent ones cost one timeout, and are not asked again."""
+        """One reading of the nodes, or of all; a silent one costs one timeout, and is not asked again."""
         stats = self._bus.ask("stats", nodes=nodes, timeout_s=self._timeout_s)
         active = self._bus.ask("active", nodes=stats, timeout_s=self._timeout_s, safe=True)
-        held = self._bus.ask("reserved", nodes=stats, timeout_s=self._timeout_s)
+        reserved = self._bus.ask("reserved", nodes=stats, timeout_s=self._timeout_s)
         queues = self._bus.ask("active_queues", nodes=stats, timeout_s=self._timeout_s)
-        return {node: reading(stats[node], active.get(node), held.get(node), queues.get(node)) for node in stats}
+        return {
+            node: read_worker(stats[node], active.get(node), reserved.get(node), queues.get(node)) for node in stats
+        }
 
     def _count(self, everyone: dict[str, Reading]) -> tuple[dict[str, int], dict[str, int]]:
-        """What waits in each queue, and how many consume it, counted now."""
+        """The ready messages and the consumers of each queue, counted now."""
         names = {name for each in everyone.values() for name in each.queues}
         names.update(*(self._listed or {}).values())
         depths = depths_by_declare(self._bus.connection, names)
@@ -106,12 +107,12 @@ class HealthCheck:
         )
 
 
-def _waiting(each: Reading | None, backlog: dict[str, int]) -> int | None:
-    """Messages that wait in the queues of a worker; None when none of them could be counted."""
-    counted = [backlog[name] for name in each.queues if name in backlog] if each is not None else []
+def _waiting(reading: Reading | None, backlog: dict[str, int]) -> int | None:
+    """Messages that wait in the queues of a worker; None when none of the queues could be counted."""
+    counted = [backlog[name] for name in reading.queues if name in backlog] if reading is not None else []
     return sum(counted) if counted else None
 
 
-def _is_idle(each: Reading, backlog: dict[str, int]) -> bool:
-    """Whether one reading tells all: nothing runs and nothing waits."""
-    return not each.running and not each.held and not _waiting(each, backlog)
+def _is_idle(reading: Reading, backlog: dict[str, int]) -> bool:
+    """Whether one reading decides all: nothing runs and nothing waits."""
+    return not reading.running and not reading.held and not _waiting(reading, backlog)

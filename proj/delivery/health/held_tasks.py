@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from proj.broker.connection import connected
+from proj.broker.control_bus import ControlBus
+from proj.broker.worker_replies import by_node, read_tasks
 from proj.delivery.dead_letters.queue import DeadLetterQueue
 from proj.errors import DeadLettersNotRead, NoDeadLetters
 from proj.journal.ledger import Holdings
 from proj.queues import EXCHANGES, is_fed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from celery import Celery
 
-    from proj.broker.queue_depths import Gauge
+    from proj.broker.queue_depths import QueueDepths
 
 #: Seconds that workers have to answer. The broker counts the messages of a worker that does not.
 INSPECT_TIMEOUT_S = 2.0
@@ -34,7 +35,7 @@ class HeldTasks:
     warning: str | None
 
 
-def held_tasks(app: Celery, gauge: Gauge, *, queues: Collection[str], dead_letters: str) -> HeldTasks:
+def held_tasks(app: Celery, queue_depths: QueueDepths, *, queues: Collection[str], dead_letters: str) -> HeldTasks:
     """What workers, broker and the dead-letter queue hold now of the tasks of `queues`.
 
     Dead letters that are not read are counted as messages that the broker holds.
@@ -42,20 +43,20 @@ def held_tasks(app: Celery, gauge: Gauge, *, queues: Collection[str], dead_lette
     Raises:
         NoBroker: no broker answers.
     """
-    dead, unread, warning = _dead_letter_ids(app, gauge, dead_letters)
-    with connected(app.connection_for_read()) as connection:
-        inspect = app.control.inspect(timeout=INSPECT_TIMEOUT_S, connection=connection)
-        active = inspect.active()
-        running = _ids(active)
+    dead, unread, warning = _dead_letter_ids(app, queue_depths, dead_letters)
+    with ControlBus(app) as bus:
+        active = bus.ask("active", timeout_s=INSPECT_TIMEOUT_S, safe=True)
+        running = _task_ids(active)
         # Where no worker answers, two more questions only take as many seconds more.
-        held = _ids(inspect.reserved()) | _ids(inspect.scheduled()) if active else frozenset()
+        commands = ("reserved", "scheduled") if active else ()
+        held = {id_ for command in commands for id_ in _task_ids(bus.ask(command, timeout_s=INSPECT_TIMEOUT_S))}
     # The broker is asked last, so that a message that moves meanwhile is counted twice rather than not at all.
     also = [dead_letters] if unread is None else []
-    depths = [depth for depth in gauge.read(also=also) if _may_hold(depth.name, [*queues, *also])]
+    depths = [depth for depth in queue_depths.read(also=also) if _may_hold(depth.name, [*queues, *also])]
     unacknowledged = [depth.unacknowledged for depth in depths]
     holdings = Holdings(
         running=running,
-        held=held - running,
+        held=frozenset(held - running),
         dead=dead,
         ready=sum(depth.ready for depth in depths) + (unread or 0),
         unacknowledged=None if None in unacknowledged else sum(count or 0 for count in unacknowledged),
@@ -63,10 +64,10 @@ def held_tasks(app: Celery, gauge: Gauge, *, queues: Collection[str], dead_lette
     return HeldTasks(holdings=holdings, warning=warning)
 
 
-def _dead_letter_ids(app: Celery, gauge: Gauge, name: str) -> tuple[frozenset[str], int | None, str | None]:
+def _dead_letter_ids(app: Celery, depths: QueueDepths, name: str) -> tuple[frozenset[str], int | None, str | None]:
     """The ids in the dead-letter queue, how many letters were not read (None: the queue was not), and a warning."""
     try:
-        with DeadLetterQueue(app, name=name, management=gauge.management) as letters:
+        with DeadLetterQueue(app, name=name, management=depths.management) as letters:
             ids = [unacked.letter.id for unacked in letters]
             return frozenset(ids), letters.total - len(ids), letters.warning
     except NoDeadLetters:
@@ -85,7 +86,7 @@ def _may_hold(name: str, queues: Collection[str]) -> bool:
     return fed or name in queues or _DELAYS.fullmatch(name) is not None
 
 
-def _ids(replies: Mapping[str, Sequence[Mapping[str, Any]]] | None) -> frozenset[str]:
+def _task_ids(replies: Mapping[str, object]) -> frozenset[str]:
     """The task ids in the workers' replies to `active`, `reserved` or `scheduled`."""
-    tasks = [task for own in (replies or {}).values() for task in own]
-    return frozenset(str((task.get("request") or task)["id"]) for task in tasks)
+    tasks = [task for reply in by_node(replies, list).values() for task in read_tasks(reply)]
+    return frozenset(task.id for task in tasks if task.id is not None)

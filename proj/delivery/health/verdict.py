@@ -1,23 +1,23 @@
-"""Health as a verdict: alive, consuming and progressing, each told from readings and apart from the others."""
+"""The verdict on a worker: whether it is alive, consuming and progressing, each decided on its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from proj.broker.worker_replies import read_queues, read_stats, read_tasks
 from proj.queues import QUARANTINE_SUFFIX, is_plumbing
 
 YES = "yes"
 NO = "no"
 UNKNOWN = "unknown"
 
-#: Seconds for which the broker's list of consumers may be behind: a worker that is younger may be missing in it.
+#: Seconds that the broker's list of consumers may be old: a worker that started later may be missing in it.
 LIST_AGE_S = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One answer, `yes`, `no` or `unknown`, and why, for people."""
+    """One answer, `yes`, `no` or `unknown`, and the reason, for people."""
 
     answer: str
     why: str
@@ -25,63 +25,63 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How one worker is."""
+    """The three findings on one worker."""
 
     worker: str
-    #: It answers.
+    #: It answers over the control bus.
     alive: Finding
-    #: The broker has consumers of its for the queues that it says it works on.
+    #: The broker has its consumers for the queues that it says it consumes.
     consuming: Finding
-    #: It finishes tasks, or there are none for it.
+    #: It finishes tasks, or there are none for it to run.
     progressing: Finding
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is known to be wrong; what is unknown is not wrong."""
+        """Whether no answer is `no`; what is unknown is not wrong."""
         return NO not in {self.alive.answer, self.consuming.answer, self.progressing.answer}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a worker says of itself at one moment."""
+    """What a worker said of itself at one time."""
 
-    #: Those that it consumes, without its own for broadcasts.
+    #: The queues that it consumes, without its own for broadcasts.
     queues: frozenset[str]
-    #: Tasks that were begun since it started.
-    begun: int
-    #: The ids of those in work with the second at which each was begun, as far as it is known.
+    #: Tasks that it has started since its own start.
+    started: int
+    #: The ids of the tasks that it runs, with the Unix time at which each was started, where it is known.
     running: dict[str, float | None]
-    #: Messages that it has and has not begun.
+    #: Messages that it has received and not started.
     held: int
-    slots: int | None
+    #: Seconds since its start.
     uptime_s: float | None
-    #: It runs a suspect alone and has paused its queues on purpose.
+    #: It has paused its queues because it runs a quarantined task alone.
     paused: bool = False
-    #: It listens for orders over a connection of its own, so that the broker's list does not tell its queues.
+    #: It listens for commands over another connection than it consumes, so the broker's list does not show its queues.
     listens_apart: bool = False
 
     @property
     def finished(self) -> int:
-        """Tasks that have ended since it started."""
-        return self.begun - len(self.running)
+        """Tasks that have ended since its start."""
+        return self.started - len(self.running)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Consumers:
-    """What the broker says of consumers."""
+    """What the broker says of consumers, by queue."""
 
     #: The queues that the broker has a consumer of this worker for; None when it cannot be asked that.
     of_worker: frozenset[str] | None
     #: All consumers of each queue, counted now.
     now: dict[str, int]
-    #: All consumers of each queue in the list from which `of_worker` is.
+    #: All consumers of each queue in the list that `of_worker` is from.
     listed: dict[str, int]
     #: Workers that answer and say that they consume the queue.
     claimed: dict[str, int]
 
 
 def alive(reading: Reading | None, *, is_known: bool, timeout_s: float) -> Finding:
-    """Whether it answers; the broker may know it all the same."""
+    """Whether it answers; one that does not may still have its connection."""
     if reading is not None:
         return Finding(answer=YES, why="answers")
     if is_known:
@@ -90,11 +90,11 @@ def alive(reading: Reading | None, *, is_known: bool, timeout_s: float) -> Findi
 
 
 def consuming(reading: Reading | None, consumers: Consumers) -> Finding:
-    """Whether the broker has its consumers."""
+    """Whether the broker has its consumers for the queues that it says it consumes."""
     if reading is None:
         return _listed(None, consumers.of_worker or frozenset(), consumers)
     if reading.paused:
-        return Finding(answer=YES, why="has paused its queues while it runs a suspect alone")
+        return Finding(answer=YES, why="has paused its queues while it runs a quarantined task alone")
     if not reading.queues:
         return Finding(answer=NO, why="it consumes from no queue")
     without = sorted(name for name in reading.queues if consumers.now.get(name) == 0)
@@ -108,41 +108,45 @@ def consuming(reading: Reading | None, consumers: Consumers) -> Finding:
 def progressing(
     first: Reading | None, second: Reading | None, *, backlog: int | None, now: float, stuck_after_s: float | None
 ) -> Finding:
-    """Whether work gets done, from two readings of the worker and what waits in its queues meanwhile."""
+    """Whether it finishes tasks, from two readings of it and the messages that wait in its queues.
+
+    Args:
+        first: the earlier reading; None when it did not answer.
+        second: the later one.
+        backlog: messages that wait in its queues; None when they could not be counted.
+        now: the Unix time.
+        stuck_after_s: seconds after which a task that still runs counts as stuck; None when none does.
+    """
     if first is None or second is None:
-        return Finding(answer=UNKNOWN, why="it did not say what it does")
-    longest = max((now - begun for begun in second.running.values() if begun is not None), default=0.0)
+        return Finding(answer=UNKNOWN, why="it did not say what it runs")
+    longest = max((now - started for started in second.running.values() if started is not None), default=0.0)
     if stuck_after_s is not None and longest > stuck_after_s:
         return Finding(answer=NO, why=f"a task has been running for {longest:.0f} s")
     if second.finished > first.finished:
         return Finding(answer=YES, why=f"finished tasks between two readings: {second.finished - first.finished}")
     if second.running:
         return Finding(answer=UNKNOWN, why=f"tasks run: {len(second.running)}, the longest for {longest:.0f} s")
-    return _at_rest(second, backlog, began=second.begun > first.begun)
+    return _at_rest(second, backlog, has_started=second.started > first.started)
 
 
-def reading(stats: Any, active: Any, held: Any, queues: Any) -> Reading:  # noqa: ANN401 as workers answer
-    """A worker's answers, as far as they are what Celery's workers say."""
-    stats = stats if isinstance(stats, dict) else {}
-    requests = [request for request in active if isinstance(request, dict)] if isinstance(active, list) else []
-    total = stats.get("total")
-    pool = stats.get("pool")
-    slots = pool.get("max-concurrency") if isinstance(pool, dict) else None
-    uptime = stats.get("uptime")
+def read_worker(stats: object, active: object, reserved: object, active_queues: object) -> Reading:
+    """One reading of a worker, from its replies to the commands of these names; None for one that it did not answer."""
+    said = read_stats(stats)
+    running = [task for task in read_tasks(active) if task.id is not None]
     return Reading(
-        queues=frozenset(name for name in _names(queues) if not is_plumbing(name)),
-        begun=sum(count for count in total.values() if isinstance(count, int)) if isinstance(total, dict) else 0,
-        running={str(request.get("id")): _number(request.get("time_start")) for request in requests},
-        held=len(held) if isinstance(held, list) else 0,
-        slots=slots if isinstance(slots, int) else None,
-        uptime_s=_number(uptime),
-        listens_apart=isinstance(pool, dict) and "event" in str(pool.get("implementation")),
-        paused=any(_routing_key(request).endswith(QUARANTINE_SUFFIX) for request in requests),
+        queues=frozenset(name for name in read_queues(active_queues) if not is_plumbing(name)),
+        started=said.started or 0,
+        running={str(task.id): task.started_at for task in running},
+        held=len(read_tasks(reserved)),
+        uptime_s=said.uptime_s,
+        # Workers with an event loop of another library: eventlet and gevent.
+        listens_apart="event" in said.pool,
+        paused=any((task.routing_key or "").endswith(QUARANTINE_SUFFIX) for task in running),
     )
 
 
-def _at_rest(reading: Reading, backlog: int | None, *, began: bool) -> Finding:
-    """Of a worker that runs nothing and has finished nothing lately."""
+def _at_rest(reading: Reading, backlog: int | None, *, has_started: bool) -> Finding:
+    """The finding on a worker that runs nothing and finished nothing between the readings."""
     if reading.held:
         return Finding(
             answer=UNKNOWN,
@@ -150,38 +154,27 @@ def _at_rest(reading: Reading, backlog: int | None, *, began: bool) -> Finding:
         )
     if backlog is None:
         return Finding(answer=UNKNOWN, why="runs nothing, and its queues could not be counted")
-    if backlog and not began:
+    if backlog and not has_started:
         return Finding(answer=NO, why=f"runs nothing while messages wait: {backlog}")
     return Finding(answer=YES, why="nothing waits")
 
 
 def _counted(queues: frozenset[str], consumers: Consumers) -> Finding:
+    """The finding from the number of consumers, where the broker does not say whose they are."""
     if all(consumers.now.get(name) == consumers.claimed.get(name, 0) for name in queues):
         return Finding(answer=YES, why="the broker has as many consumers as workers say")
     return Finding(answer=UNKNOWN, why="it is not known whose consumers the broker has")
 
 
 def _listed(reading: Reading | None, queues: frozenset[str], consumers: Consumers) -> Finding:
+    """The finding from the broker's list of consumers."""
     lacking = sorted(queues - (consumers.of_worker or frozenset()))
     if not queues:
-        return Finding(answer=UNKNOWN, why="nothing says from which queues it consumes")
+        return Finding(answer=UNKNOWN, why="neither the worker nor the broker says which queues it consumes")
     if not lacking:
         return Finding(answer=YES, why=f"the broker has its consumers for {', '.join(sorted(queues))}")
     young = reading is not None and (reading.uptime_s or 0) < LIST_AGE_S
     stale = any(consumers.now.get(name) != consumers.listed.get(name, 0) for name in lacking)
     if young or stale:
-        return Finding(answer=UNKNOWN, why="the broker's list of consumers is some seconds behind")
-    return Finding(answer=NO, why=f"the broker has no consumer of its for {', '.join(lacking)}")
-
-
-def _routing_key(request: dict[str, Any]) -> str:
-    delivery = request.get("delivery_info")
-    return str(delivery.get("routing_key", "")) if isinstance(delivery, dict) else ""
-
-
-def _names(queues: Any) -> list[str]:  # noqa: ANN401 as workers answer
-    return [str(queue["name"]) for queue in queues or () if isinstance(queue, dict) and "name" in queue]
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+        return Finding(answer=UNKNOWN, why="the broker's list of consumers is some seconds old")
+    return Finding(answer=NO, why=f"the broker has no consumer of this worker for {', '.join(lacking)}")

@@ -1,4 +1,4 @@
-"""Halting workers: the order broadcast, the answers gathered, and each worker awaited until it is gone."""
+"""Halting workers: sends the command, collects the replies, and waits until each worker is gone."""
 
 from __future__ import annotations
 
@@ -6,85 +6,78 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proj.broker.control_bus import good
-from proj.broker.worker_consumers import roster
-from proj.delivery.shutdown.halt_command import HALT
+from proj.broker.worker_consumers import queues_by_worker
+from proj.broker.worker_replies import by_node, read_queues
+from proj.delivery.shutdown.halt_command import HALT, read_halt
 from proj.errors import NoManagement, ProjError
 from proj.interruption import raise_if_interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from celery import Celery
 
     from proj.broker.control_bus import ControlBus
-    from proj.broker.queue_depths import Gauge
+    from proj.broker.queue_depths import QueueDepths
 
-#: Seconds that a worker may take to answer.
-ANSWER_TIMEOUT_S = 2.0
+#: Seconds that a worker may take to reply.
+REPLY_TIMEOUT_S = 2.0
 _POLL_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Halted:
+class HaltOutcome:
     """What became of one worker that was told to halt."""
 
     worker: str
-    #: It said that it halts; one without our piece cannot, and one that hangs does not.
+    #: It replied that it halts. A worker without `install(app)` cannot, and one that hangs does not.
     answered: bool
-    #: It is gone: its process ended, or for a worker without our piece, it has left the control bus.
+    #: It is gone: its process ended; for a worker that did not answer, it has left the control bus.
     stopped: bool
-    #: Seconds from the order until then; None while it is there.
+    #: Seconds from the command until it was gone; None while it is there.
     seconds: float | None
-    #: Tasks that it had in work when it was told; None when it did not say.
+    #: Tasks that it was running when it got the command; None when it did not say.
     running: int | None
-    #: Messages that it had received and not begun, which it gave back; None when it did not say.
+    #: Messages that it had received and not started, which it gave back; None when it did not say.
     held: int | None
-    #: It answers other questions: told with Celery's own `shutdown`.
+    #: It replies to other commands, so it was sent Celery's own `shutdown`.
     listens: bool
-    #: The queue that is there while it is.
-    sign: str
+    #: The queue that exists for as long as the worker does.
+    exists_with: str
 
 
-class Muster:
-    """The workers that are there, and the queues of each: as they answer, and as the broker has them."""
+class RunningWorkers:
+    """The workers that are running, with the queues of each: as they reply, and as the broker lists them."""
 
-    def __init__(self, app: Celery, bus: ControlBus, gauge: Gauge) -> None:
-        """Ask who is there; a worker that is silent is found by the management API, or when it is named."""
+    def __init__(self, app: Celery, bus: ControlBus, depths: QueueDepths) -> None:
+        """Ask now. A worker that does not reply is found by the management API, or when it is named."""
         self._bus = bus
         #: Why a silent worker would not be found, for people; None when it would.
         self.doubt: str | None = None
+        listed: Mapping[str, frozenset[str]] = {}
         try:
-            known: Mapping[str, Iterable[str]] = roster(
-                app, gauge.management, app.connection_for_read().virtual_host or "/"
-            )
+            listed = queues_by_worker(app, depths.management, app.connection_for_read().virtual_host or "/")
         except NoManagement as error:
             self.doubt = f"{error.message} So workers that do not answer are found by --worker only."
-            known = {}
-        answers = good(bus.ask("active_queues", timeout_s=ANSWER_TIMEOUT_S / 2), list)
-        self.listening = frozenset(answers)
-        # The broker's list is seconds old: who left meanwhile has no mailbox any more.
-        self.queues: dict[str, frozenset[str]] = {
-            node: frozenset(queues)
-            for node, queues in known.items()
-            if node in answers or bus.holds(bus.mailbox_queue(node))
-        }
-        for node, claimed in answers.items():
-            names = frozenset(str(queue.get("name")) for queue in claimed if isinstance(queue, dict))
-            self.queues[node] = self.queues.get(node, frozenset()) | names
+        replies = by_node(bus.ask("active_queues", timeout_s=REPLY_TIMEOUT_S / 2), list)
+        self.listening = frozenset(replies)
+        # The broker's list is seconds old. A worker that has left since has no mailbox any more.
+        self.queues = {node: queues for node, queues in listed.items() if node in replies or bus.is_listening(node)}
+        for node, reply in replies.items():
+            self.queues[node] = self.queues.get(node, frozenset()) | frozenset(read_queues(reply))
 
-    def chosen(self, *, worker: str | None, queue: str | None) -> list[str]:
-        """The nodes that are meant: one by its name, those that consume a queue, or all.
+    def select(self, *, worker: str | None, queue: str | None) -> list[str]:
+        """The node names of one worker, of those that consume a queue, or of all.
 
         Raises:
             ProjError: there is no such worker.
         """
-        if worker is not None and worker not in self.queues and self._bus.holds(self._bus.mailbox_queue(worker)):
-            # Silent, but it has a mailbox, and will find the order in it.
+        if worker is not None and worker not in self.queues and self._bus.is_listening(worker):
+            # It is silent, and will find the command in its mailbox.
             self.queues[worker] = frozenset({queue} if queue else ())
         if worker is not None and worker not in self.queues:
-            there = ", ".join(sorted(self.queues)) or "none"
-            raise ProjError(f"There is no worker {worker!r} on this broker. There are: {there}.")
+            running = ", ".join(sorted(self.queues)) or "none"
+            raise ProjError(f"There is no worker {worker!r} on this broker. Running workers: {running}.")
         return sorted(
             node
             for node, queues in self.queues.items()
@@ -98,37 +91,37 @@ def halt_workers(
     *,
     listening: frozenset[str],
     timeout_s: float,
-    progress: Callable[[Halted], None],
-) -> list[Halted]:
-    """Tell the nodes to halt, and wait for `timeout_s` until they are gone; `progress` sees each that went.
+    progress: Callable[[HaltOutcome], None],
+) -> list[HaltOutcome]:
+    """Tell the nodes to halt, and wait up to `timeout_s` seconds until all are gone; `progress` gets each that went.
 
     Raises:
         NoBroker: the broker is gone.
     """
     began = time.monotonic()
-    replies = good(bus.ask(HALT, nodes=nodes, timeout_s=ANSWER_TIMEOUT_S), dict)
-    # A worker without our piece answers too: with an error, because it does not know the order.
-    answers = {node: reply for node, reply in replies.items() if "ok" in reply}
+    replies = by_node(bus.ask(HALT, nodes=nodes, timeout_s=REPLY_TIMEOUT_S), dict)
+    # A worker that does not know the command replies with an error.
+    answers = {node: answer for node, reply in replies.items() if (answer := read_halt(reply)) is not None}
     bus.tell("shutdown", [node for node in nodes if node not in answers])
-    outcome = {
-        node: Halted(
+    outcomes = {
+        node: HaltOutcome(
             worker=node,
             answered=node in answers,
             stopped=False,
             seconds=None,
-            running=answers.get(node, {}).get("running"),
-            held=answers.get(node, {}).get("held"),
+            running=answers[node].running if node in answers else None,
+            held=answers[node].held if node in answers else None,
             listens=node in listening,
-            sign=answers.get(node, {}).get("leaving") or bus.mailbox_queue(node),
+            exists_with=(node in answers and answers[node].leaving) or bus.mailbox_queue(node),
         )
         for node in nodes
     }
     while True:
-        for node, halted in outcome.items():
-            if not halted.stopped and not bus.holds(halted.sign):
-                outcome[node] = replace(halted, stopped=True, seconds=round(time.monotonic() - began, 1))
-                progress(outcome[node])
-        if all(halted.stopped for halted in outcome.values()) or time.monotonic() - began >= timeout_s:
-            return list(outcome.values())
+        for node, outcome in outcomes.items():
+            if not outcome.stopped and not bus.is_in_use(outcome.exists_with):
+                outcomes[node] = replace(outcome, stopped=True, seconds=round(time.monotonic() - began, 1))
+                progress(outcomes[node])
+        if all(outcome.stopped for outcome in outcomes.values()) or time.monotonic() - began >= timeout_s:
+            return list(outcomes.values())
         raise_if_interrupted()
         time.sleep(_POLL_S)

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from abc import abstractmethod
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from proj.service import Service
 if TYPE_CHECKING:
     from celery import Celery
 
-    from proj.broker.queue_depths import Depth, Gauge
+    from proj.broker.queue_depths import Depth, QueueDepths
     from proj.journal.records import Worker
 
 logger = logging.getLogger(__name__)
@@ -77,11 +78,11 @@ class _Poller(Service):
 class DepthPoller(_Poller):
     """Samples the depths of all queues."""
 
-    def __init__(self, gauge: Gauge, *, without: str) -> None:
-        """Read `gauge`, and leave out the queue `without`, which is the recorder's own."""
+    def __init__(self, queue_depths: QueueDepths, *, without: str) -> None:
+        """Read `queue_depths`, and leave out the queue `without`, which is the recorder's own."""
         super().__init__("depth poller", SAMPLE_S)
         self.samples: SimpleQueue[Sample] = SimpleQueue()
-        self._gauge = gauge
+        self._queue_depths = queue_depths
         self._without = without
         #: The last sample of each queue, and the last one that was put into `samples`.
         self._last: dict[str, tuple[Sample, Sample]] = {}
@@ -100,7 +101,7 @@ class DepthPoller(_Poller):
             NoBroker: neither the management API nor the broker answers.
         """
         now = time.time()
-        depths = self._gauge.read()
+        depths = self._queue_depths.read()
         for depth in depths:
             if depth.is_plumbing or depth.name == self._without:
                 continue
@@ -157,7 +158,8 @@ class WorkerPoller(_Poller):
             names = set(self._remaining) if self._asked_all else None
         if names is not None and not names:
             return
-        answered = worker_info.asked(self._app, names)
+        # A worker counts the tasks that it started since its own start, and the recorder since it listens.
+        answered = [replace(worker, processed=None) for worker in worker_info.ask_workers(self._app, names)]
         self._asked_all = True
         with self._lock:
             # A worker that is just starting may answer one question and not the next.

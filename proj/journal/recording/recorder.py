@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from proj.broker.connection import connected, default_channel
-from proj.broker.queue_depths import Gauge
+from proj.broker.queue_depths import QueueDepths
 from proj.errors import NoBroker, UnreadableJournal
 from proj.journal.recording.event_queue import EventQueue, queue_name
 from proj.journal.recording.session import QUEUE_NOTE, RecordingSession
@@ -62,7 +62,7 @@ class Recorder(Service):
         self._path = path
         self._run = run
         self._queue_option = queue
-        self._gauge = Gauge(app, broker_api=broker_api)
+        self._queue_depths = QueueDepths(app, broker_api=broker_api)
         self._ending = threading.Event()
         self._ready = threading.Event()
         self._ended = threading.Event()
@@ -119,7 +119,7 @@ class Recorder(Service):
         noted = writer.journal.note(QUEUE_NOTE)
         self.queue_name = self._queue_option or noted or queue_name(self._app.conf.event_queue_prefix, self._path)
         queue = EventQueue(self._app, self.queue_name)
-        session = RecordingSession(self._app, writer, queue, self._gauge, run=self._run)
+        session = RecordingSession(self._app, writer, queue, self._queue_depths, run=self._run)
         down_since: float | None = None
         try:
             while not (self._ending.is_set() and self._ready.is_set()):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection, Message
 
-    from proj.broker.queue_depths import Gauge
+    from proj.broker.queue_depths import QueueDepths
     from proj.journal.recording.event_queue import EventQueue, QueueState
     from proj.journal.writer import JournalWriter
 
@@ -43,13 +43,19 @@ class RecordingSession:
     """One open journal with its event queue, its pollers, and the events that are not written yet."""
 
     def __init__(
-        self, app: Celery, writer: JournalWriter, queue: EventQueue, gauge: Gauge, *, run: str | None = None
+        self,
+        app: Celery,
+        writer: JournalWriter,
+        queue: EventQueue,
+        queue_depths: QueueDepths,
+        *,
+        run: str | None = None,
     ) -> None:
         """Record the events in `queue` with `writer`; new attempts belong to `run`."""
         self._writer = writer
         self._queue = queue
         self._event_writer = EventWriter(writer, run=run)
-        self._depth_poller = DepthPoller(gauge, without=queue.name)
+        self._depth_poller = DepthPoller(queue_depths, without=queue.name)
         self._worker_poller = WorkerPoller(app)
         self._accept = {app.conf.event_serializer, "json"}
         self._events: list[tuple[float, object]] = []

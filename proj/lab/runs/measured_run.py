@@ -21,7 +21,7 @@ from proj.lab.processes.worker import Worker, refuse_ended
 from proj.lab.runs.depth_sampler import Sampler, empty_for_s
 from proj.lab.runs.run_journal import Transcript
 from proj.lab.runs.run_marks import mark_began, mark_ended
-from proj.lab.runs.worker_info import roll_call
+from proj.lab.runs.worker_info import ask_run_workers
 from proj.queues import QUORUM, WORK_QUEUE, work_queue
 from proj.service import Service
 from proj.tasks import work
@@ -279,7 +279,7 @@ class Trial(Service):
         """Ask the workers what they are, keep it, and say whether all have answered."""
         nodes = [worker.node for worker in self._workers if worker is not self._killed]
         started = Counter(attempt.worker for attempt in self.attempts() if attempt.started is not None)
-        answers = roll_call(self._client, nodes, started_seen=started)
+        answers = ask_run_workers(self._client, nodes, started_seen=started)
         self._writer.put_workers(answers)
         self._writer.commit()
         return len(answers) == len(nodes)

@@ -14,7 +14,7 @@ from celery.utils import uuid
 
 from proj.broker.connection import connected
 from proj.broker.control_bus import ControlBus
-from proj.broker.queue_depths import Gauge, depths_by_declare
+from proj.broker.queue_depths import QueueDepths, depths_by_declare
 from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import halt_workers
 from proj.errors import DeadlinePassed
@@ -26,7 +26,7 @@ from proj.lab.processes.worker import Worker, refuse_ended
 from proj.lab.runs.depth_sampler import Sampler
 from proj.lab.runs.pipeline_stages import STAGES, doubled, ids_by_stage, lost, printed
 from proj.lab.runs.run_journal import Transcript
-from proj.lab.runs.worker_info import roll_call
+from proj.lab.runs.worker_info import ask_run_workers
 from proj.queues import QUORUM, quarantine_queue
 from proj.service import Service
 
@@ -183,11 +183,11 @@ class Pipeline(Service):
         )
         self._writer.commit()
         self._publish()
-        gauge = Gauge(self._client, broker_api=self._broker.management_url)
+        queue_depths = QueueDepths(self._client, broker_api=self._broker.management_url)
         with ControlBus(self._client) as bus:
             for place, stage in enumerate(STAGES):
                 there = [worker for later in STAGES[place:] for worker in self._workers[later.name]]
-                self._drain(stage, bus, gauge, partial(self._tick, there, on_progress))
+                self._drain(stage, bus, queue_depths, partial(self._tick, there, on_progress))
                 self._answers()
                 self._halt(stage, bus)
         self._await_events()
@@ -205,10 +205,12 @@ class Pipeline(Service):
                     first.task, (message,), task_id=task_id, queue=first.queue, producer=producer, ignore_result=True
                 )
 
-    def _drain(self, stage: PipelineStage, bus: ControlBus, gauge: Gauge, tick: Callable[[], None]) -> None:
+    def _drain(
+        self, stage: PipelineStage, bus: ControlBus, queue_depths: QueueDepths, tick: Callable[[], None]
+    ) -> None:
         nodes = [worker.node for worker in self._workers[stage.name]]
         drain(
-            lambda: remainder(bus, gauge, queues={stage.queue, quarantine_queue(stage.queue)}, nodes=nodes),
+            lambda: remainder(bus, queue_depths, queues={stage.queue, quarantine_queue(stage.queue)}, nodes=nodes),
             what=f"the queue {stage.queue}",
             timeout_s=PATIENCE_S + len(self.setup.messages) * stage.dots * self.setup.dot_seconds,
             progress=lambda _: tick(),
@@ -288,7 +290,7 @@ class Pipeline(Service):
         """Ask the workers what they are and how much they have begun, keep it, and count those that answered."""
         nodes = [worker.node for worker in self._all_workers if worker.running]
         started = Counter(attempt.worker for attempt in self._transcript.attempts() if attempt.started is not None)
-        answers = roll_call(self._client, nodes, started_seen=started)
+        answers = ask_run_workers(self._client, nodes, started_seen=started)
         self._roll = [*(known for known in self._roll if known.name not in {each.name for each in answers}), *answers]
         self._writer.put_workers(answers)
         self._writer.commit()

@@ -37,11 +37,11 @@ def test_returned_publish_is_given_to_who_listens_on_the_channel() -> None:
 
 
 def test_mailbox_publishes_over_its_own_connection_when_it_has_no_pool() -> None:
-    """`proj.broker.control_bus` may idle: the pool's connection has a heartbeat that nobody would send."""
+    """`proj.broker.control_bus` may be idle: the pool's connection has a heartbeat that nobody would send."""
     mailbox = Mailbox("celery", type="fanout", producer_pool="the pool")
     ours = mailbox("a connection")
 
-    ours._producer_pool = None  # noqa: SLF001 this is the name
+    ours.producer_pool = None
 
     assert (ours.producer_pool, mailbox.producer_pool) == (None, "the pool")
     assert ours.namespace == "celery"
@@ -49,7 +49,7 @@ def test_mailbox_publishes_over_its_own_connection_when_it_has_no_pool() -> None
 
 
 def test_worker_leaves_warmly_when_its_state_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`shutdown.halt_command` sets what SIGTERM's handler sets, because Celery's `shutdown` never answers."""
+    """`shutdown.halt_reply` sets what SIGTERM's handler sets, because Celery's `shutdown` never replies."""
     monkeypatch.setattr(celery.worker.state, "should_stop", 0)
 
     with pytest.raises(WorkerShutdown):
@@ -58,8 +58,8 @@ def test_worker_leaves_warmly_when_its_state_says_so(monkeypatch: pytest.MonkeyP
         celery.worker.control.Panel.data["shutdown"](None)
 
 
-def test_order_that_a_worker_does_not_know_is_answered_with_an_error() -> None:
-    """`proj.delivery.shutdown.halt_workers` tells workers without our piece by it."""
+def test_worker_replies_to_an_unknown_command_with_an_error() -> None:
+    """So `proj.delivery.shutdown.halt_workers` recognises workers that cannot answer `proj_halt`."""
     node = Mailbox("celery").Node("a@x", handlers={})
     said: list[dict[str, object]] = []
     node.reply = lambda data, **_: said.append(data)

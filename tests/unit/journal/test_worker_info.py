@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proj.journal.worker_info import _queues, dispatch
+from proj.journal.worker_info import _work_queues, dispatch
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,6 @@ def test_dispatch_is_what_the_settings_make_of_it(settings: object, mode: str | 
     assert dispatch(settings) == mode
 
 
-def test_workers_queue_for_broadcasts_is_none_that_its_tasks_come_from() -> None:
-    """So a worker of one work queue is still known as that."""
-    assert _queues([{"name": "broadcast.w1@host"}, {"name": "task_queue"}, {"name": 1}, 2]) == ("task_queue",)
+def test_queues_of_a_worker_are_those_that_its_tasks_come_from() -> None:
+    """Its own queue for broadcasts is none, so a worker of one work queue is known as that."""
+    assert _work_queues([{"name": "broadcast.w1@host"}, {"name": "task_queue"}]) == ["task_queue"]

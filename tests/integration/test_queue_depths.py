@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from proj.broker.queue_depths import Depth, Gauge
+from proj.broker.queue_depths import Depth, QueueDepths
 from proj.lab.processes.waiting import wait_until
 from proj.queues import broadcast_queue
 
@@ -22,19 +22,19 @@ EXPIRES_MS = 1500
 
 
 @pytest.fixture
-def gauge(broker: Broker, vhost: str) -> Iterator[Gauge]:
+def queue_depths(broker: Broker, vhost: str) -> Iterator[QueueDepths]:
     """What `celery queues` looks with."""
     app = Celery("theirs", broker=broker.url(vhost), set_as_current=False)
-    yield Gauge(app, broker_api=broker.management_url)
+    yield QueueDepths(app, broker_api=broker.management_url)
     app.close()
 
 
-def there(gauge: Gauge, name: str) -> Depth | None:
-    return next((depth for depth in gauge.read() if depth.name == name), None)
+def there(queue_depths: QueueDepths, name: str) -> Depth | None:
+    return next((depth for depth in queue_depths.read() if depth.name == name), None)
 
 
 def test_look_again_and_again_lets_the_broadcast_queue_of_a_dead_worker_expire(
-    broker: Broker, vhost: str, gauge: Gauge
+    broker: Broker, vhost: str, queue_depths: QueueDepths
 ) -> None:
     """With messages in it, by which it is shown: it goes when its worker has not asked for it in time."""
     queue = broadcast_queue("dead@host")
@@ -43,14 +43,16 @@ def test_look_again_and_again_lets_the_broadcast_queue_of_a_dead_worker_expire(
         queue(connection.default_channel).queue_declare()
         connection.Producer().publish(b"x", exchange="", routing_key=queue.name)
         wait_until(
-            lambda: getattr(there(gauge, queue.name), "ready", 0), what="its message", timeout_s=EXPIRES_MS / 1000
+            lambda: getattr(there(queue_depths, queue.name), "ready", 0),
+            what="its message",
+            timeout_s=EXPIRES_MS / 1000,
         )
 
-        wait_until(lambda: there(gauge, queue.name) is None, what="its end", timeout_s=10)
+        wait_until(lambda: there(queue_depths, queue.name) is None, what="its end", timeout_s=10)
 
 
 def test_look_again_and_again_lets_a_queue_expire_that_a_policy_lets_expire(
-    broker: Broker, vhost: str, gauge: Gauge
+    broker: Broker, vhost: str, queue_depths: QueueDepths
 ) -> None:
     """Any queue that nobody uses."""
     policy = {"pattern": "^theirs$", "definition": {"expires": EXPIRES_MS}, "apply-to": "queues"}
@@ -58,11 +60,11 @@ def test_look_again_and_again_lets_a_queue_expire_that_a_policy_lets_expire(
     with Connection(broker.url(vhost)) as connection:
         connection.default_channel.queue_declare("theirs", durable=True, auto_delete=False)
 
-        assert there(gauge, "theirs")
-        wait_until(lambda: there(gauge, "theirs") is None, what="its end", timeout_s=10)
+        assert there(queue_depths, "theirs")
+        wait_until(lambda: there(queue_depths, "theirs") is None, what="its end", timeout_s=10)
 
 
-def test_queue_that_does_not_expire_is_counted_now(broker: Broker, vhost: str, gauge: Gauge) -> None:
+def test_queue_that_does_not_expire_is_counted_now(broker: Broker, vhost: str, queue_depths: QueueDepths) -> None:
     """And not at the last tick of the broker's statistics."""
     with Connection(broker.url(vhost)) as connection:
         channel = connection.default_channel
@@ -71,5 +73,7 @@ def test_queue_that_does_not_expire_is_counted_now(broker: Broker, vhost: str, g
             producer = connection.Producer(channel=connection.channel())
             producer.publish(b"x", exchange="", routing_key="theirs")
             wait_until(
-                lambda number=number: getattr(there(gauge, "theirs"), "ready", 0) == number, what="it", timeout_s=2
+                lambda number=number: getattr(there(queue_depths, "theirs"), "ready", 0) == number,
+                what="it",
+                timeout_s=2,
             )

@@ -1,0 +1,102 @@
+"""Workers' replies on Celery's control bus, as far as they are what Celery's workers send.
+
+Any version of Celery may reply, and so may anyone who can publish to the broker. So each field is checked, and what
+does not fit is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+_Kind = TypeVar("_Kind")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """A worker's reply to `stats`."""
+
+    #: Tasks that it can run at a time.
+    slots: int | None = None
+    #: Tasks that it has started since it began.
+    started: int | None = None
+    #: Seconds since it began.
+    uptime_s: float | None = None
+    #: The name of its pool's class, such as `celery.concurrency.solo:TaskPool`.
+    pool: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRequest:
+    """One task in a worker's reply to `active`, `reserved` or `scheduled`; all None when it cannot be read."""
+
+    id: str | None = None
+    #: With which the message was published; for the default exchange that is the queue's name.
+    routing_key: str | None = None
+    #: The Unix time in seconds at which it was started.
+    started_at: float | None = None
+
+
+def by_node(replies: object, kind: type[_Kind]) -> dict[str, _Kind]:
+    """The replies that are of the kind that the command gives, by node name."""
+    if not isinstance(replies, Mapping):
+        return {}
+    return {node: reply for node, reply in replies.items() if isinstance(node, str) and isinstance(reply, kind)}
+
+
+def read_stats(reply: object) -> Stats:
+    """The reply to `stats`."""
+    stats = _fields(reply)
+    pool = _fields(stats.get("pool"))
+    total = stats.get("total")
+    slots = _count(pool.get("max-concurrency"))
+    return Stats(
+        slots=slots if slots is not None and 0 < slots < 2**31 else None,
+        started=sum(_count(count) or 0 for count in total.values()) if isinstance(total, Mapping) else None,
+        uptime_s=_number(stats.get("uptime")),
+        pool=str(pool.get("implementation") or ""),
+    )
+
+
+def read_queues(reply: object) -> list[str]:
+    """The names of the queues in the reply to `active_queues`, those that Celery makes for itself too."""
+    names = (_fields(queue).get("name") for queue in _elements(reply))
+    return [name for name in names if isinstance(name, str)]
+
+
+def read_tasks(reply: object) -> list[TaskRequest]:
+    """The tasks in the reply to `active`, `reserved` or `scheduled`, also one for each element that cannot be read.
+
+    `scheduled` wraps each task with its eta.
+    """
+    return [_read_task(_fields(task)) for task in _elements(reply)]
+
+
+def _read_task(task: Mapping[object, object]) -> TaskRequest:
+    task = _fields(task.get("request")) or task
+    return TaskRequest(
+        id=_text(task.get("id")),
+        routing_key=_text(_fields(task.get("delivery_info")).get("routing_key")),
+        started_at=_number(task.get("time_start")),
+    )
+
+
+def _fields(value: object) -> Mapping[object, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _elements(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

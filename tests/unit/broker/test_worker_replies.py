@@ -1,0 +1,76 @@
+"""Replies on the control bus: those of Celery's workers, and those that anyone else may send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proj.broker.worker_replies import Stats, TaskRequest, by_node, read_queues, read_stats, read_tasks
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["id", "pool", "total", "name", "request"]), inner),
+    max_leaves=8,
+)
+
+
+def test_replies_of_another_kind_are_left_out() -> None:
+    """A worker that does not know a command replies with an error, and anyone may reply with anything."""
+    replies = {"w1@h": [], "w2@h": {"error": "unknown command"}, 3: []}
+
+    assert by_node(replies, list) == {"w1@h": []}
+    assert by_node(None, list) == {}
+
+
+def test_stats_are_read_as_celerys_workers_send_them() -> None:
+    """Slots, started tasks, seconds since the start, and the pool's class."""
+    reply = {
+        "pool": {"max-concurrency": 4, "implementation": "celery.concurrency.solo:TaskPool"},
+        "total": {"proj.tasks.work": 3, "other": 4},
+        "uptime": 17,
+    }
+
+    assert read_stats(reply) == Stats(slots=4, started=7, uptime_s=17, pool="celery.concurrency.solo:TaskPool")
+
+
+@pytest.mark.parametrize("slots", [0, -1, 2**31, True, "4", None, float("nan")])
+def test_slots_that_no_worker_has_are_unknown(slots: object) -> None:
+    """They become a column of the journal, which holds 32 bits."""
+    assert read_stats({"pool": {"max-concurrency": slots}}).slots is None
+
+
+def test_queues_are_read_by_their_names() -> None:
+    """Elements without one are left out."""
+    assert read_queues([{"name": "broadcast.w1@host"}, {"name": "task_queue"}, {"name": 1}, {}, 2]) == [
+        "broadcast.w1@host",
+        "task_queue",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (
+            {"id": "a", "delivery_info": {"routing_key": "q"}, "time_start": 2.5},
+            TaskRequest(id="a", routing_key="q", started_at=2.5),
+        ),
+        ({"eta": "2030", "request": {"id": "a", "delivery_info": None}}, TaskRequest(id="a")),
+        ({"id": 7, "delivery_info": "q", "time_start": "soon"}, TaskRequest()),
+        ("a task", TaskRequest()),
+    ],
+)
+def test_task_is_read_as_far_as_it_can_be(task: object, expected: TaskRequest) -> None:
+    """A task that cannot be read still counts as one."""
+    assert read_tasks([task]) == [expected]
+
+
+@given(ANYTHING)
+def test_no_reply_makes_a_reader_fail(reply: Any) -> None:
+    """A stranger's reply must not end a probe or a halt."""
+    by_node(reply, list)
+    read_stats(reply)
+    read_queues(reply)
+    read_tasks(reply)
