@@ -27,7 +27,7 @@ TASKS = ("one", "two", "three")
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    """A journal that heard of three sent tasks, and of nothing more."""
+    """A journal of three sent tasks, without any later event."""
     path = tmp_path / "run.sqlite"
     with JournalWriter(path) as writer:
         writer.put_attempts(
@@ -51,7 +51,7 @@ def audit(celery: Celery, journal: Path, variables: dict[str, str]) -> tuple[int
 
 @pytest.mark.usefixtures("_three_wait")
 def test_task_that_waits_in_the_broker_is_not_missing(celery: Celery, journal: Path, variables: dict[str, str]) -> None:
-    """No worker runs, and the queue holds a message for each."""
+    """No worker runs, and the queue holds a message for each task."""
     status, ledger = audit(celery, journal, variables)
 
     assert (status, ledger["counts"], ledger["missing"]) == (0, {"waiting in the broker": 3}, 0)
@@ -61,7 +61,7 @@ def test_task_that_waits_in_the_broker_is_not_missing(celery: Celery, journal: P
 def test_task_that_was_purged_is_missing(
     celery: Celery, journal: Path, broker: Broker, vhost: str, variables: dict[str, str]
 ) -> None:
-    """Somebody emptied the queue: the ledger names the ids, and the exit code says no."""
+    """The ledger names the ids of the purged messages, and the exit code is 1."""
     broker.management.request("DELETE", f"queues/{vhost}/{WORK_QUEUE}/contents")
 
     status, ledger = audit(celery, journal, variables)
@@ -71,10 +71,10 @@ def test_task_that_was_purged_is_missing(
 
 
 @pytest.mark.usefixtures("_three_wait")
-def test_dead_letter_is_found_by_its_id_and_stays_where_it_is(
+def test_dead_letter_is_found_by_its_id_and_stays_in_its_queue(
     celery: Celery, journal: Path, broker: Broker, vhost: str, variables: dict[str, str]
 ) -> None:
-    """Looking twice finds it twice."""
+    """A second audit finds it again."""
     with app.connection_for_write(broker.url(vhost)) as connection:
         channel = connection.default_channel
         channel.basic_reject(channel.basic_get(WORK_QUEUE).delivery_tag, requeue=False)
@@ -91,7 +91,7 @@ def test_dead_letter_is_found_by_its_id_and_stays_where_it_is(
 def test_dead_letter_of_a_plain_message_is_found_by_the_messages_id(
     celery: Celery, journal: Path, broker: Broker, vhost: str, variables: dict[str, str]
 ) -> None:
-    """It has no header of Celery's."""
+    """Because it has no headers of Celery."""
     with app.connection_for_write(broker.url(vhost)) as connection, connection.Producer() as producer:
         connection.default_channel.basic_get(WORK_QUEUE, no_ack=True)
         producer.publish("hello.", routing_key="dead_letters", message_id="one")
@@ -101,8 +101,8 @@ def test_dead_letter_of_a_plain_message_is_found_by_the_messages_id(
     assert (status, ledger["counts"]) == (0, {"dead-lettered": 1, "waiting in the broker": 2})
 
 
-def test_journal_alone_calls_nothing_missing(celery: Celery, journal: Path) -> None:
-    """Without a broker an unfinished task is open, and the answer is not no."""
+def test_offline_audit_calls_no_task_missing(celery: Celery, journal: Path) -> None:
+    """Without a broker an unfinished task is open, and the exit code is 0."""
     done = celery("-A", "proj", "journal", "audit", str(journal), "--offline")
 
     assert done.returncode == 0, done.stderr
@@ -110,15 +110,15 @@ def test_journal_alone_calls_nothing_missing(celery: Celery, journal: Path) -> N
 
 
 def test_audit_says_that_no_broker_answers(celery: Celery, journal: Path) -> None:
-    """Exit code 3, and not a ledger that calls everything missing."""
+    """Exit code 3, and no ledger that calls every task missing."""
     failed = celery("-A", "proj", "journal", "audit", str(journal), CELERY_BROKER_URL="amqp://127.0.0.1:1//")
 
     assert (failed.returncode, failed.stdout) == (3, "")
     assert "No broker answers" in failed.stderr
 
 
-def test_audit_says_that_there_is_no_journal(celery: Celery, tmp_path: Path) -> None:
-    """One sentence, with the way to make one."""
+def test_audit_says_that_the_journal_does_not_exist(celery: Celery, tmp_path: Path) -> None:
+    """The error says how to make one."""
     failed = celery("-A", "proj", "journal", "audit", str(tmp_path / "none.sqlite"), "--offline")
 
     assert failed.returncode == 1
@@ -148,7 +148,7 @@ def test_audits_of_a_dead_letter_queue_with_a_low_delivery_limit_leave_its_lette
 def test_audit_reads_the_dead_letter_queue_that_the_apps_settings_name(
     celery: Celery, journal: Path, tmp_path: Path, broker: Broker, vhost: str, variables: dict[str, str]
 ) -> None:
-    """As `queues dead` does; --dead-letters names another one."""
+    """As `queues dead` does. --dead-letters names another queue."""
     (tmp_path / "theirs.py").write_text(
         "from celery import Celery\napp = Celery('theirs')\napp.conf.proj_dead_letter_queue = 'theirs_dead'\n"
     )

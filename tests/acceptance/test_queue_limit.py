@@ -1,4 +1,4 @@
-"""A queue with a length limit, from the policy that sets it to the sender who is told."""
+"""A queue with a length limit: the policy that sets it, and the error for the sender."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app = Celery("theirs")
 app.conf.update(task_default_queue="theirs", proj_queue_full_timeout_s=0.5)
 install(app)
 """
-#: Sends until it is told that the queue is full, and prints what it knows then.
+#: Sends until the queue is full, and prints how many were sent and the error.
 SENDER = """
 import theirs
 from proj.errors import QueueFull
@@ -38,7 +38,7 @@ except QueueFull as error:
 
 @pytest.fixture
 def theirs(celery: Celery, variables: dict[str, str], tmp_path: Path) -> Celery:
-    """Commands of an app that is not ours, whose queue has no policy."""
+    """The `celery` command of an app that is not ours, whose queue has no policy."""
     (tmp_path / "theirs.py").write_text(APP)
     (tmp_path / "sender.py").write_text(SENDER)
 
@@ -53,7 +53,7 @@ def row(table: str, name: str) -> list[str]:
 
 
 def blocks(shown: str) -> dict[str, dict[str, str]]:
-    """What `queues policy` prints: for each queue, what stands behind each heading."""
+    """The values that `queues policy` prints for each queue, by their headings."""
     found = {}
     for block in shown.strip().split("\n\n"):
         first, *lines = block.splitlines()
@@ -61,10 +61,10 @@ def blocks(shown: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def test_policy_limits_the_queues_of_an_app_and_its_sender_is_told(
+def test_policy_limits_the_queues_of_an_app_and_its_sender_gets_an_error(
     theirs: Celery,
 ) -> None:
-    """The limit is in both tables; the sender of one more gets an error to retry; 0 takes the limit away."""
+    """`queues` and `queues policy` show the limit; a sender to a full queue gets QueueFull; 0 removes the limit."""
     applied = theirs("queues", "policy", "--apply", "--max-length", "3")
     assert applied.returncode == 0, applied.stderr
     shown = blocks(applied.stdout)
@@ -84,7 +84,7 @@ def test_policy_limits_the_queues_of_an_app_and_its_sender_is_told(
     (looked,) = [each for each in json.loads(theirs("queues", "--json").stdout) if each["name"] == "theirs"]
     assert looked["ready"] == 3
 
-    # Without the option the limit stays, also where something else is mended.
+    # Without the option the limit stays.
     assert blocks(theirs("queues", "policy", "--apply").stdout)["theirs"]["max length"] == "3"
     assert blocks(theirs("queues", "policy", "--apply", "--max-length", "0").stdout)["theirs"]["max length"] == "-"
 
@@ -93,7 +93,7 @@ def test_policy_limits_the_queues_of_an_app_and_its_sender_is_told(
 def test_policy_limits_the_queues_of_a_broker_that_has_our_policies_from_the_start(
     celery: Celery, variables: dict[str, str], queue_type: str
 ) -> None:
-    """By one of the same and a higher priority, which stays until it is told otherwise and goes with the limit."""
+    """By a policy that has the same keys and a higher priority, and that is removed with the limit."""
     variables["PROJ_QUEUE_TYPE"] = queue_type
     vhost = variables["CELERY_BROKER_URL"].rpartition("/")[2]
     management = Management(variables["FLOWER_BROKER_API"])
@@ -127,7 +127,7 @@ def test_policy_limits_the_queues_of_a_broker_that_has_our_policies_from_the_sta
     assert ours["priority"] == shipped["priority"] + 1
     assert ours["definition"] == {**shipped["definition"], "max-length": 2}
 
-    # The broker goes by it. A quorum queue has taken what came at once before it notices.
+    # A quorum queue takes messages that arrive together before it notices that it is full.
     celery("-A", "proj", "send", "--count", "3", "--timeout", "1", **variables)
     full = celery("-A", "proj", "send", "--timeout", "1", "one.", "two.", **variables)
     assert (full.returncode, full.stdout) == (1, "")
@@ -140,10 +140,10 @@ def test_policy_limits_the_queues_of_a_broker_that_has_our_policies_from_the_sta
     assert policies() == before
 
 
-def test_policy_covers_the_queues_of_routes_and_of_adoption_and_those_that_are_named(
+def test_policy_covers_the_queues_of_task_routes_of_proj_adopt_and_of_the_option(
     theirs: Celery, tmp_path: Path
 ) -> None:
-    """Where only messages name a queue, the command line does."""
+    """Each queue is in the list, and gets a policy."""
     (tmp_path / "theirs.py").write_text(
         APP + 'app.conf.update(task_routes={"t.*": {"queue": "routed"}}, proj_adopt={"adopted": "t.one"})\n'
     )
@@ -161,8 +161,10 @@ def test_policy_covers_the_queues_of_routes_and_of_adoption_and_those_that_are_n
     assert theirs("queues", "policy", "--queue", "x" * 256).returncode == 2
 
 
-def test_limit_is_asked_for_and_not_made_where_another_policy_holds(theirs: Celery, variables: dict[str, str]) -> None:
-    """Ours would end theirs; it is said what to add, with --apply and without."""
+def test_limit_is_not_made_where_a_policy_of_someone_else_is_effective(
+    theirs: Celery, variables: dict[str, str]
+) -> None:
+    """Ours would replace it. The command says what to add to it, with --apply and without."""
     vhost = variables["CELERY_BROKER_URL"].rpartition("/")[2]
     policy = {"pattern": "^theirs$", "apply-to": "queues", "definition": {"message-ttl": 60000}}
     management = Management(variables["FLOWER_BROKER_API"])
@@ -181,7 +183,7 @@ def test_limit_is_asked_for_and_not_made_where_another_policy_holds(theirs: Cele
 
 
 def test_policy_can_be_read_at_eighty_columns(celery: Celery, variables: dict[str, str]) -> None:
-    """No line is longer, so no word is cut, also where much is missing and names are long."""
+    """No line is longer, also with a long name and a long list of what is missing."""
     shown = celery("-A", "proj", "queues", "policy", "--queue", "another.queue.with-a-long_name", **variables)
 
     assert max(map(len, shown.stdout.splitlines())) <= 80
@@ -195,8 +197,8 @@ def test_policy_can_be_read_at_eighty_columns(celery: Celery, variables: dict[st
     }
 
 
-def test_send_to_a_full_queue_is_one_sentence(celery: Celery, variables: dict[str, str]) -> None:
-    """It waits for room, says so, and gives up with exit code 1; nothing of it is there."""
+def test_send_to_a_full_queue_prints_one_error(celery: Celery, variables: dict[str, str]) -> None:
+    """It says that it waits for room, then gives up with exit code 1. No message is in the queue."""
     vhost = variables["CELERY_BROKER_URL"].rpartition("/")[2]
     policy = {
         "pattern": "^task_queue$",
@@ -205,7 +207,7 @@ def test_send_to_a_full_queue_is_one_sentence(celery: Celery, variables: dict[st
         "definition": {"max-length": 2, "overflow": "reject-publish"},
     }
     Management(variables["FLOWER_BROKER_API"]).request("PUT", f"policies/{vhost}/short", policy)
-    # A quorum queue notices that it is full when it is, and has taken what came at once by then.
+    # A quorum queue takes messages that arrive together before it notices that it is full.
     assert celery("-A", "proj", "send", "--count", "3", **variables).returncode == 0
     full = celery("-A", "proj", "send", "--timeout", "1", "one.", "two.", **variables)
 

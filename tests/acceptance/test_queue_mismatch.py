@@ -1,4 +1,4 @@
-"""A queue that exists with other arguments: one sentence and exit code 1, whoever meets it."""
+"""A queue that exists with other arguments: `send` and workers print one error and exit with code 1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .conftest import Celery
 
-#: An app that is not ours and has the pieces.
+#: An app that is not ours and has called `install`.
 THEIRS = """
 from celery import Celery
 from kombu import Queue
@@ -44,8 +44,8 @@ def sentence(there: str, asked: str) -> str:
     )
 
 
-def of_worker(celery: Celery, app: str, **variables: str) -> tuple[int, str, list[str]]:
-    """How a worker ended: its code, all that it said, and the lines of its log that are not information."""
+def run_worker(celery: Celery, app: str, **variables: str) -> tuple[int, str, list[str]]:
+    """A worker's exit code, its whole output, and the lines of its log above INFO."""
     words = ("worker", "--concurrency", "1", "--loglevel", "INFO", "--without-mingle", "--without-gossip")
     ended = celery("-A", app, *words, **variables)
     said = ended.stdout + ended.stderr
@@ -57,7 +57,7 @@ def of_worker(celery: Celery, app: str, **variables: str) -> tuple[int, str, lis
 def test_send_says_which_argument_differs_and_what_to_do(
     celery: Celery, variables: dict[str, str], channel: BlockingChannel, there: str, asked: str
 ) -> None:
-    """And sends when that is done."""
+    """And when the user does it, the message is sent."""
     arguments: dict[str, Any] | None = {"x-queue-type": "quorum"} if there == "quorum" else None
     channel.queue_declare("task_queue", durable=True, arguments=arguments)
 
@@ -73,13 +73,13 @@ def test_send_says_which_argument_differs_and_what_to_do(
     assert sent.returncode == 0, sent.stderr
 
 
-def test_worker_ends_with_the_sentence_and_without_a_stack_trace(
+def test_worker_ends_with_one_error_and_without_a_traceback(
     celery: Celery, variables: dict[str, str], channel: BlockingChannel
 ) -> None:
-    """A supervisor that reads its log knows what to do; connecting again would not mend it."""
+    """It does not connect again, because the mismatch would still be there."""
     channel.queue_declare("task_queue", durable=True)
 
-    code, said, lines = of_worker(celery, "proj", **variables)
+    code, said, lines = run_worker(celery, "proj", **variables)
 
     assert code == 1
     assert len(lines) == 1, lines
@@ -87,10 +87,10 @@ def test_worker_ends_with_the_sentence_and_without_a_stack_trace(
     assert "Traceback" not in said
 
 
-def test_exchange_of_another_type_is_told_likewise(
+def test_error_names_an_exchange_of_another_type(
     celery: Celery, variables: dict[str, str], channel: BlockingChannel
 ) -> None:
-    """It names the exchange, its type and ours."""
+    """With the type that it has and the type that we ask for."""
     channel.exchange_declare("tasks", "fanout", durable=True)
 
     refused = celery("-A", "proj", "send", "hello", **variables)
@@ -100,27 +100,27 @@ def test_exchange_of_another_type_is_told_likewise(
     assert refused.stderr.count("\n") == 1
 
 
-def test_worker_of_any_app_with_our_pieces_says_the_same(
+def test_worker_of_any_app_with_install_ends_with_the_same_error(
     celery: Celery, variables: dict[str, str], channel: BlockingChannel, tmp_path: Path
 ) -> None:
-    """Also where an error of the channel would be its end, which is Celery's default."""
+    """Also with Celery's default settings, where an error of the channel ends the worker."""
     (tmp_path / "theirs.py").write_text(THEIRS.format(adopt={}))
     channel.queue_declare("theirs", durable=True)
 
-    code, said, lines = of_worker(celery, "theirs", PYTHONPATH=str(tmp_path), **variables)
+    code, said, lines = run_worker(celery, "theirs", PYTHONPATH=str(tmp_path), **variables)
 
     assert (code, len(lines)) == (1, 1), lines
     assert " exists with no x-max-length, but is declared with x-max-length=10. Declare it as it exists, " in lines[0]
     assert "Traceback" not in said
 
 
-def test_worker_refuses_to_adopt_for_a_task_that_it_does_not_have(
+def test_worker_refuses_a_proj_adopt_with_a_task_that_is_not_registered(
     celery: Celery, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    """At its start, in one sentence, and not with a dead letter for each message."""
+    """At its start, with one error, so that no message is dead-lettered for it."""
     (tmp_path / "theirs.py").write_text(THEIRS.format(adopt={"theirs": "theirs.missing"}))
 
-    code, said, _lines = of_worker(celery, "theirs", PYTHONPATH=str(tmp_path), **variables)
+    code, said, _lines = run_worker(celery, "theirs", PYTHONPATH=str(tmp_path), **variables)
 
     assert code == 2
     assert said.endswith(

@@ -29,8 +29,8 @@ def _three_wait(celery: Celery, variables: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("_three_wait")
-def test_queues_shows_what_was_just_sent(celery: Celery, variables: dict[str, str]) -> None:
-    """Counted now, and not at the last tick of the broker's statistics."""
+def test_queues_counts_messages_that_were_just_sent(celery: Celery, variables: dict[str, str]) -> None:
+    """The counts are not as old as the broker's statistics."""
     shown = celery("-A", "proj", "queues", **variables)
 
     rows = [line.split() for line in shown.stdout.splitlines()]
@@ -41,7 +41,7 @@ def test_queues_shows_what_was_just_sent(celery: Celery, variables: dict[str, st
 
 @pytest.mark.usefixtures("_three_wait")
 def test_queues_prints_json_for_programs(celery: Celery, variables: dict[str, str]) -> None:
-    """The same, a list of objects."""
+    """One list, with an object for each queue."""
     shown = celery("-A", "proj", "queues", "--json", **variables)
 
     assert {
@@ -54,8 +54,8 @@ def test_queues_prints_json_for_programs(celery: Celery, variables: dict[str, st
 
 
 @pytest.mark.usefixtures("_three_wait")
-def test_queues_asks_amqp_when_there_is_no_management_api(celery: Celery, variables: dict[str, str]) -> None:
-    """It shows what it can, and says what is missing and how to get it."""
+def test_queues_counts_over_amqp_when_there_is_no_management_api(celery: Celery, variables: dict[str, str]) -> None:
+    """It says what is unknown without the API, and which option names the API."""
     shown = celery("-A", "proj", "queues", **{**variables, "FLOWER_BROKER_API": "http://127.0.0.1:1/api/"})
 
     assert ["task_queue", "?", "3", "?", "0"] in [line.split() for line in shown.stdout.splitlines()]
@@ -65,7 +65,7 @@ def test_queues_asks_amqp_when_there_is_no_management_api(celery: Celery, variab
 
 
 def test_queues_works_with_any_app(celery: Celery, variables: dict[str, str], tmp_path: Path) -> None:
-    """Nothing of ours has to be in it."""
+    """The app needs nothing of ours."""
     (tmp_path / "theirs.py").write_text("from celery import Celery\napp = Celery('theirs')\n")
 
     shown = celery("-A", "theirs", "queues", **variables)
@@ -74,8 +74,8 @@ def test_queues_works_with_any_app(celery: Celery, variables: dict[str, str], tm
     assert "dead_letters" in shown.stdout
 
 
-def test_queues_watch_looks_again_until_it_is_interrupted(variables: dict[str, str], tmp_path: Path) -> None:
-    """Ctrl-C is how it ends, so that is no failure."""
+def test_queues_watch_looks_repeatedly_until_ctrl_c(variables: dict[str, str], tmp_path: Path) -> None:
+    """Ctrl-C is its usual end, so the exit code is 0."""
     output = tmp_path / "looks"
     with output.open("w") as looks:
         watch = subprocess.Popen(
@@ -98,8 +98,8 @@ def test_queues_says_that_no_broker_answers(celery: Celery) -> None:
     assert "No broker answers at amqp://me:**@127.0.0.1:1//" in failed.stderr
 
 
-def test_queues_refuses_an_api_that_is_no_url(celery: Celery, variables: dict[str, str]) -> None:
-    """Exit code 2, and an example of one."""
+def test_queues_refuses_an_api_that_is_not_a_url(celery: Celery, variables: dict[str, str]) -> None:
+    """Exit code 2, and the error has an example of a URL."""
     refused = celery("-A", "proj", "queues", "--broker-api", "localhost", **variables)
 
     assert refused.returncode == 2
@@ -112,10 +112,10 @@ def program(file: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("display", [{}, {"DISPLAY": ":0"}])
-def test_queues_open_prints_the_address_and_no_more_where_no_browser_can_be_opened(
+def test_queues_open_only_prints_the_address_where_there_is_no_browser(
     celery: Celery, variables: dict[str, str], tmp_path: Path, display: dict[str, str]
 ) -> None:
-    """Without a desktop, and on one on which `xdg-open` finds none and complains."""
+    """Without a desktop, and on a desktop where `xdg-open` fails with messages of its own."""
     program(tmp_path / "xdg-open", "echo 'no method available for opening' >&2; exit 3")
     cleared = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": ""}
 
@@ -137,8 +137,8 @@ def _bare_vhost(broker: Broker, variables: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_bare_vhost")
-def test_queues_says_that_there_are_none(celery: Celery, variables: dict[str, str]) -> None:
-    """In place of headings; as JSON it is an empty list. Where only the app's own are asked, it says so."""
+def test_queues_says_that_there_are_no_queues(celery: Celery, variables: dict[str, str]) -> None:
+    """A sentence instead of an empty table, an empty list as JSON, and another sentence without the management API."""
     shown = celery("-A", "proj", "queues", **variables)
     listed = celery("-A", "proj", "queues", "--json", **variables)
     by_amqp = celery("-A", "proj", "queues", **{**variables, "FLOWER_BROKER_API": "http://127.0.0.1:1/api/"})
@@ -149,10 +149,8 @@ def test_queues_says_that_there_are_none(celery: Celery, variables: dict[str, st
 
 
 @pytest.mark.usefixtures("_bare_vhost")
-def test_queues_watch_says_once_that_there_are_none_until_there_is_one(
-    variables: dict[str, str], tmp_path: Path
-) -> None:
-    """In a pipe; and again when the last one is gone."""
+def test_queues_watch_says_once_in_a_row_that_there_are_no_queues(variables: dict[str, str], tmp_path: Path) -> None:
+    """In a pipe. It says so again when the last queue is deleted."""
     output = tmp_path / "looks"
     with output.open("w") as looks:
         watch = subprocess.Popen(
@@ -176,10 +174,10 @@ def test_queues_watch_says_once_that_there_are_none_until_there_is_one(
     assert output.read_text().count("growth/s") == output.read_text().count("mine")
 
 
-def test_queues_open_gives_the_address_to_the_browser(
+def test_queues_open_opens_the_address_in_the_browser(
     celery: Celery, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    """The tutorials' emitter asked "reply y to open it"; this is the y."""
+    """The browser is the program in `BROWSER`."""
     program(tmp_path / "browser", f'echo "$1" > {tmp_path}/opened')
 
     opened = celery("-A", "proj", "queues", "--open", **variables, BROWSER=str(tmp_path / "browser"))

@@ -23,7 +23,7 @@ POLICY = ("-A", "theirs", "queues", "policy")
 
 @pytest.fixture
 def variables(variables: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """As a user of another app has them, whose tasks nobody can import."""
+    """The environment of a user whose app is not ours and has tasks that cannot be imported."""
     (tmp_path / "theirs.py").write_text("from celery import Celery\napp = Celery('theirs', include=['not_there'])\n")
     return variables
 
@@ -55,7 +55,7 @@ def depth(variables: dict[str, str], name: str) -> int:
 
 @pytest.mark.usefixtures("_three_letters")
 def test_dead_lists_letters_for_people_and_for_programs(celery: Celery, variables: dict[str, str]) -> None:
-    """Id, task, arguments cut short, reason, when, how often, last worker, queue; looking takes nothing away."""
+    """With id, task, cut arguments, reason, queue, worker, time and attempts. Looking removes no letter."""
     table = celery(*DEAD, **variables)
     lines = celery(*DEAD, "--json", "--task", "t.two", **variables)
 
@@ -71,8 +71,8 @@ def test_dead_lists_letters_for_people_and_for_programs(celery: Celery, variable
 
 
 @pytest.mark.usefixtures("_three_letters")
-def test_dead_shows_one_whole(celery: Celery, variables: dict[str, str]) -> None:
-    """Headers, properties, and the body as it can be read."""
+def test_dead_shows_one_letter_with_all_its_details(celery: Celery, variables: dict[str, str]) -> None:
+    """Its headers, its properties, and its body in a readable form."""
     shown = celery(*DEAD, "--show", "letter-1", **variables)
 
     assert shown.returncode == 0, shown.stderr
@@ -83,8 +83,10 @@ def test_dead_shows_one_whole(celery: Celery, variables: dict[str, str]) -> None
 
 
 @pytest.mark.usefixtures("_three_letters")
-def test_dead_requeues_the_chosen_and_says_what_it_did_not_find(celery: Celery, variables: dict[str, str]) -> None:
-    """By id, by reason, to another queue; exit code 1 for a letter that is not there."""
+def test_dead_requeues_the_chosen_letters_and_says_which_it_did_not_find(
+    celery: Celery, variables: dict[str, str]
+) -> None:
+    """Chosen by id or by reason, also to another queue. Exit code 1 when a letter does not exist."""
     by_id = celery(*DEAD, "--requeue", "letter-1", "nobody", **variables)
     by_reason = celery(*DEAD, "--requeue", "--reason", "3 TIMES", "--to", "work", "--json", **variables)
 
@@ -96,7 +98,7 @@ def test_dead_requeues_the_chosen_and_says_what_it_did_not_find(celery: Celery, 
 
 @pytest.mark.usefixtures("_three_letters")
 def test_dead_exports_purges_and_imports(celery: Celery, variables: dict[str, str], tmp_path: Path) -> None:
-    """Nothing is removed unasked, a file is never written over, and what was exported comes back."""
+    """It asks before it removes letters, overwrites no file, and imports what it exported."""
     unasked = celery(*DEAD, "--purge", "--all", **variables, stdin="n\n")
     exported = celery(*DEAD, "--export", "letters", "--purge", "--all", "--yes", **variables)
     again = celery(*DEAD, "--export", "letters", "--all", **variables)
@@ -113,8 +115,8 @@ def test_dead_exports_purges_and_imports(celery: Celery, variables: dict[str, st
     assert (depth(variables, "work"), depth(variables, "dead_letters")) == (3, 0)
 
 
-def test_dead_refuses_what_is_not_clear(celery: Celery, variables: dict[str, str]) -> None:
-    """Exit code 2, before anything is looked at."""
+def test_dead_refuses_an_action_without_chosen_letters(celery: Celery, variables: dict[str, str]) -> None:
+    """Exit code 2, before any letter is read."""
     refused = celery(*DEAD, "--requeue", **variables)
 
     assert refused.returncode == 2
@@ -122,10 +124,10 @@ def test_dead_refuses_what_is_not_clear(celery: Celery, variables: dict[str, str
 
 
 @pytest.mark.usefixtures("_three_letters")
-def test_dead_refuses_to_look_where_letters_would_be_dropped(
+def test_dead_refuses_to_look_where_the_broker_would_drop_letters(
     celery: Celery, variables: dict[str, str], vhost: str
 ) -> None:
-    """Every look is a delivery, and a limit of twenty is soon reached; the remedy that is named helps."""
+    """Each look is a delivery, and the limit is 20. The command that the error names raises it."""
     management = Management(variables["FLOWER_BROKER_API"])
     management.request("DELETE", f"policies/{vhost}/dead_letters")
     low = {"pattern": "^dead_letters$", "apply-to": "queues", "definition": {"delivery-limit": 20}}
@@ -142,8 +144,8 @@ def test_dead_refuses_to_look_where_letters_would_be_dropped(
     assert (len(anyway.stdout.splitlines()), shown.returncode, len(shown.stdout.splitlines())) == (3, 0, 3)
 
 
-def test_dead_says_that_there_is_no_such_queue(celery: Celery, variables: dict[str, str]) -> None:
-    """And how one is made, by a command that can be typed as it is."""
+def test_dead_says_that_the_queue_does_not_exist(celery: Celery, variables: dict[str, str]) -> None:
+    """The error ends with the command that makes it, with the app that the user typed."""
     failed = celery(*DEAD, "--queue", "not-there", **variables)
 
     assert failed.returncode == 1
@@ -152,9 +154,9 @@ def test_dead_says_that_there_is_no_such_queue(celery: Celery, variables: dict[s
 
 
 def test_policy_shows_what_is_missing_and_makes_it(celery: Celery, variables: dict[str, str], vhost: str) -> None:
-    """Exchange, queue, binding, and a policy for exactly the app's queue; what is rejected then arrives."""
+    """Exchange, queue, binding, and policies for the queues of the app only. Then rejected messages are kept."""
     management = Management(variables["FLOWER_BROKER_API"])
-    bare(management, vhost)
+    remove_everything(management, vhost)
 
     before = celery(*POLICY, **variables)
     applied = celery(*POLICY, "--apply", "--json", **variables)
@@ -177,12 +179,10 @@ def test_policy_shows_what_is_missing_and_makes_it(celery: Celery, variables: di
     assert "A worker rejected it" in celery(*DEAD, **variables).stdout
 
 
-def test_policy_is_refused_in_one_sentence_without_permission(
-    celery: Celery, variables: dict[str, str], vhost: str
-) -> None:
-    """And says who may."""
+def test_policy_says_which_permission_is_missing(celery: Celery, variables: dict[str, str], vhost: str) -> None:
+    """In one error, without a traceback."""
     management = Management(variables["FLOWER_BROKER_API"])
-    bare(management, vhost)
+    remove_everything(management, vhost)
     management.request("PUT", "users/reader", {"password": "secret", "tags": "monitoring"})
     management.request("PUT", f"permissions/{vhost}/reader", {"configure": "", "write": "", "read": ".*"})
     address = variables["FLOWER_BROKER_API"].rpartition("@")[2]
@@ -195,8 +195,8 @@ def test_policy_is_refused_in_one_sentence_without_permission(
     management.request("DELETE", "users/reader")
 
 
-def bare(management: Management, vhost: str) -> Any:
-    """Take the lab's own policies, exchange and queue from the virtual host."""
+def remove_everything(management: Management, vhost: str) -> Any:
+    """Remove the policies, the exchange and the queue that a private broker has from the start."""
     for policy in management.request("GET", f"policies/{vhost}"):
         management.request("DELETE", f"policies/{vhost}/{policy['name']}")
     for kind in ("exchanges", "queues"):

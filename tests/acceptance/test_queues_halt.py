@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from .conftest import Celery, Theirs
 
 
-def test_halt_stops_every_worker_and_gives_back_what_was_held(
+def test_halt_stops_every_worker_and_returns_held_messages(
     celery: Celery, variables: dict[str, str], theirs: Theirs
 ) -> None:
-    """What runs is finished, what is held waits for another; a worker without our piece is stopped too."""
+    """Running tasks are finished, held messages are ready again, and a worker without `answer_halt` stops too."""
     ours = theirs.start("one@x", "two@x")
     (stock,) = theirs.start("stock@x", answers=False)
     theirs.send(1.5, times=9)
@@ -46,7 +46,7 @@ def test_halt_stops_every_worker_and_gives_back_what_was_held(
         "two@x": "halts",
         "stock@x": "none: told to shut down",
     }
-    # Of those that answer, stopped is said of the process.
+    # A worker that answers counts as stopped when its process has ended.
     assert [worker.returncode for worker in ours] == [0, 0]
     assert [rows[name]["running"] for name in ("one@x", "two@x")] == [1, 1]
     wait_until(lambda: not stock.running, what="the stock worker's end", timeout_s=15)
@@ -54,8 +54,8 @@ def test_halt_stops_every_worker_and_gives_back_what_was_held(
     assert ready(celery, variables) == 9 - done
 
 
-def test_halt_says_who_did_not_answer(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
-    """Exit code 1; the frozen worker halts when it thaws."""
+def test_halt_says_which_worker_did_not_answer(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
+    """Exit code 1. The suspended worker halts when it is resumed."""
     (frozen,) = theirs.start("frozen@x")
     os.kill(frozen.pid, signal.SIGSTOP)
 
@@ -67,8 +67,8 @@ def test_halt_says_who_did_not_answer(celery: Celery, variables: dict[str, str],
     wait_until(lambda: frozen.returncode == 0, what="the frozen worker's end", timeout_s=20)
 
 
-def test_halt_drain_waits_until_nothing_is_left(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
-    """Also of what tasks publish meanwhile; and only workers of that queue are halted."""
+def test_halt_drain_waits_until_the_queue_is_empty(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
+    """Also of messages that tasks publish meanwhile. Only the workers of that queue are halted."""
     theirs.start("one@x", "two@x")
     theirs.send(0.3, 4)
 
@@ -83,10 +83,10 @@ def test_halt_drain_waits_until_nothing_is_left(celery: Celery, variables: dict[
     assert "No worker consumes from other." in nobody.stderr
 
 
-def test_halt_stops_nobody_when_the_queue_does_not_run_empty(
+def test_halt_stops_no_worker_when_the_queue_does_not_run_empty(
     celery: Celery, variables: dict[str, str], theirs: Theirs
 ) -> None:
-    """In its time: one worker alone is named, and it goes on."""
+    """In the given time. The worker goes on."""
     (worker,) = theirs.start("one@x")
     theirs.send(30)
     theirs.wait_until_begun(1)
@@ -104,7 +104,7 @@ def test_halt_stops_nobody_when_the_queue_does_not_run_empty(
 
 
 def test_halt_drain_ends_a_pipeline_stage_after_stage(celery: Celery, variables: dict[str, str], guard: Guard) -> None:
-    """The tutorial's open exercise: any number of workers end when all is printed, the first stage before the last."""
+    """The workers of the first queue end before those of the second, and all messages are processed."""
     url = variables["CELERY_BROKER_URL"]
     workers = [
         Worker(
@@ -145,7 +145,7 @@ def test_halt_drain_ends_a_pipeline_stage_after_stage(celery: Celery, variables:
         word for worker in workers[1:] for word in re.findall(r"P\d: (WORD \d)$", worker.log_text(), re.MULTILINE)
     )
     assert printed == [f"WORD {number}" for number in range(6)]
-    # When the writer was halted, the printers had work left: the first stage did not wait for the last.
+    # When the first worker was halted, the others had work left: the first stage did not wait for the last.
     assert halted.stderr.index(workers[0].node) < halted.stderr.index("upper: 0 ready, 0 in work, 0 unacknowledged")
     with client.connection_for_read() as connection:
         depths = depths_by_declare(connection, ["my_queue", "upper"])

@@ -1,4 +1,4 @@
-"""`celery -A proj queues --watch` beside a queue whose rates are known."""
+"""`celery -A proj queues --watch` of queues whose rates are known."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
-#: Slots, seconds of work, and messages published in a second: eight slots would hold them, of which there are four.
+#: Slots, seconds of work for a message, and messages published in a second: these would need eight slots.
 SLOTS = 4
 WORK_S = 0.2
 PUBLISHED_PER_S = 40
 FILLS, DRAINS = "task_queue", "task_queue.drains"
-#: Messages in each when it begins: twenty seconds of work.
+#: Messages in each queue at the start: twenty seconds of work.
 WAITING = 400
 
 
 @pytest.fixture
 def _collected_often(broker: Broker) -> Iterator[None]:
-    """Connections made from now on report what they do twice a second, where it is every five seconds usually."""
+    """Let new connections report their statistics every 0.5 s instead of every 5 s."""
     collect = "application:set_env(rabbit, collect_statistics_interval, {})."
     broker.order("eval", collect.format(500))
     yield
@@ -44,7 +44,7 @@ def _collected_often(broker: Broker) -> Iterator[None]:
 
 @contextmanager
 def running(work: Callable[[Any, threading.Event], None], url: str) -> Iterator[None]:
-    """The work goes on in a thread with a channel of its own."""
+    """Do the work in a thread with its own connection."""
     ending = threading.Event()
 
     def run() -> None:
@@ -61,7 +61,7 @@ def running(work: Callable[[Any, threading.Event], None], url: str) -> Iterator[
 
 
 def publish(connection: Any, ending: threading.Event) -> None:
-    """So many messages a second, by the clock, so that a late one is made up for."""
+    """Publish at a constant rate by the clock: after a delay it catches up."""
     producer = connection.Producer()
     begun, sent = time.monotonic(), 0
     while not ending.wait(0.02):
@@ -71,7 +71,7 @@ def publish(connection: Any, ending: threading.Event) -> None:
 
 
 def consume(queue: str, connection: Any, ending: threading.Event) -> None:
-    """As a worker of so many slots under fair dispatch: each message is acknowledged when its time is over."""
+    """Consume as a worker under fair dispatch: acknowledge each message after its seconds of work."""
     due: deque[tuple[float, Any]] = deque()
     channel = connection.default_channel
     channel.basic_qos(0, SLOTS, False)  # noqa: FBT003 AMQP's own
@@ -86,11 +86,13 @@ def consume(queue: str, connection: Any, ending: threading.Event) -> None:
 
 
 @pytest.mark.usefixtures("_collected_often")
-def test_watch_tells_how_queues_fill_and_drain(broker: Broker, vhost: str, tmp_path: Path) -> None:
-    """Four slots finish 20 a second of each of two queues.
+def test_watch_shows_the_rates_of_a_growing_and_of_a_shrinking_queue(
+    broker: Broker, vhost: str, tmp_path: Path
+) -> None:
+    """Each of two queues has four slots, which finish 20 messages a second.
 
-    Into the one come 40: it grows by 20, and eight slots would hold it. Into the other comes nothing: it shrinks by 20,
-    and is empty after what is left over that.
+    Into the first queue come 40 a second: it grows by 20 and needs eight slots. Into the second comes none: it shrinks
+    by 20 a second, and the time until it is empty follows from that.
     """
     url = broker.url(vhost)
     with Connection(url) as connection:
@@ -107,14 +109,14 @@ def test_watch_tells_how_queues_fill_and_drain(broker: Broker, vhost: str, tmp_p
             stdout=looks,
         )
 
-    def told() -> bool:
+    def figures_are_right() -> bool:
         last = next(iter(output.read_text().split("\n")[-2:-1]), "[]")
         seen = {each["name"]: each for each in json.loads(last)}
         if not {FILLS, DRAINS} <= seen.keys():
             return False
         left_s = (seen[DRAINS]["ready"] + SLOTS) / 20
         return seen[FILLS]["empty_in_s"] is None and all(
-            # On a machine that others use too.
+            # The machine may be busy.
             seen[queue][name] == pytest.approx(figure, rel=0.25, abs=2)
             for queue, figures in (
                 (FILLS, {"in_per_s": 40, "out_per_s": 20, "growth_per_s": 20, "slots": 8}),
@@ -125,7 +127,7 @@ def test_watch_tells_how_queues_fill_and_drain(broker: Broker, vhost: str, tmp_p
 
     try:
         with running(partial(consume, FILLS), url), running(partial(consume, DRAINS), url), running(publish, url):
-            wait_until(told, what="the figures", timeout_s=20)
+            wait_until(figures_are_right, what="the figures", timeout_s=20)
     finally:
         watch.kill()
         watch.wait()

@@ -1,4 +1,4 @@
-"""Our queue as a stranger sees it: a client of the tutorials, and the broker itself."""
+"""Our queue as other clients and the broker see it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def channel(broker: Broker, vhost: str) -> Iterator[BlockingChannel]:
-    """A channel of pika, the client that the tutorials use."""
+    """A channel of pika, the client of RabbitMQ's tutorials."""
     with pika.BlockingConnection(pika.URLParameters(broker.url(vhost))) as connection:
         yield connection.channel()
 
@@ -36,7 +36,7 @@ def declare_ours(url: str, queue_type: str) -> None:
 def test_client_of_todays_tutorial_shares_the_quorum_queue(
     broker: Broker, vhost: str, channel: BlockingChannel
 ) -> None:
-    """`queue_declare(queue="task_queue", durable=True, arguments={"x-queue-type": "quorum"})` agrees with us."""
+    """`queue_declare(queue="task_queue", durable=True, arguments={"x-queue-type": "quorum"})` succeeds."""
     declare_ours(broker.url(vhost), "quorum")
 
     channel.queue_declare(queue="task_queue", durable=True, arguments={"x-queue-type": "quorum"})
@@ -45,16 +45,16 @@ def test_client_of_todays_tutorial_shares_the_quorum_queue(
 def test_client_of_the_old_tutorials_shares_the_classic_queue(
     broker: Broker, vhost: str, channel: BlockingChannel
 ) -> None:
-    """`queue_declare(queue="task_queue", durable=True)` agrees with us."""
+    """`queue_declare(queue="task_queue", durable=True)` succeeds."""
     declare_ours(broker.url(vhost), "classic")
 
     channel.queue_declare(queue="task_queue", durable=True)
 
 
-def test_client_with_another_type_is_refused_by_the_broker(
+def test_client_with_another_queue_type_is_refused_by_the_broker(
     broker: Broker, vhost: str, channel: BlockingChannel
 ) -> None:
-    """So the two tests above can fail."""
+    """This shows that the two tests above can fail."""
     declare_ours(broker.url(vhost), "quorum")
 
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="PRECONDITION_FAILED"):
@@ -62,7 +62,7 @@ def test_client_with_another_type_is_refused_by_the_broker(
 
 
 def test_message_is_persistent_json_in_the_durable_queue(broker: Broker, vhost: str, channel: BlockingChannel) -> None:
-    """What the broker keeps outlives it, and anyone can read it."""
+    """It survives a restart of the broker, and any client can read it."""
     with app.connection_for_write(broker.url(vhost)) as connection, app.amqp.Producer(connection) as producer:
         work.apply_async(("hello...",), producer=producer, ignore_result=True)
 
@@ -74,7 +74,7 @@ def test_message_is_persistent_json_in_the_durable_queue(broker: Broker, vhost: 
 
 
 def test_task_queue_is_under_the_policy_with_dead_letters(broker: Broker, vhost: str) -> None:
-    """A message over its delivery limit is kept with the reason, on RabbitMQ 3.10 as on 4."""
+    """So a message beyond its delivery limit is kept with the reason, on RabbitMQ 3.10 as on 4."""
     declare_ours(broker.url(vhost), "quorum")
 
     policy = wait_until(
@@ -91,8 +91,8 @@ def test_task_queue_is_under_the_policy_with_dead_letters(broker: Broker, vhost:
     }
 
 
-def test_queues_of_the_pipeline_are_under_such_a_policy_too(broker: Broker, vhost: str) -> None:
-    """On both types of queue: a classic one has no policy at all when a key of it is for quorum queues only."""
+def test_queues_of_the_pipeline_are_under_policies_with_dead_letters_too(broker: Broker, vhost: str) -> None:
+    """Both queue types: a policy with a key for quorum queues only is not effective for a classic queue."""
     types = {UPPERCASE_QUEUE: "quorum", f"{PRINT_QUEUE}.suspects": "quorum", PRINT_QUEUE: "classic"}
     with app.connection_for_write(broker.url(vhost)) as connection:
         for name, queue_type in types.items():

@@ -170,13 +170,13 @@ def trend(looks: list[tuple[float, int, int]]) -> Flow:
     ][-1]
 
 
-def drawn(depth: Depth, flow: Flow | None, width: int = 100) -> str:
+def printed(depth: Depth, flow: Flow | None, width: int = 100) -> str:
     output = io.StringIO()
     Console(file=output, width=width).print(table([(depth, flow)], width=width))
     return output.getvalue()
 
 
-BAD_DAY = Flow(in_per_s=234.56, out_per_s=200.0, growth_per_s=34.56, empty_in_s=None, slots=123.4)
+LONG_FIGURES = Flow(in_per_s=234.56, out_per_s=200.0, growth_per_s=34.56, empty_in_s=None, slots=123.4)
 
 
 def queue(name: str, limit: int | None = None) -> Depth:
@@ -184,9 +184,9 @@ def queue(name: str, limit: int | None = None) -> Depth:
 
 
 @pytest.mark.parametrize(("width", "limit"), [(100, 10000), (80, None)])
-def test_watched_table_fits_into_a_terminal(width: int, limit: int | None) -> None:
-    """Long names of ours with figures of a bad day, each on one line."""
-    lines = drawn(queue("task_queue.topic.*.heavy", limit), BAD_DAY, width).strip("\n").splitlines()
+def test_table_with_rates_fits_into_a_terminal(width: int, limit: int | None) -> None:
+    """A long name and long figures stay on one line."""
+    lines = printed(queue("task_queue.topic.*.heavy", limit), LONG_FIGURES, width).strip("\n").splitlines()
 
     limited = [] if limit is None else ["/", str(limit)]
     assert max(map(len, lines)) <= width
@@ -197,9 +197,9 @@ def test_watched_table_fits_into_a_terminal(width: int, limit: int | None) -> No
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("flow", [BAD_DAY, None])
-def test_table_folds_names_where_a_word_of_them_ends(width: int, flow: Flow | None) -> None:
-    """Never within one, and never a figure; where it is narrow, columns are left away before names are cut."""
+@pytest.mark.parametrize("flow", [LONG_FIGURES, None])
+def test_table_folds_names_at_the_end_of_a_word(width: int, flow: Flow | None) -> None:
+    """Never within a word, and never a figure. In a narrow terminal columns are left out before names are cut."""
     names = [
         "dead_letters",
         "my_queue",
@@ -219,18 +219,20 @@ def test_table_folds_names_where_a_word_of_them_ends(width: int, flow: Flow | No
     assert max(map(len, lines)) <= width
 
 
-def test_wide_table_has_whole_headings() -> None:
-    """Where there is room for them."""
-    assert "ready  unacked  consumers   in/s  out/s  growth/s  empty in" in drawn(queue("task_queue"), BAD_DAY, 120)
+def test_wide_table_has_long_headings() -> None:
+    """Headings are short only where there is too little room."""
+    assert "ready  unacked  consumers   in/s  out/s  growth/s  empty in" in printed(
+        queue("task_queue"), LONG_FIGURES, 120
+    )
 
 
 def test_name_in_brackets_is_shown_as_it_is() -> None:
-    """It is no markup."""
-    assert "[red]q" in drawn(queue("[red]q"), None)
+    """Rich does not interpret it as markup."""
+    assert "[red]q" in printed(queue("[red]q"), None)
 
 
-def test_look_at_nothing_says_so() -> None:
-    """Whether Celery's own queues are there, and whether the app's own are all that could be seen."""
+def test_sentence_says_that_there_is_no_queue() -> None:
+    """And whether Celery's own queues exist, or only the app's own queues were counted."""
     delays = Depth(name="celery_delayed_1", type="quorum", ready=0, unacknowledged=0, consumers=0)
 
     assert View([], show_all=False).nothing == "There are no queues."
@@ -239,17 +241,17 @@ def test_look_at_nothing_says_so() -> None:
     assert View([], show_all=False, is_whole=False).nothing == "None of the app's own queues exists."
 
 
-def test_table_says_what_is_not_known_and_shows_no_sign_of_nothing() -> None:
-    """A question mark; and 0.0."""
+def test_table_shows_unknown_figures_as_question_marks_and_no_sign_before_zero() -> None:
+    """A zero is 0.0, not +0.0 or -0.0."""
     depth = Depth(name="q", type=None, ready=3, unacknowledged=None, consumers=0)
 
-    assert drawn(depth, Flow()).split()[-9:] == ["q", "3", "?", "0", *"?????"]
-    assert drawn(depth, Flow(growth_per_s=-0.01, empty_in_s=300.0)).split()[-4:] == ["0.0", "5", "min", "?"]
+    assert printed(depth, Flow()).split()[-9:] == ["q", "3", "?", "0", *"?????"]
+    assert printed(depth, Flow(growth_per_s=-0.01, empty_in_s=300.0)).split()[-4:] == ["0.0", "5", "min", "?"]
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0, "0 s"), (119.6, "120 s"), (150, "2 min"), (7300, "2 h"), (200_000, "2 days")]
 )
-def test_duration_is_told_in_the_unit_that_leaves_few_digits(seconds: float, words: str) -> None:
-    """For people."""
+def test_duration_has_the_unit_that_leaves_few_digits(seconds: float, words: str) -> None:
+    """Seconds up to two minutes, minutes up to two hours, hours up to two days."""
     assert format_duration(seconds) == words

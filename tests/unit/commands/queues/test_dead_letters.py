@@ -1,4 +1,4 @@
-"""What may be asked of dead letters at a time, and which letters are meant."""
+"""The options of `queues dead`: which can be combined, and which letters they choose."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def options(**wanted: Any) -> DeadOptions:
         {"import_file": "file", "export": "file"},
     ],
 )
-def test_what_is_not_clear_is_refused(unclear: dict[str, Any]) -> None:
-    """No letters named, two things at once, or a queue for nothing."""
+def test_contradicting_options_are_refused(unclear: dict[str, Any]) -> None:
+    """No letters are chosen, two actions are given, or --to has no --requeue."""
     with pytest.raises(click.UsageError):
         options(**unclear)
 
@@ -56,13 +56,13 @@ def test_what_is_not_clear_is_refused(unclear: dict[str, Any]) -> None:
         {"import_file": "file"},
     ],
 )
-def test_what_is_clear_is_taken(clear: dict[str, Any]) -> None:
-    """A list needs no choice."""
+def test_options_that_belong_together_are_accepted(clear: dict[str, Any]) -> None:
+    """A list needs no chosen letters."""
     assert options(**clear)
 
 
-def test_letters_are_chosen_by_all_that_is_said_of_them() -> None:
-    """The reason by a part of it, in either case; the rest exactly."""
+def test_letter_is_chosen_when_all_options_match() -> None:
+    """The reason by a part of it, in any case; ids and task exactly."""
     letter: Any = SimpleNamespace(id="a", task="t.one", reason="It killed its pool process.")
 
     assert options().chooses(letter)

@@ -29,26 +29,26 @@ def app(**settings: Any) -> Celery:
         ([lambda name, *_: {"queue": name}, "not.imported"], set()),
     ],
 )
-def test_queue_types_has_those_of_task_routes(routes: Any, names: set[str]) -> None:
-    """Texts, tables, globs, pairs and patterns; not what a function would say, and nothing is imported."""
+def test_queue_types_has_the_queues_of_task_routes(routes: Any, names: set[str]) -> None:
+    """Texts, tables, globs, pairs and patterns. Router functions are not called, and nothing is imported."""
     assert set(queue_types(app(task_routes=routes))) == {"celery", *names}
 
 
-def test_queue_types_has_those_of_proj_adopt_and_those_asked_for() -> None:
-    """Each with the type that it is declared with, or that Celery gives a missing one."""
+def test_queue_types_has_the_queues_of_proj_adopt_and_additional_ones() -> None:
+    """Each with its declared type, or with the type that Celery gives to a missing queue."""
     theirs = app(
         task_queues=(Queue("mine", queue_arguments={"x-queue-type": "quorum"}), Queue("old")),
         task_routes={"t": "old"},
         proj_adopt={"adopted": "t", "mine": "t"},
     )
 
-    classic = {"mine": "quorum", "old": "classic", "adopted": "classic", "asked": "classic"}
-    assert queue_types(theirs, ["asked"]) == classic
+    classic = {"mine": "quorum", "old": "classic", "adopted": "classic", "additional": "classic"}
+    assert queue_types(theirs, ["additional"]) == classic
     theirs.conf.task_create_missing_queue_type = "quorum"
-    assert queue_types(theirs, ["asked"]) == {**classic, "adopted": "quorum", "asked": "quorum"}
+    assert queue_types(theirs, ["additional"]) == {**classic, "adopted": "quorum", "additional": "quorum"}
 
 
 def test_queue_types_refuses_routes_that_celery_cannot_read() -> None:
-    """In one sentence, with an example."""
+    """The error shows the value and an example of a right one."""
     with pytest.raises(InvalidConfiguration, match=r"task_routes is \[\('t.one', 'one'\)\], but must be a table"):
         queue_types(app(task_routes=[("t.one", "one")]))

@@ -1,4 +1,4 @@
-"""One dead letter: what is written into it, and what is read from it, whatever it holds."""
+"""One dead letter: the headers that are written, and what is read from any message."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from proj.delivery.header_names import ATTEMPTS, EXCHANGE, QUEUE, REASON, ROUTIN
 from proj.delivery.printable import printable
 from proj.errors import ProjError
 
-#: All that py-amqp makes of what it reads, be it fit to be written or not.
+#: All values that py-amqp reads; some of them it cannot write.
 VALUES = some.recursive(
     some.none()
     | some.booleans()
@@ -29,7 +29,7 @@ VALUES = some.recursive(
     | some.text()
     | some.binary()
     | some.decimals()
-    # Whole seconds, without a zone.
+    # Whole seconds without a time zone.
     | some.integers(min_value=0, max_value=2**37).map(lambda second: datetime(1970, 1, 1) + timedelta(seconds=second)),  # noqa: DTZ001 as py-amqp's
     lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=20), inner, max_size=4),
     max_leaves=12,
@@ -42,24 +42,24 @@ def message(headers: Any, body: Any = b"", **properties: Any) -> Any:
     return SimpleNamespace(properties={"application_headers": headers, **properties}, body=body)
 
 
-def stamp(headers: Any) -> dict[Any, Any]:
+def ours(headers: Any) -> dict[Any, Any]:
     return dead_letter_headers(headers, reason="It was no good.", queue="q", worker="w@x", time=1.5, attempts=3)
 
 
 @given(HEADERS)
-def test_stamped_headers_can_be_carried_by_amqp_and_read_again(headers: dict[Any, Any]) -> None:
-    """Whatever a stranger sent, the letter can be published, and says why it died."""
-    ours = stamp(headers)
+def test_headers_of_a_dead_letter_can_be_written_and_read_again(headers: dict[Any, Any]) -> None:
+    """Whatever was sent, the letter can be published and says why it was dead-lettered."""
+    written = ours(headers)
 
-    assert dumps("F", [ours])
-    letter = read_letter(message(ours))
+    assert dumps("F", [written])
+    letter = read_letter(message(written))
     assert (letter.reason, letter.queue, letter.worker) == ("It was no good.", "q", "w@x")
     assert (letter.time, letter.attempts) == (1.5, 3)
 
 
 @given(HEADERS, some.binary() | some.text())
 def test_reading_a_letter_never_fails_and_is_safe_to_print(headers: dict[Any, Any], body: bytes | str) -> None:
-    """No traceback, no escape sequence for the terminal, and an id to name it by."""
+    """Every message gives an id, and no text has an escape sequence for the terminal."""
     letter = read_letter(message(headers, body))
 
     assert letter.id
@@ -68,13 +68,13 @@ def test_reading_a_letter_never_fails_and_is_safe_to_print(headers: dict[Any, An
 
 
 @given(VALUES)
-def test_export_brings_every_value_of_amqp_back(value: Any) -> None:
-    """What JSON lacks is written so that it is not mistaken for anything else."""
-    there = json.dumps(export.to_json({"value": value}))
+def test_export_keeps_every_value_of_amqp(value: Any) -> None:
+    """A type that JSON lacks is written so that it cannot be confused with another value."""
+    text = json.dumps(export.to_json({"value": value}))
 
-    back = export.from_json(json.loads(there))
+    read = export.from_json(json.loads(text))
 
-    assert repr(back) == repr({"value": value})
+    assert repr(read) == repr({"value": value})
 
 
 @pytest.mark.parametrize(
@@ -89,24 +89,24 @@ def test_export_brings_every_value_of_amqp_back(value: Any) -> None:
         '{"dead_letter": 1, "id": "a", "properties": {"x": {"$decimal": "one"}}, "body": ""}',
     ],
 )
-def test_line_that_is_no_exported_letter_is_refused_by_its_number(line: str) -> None:
-    """In one sentence."""
+def test_line_that_is_not_an_exported_letter_is_refused_with_its_number(line: str) -> None:
+    """So that the line can be found in the file."""
     with pytest.raises(ProjError, match="Line 7 is"):
         export.from_line(line, number=7)
 
 
 def test_headers_that_do_not_fit_into_a_frame_are_cut() -> None:
-    """A frame is 128 KiB, and one that is longer ends the connection."""
-    assert len(dumps("F", [stamp({"long": "x" * 130_000, "id": "stays"})])) < 120_000
-    assert len(dumps("F", [stamp({f"h{number}": "x" * 20 for number in range(5_000)})])) < 120_000
-    assert stamp({"long": "x" * 130_000, "id": "stays"})["id"] == "stays"
+    """A frame of more than 128 KiB ends the connection."""
+    assert len(dumps("F", [ours({"long": "x" * 130_000, "id": "stays"})])) < 120_000
+    assert len(dumps("F", [ours({f"h{number}": "x" * 20 for number in range(5_000)})])) < 120_000
+    assert ours({"long": "x" * 130_000, "id": "stays"})["id"] == "stays"
 
 
-def test_what_amqp_cannot_write_again_is_kept_as_text() -> None:
-    """Numbers without a sign can be read and not written; the other headers stay as they are."""
-    ours = stamp({"unsigned": 2**64 - 1, "odd": Decimal("NaN"), "plain": 7})
+def test_value_that_py_amqp_cannot_write_is_kept_as_text() -> None:
+    """Such as an unsigned 64-bit number, which it can read. Other headers stay as they are."""
+    written = ours({"unsigned": 2**64 - 1, "odd": Decimal("NaN"), "plain": 7})
 
-    assert (ours["unsigned"], ours["odd"], ours["plain"]) == ("18446744073709551615", "Decimal('NaN')", 7)
+    assert (written["unsigned"], written["odd"], written["plain"]) == ("18446744073709551615", "Decimal('NaN')", 7)
 
 
 @pytest.mark.parametrize(
@@ -133,40 +133,40 @@ def test_reason_of_the_broker_becomes_a_sentence(cause: str, sentence: str) -> N
     assert (letter.queue, letter.time) == ("latest", 1767225600.0)
 
 
-def test_our_reason_goes_before_that_of_the_broker() -> None:
-    """A letter that died twice tells of the last time, which was ours."""
-    letter = read_letter(message(stamp({"x-death": [{"reason": "rejected", "queue": "earlier"}]})))
+def test_our_reason_is_read_before_the_brokers() -> None:
+    """A message that was dead-lettered twice says why the last time, which was by a worker."""
+    letter = read_letter(message(ours({"x-death": [{"reason": "rejected", "queue": "earlier"}]})))
 
     assert (letter.reason, letter.queue) == ("It was no good.", "q")
 
 
-def test_letter_without_an_id_has_a_name_that_lasts() -> None:
-    """However often it was looked at; another letter has another."""
+def test_letter_without_an_id_has_the_same_digest_at_every_look() -> None:
+    """The broker's counts change with each look (on RabbitMQ 4.3 two counts). Another letter has another digest."""
     first = read_letter(message({"x-delivery-count": 1}, b"one")).id
 
-    assert read_letter(message({"x-delivery-count": 2}, b"one")).id == first
+    assert read_letter(message({"x-delivery-count": 2, "x-acquired-count": 2}, b"one")).id == first
     assert read_letter(message({"x-delivery-count": 1}, b"two")).id != first
 
 
-def test_revived_letter_has_no_trace_of_its_earlier_life() -> None:
-    """Strikes and redeliveries begin at none again."""
-    ours = stamp({"id": "a", "x-death": [], "x-first-death-queue": "q", "x-proj-strikes": 3, "x-delivery-count": 9})
+def test_requeued_letter_has_no_headers_of_earlier_deliveries() -> None:
+    """So the counts of killed processes and of redeliveries begin at zero again."""
+    headers = ours({"id": "a", "x-death": [], "x-first-death-queue": "q", "x-proj-strikes": 3, "x-delivery-count": 9})
 
-    assert requeue_headers(ours) == {"id": "a"}
+    assert requeue_headers(headers) == {"id": "a"}
 
 
-def test_revived_letter_says_where_its_sender_published_it() -> None:
-    """It goes straight to its queue, but a task that is retried is published where it was at first."""
+def test_requeued_letter_says_where_its_sender_published_it() -> None:
+    """It is published straight to its queue, but a retry of the task goes where the sender published it."""
     death = {"reason": "rejected", "queue": "q.suspects", "exchange": "tasks", "routing-keys": ["q"]}
     headers = {"id": "a", "x-death": [death]}
 
     assert read_letter(message(headers)).queue == "q"
     assert requeue_headers(headers) == {"id": "a", EXCHANGE: "tasks", ROUTING_KEY: "q"}
-    assert requeue_headers(stamp({**headers, EXCHANGE: "first", ROUTING_KEY: "one"}))[EXCHANGE] == "first"
+    assert requeue_headers(ours({**headers, EXCHANGE: "first", ROUTING_KEY: "one"}))[EXCHANGE] == "first"
 
 
-def test_copy_waits_as_long_as_it_must_and_may_be_sent_by_anyone() -> None:
-    """An expiration would let it vanish, another's user id would be refused, and CC would send it elsewhere too."""
+def test_copy_does_not_expire_and_may_be_published_by_any_user() -> None:
+    """It has no expiration, no user id, which the broker checks, and no CC, which would send it to other queues too."""
     headers = {ATTEMPTS: 1, "CC": ["another"], "BCC": ["yet another"]}
     kept = copy_properties({"expiration": "1000", "user_id": "them", "priority": 3, "application_headers": headers})
 

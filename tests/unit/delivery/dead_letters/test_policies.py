@@ -1,4 +1,4 @@
-"""The dead-letter policy: what a queue lacks, and how often it may be looked into."""
+"""The policies of queues: what a queue lacks, and whether its delivery limit allows looking at letters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAFE = {
 
 
 class Silent(Management):
-    """A broker without the plug-in."""
+    """The API of a broker without the management plug-in."""
 
     def request(self, method: str, path: str, body: object = None) -> Any:
         del body
@@ -31,7 +31,7 @@ class Silent(Management):
 
 
 class Answering(Management):
-    """A broker whose API says this of queues and these are its policies (None: not for us); it takes nothing."""
+    """An API that gives fixed queues and policies (None: it refuses them) and records changes."""
 
     def __init__(self, answer: Any, policies: list[Any] | None = None) -> None:
         super().__init__("http://localhost/api/")
@@ -50,37 +50,37 @@ class Answering(Management):
         return self.policies
 
 
-def stands(name: str = "work", **there: Any) -> PolicyStatus:
+def status(name: str = "work", **there: Any) -> PolicyStatus:
     return policy_status(name, there, declared_type="classic", dead_letters="dead_letters")
 
 
 def test_queue_without_a_policy_lacks_everything() -> None:
-    """A quorum queue more than a classic one, which counts nothing."""
-    assert stands(type="quorum").missing == SAFE
-    assert stands(type="classic").missing == {"dead-letter-exchange": "dead_letters"}
+    """A classic queue needs less than a quorum queue, because it has no delivery limit."""
+    assert status(type="quorum").missing == SAFE
+    assert status(type="classic").missing == {"dead-letter-exchange": "dead_letters"}
 
 
 def test_queue_with_the_packaged_policy_lacks_nothing() -> None:
-    """What private brokers and docker-compose.yml load is what is asked for here."""
+    """Private brokers and docker-compose.yml load exactly what is required here."""
     queues = {"work": ("task_queue", "quorum"), "work_classic": ("task_queue", "classic")}
     for each in packaged_definitions()["policies"]:
         name, kind = queues.get(each["name"], ("dead_letters", "quorum"))
         there = {"type": kind, "policy": each["name"], "effective_policy_definition": each["definition"]}
 
-        assert stands(name, **there).missing == {}
+        assert status(name, **there).missing == {}
 
 
-def test_choice_of_someone_else_is_left_as_it_is() -> None:
-    """Another exchange or limit is what they wanted, be it by policy or by argument."""
-    chosen = stands(type="quorum", arguments={"x-dead-letter-exchange": "theirs", "x-delivery-limit": 3})
+def test_another_value_of_a_required_key_is_not_missing() -> None:
+    """Another exchange or limit is someone's choice, by policy or by argument."""
+    chosen = status(type="quorum", arguments={"x-dead-letter-exchange": "theirs", "x-delivery-limit": 3})
 
     assert chosen.missing.keys() == {"dead-letter-strategy", "overflow"}
     assert (chosen.dead_letter_exchange, chosen.delivery_limit) == ("theirs", 3)
 
 
-def test_policy_is_for_its_queue_and_its_suspects_alone() -> None:
-    """A dot in a queue's name is a dot."""
-    pattern = extended_policy(stands("a.b", type="quorum"), "dead_letters")["pattern"]
+def test_policy_applies_to_its_queue_and_its_quarantine_queue_only() -> None:
+    """A dot in a queue's name matches only a dot."""
+    pattern = extended_policy(status("a.b", type="quorum"), "dead_letters")["pattern"]
 
     assert [bool(re.search(pattern, name)) for name in ("a.b", "a.b.suspects", "a.bc", "axb", "xa.b")] == [
         *(True, True),
@@ -88,8 +88,8 @@ def test_policy_is_for_its_queue_and_its_suspects_alone() -> None:
     ]
 
 
-def test_policy_that_holds_is_the_matching_one_of_the_highest_priority() -> None:
-    """As the broker chooses; those for exchanges or another type of queue do not count."""
+def test_effective_policy_is_the_matching_one_with_the_highest_priority() -> None:
+    """As the broker chooses. Policies for exchanges or for another type of queue do not count."""
     policies = [
         {"name": "low", "pattern": "^work", "apply-to": "queues", "priority": 0, "definition": {}},
         {"name": "high", "pattern": "ork$", "apply-to": "all", "priority": 9, "definition": {}},
@@ -106,8 +106,8 @@ def test_policy_that_holds_is_the_matching_one_of_the_highest_priority() -> None
     }
 
 
-def test_foreign_policy_is_never_pushed_aside() -> None:
-    """Only one policy holds for a queue, so ours would end theirs: it is refused, and nothing is changed."""
+def test_policy_of_someone_else_is_never_replaced() -> None:
+    """A queue has only one effective policy, so --apply refuses and changes nothing."""
     broker = Answering([{"name": "work", "type": "quorum", "policy": "theirs"}])
     policies = QueuePolicies(broker, vhost="/", queue_types={"work": "quorum"}, dead_letters="dead_letters")
 
@@ -117,8 +117,8 @@ def test_foreign_policy_is_never_pushed_aside() -> None:
     assert broker.changes == []
 
 
-def test_policy_with_a_key_that_a_type_of_queue_does_not_know_does_not_hold_for_it() -> None:
-    """So the packaged policy for quorum queues leaves a classic one to the packaged one of a lower priority."""
+def test_policy_with_a_key_that_a_type_of_queue_does_not_support_is_not_effective() -> None:
+    """So for a classic queue not the shipped policy for quorum queues is effective, but one of a lower priority."""
     packaged = packaged_definitions()["policies"]
 
     held = {kind: effective_policy(packaged, "task_queue", kind) for kind in ("quorum", "classic")}
@@ -130,10 +130,8 @@ def test_policy_with_a_key_that_a_type_of_queue_does_not_know_does_not_hold_for_
 
 
 @pytest.mark.parametrize(("kind", "name", "priority"), [("quorum", "work", 2), ("classic", "work_classic", 1)])
-def test_limit_over_a_packaged_policy_says_the_same_and_more_for_the_queue_alone(
-    kind: str, name: str, priority: int
-) -> None:
-    """Its suspects, and all that matches its pattern besides, stay under the packaged one."""
+def test_length_limit_extends_a_shipped_policy_for_the_queue_alone(kind: str, name: str, priority: int) -> None:
+    """Its quarantine queue, and all others that match the shipped policy, stay under that."""
     packaged = packaged_definitions()["policies"]
     policy = effective_policy(packaged, "task_queue", kind)
     assert policy is not None
@@ -158,8 +156,8 @@ def test_limit_over_a_packaged_policy_says_the_same_and_more_for_the_queue_alone
     }
 
 
-def test_packaged_policy_that_someone_changed_is_theirs() -> None:
-    """The name alone does not make it ours."""
+def test_shipped_policy_with_a_changed_definition_is_someone_elses() -> None:
+    """Its name does not make it ours."""
     packaged = packaged_definitions()["policies"]
     changed = {"name": "work", "definition": {**SAFE, "message-ttl": 5}}
 
@@ -172,10 +170,10 @@ def test_packaged_policy_that_someone_changed_is_theirs() -> None:
     ("argument", "asked", "fixed"),
     [(50, 100, {"x-max-length": 50}), (50, 0, {"x-max-length": 50}), (50, 50, {}), (50, 30, {})],
 )
-def test_limit_that_a_queue_was_declared_with_is_in_the_way_when_it_is_the_lesser(
+def test_length_limit_in_a_queues_arguments_is_an_obstacle_when_it_is_lower(
     argument: int, asked: int, fixed: dict[str, int]
 ) -> None:
-    """No policy overrules it; a lower limit by policy holds."""
+    """The lower one of argument and policy counts, so no policy can raise it."""
     there = {"type": "classic", "arguments": {"x-max-length": argument, "x-dead-letter-exchange": "d"}}
     policy = {"name": "proj.dead_letters.q", "definition": {"overflow": "reject-publish"}}
     before = policy_status("q", there, declared_type="classic", dead_letters="d", policy=policy, max_length=asked)
@@ -201,13 +199,15 @@ def test_limit_that_a_queue_was_declared_with_is_in_the_way_when_it_is_the_lesse
         ({"arguments": {"x-queue-type": "quorum", "x-delivery-limit": 7}}, "nonsense", 7),
     ],
 )
-def test_delivery_limit_is_what_the_broker_goes_by(queue: dict[str, Any], version: str, limit: int | None) -> None:
-    """RabbitMQ 4 has one for who has none."""
+def test_delivery_limit_is_the_one_that_the_broker_applies(
+    queue: dict[str, Any], version: str, limit: int | None
+) -> None:
+    """RabbitMQ 4 has a default limit."""
     assert delivery_limit(queue, version) == limit
 
 
-def test_looking_is_refused_where_letters_would_be_dropped() -> None:
-    """A low limit, or RabbitMQ 4 where the limit cannot be asked."""
+def test_looking_is_refused_where_the_broker_would_drop_letters() -> None:
+    """The limit is low, or unknown on RabbitMQ 4."""
     low = Answering({"type": "quorum", "effective_policy_definition": {"delivery-limit": 20}})
     with pytest.raises(ProjError, match=r"drops a letter after 20.*--anyway"):
         check_delivery_limit("dead_letters", version="3.10.8", management=low, vhost="/")
@@ -220,8 +220,8 @@ def test_looking_is_refused_where_letters_would_be_dropped() -> None:
         check_delivery_limit("dead_letters", version="4.1.0", management=Silent("http://x/api/"), vhost="/")
 
 
-def test_looking_is_allowed_where_the_limit_is_high_or_there_is_none() -> None:
-    """And with a warning where nobody says."""
+def test_looking_is_allowed_where_the_limit_is_high_or_probably_none() -> None:
+    """With a warning where the limit is unknown before RabbitMQ 4."""
     high = Answering({"type": "quorum", "effective_policy_definition": {"delivery-limit": 1_000_000}})
 
     assert check_delivery_limit("dead_letters", version="4.1.0", management=high, vhost="/") is None
