@@ -1,4 +1,4 @@
-"""What `celery -A anyapp flower` runs when it is started in this folder: the Dispatch page, without our command."""
+"""Configuration of stock Flower: `celery -A anyapp flower`, started in this folder, gets the Dispatch page."""
 
 from proj.dashboard.install import install_or_warn
 

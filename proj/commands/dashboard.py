@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.errors import MissingProgram
 
-class _WithFlowers(CeleryCommand):
+NO_FLOWER = "Flower is not installed; get it with: pip install 'proj[dashboard]'"
+
+
+class _WithFlowersOptions(CeleryCommand):
     """A command whose help lists Flower's options after ours."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write them, as far as Flower is installed."""
+        """Write them, if Flower is installed."""
         super().format_options(ctx, formatter)
-        try:
-            from proj.dashboard.web.arguments import described
-
-            groups = described()
-        except ImportError:
-            formatter.write_text("Flower is not installed; get it with: pip install 'proj[dashboard]'")
+        if find_spec("flower") is None:
+            formatter.write_text(NO_FLOWER)
             return
-        for title, rows in groups:
+        from proj.dashboard.web.arguments import described
+
+        for title, rows in described():
             with formatter.section(title):
                 formatter.write_dl(rows)
 
 
-@click.command(cls=_WithFlowers, context_settings={"ignore_unknown_options": True})
+@click.command(cls=_WithFlowersOptions, context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--NAME=VALUE]...")
 @click.pass_context
 @handle_preload_options
 def dashboard(ctx: click.Context, *, arguments: tuple[str, ...]) -> None:
-    """Watch the tasks of any app in Flower, with a page more: Dispatch.
+    """Watch the tasks of any app in Flower, which gets one more page: Dispatch.
 
-    It shows, while they work, who does what and who waits for whom: the workers of each queue by their dispatch
-    mode, how long messages waited and whether a free worker could have had them, and what is known to be missing.
+    The page shows workers at work: the workers of each queue by their dispatch mode, how long messages waited,
+    whether a free worker could have taken them, and which events are known to be missing.
 
-    All is stock Flower but for that page and its defaults: it listens on 127.0.0.1, has no buttons (--read_only=false
-    gives them back), and answers only under names that it knows. Every option can also be set in the environment,
-    as FLOWER_PORT, or in flowerconfig.py; an unknown one is refused.
+    Everything else is stock Flower with safer defaults: it listens on 127.0.0.1, has no buttons that change anything
+    (--read_only=false shows them), and answers only under allowed host names. Every option can also be set in the
+    environment, such as FLOWER_PORT, or in flowerconfig.py. Unknown options are refused.
 
     \b
     Examples:
@@ -46,6 +50,8 @@ def dashboard(ctx: click.Context, *, arguments: tuple[str, ...]) -> None:
 
     Exit codes: 0 ended by Ctrl-C or SIGTERM; 1 it could not start; 2 wrong use.
     """
+    if find_spec("flower") is None:
+        raise MissingProgram(NO_FLOWER)
     from proj.dashboard.launch import launch
 
     launch(ctx, arguments)

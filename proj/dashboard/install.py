@@ -1,18 +1,23 @@
-"""The seam: Flower's command starts our application in the place of its own."""
+"""Install: makes Flower's command start our application in place of its own."""
 
 from __future__ import annotations
 
 import importlib
 import os
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from proj.errors import ProjError
+from proj.journal.recording.receiver import Receiver
 
-#: What is leaned on, by module; tests/unit/dashboard/test_flower_contract.py has the whole list, and says what for.
-NAMES = {
+if TYPE_CHECKING:
+    from types import ModuleType
+
+#: Names that are needed, by Flower's module. tests/unit/dashboard/test_flower_contract.py has the whole list, with
+#: reasons.
+REQUIRED_NAMES = {
     "flower.command": ("Flower", "flower", "apply_options", "apply_env_options", "settings", "options"),
     "flower.app": ("Flower", "rewrite_handler"),
     "flower.events": ("EventReceiver", "Events", "Events.on_event"),
@@ -22,32 +27,33 @@ NAMES = {
 
 
 def install() -> None:
-    """Have Flower's command start Flower with the Dispatch page; once or more often.
+    """Make Flower's command start Flower with the Dispatch page; safe to call more than once.
 
     Raises:
-        ProjError: this Flower is not one that we know; nothing was changed.
-        InvalidSetting: an option of ours has a value in the environment that it cannot have.
+        UnknownFlower: this Flower lacks a name that the page needs; nothing was changed.
+        InvalidSetting: one of our options has an invalid value in the environment.
     """
-    seam = _seam()
-    # Not above: they need a Flower that is as we know it.
-    from proj.dashboard.web.application import Dashboard  # noqa: PLC0415
-    from proj.dashboard.web.arguments import parsed  # noqa: PLC0415
-    from proj.dashboard.web.options import OWN, PREFIX  # noqa: PLC0415
-    from proj.journal.recording.receiver import Receiver  # noqa: PLC0415
+    modules = _flower_modules()
+    # Only now, because these modules need a Flower that has the names.
+    from proj.dashboard.web import application, arguments, options  # noqa: PLC0415 see above
 
-    # Flower took its environment before it ran the flowerconfig.py that calls this; then it did not know our options.
-    options = seam["flower.command"].options
-    for name in OWN:
-        value = os.environ.get(PREFIX + name.upper())
+    # Flower reads its environment before it runs flowerconfig.py, and so before our options are defined.
+    defined = options.defined_options()
+    for name in options.OWN:
+        variable = options.PREFIX + name.upper()
+        value = os.environ.get(variable)
         if value is not None:
-            option = options._options[name.replace("_", "-")]  # noqa: SLF001 as Flower does itself
-            setattr(options, name, parsed(option, value, name=PREFIX + name.upper()))
-    seam["flower.command"].Flower = Dashboard
-    seam["flower.events"].EventReceiver = Receiver
+            option = defined[name.replace("_", "-")]
+            setattr(modules["flower.command"].options, name, arguments.parsed(option, value, name=variable))
+    for module, name, ours in (
+        ("flower.command", "Flower", application.Dashboard),
+        ("flower.events", "EventReceiver", Receiver),
+    ):
+        setattr(modules[module], name, ours)
 
 
 def install_or_warn() -> bool:
-    """Do so, or say on stderr why Flower has no Dispatch page; whether it has."""
+    """Install; where this Flower is unknown, warn on stderr instead. Returns whether the page is installed."""
     try:
         install()
     except UnknownFlower as error:
@@ -57,27 +63,23 @@ def install_or_warn() -> bool:
 
 
 class UnknownFlower(ProjError):
-    """This Flower is not one that we know."""
+    """This Flower lacks a name that the Dispatch page needs."""
 
 
-def _seam() -> dict[str, Any]:
-    """The modules of `NAMES`, with all that is named there.
+def _flower_modules() -> dict[str, ModuleType]:
+    """The modules of `REQUIRED_NAMES`, which have all those names.
 
     Raises:
-        UnknownFlower: something is not there.
+        UnknownFlower: a module or a name is missing.
     """
     try:
-        modules = {module: importlib.import_module(module) for module in NAMES}
-        for module, names in NAMES.items():
+        modules = {module: importlib.import_module(module) for module in REQUIRED_NAMES}
+        for module, names in REQUIRED_NAMES.items():
             for name in names:
                 attrgetter(name)(modules[module])
     except (ImportError, AttributeError) as error:
-        raise _unknown(str(error)) from error
+        raise UnknownFlower(
+            f"This Flower has no Dispatch page, because it lacks a name that the page needs ({error}); "
+            "get a supported one with: pip install 'proj[dashboard]'"
+        ) from error
     return modules
-
-
-def _unknown(reason: str) -> UnknownFlower:
-    return UnknownFlower(
-        f"This Flower has no Dispatch page, because it is not one that we know ({reason}); "
-        "get one with: pip install 'proj[dashboard]'"
-    )

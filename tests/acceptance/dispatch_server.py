@@ -1,4 +1,4 @@
-"""Flower with the Dispatch page and without a broker: its analyst says what a test has it say."""
+"""Flower with the Dispatch page and without a broker: its monitor says what a test has it say."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tornado.options import options
 from tornado.testing import bind_unused_port
 
 from proj.dashboard.web.handlers import routes
-from proj.dashboard.web.template_loader import TwoFolders
+from proj.dashboard.web.template_loader import TemplateLoader
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Told:
-    """An analyst that says what a test has it say."""
+    """An monitor that says what a test has it say."""
 
     def __init__(self) -> None:
         self.said: dict[str, Any] = {}
@@ -42,10 +42,10 @@ class Told:
 
 
 class Server:
-    """Flower with the page, without a broker: only what the analyst would say is made up."""
+    """Flower with the page, without a broker: only what the monitor would say is made up."""
 
     def __init__(self) -> None:
-        self.analyst = Told()
+        self.monitor = Told()
         self.loop = asyncio.new_event_loop()
         self._socket, self.port = bind_unused_port(address="127.0.0.1")
         self.http: HTTPServer | None = None
@@ -61,9 +61,9 @@ class Server:
         flower = Flower(
             capp=Celery("theirs", set_as_current=False),
             options=options,
-            **{**settings, "template_loader": TwoFolders(settings["template_path"])},
+            **{**settings, "template_loader": TemplateLoader(settings["template_path"])},
         )
-        flower.add_handlers(".*", routes(self.analyst))  # type: ignore[arg-type] # only its snapshot is asked for
+        flower.add_handlers(".*", routes(self.monitor))  # type: ignore[arg-type] # only its snapshot is asked for
         self.http = HTTPServer(flower)
         self.http.add_socket(self._socket)
         self.loop.run_forever()

@@ -40,8 +40,8 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture
-def analyst(shared_server: Server, comparison: dict[str, Any]) -> Told:
-    told = shared_server.analyst
+def monitor(shared_server: Server, comparison: dict[str, Any]) -> Told:
+    told = shared_server.monitor
     told.said, told.age_s = json.loads(json.dumps(comparison)), 0.0
     told.asked.clear()
     return told
@@ -57,9 +57,9 @@ def tab(shared_tab: Tab) -> Tab:
 
 
 @pytest.fixture
-def page(tab: Tab, shared_server: Server, analyst: Told) -> Tab:
+def page(tab: Tab, shared_server: Server, monitor: Told) -> Tab:
     """The page, drawn."""
-    assert analyst.said
+    assert monitor.said
     visit(tab, shared_server.url)
     return tab
 
@@ -116,11 +116,11 @@ def test_page_draws_the_reports_pictures_once_with_their_text_alternatives(page:
     assert text(page, "#dispatch-report .notes").startswith("Workers' clocks agree")
 
 
-def test_page_complains_of_nothing_and_asks_only_its_own_host(page: Tab, analyst: Told, shared_server: Server) -> None:
+def test_page_complains_of_nothing_and_asks_only_its_own_host(page: Tab, monitor: Told, shared_server: Server) -> None:
     """Flower's own scripts get by with the page's policy; markup in names from the bus is text."""
-    analyst.said["notes"] = [MARKUP]
-    analyst.said["groups"][0]["workers"][0]["name"] = MARKUP
-    analyst.said["queues"][0]["queue"] = MARKUP
+    monitor.said["notes"] = [MARKUP]
+    monitor.said["groups"][0]["workers"][0]["name"] = MARKUP
+    monitor.said["queues"][0]["queue"] = MARKUP
     refreshed(page)
 
     assert page.complaints == []
@@ -130,27 +130,27 @@ def test_page_complains_of_nothing_and_asks_only_its_own_host(page: Tab, analyst
     assert "secret" not in page.value("document.documentElement.outerHTML")
 
 
-def test_page_helps_who_comes_before_the_first_task(page: Tab, analyst: Told) -> None:
+def test_page_helps_who_comes_before_the_first_task(page: Tab, monitor: Told) -> None:
     """It says what to do, and has no empty cards; the first task takes its place without a reload."""
-    told = dict(analyst.said)
-    analyst.said.update(runs=[], run=None, open=False, groups=[], queues=[], report=None)
+    told = dict(monitor.said)
+    monitor.said.update(runs=[], run=None, open=False, groups=[], queues=[], report=None)
     refreshed(page)
 
     assert "celery -A yourapp worker -E" in text(page, "#dispatch-now")
     assert text(page, "#dispatch-report") == ""
     assert page.value("document.querySelectorAll('.metric-card').length") == 0
 
-    analyst.said.update(told)
+    monitor.said.update(told)
     refreshed(page)
     assert page.value("document.querySelectorAll('.metric-card').length") == 2
     assert text(page, "#dispatch-report") != ""
 
 
-def test_page_says_what_its_figures_lack(page: Tab, analyst: Told) -> None:
-    """Lost, refused and dropped events, attempts that are forgotten, and whatever the analyst notes."""
+def test_page_says_what_its_figures_lack(page: Tab, monitor: Told) -> None:
+    """Lost, refused and dropped events, attempts that are forgotten, and whatever the monitor notes."""
     lost = [{"worker": "fair-1@host", "lost": 12}]
-    analyst.said["events"].update(dropped=1500, refused=2, lost=12, lost_by_worker=lost)
-    analyst.said.update(kept={"attempts": 24, "of": 100}, notes=["Nobody asked the broker."])
+    monitor.said["events"].update(dropped=1500, refused=2, lost=12, lost_by_worker=lost)
+    monitor.said.update(kept={"attempts": 24, "of": 100}, notes=["Nobody asked the broker."])
     refreshed(page)
 
     assert text(page, "#dispatch-notes").split("\n") == [
@@ -162,19 +162,19 @@ def test_page_says_what_its_figures_lack(page: Tab, analyst: Told) -> None:
     ]
 
 
-def test_page_says_plainly_when_what_it_shows_is_old(tab: Tab, analyst: Told) -> None:
+def test_page_says_plainly_when_what_it_shows_is_old(tab: Tab, monitor: Told) -> None:
     """A server whose figures stand still, one that is silent, and one that answers again."""
     with serving() as server:
-        server.analyst.said = analyst.said
+        server.monitor.said = monitor.said
         visit(tab, server.url)
         assert text(tab, "#dispatch-status").startswith("Live · as of ")
 
-        server.analyst.age_s = 30
+        server.monitor.age_s = 30
         refreshed(tab)
         assert re.fullmatch(r"Old · as of (29|3\d) s ago", text(tab, "#dispatch-status"))
         assert "The server has found nothing newer for " in text(tab, "#dispatch-notes")
 
-        server.analyst.age_s = 0
+        server.monitor.age_s = 0
         refreshed(tab)
         assert tab.complaints == []
         server.silence()
@@ -205,11 +205,11 @@ def test_theme_is_switched_by_mouse_and_keyboard_and_pictures_follow_at_once(pag
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read(page: Tab, analyst: Told, scheme: str) -> None:
+def test_everything_can_be_read(page: Tab, monitor: Told, scheme: str) -> None:
     """WCAG 2.2 AA: text has a contrast of 4.5 to what is behind it, and what is drawn one of 3."""
-    analyst.said["events"].update(dropped=15)
-    analyst.said["groups"][0]["workers"][0]["alive"] = False
-    analyst.said["notes"] = ["A note."]
+    monitor.said["events"].update(dropped=15)
+    monitor.said["groups"][0]["workers"][0]["alive"] = False
+    monitor.said["notes"] = ["A note."]
     # Still, so that no colour is measured on its way to another.
     page.look(scheme=scheme, still=True)
     page.click(".dispatch-meaning summary")
@@ -221,10 +221,10 @@ def test_everything_can_be_read(page: Tab, analyst: Told, scheme: str) -> None:
     assert poor["poor"] == []
 
 
-def test_phone_shows_everything_without_moving_sideways(page: Tab, analyst: Told) -> None:
+def test_phone_shows_everything_without_moving_sideways(page: Tab, monitor: Told) -> None:
     """Tables that are wider scroll in a box of their own, which the keyboard reaches."""
-    analyst.said["groups"][0]["workers"][0]["name"] = "a-worker-with-a-long-name@" + "host." * 20
-    analyst.said["notes"] = ["word" * 60]
+    monitor.said["groups"][0]["workers"][0]["name"] = "a-worker-with-a-long-name@" + "host." * 20
+    monitor.said["notes"] = ["word" * 60]
     page.look(width=360)
     refreshed(page)
 
@@ -241,7 +241,7 @@ def test_phone_shows_everything_without_moving_sideways(page: Tab, analyst: Told
     assert page.value(cut) == 0
 
 
-def test_keyboard_alone_reaches_everything_and_loses_nothing_in_a_refresh(page: Tab, analyst: Told) -> None:
+def test_keyboard_alone_reaches_everything_and_loses_nothing_in_a_refresh(page: Tab, monitor: Told) -> None:
     """Focus, opened tables, the chosen bar and what was scrolled to stay, while the figures move on."""
     reached = []
     page.value("document.activeElement.blur()")
@@ -269,9 +269,9 @@ def test_keyboard_alone_reaches_everything_and_loses_nothing_in_a_refresh(page: 
         "document.querySelector('.dispatch-workers').scrollLeft = 40, scrollTo(0, 900))"
     )
     before = page.value("[scrollY, document.activeElement.ariaLabel]")
-    analyst.said["report"]["runs"][1]["groups"][0]["lanes"][0].insert(0, [0.0, 0.001, "failed", "early"])
-    analyst.said["groups"][1]["tasks"] = 13
-    analyst.said["notes"] = ["A note that moves everything down."]
+    monitor.said["report"]["runs"][1]["groups"][0]["lanes"][0].insert(0, [0.0, 0.001, "failed", "early"])
+    monitor.said["groups"][1]["tasks"] = 13
+    monitor.said["notes"] = ["A note that moves everything down."]
     refreshed(page)
 
     assert "tasks\n13" in text(page, ".dispatch-group:nth-child(2)")
@@ -282,7 +282,7 @@ def test_keyboard_alone_reaches_everything_and_loses_nothing_in_a_refresh(page: 
     assert page.value("scrollY") >= before[0] > 0
 
 
-def test_pause_stops_the_page_until_it_is_told_to_go_on(page: Tab, analyst: Told) -> None:
+def test_pause_stops_the_page_until_it_is_told_to_go_on(page: Tab, monitor: Told) -> None:
     """By keyboard; nothing moves meanwhile (WCAG 2.2.2). A tab that nobody sees pauses by itself."""
     page.value("document.querySelector('#dispatch-pause').focus()")
     page.press(" ")
@@ -297,7 +297,7 @@ def test_pause_stops_the_page_until_it_is_told_to_go_on(page: Tab, analyst: Told
     page.requests.clear()
     choose(page, "warm-up")
     wait_until(lambda: "warm-up" in text(page, "#dispatch-shown"), what="the run", timeout_s=60)
-    analyst.said["groups"][0]["tasks"] = 99
+    monitor.said["groups"][0]["tasks"] = 99
     assert text(page, "#dispatch-status").startswith("Paused · as of ")
     assert page.value(moves) == 0
     assert [address.partition("?")[2] for address in page.requests if "/data" in address] == ["run=warm-up"]
@@ -319,7 +319,7 @@ def test_pause_stops_the_page_until_it_is_told_to_go_on(page: Tab, analyst: Told
     refreshed(page, at_once=False)
 
 
-def test_screen_reader_is_told_of_changes_of_state_only(page: Tab, analyst: Told) -> None:
+def test_screen_reader_is_told_of_changes_of_state_only(page: Tab, monitor: Told) -> None:
     """Not of each second; but of the end of a run, and of another one."""
     spoken = """(() => {
         window.spoken = [];
@@ -332,18 +332,18 @@ def test_screen_reader_is_told_of_changes_of_state_only(page: Tab, analyst: Told
     })()"""
     assert page.value(spoken) >= 3
     for tasks in (13, 14):
-        analyst.said["groups"][0]["tasks"] = tasks
-        analyst.said["report"]["runs"][0]["span_s"] += 1
+        monitor.said["groups"][0]["tasks"] = tasks
+        monitor.said["report"]["runs"][0]["span_s"] += 1
         refreshed(page)
     assert page.value("window.spoken") == []
 
-    analyst.said["open"] = False
+    monitor.said["open"] = False
     refreshed(page)
     assert page.value("window.spoken") == ["Run 2026-09-21 14:13:20 is complete."]
     assert text(page, "#dispatch-status").startswith("Complete · as of ")
 
 
-def test_run_is_chosen_and_stays_chosen(page: Tab, analyst: Told, shared_server: Server) -> None:
+def test_run_is_chosen_and_stays_chosen(page: Tab, monitor: Told, shared_server: Server) -> None:
     """The newest is followed unless another is chosen; a reload keeps the choice, which one that is gone loses."""
     assert page.value("[...document.querySelector('#dispatch-run').options].map((one) => one.textContent)") == [
         "Follow the newest run",
@@ -354,18 +354,18 @@ def test_run_is_chosen_and_stays_chosen(page: Tab, analyst: Told, shared_server:
     page.press("End")
     refreshed(page)
     assert page.value("document.querySelector('#dispatch-run').value") == "warm-up"
-    assert analyst.asked[-1] == "warm-up"
+    assert monitor.asked[-1] == "warm-up"
     assert text(page, "#dispatch-shown") == "warm-up · began 2026-09-21 14:12:20 UTC, 4 attempts"
     page.visit(f"{shared_server.url}?run=warm-up")
     wait_until(lambda: "warm-up" in text(page, "#dispatch-shown"), what="the run", timeout_s=60)
     assert page.value("document.querySelector('#dispatch-run').value") == "warm-up"
 
-    analyst.said["runs"].pop()
+    monitor.said["runs"].pop()
     refreshed(page)
     assert page.value("[document.querySelector('#dispatch-run').value, location.search]") == ["", ""]
     assert "Run warm-up is not kept any more; this is the newest." in text(page, "#dispatch-notes")
     refreshed(page)
-    assert analyst.asked[-1] is None
+    assert monitor.asked[-1] is None
 
 
 def test_nothing_moves_for_who_asked_for_stillness(page: Tab) -> None:
@@ -384,7 +384,7 @@ def test_refresh_takes_less_than_300_ms(
     tab: Tab, shared_server: Server, tmp_path: Path, messages: int, workers: int
 ) -> None:
     """From asking to drawn: with 5,000 attempts, and with as many bars and workers as a document may have."""
-    told = shared_server.analyst
+    told = shared_server.monitor
     told.said = compared(tmp_path, messages=messages, workers=workers)
     told.age_s = 0.0
     visit(tab, shared_server.url)

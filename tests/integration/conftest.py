@@ -30,7 +30,7 @@ TIMEOUT_S = 60
 
 @dataclass
 class Listener:
-    """In the place of the analyst: what it was given."""
+    """In the place of the monitor: what it was given."""
 
     heard: list[Any] = field(default_factory=list)
     refused: int = 0
@@ -108,7 +108,7 @@ class Serve(Protocol):
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Start the dashboard's application on a free port; its analyst only notes what it is given."""
+    """Start the dashboard's application on a free port; its monitor only notes what it is given."""
 
     @contextmanager
     def serve(**changed: Any) -> Iterator[Site]:
@@ -116,7 +116,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
         for name, value in {"address": "127.0.0.1", "port": 0, "read_only": True, **changed}.items():
             monkeypatch.setitem(options.__dict__["_options"][name.replace("_", "-")].__dict__, "_value", value)
         listener = Listener()
-        monkeypatch.setattr(application, "Analyst", lambda *_, **__: listener)
+        monkeypatch.setattr(application, "Monitor", lambda *_, **__: listener)
         sockets: list[socket.socket] = []
         monkeypatch.setattr(
             "flower.app.bind_sockets", lambda *words, **more: sockets.extend(bind_sockets(*words, **more)) or sockets

@@ -145,7 +145,7 @@ def test_browser_is_told_what_the_page_may_do(serve: Serve) -> None:
 
 
 def test_data_is_fresh_json_of_the_run_that_was_asked_for(serve: Serve) -> None:
-    """The run's name reaches the analyst as it was typed, and nothing keeps the answer."""
+    """The run's name reaches the monitor as it was typed, and nothing keeps the answer."""
     with serve() as site:
         answer = site.ask("/dispatch/data?run=%22a%26b%22%20%C3%BC")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
-from proj.dashboard.live.runs import Mark, mark
+from proj.dashboard.live.runs import RunMark, parsed_mark
 from proj.lab.runs.run_marks import mark_began, mark_ended
 
 if TYPE_CHECKING:
@@ -31,4 +31,4 @@ def test_mark_that_the_lab_sends_is_the_mark_that_the_dashboard_reads(
             send(app, connection, run="fair-1", queues=["b", "a"])
             own.drain_events(timeout=10)
 
-    assert [mark(event) for event in heard] == [Mark(run="fair-1", state=state, queues=frozenset({"a", "b"}))]
+    assert [parsed_mark(event) for event in heard] == [RunMark(run="fair-1", state=state, queues=frozenset({"a", "b"}))]

@@ -1,4 +1,4 @@
-"""The analyst, on a real broker."""
+"""The monitor, on a real broker."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from celery.events.event import get_exchange
 from kombu import Connection
 
 from proj.celery import app as ours
-from proj.dashboard.live.monitor import Analyst, Settings
+from proj.dashboard.live.monitor import Monitor, Settings
 from proj.errors import UnreadableJournal
+from proj.journal.attempts import Attempts
 from proj.journal.recording.listener import Listener
 from proj.journal.recording.recorder import Recorder
 from proj.lab.processes.waiting import wait_until
@@ -22,7 +23,7 @@ from proj.lab.runs.run_marks import mark_began, mark_ended
 from proj.tasks import work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from proj.lab.broker import Broker
@@ -32,12 +33,23 @@ TIMEOUT_S = 60
 MODES = ("fair", "round-robin")
 
 
-class Bus(Listener):
-    """Gives everything that is heard to an analyst."""
+class ToMonitor(Attempts):
+    """Gives the events that it gets to a monitor."""
 
-    def __init__(self, app: Celery, analyst: Analyst) -> None:
+    def __init__(self, monitor: Monitor) -> None:
+        super().__init__()
+        self._monitor = monitor
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        self._monitor.hear(event)
+
+
+class Bus(Listener):
+    """Gives every event of the app to a monitor."""
+
+    def __init__(self, app: Celery, monitor: Monitor) -> None:
         super().__init__(app, app.connection_for_read())
-        self.attempts.take = analyst.hear  # type: ignore[method-assign] # the listener's own door
+        self.attempts = ToMonitor(monitor)
 
 
 @pytest.fixture
@@ -72,8 +84,8 @@ def workers(guard: Guard, broker: Broker, vhost: str) -> Iterator[list[Worker]]:
         worker.kill()
 
 
-def shown(analyst: Analyst, run: str | None = None) -> dict[str, Any]:
-    return json.loads(analyst.snapshot(run))
+def shown(monitor: Monitor, run: str | None = None) -> dict[str, Any]:
+    return json.loads(monitor.snapshot(run))
 
 
 def settings(broker: Broker, **more: Any) -> Settings:
@@ -99,9 +111,9 @@ def is_settled(document: dict[str, Any], finished: int) -> bool:
 @pytest.mark.usefixtures("workers")
 def test_two_modes_on_one_queue_stand_side_by_side_while_they_run(broker: Broker, vhost: str, app: Celery) -> None:
     """By the mode that each worker reports, with the broker's windows, in the run that was marked."""
-    with Analyst(app, settings(broker)) as analyst, Bus(app, analyst):
+    with Monitor(app, settings(broker)) as monitor, Bus(app, monitor):
         wait_until(
-            lambda: {one.dispatch for one in analyst._hearing.scene.crew.records(time.time())} == {*MODES},  # noqa: SLF001 no other sign of it yet
+            lambda: {one.dispatch for one in monitor._events.state.workers.at(time.time())} == {*MODES},  # noqa: SLF001 no other sign of it yet
             what="the workers to answer",
             timeout_s=TIMEOUT_S,
         )
@@ -110,16 +122,16 @@ def test_two_modes_on_one_queue_stand_side_by_side_while_they_run(broker: Broker
             for message in ["heavy" + 20 * ".", "light."] * 4:
                 work.apply_async((message,), queue="mixed", producer=producer, ignore_result=True)
             live = wait_until(
-                lambda: now if (now := shown(analyst))["open"] and any(one["held"] for one in now["groups"]) else None,
+                lambda: now if (now := shown(monitor))["open"] and any(one["held"] for one in now["groups"]) else None,
                 what="the run on the page while it runs",
                 timeout_s=TIMEOUT_S,
             )
-            wait_until(lambda: is_settled(shown(analyst), 8), what="the end of the run", timeout_s=TIMEOUT_S)
+            wait_until(lambda: is_settled(shown(monitor), 8), what="the end of the run", timeout_s=TIMEOUT_S)
             mark_ended(ours, connection, run="compared", queues=["mixed"])
         done = wait_until(
-            lambda: now if _agrees(now := shown(analyst)) else None, what="the broker to agree", timeout_s=TIMEOUT_S
+            lambda: now if _agrees(now := shown(monitor)) else None, what="the broker to agree", timeout_s=TIMEOUT_S
         )
-        readings = analyst.readings()
+        readings = monitor.readings()
 
     assert live["report"]["live"] is True
     assert [group["name"] for group in live["groups"]] == ["mixed · round-robin", "mixed · fair"]
@@ -140,13 +152,13 @@ def _agrees(document: dict[str, Any]) -> bool:
 
 def test_event_is_on_a_watched_page_within_a_second(broker: Broker, vhost: str, app: Celery) -> None:
     """From the moment at which it was published."""
-    with Analyst(app, settings(broker)) as analyst, Bus(app, analyst):
+    with Monitor(app, settings(broker)) as monitor, Bus(app, monitor):
 
         def took_s() -> float:
-            known = tasks(shown(analyst))
+            known = tasks(shown(monitor))
             began = time.monotonic()
             publish(broker.url(vhost), f"t{known}")
-            wait_until(lambda: tasks(shown(analyst)) > known, what="the event", timeout_s=TIMEOUT_S)
+            wait_until(lambda: tasks(shown(monitor)) > known, what="the event", timeout_s=TIMEOUT_S)
             return time.monotonic() - began
 
         # A busy machine may delay some of them, but not each.
@@ -156,16 +168,16 @@ def test_event_is_on_a_watched_page_within_a_second(broker: Broker, vhost: str, 
 def test_history_goes_on_after_a_restart_with_its_journal(broker: Broker, vhost: str, app: Celery, path: Path) -> None:
     """The run that was on the page is there again, its tasks go on, and what was missed meanwhile is told."""
     kept = settings(broker, journal=path)
-    with Analyst(app, kept) as analyst, Bus(app, analyst):
+    with Monitor(app, kept) as monitor, Bus(app, monitor):
         publish(broker.url(vhost), "before", "sent", hostname="p", queue="q")
         publish(broker.url(vhost), "before")
-        wait_until(lambda: tasks(shown(analyst)) == 1, what="the event", timeout_s=TIMEOUT_S)
-        before = shown(analyst)
-    with Analyst(app, kept) as analyst, Bus(app, analyst):
-        wait_until(lambda: tasks(shown(analyst)) == 1, what="the history", timeout_s=TIMEOUT_S)
+        wait_until(lambda: tasks(shown(monitor)) == 1, what="the event", timeout_s=TIMEOUT_S)
+        before = shown(monitor)
+    with Monitor(app, kept) as monitor, Bus(app, monitor):
+        wait_until(lambda: tasks(shown(monitor)) == 1, what="the history", timeout_s=TIMEOUT_S)
         publish(broker.url(vhost), "before", "started")
-        wait_until(lambda: shown(analyst)["groups"][0]["busy_slots"] == 1, what="the start", timeout_s=TIMEOUT_S)
-        after = shown(analyst)
+        wait_until(lambda: shown(monitor)["groups"][0]["busy_slots"] == 1, what="the start", timeout_s=TIMEOUT_S)
+        after = shown(monitor)
 
     assert (after["journal"], after["source"], after["run"]) == ("journal.sqlite", "live", before["run"])
     assert after["generation"] != before["generation"]
@@ -176,12 +188,12 @@ def test_recorded_journal_is_followed_while_it_is_recorded(broker: Broker, vhost
     """And is not written; nobody else may write it meanwhile, either."""
     with Recorder(app, path, run="recorded", broker_api=broker.management_url):
         with pytest.raises(UnreadableJournal, match="another process is writing it"):
-            Analyst(app, settings(broker, journal=path)).start()
-        with Analyst(app, Settings(recorded=path)) as analyst:
+            Monitor(app, settings(broker, journal=path)).start()
+        with Monitor(app, Settings(recorded=path)) as monitor:
             for number in range(3):
                 publish(broker.url(vhost), f"t{number}")
-                wait_until(lambda: tasks(shown(analyst)) == number + 1, what="the event", timeout_s=TIMEOUT_S)  # noqa: B023 used at once
-            followed = shown(analyst)
+                wait_until(lambda: tasks(shown(monitor)) == number + 1, what="the event", timeout_s=TIMEOUT_S)  # noqa: B023 used at once
+            followed = shown(monitor)
 
     assert (followed["source"], followed["journal"], followed["open"]) == ("journal", "journal.sqlite", True)
     assert [(run["name"], run["attempts"]) for run in followed["runs"]] == [("recorded", 3)]
@@ -194,9 +206,9 @@ def test_recorded_journal_stands_still_when_nobody_records_it(
     with Recorder(app, path, run="recorded", broker_api=broker.management_url):
         publish(broker.url(vhost), "t")
         publish(broker.url(vhost), "t", "started")
-    with Analyst(app, Settings(recorded=path)) as analyst:
-        wait_until(lambda: tasks(shown(analyst)) == 1, what="the journal", timeout_s=TIMEOUT_S)
-        still = shown(analyst)
+    with Monitor(app, Settings(recorded=path)) as monitor:
+        wait_until(lambda: tasks(shown(monitor)) == 1, what="the journal", timeout_s=TIMEOUT_S)
+        still = shown(monitor)
 
     assert (still["open"], "live" in still["report"]) == (False, False)
 
@@ -205,15 +217,15 @@ def test_analyst_starts_without_a_broker_and_asks_it_when_it_is_there(broker: Br
     """A monitor is most wanted when something is broken; here, the broker does not let it in at first."""
     broker.remove_vhost(vhost)
     app = Celery("theirs", broker=broker.url(vhost), set_as_current=False)
-    with Analyst(app, settings(broker)) as analyst:
-        wait_until(lambda: shown(analyst)["notes"], what="a note", timeout_s=TIMEOUT_S)
-        analyst.hear({"type": "task-sent", "uuid": "t", "timestamp": time.time(), "hostname": "p", "queue": "q"})
+    with Monitor(app, settings(broker)) as monitor:
+        wait_until(lambda: shown(monitor)["notes"], what="a note", timeout_s=TIMEOUT_S)
+        monitor.hear({"type": "task-sent", "uuid": "t", "timestamp": time.time(), "hostname": "p", "queue": "q"})
         broker.add_vhost(vhost)
         with app.connection_for_write() as connection:
             connection.default_channel.queue_declare("q", durable=True, auto_delete=False)
         wait_until(
-            lambda: any(queue["broker"] is not None for queue in shown(analyst)["queues"]),
+            lambda: any(queue["broker"] is not None for queue in shown(monitor)["queues"]),
             what="the broker's count",
             timeout_s=TIMEOUT_S,
         )
-        wait_until(lambda: not shown(analyst)["notes"], what="the note to go", timeout_s=TIMEOUT_S)
+        wait_until(lambda: not shown(monitor)["notes"], what="the note to go", timeout_s=TIMEOUT_S)

@@ -1,14 +1,14 @@
-"""The broker's side: what it counts in queues, and how many messages it gives their consumers ahead."""
+"""Broker poll: asks the broker for the counts of its queues and for the prefetch windows of their consumers."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from proj.dashboard.live.status import Window
+from proj.dashboard.live.status import PrefetchWindow
 from proj.errors import ProjError
 from proj.journal.recording.pollers import DepthPoller
 
@@ -19,80 +19,81 @@ if TYPE_CHECKING:
 
     from proj.broker.queue_depths import Depth, QueueDepths
 
-#: Seconds between two looks while nobody waits for one, and between two at the windows, which the API has late anyway.
-RARE_S = 15.0
+#: Seconds between two polls while nobody looks at the page, and between two questions for windows, which the API lists
+#: late anyway.
+IDLE_S = 15.0
 WINDOWS_S = 5.0
-#: Seconds after which a count is of no use any more.
+#: Seconds after which counts are too old to be shown.
 STALE_S = 45.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """What the broker said last."""
+class BrokerState:
+    """The broker's last answers."""
 
     #: Seconds since the epoch.
     time: float = 0.0
     depths: Mapping[str, Depth] | None = None
-    #: By queue; None when nobody could be asked.
-    windows: Mapping[str, tuple[Window, ...]] | None = None
-    #: Why it is not complete, in one sentence; None when it is.
+    #: By queue; None when the management API could not be asked.
+    windows: Mapping[str, tuple[PrefetchWindow, ...]] | None = None
+    #: Why the answers are not complete, in one sentence; None when they are.
     doubt: str | None = None
 
 
-class Broker(DepthPoller):
-    """Samples queues while someone wants to know, and now and then when nobody does."""
+class BrokerPoller(DepthPoller):
+    """Polls often while someone looks at the page or reads /metrics, and seldom otherwise."""
 
     def __init__(self, app: Celery, queue_depths: QueueDepths, *, wanted: Callable[[], bool]) -> None:
-        """Read `queue_depths`, and the management API that it reads."""
+        """Ask `queue_depths` and its management API; `wanted` returns whether someone looks."""
         super().__init__(queue_depths, without="")
         self._app = app
         self._wanted = wanted
-        self._looked = self._windows_at = 0.0
-        self._windows: Mapping[str, tuple[Window, ...]] | None = None
-        self.view = View()
+        self._polled = self._windows_at = 0.0
+        self._windows: Mapping[str, tuple[PrefetchWindow, ...]] | None = None
+        self.state = BrokerState()
 
     def poll(self) -> None:
-        """Look once, unless nobody wants to know."""
+        """Poll once, unless nobody looks and the last poll is recent."""
         now = time.time()
-        if not self._wanted() and 0 <= now - self._looked < RARE_S:
+        if not self._wanted() and 0 <= now - self._polled < IDLE_S:
             return
-        self._looked = now
+        self._polled = now
         try:
             depths = self.sample()
         except ProjError as error:
-            self.view = View(doubt=error.message)
+            self.state = BrokerState(doubt=error.message)
             return
         if self._queue_depths.doubt is not None:
             self._windows = None
         elif not 0 <= now - self._windows_at < WINDOWS_S:
             self._windows_at = now
-            self._windows = self._asked()
-        self.view = View(
+            self._windows = self._ask_for_windows()
+        self.state = BrokerState(
             time=now,
             depths={depth.name: depth for depth in depths},
             windows=self._windows,
             doubt=self._queue_depths.doubt,
         )
 
-    def _asked(self) -> Mapping[str, tuple[Window, ...]] | None:
-        there = quote(self._app.connection_for_read().virtual_host or "/", safe="")
+    def _ask_for_windows(self) -> Mapping[str, tuple[PrefetchWindow, ...]] | None:
+        vhost = quote(self._app.connection_for_read().virtual_host or "/", safe="")
         request = self._queue_depths.management.request
         try:
-            consumers = request("GET", f"consumers/{there}")
-            # A window of a whole channel is not one of its consumers, who say 0.
-            whole = any(isinstance(one, dict) and not one.get("prefetch_count") for one in consumers)
-            return windows(consumers, request("GET", f"vhosts/{there}/channels") if whole else ())
+            consumers = request("GET", f"consumers/{vhost}")
+            # A consumer is listed with 0 when its channel has the window; only then are the channels needed.
+            some_without = any(isinstance(one, dict) and not one.get("prefetch_count") for one in consumers)
+            return prefetch_windows(consumers, request("GET", f"vhosts/{vhost}/channels") if some_without else ())
         except ProjError:
             return None
 
 
-def windows(consumers: Iterable[Any], channels: Iterable[Any]) -> dict[str, tuple[Window, ...]]:
-    """The windows of each queue's consumers, as the management API lists consumers and channels.
+def prefetch_windows(consumers: Iterable[object], channels: Iterable[object]) -> dict[str, tuple[PrefetchWindow, ...]]:
+    """The prefetch windows of each queue's consumers, from the management API's lists of consumers and channels.
 
-    A consumer that says 0 has the window of its channel (`global_prefetch_count`), which is 0 when there is none. What
-    a new channel has is listed some seconds late; until then it is not known.
+    A consumer that is listed with 0 has the window of its channel (`global_prefetch_count`), which is 0 when there is
+    no limit. A new channel is listed some seconds late; until then the window is not known.
     """
-    of_channel = {
+    by_channel = {
         channel["name"]: channel.get("global_prefetch_count")
         for channel in channels
         if isinstance(channel, dict) and isinstance(channel.get("name"), str)
@@ -102,12 +103,12 @@ def windows(consumers: Iterable[Any], channels: Iterable[Any]) -> dict[str, tupl
         if not isinstance(consumer, dict) or not isinstance(consumer.get("queue"), dict):
             continue
         own, channel = consumer.get("prefetch_count"), consumer.get("channel_details")
-        window = own or of_channel.get(channel.get("name") if isinstance(channel, dict) else None)
+        window = own or by_channel.get(channel.get("name") if isinstance(channel, dict) else None)
         size = window if isinstance(window, int) else None
         found[str(consumer["queue"].get("name"))][size, consumer.get("ack_required") is True] += 1
     return {
         queue: tuple(
-            Window(window=size, consumers=count, acknowledges=acknowledges)
+            PrefetchWindow(window=size, consumers=count, acknowledges=acknowledges)
             for (size, acknowledges), count in sorted(own.items(), key=lambda one: (one[0][0] is None, one[0]))
         )
         for queue, own in found.items()

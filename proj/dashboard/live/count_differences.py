@@ -1,4 +1,4 @@
-"""Explanations: why the broker counts other messages in a queue than events tell of."""
+"""Count differences: explains why the broker and the events count different numbers of messages in a queue."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from dataclasses import dataclass
 
 #: Seconds between two counts of a quorum queue (`quorum_tick_interval`).
 TICK_S = 5.0
-#: Seconds that an event may take to us.
-WAY_S = 0.5
+#: Seconds that an event may need to reach the dashboard.
+TRAVEL_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of one queue."""
+class QueueCounts:
+    """The counts of one queue, by the broker and by events, and what may explain a difference."""
 
-    #: As the broker counts them; unacknowledged is None when it cannot be asked.
+    #: By the broker; unacknowledged is None when the management API cannot be asked.
     ready: int
     unacknowledged: int | None
-    #: By events: sent and not received; received and, by the mode of their workers, not acknowledged.
+    #: By events: sent and not received; received and, by the dispatch mode of the worker, not acknowledged.
     sent: int
     held: int
-    #: Running attempts that are not in `held`, of workers that do not say when they acknowledge.
+    #: Running attempts that are not in `held`, because their workers do not report when they acknowledge.
     running: int = 0
     #: Sent, not received, and not due yet.
     delayed: int = 0
-    #: Of those in `held`, with workers that are not heard of any more.
+    #: Those in `held` whose worker sends no heartbeats any more.
     orphaned: int = 0
-    #: Whether tasks came of whose publish no event told.
-    silent: bool = False
+    #: Whether tasks were received without a task-sent event.
+    unannounced: bool = False
     #: Events that are known to be missing.
     lost: int = 0
     quorum: bool = False
-    #: Consumers that the broker counts, and workers of the queue that are heard of.
+    #: Consumers that the broker counts, and workers of the queue that send events.
     consumers: int = 0
     workers: int = 0
     #: Seconds since the broker counted, and since the last event of the queue.
@@ -39,90 +39,90 @@ class Facts:
     quiet_s: float = 60.0
 
     @property
-    def moving(self) -> bool:
-        """Whether events came since the broker counted."""
-        return self.quiet_s <= self.age_s + WAY_S
+    def outdated(self) -> bool:
+        """Whether events came after the broker counted."""
+        return self.quiet_s <= self.age_s + TRAVEL_S
 
     @property
-    def strangers(self) -> str | None:
-        """That someone consumes who sends no events; None when nobody does."""
+    def silent_consumers(self) -> str | None:
+        """That some consumers send no events; None when all do."""
         if self.consumers <= self.workers:
             return None
-        return (
-            f"the broker counts {self.consumers} {'consumer' if self.consumers == 1 else 'consumers'}, "
-            f"and events come from {self.workers} {'worker' if self.workers == 1 else 'workers'}."
+        return f"the broker counts {_number(self.consumers, 'consumer')}, but {_number(self.workers, 'worker')} " + (
+            "sends events." if self.workers == 1 else "send events."
         )
 
 
-def explanation(facts: Facts) -> str | None:
+def explain_difference(counts: QueueCounts) -> str | None:
     """One sentence on why the two counts differ; None when they agree."""
-    more_ready = facts.ready - facts.sent
+    more_ready = counts.ready - counts.sent
     if more_ready > 0:
-        return _more_ready(facts, more_ready)
+        return _more_ready(counts, more_ready)
     if more_ready < 0:
-        return _fewer_ready(facts, -more_ready)
-    if facts.unacknowledged is None:
+        return _fewer_ready(counts, -more_ready)
+    if counts.unacknowledged is None:
         return None
-    more = facts.unacknowledged - facts.held
-    # Who acknowledges late has what it runs, too.
-    if more in {0, facts.running}:
+    more = counts.unacknowledged - counts.held
+    # Messages that run are unacknowledged, too, if their workers acknowledge late.
+    if more in {0, counts.running}:
         return None
-    return _of_unacknowledged(facts, more)
+    return _of_unacknowledged(counts, more)
 
 
-def _more_ready(facts: Facts, more: int) -> str:
-    if facts.silent:
+def _more_ready(counts: QueueCounts, more: int) -> str:
+    difference = f"The broker has {_number(more, 'message')} more ready than events report"
+    if counts.unannounced:
         return (
-            f"{_messages(more)} more {_are(more)} ready than events tell of, for producers do not tell what they send "
-            "(task_send_sent_event): events give the least."
+            f"{difference}: producers send no task-sent events (task_send_sent_event), so the events' count is "
+            "a lower bound."
         )
-    if facts.moving:
-        return _counted_before(facts)
+    if counts.outdated:
+        return _counted_before(counts)
     return (
-        f"{_messages(more)} more {_are(more)} ready than events tell of: sent before the dashboard listened, "
-        "or by a producer that does not tell (task_send_sent_event)."
+        f"{difference}: sent before the dashboard listened, or by a producer that sends no task-sent events "
+        "(task_send_sent_event)."
     )
 
 
-def _fewer_ready(facts: Facts, fewer: int) -> str:
-    those = f"{_messages(fewer)} that events tell of"
-    if fewer <= facts.delayed:
-        return f"{those} {_are(fewer)} not due yet: the broker keeps what has an ETA in queues of its own."
-    if facts.strangers is not None:
-        return f"{those} {_are(fewer)} not ready any more: {facts.strangers}"
-    if facts.moving:
-        return _counted_before(facts)
-    if facts.lost:
-        return f"{those} left the queue unheard: {facts.lost:,} events are known to be lost."
-    return f"{those} left the queue without a worker's event: purged, expired, or taken by someone else."
+def _fewer_ready(counts: QueueCounts, fewer: int) -> str:
+    difference = f"The broker has {_number(fewer, 'message')} fewer ready than events report"
+    if fewer <= counts.delayed:
+        return f"{difference}: messages with an ETA that are not due yet wait in other queues."
+    if counts.silent_consumers is not None:
+        return f"{difference}: {counts.silent_consumers}"
+    if counts.outdated:
+        return _counted_before(counts)
+    if counts.lost:
+        return f"{difference}: {_known_to_be_lost(counts.lost)}."
+    return f"{difference}: purged, expired, or taken by a consumer that sends no events."
 
 
-def _of_unacknowledged(facts: Facts, more: int) -> str:
-    both = f"Events tell of {facts.held:,} unacknowledged and the broker of {facts.unacknowledged:,}"
-    if -facts.orphaned <= more < 0:
-        return f"{both}: {_messages(-more)} {_are(-more)} with workers that are not heard of any more."
-    if more > 0 and facts.strangers is not None:
-        return f"{both}: {facts.strangers}"
-    if facts.quorum and facts.quiet_s <= facts.age_s + TICK_S + WAY_S:
-        return f"{both}, which counts a quorum queue's every {TICK_S:.0f} seconds only."
-    if facts.moving:
-        return _counted_before(facts)
-    if facts.lost:
-        why = f"{facts.lost:,} events are known to be lost"
+def _of_unacknowledged(counts: QueueCounts, more: int) -> str:
+    difference = f"Events report {counts.held:,} unacknowledged and the broker {counts.unacknowledged:,}"
+    if -counts.orphaned <= more < 0:
+        return f"{difference}: {_number(-more, 'message')} went to workers whose heartbeats have stopped."
+    if more > 0 and counts.silent_consumers is not None:
+        return f"{difference}: {counts.silent_consumers}"
+    if counts.quorum and counts.quiet_s <= counts.age_s + TICK_S + TRAVEL_S:
+        return f"{difference}: it counts those of a quorum queue only every {TICK_S:.0f} seconds."
+    if counts.outdated:
+        return _counted_before(counts)
+    if counts.lost:
+        reason = _known_to_be_lost(counts.lost)
     elif more > 0:
-        why = "received before the dashboard listened, or by a worker whose events did not come"
+        reason = "received before the dashboard listened, or by a worker whose events did not arrive"
     else:
-        why = "acknowledged early, or ended without an event"
-    return f"{both}: {why}."
+        reason = "acknowledged early, or ended without an event"
+    return f"{difference}: {reason}."
 
 
-def _counted_before(facts: Facts) -> str:
-    return f"The broker counted {facts.age_s:.1f} s ago, and events came since."
+def _counted_before(counts: QueueCounts) -> str:
+    return f"The broker counted {counts.age_s:.1f} s ago, and events came after that."
 
 
-def _messages(count: int) -> str:
-    return f"{count:,} message{'' if count == 1 else 's'}"
+def _known_to_be_lost(lost: int) -> str:
+    return f"{_number(lost, 'event')} {'is' if lost == 1 else 'are'} known to be lost"
 
 
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The hearing: what was heard on the bus, and what workers and the broker answer, folded into one scene."""
+"""Event source: updates the state from events, workers' answers and broker polls, and writes them to a journal."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from proj.broker.queue_depths import QueueDepths
-from proj.dashboard.live.broker_poll import Broker
+from proj.dashboard.live.broker_poll import BrokerPoller
 from proj.dashboard.live.history import grouped
-from proj.dashboard.live.journal_archive import Archive
-from proj.dashboard.live.runs import mark
-from proj.dashboard.live.state import Scene
+from proj.dashboard.live.journal_archive import JournalArchive
+from proj.dashboard.live.runs import parsed_mark
+from proj.dashboard.live.state import State
 from proj.journal.event import TaskEvent, parsed
 from proj.journal.recording.pollers import WorkerPoller
 from proj.journal.run_marks import EVENT
@@ -32,14 +32,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-#: Workers that are asked in one round what they are; whoever can publish could name any number.
+#: Workers that are inspected in one round. Anyone who can publish could name any number.
 MOST_ASKED = 100
-#: Seconds between two notes in the journal that someone listens, when nothing is heard.
+#: Seconds after which the journal gets a new time of the last event, although there was none.
 NOTE_S = 5.0
 
 
-class Hearing(Service):
-    """Fills a scene, and a journal if there is one, in the thread that starts it."""
+class EventSource(Service):
+    """Keeps a state up to date, and fills a journal if one is given, in the thread that starts it."""
 
     def __init__(
         self,
@@ -50,121 +50,131 @@ class Hearing(Service):
         broker_api: str | None,
         wanted: Callable[[], bool],
     ) -> None:
-        """Ask the workers and the broker of `app`; `wanted` answers whether anyone wants to know."""
-        self.scene = Scene(keep)
+        """Ask the workers and the broker of `app`; `wanted` returns whether someone looks at the result."""
+        self.state = State(keep)
         #: Events that were taken.
         self.heard = 0
         self._keep = keep
-        self._archive = None if journal is None else Archive(journal)
-        self._broker = Broker(app, QueueDepths(app, broker_api=broker_api), wanted=wanted)
-        # Flower itself has workers send events.
+        self._archive = None if journal is None else JournalArchive(journal)
+        self._broker_poller = BrokerPoller(app, QueueDepths(app, broker_api=broker_api), wanted=wanted)
+        # Flower itself enables the workers' events.
         self._worker_poller = WorkerPoller(app, enable=False)
-        self._wrote = 0.0
+        self._written_at = 0.0
 
     def start(self) -> None:
         """Begin with what is in the journal.
 
         Raises:
-            UnreadableJournal: it cannot be used, or someone else writes it.
+            UnreadableJournal: it cannot be used, or another process writes it.
         """
         if self._archive is not None:
             self._archive.start()
-            self._archive.begin(self.scene, self._keep)
-        self._broker.start()
+            self._archive.restore(self.state, self._keep)
+        self._broker_poller.start()
         self._worker_poller.start()
 
     def stop(self) -> None:
-        """Ask nobody any more, and close the journal; safe to call twice and before `start`."""
-        self._broker.stop()
+        """End the polls and close the journal; safe to call twice and before `start`."""
+        self._broker_poller.stop()
         self._worker_poller.stop()
         if self._archive is not None:
             self._archive.stop()
 
-    def look_again(self) -> None:
-        """Have the broker asked now."""
-        self._broker.poll_soon()
+    def poll_soon(self) -> None:
+        """Have the broker polled now."""
+        self._broker_poller.poll_soon()
 
-    def fold(self, heard: Sequence[tuple[float, object]]) -> tuple[bool, list[tuple[str, Attempt]]]:
-        """Take what was heard and answered; whether anything changed, and the attempts that began to run."""
-        scene, now = self.scene, time.time()
-        scene.now = now
-        workers = scene.crew.introduce(_all(self._worker_poller.workers), now)
-        samples = _all(self._broker.samples)
-        scene.sample(samples)
-        changed = bool(heard or workers or samples or scene.view is not self._broker.view)
-        scene.view = self._broker.view
-        runs: dict[str, str] = {}
-        begun = self._fold(heard, runs)
+    def update(self, heard: Sequence[tuple[float, object]]) -> tuple[bool, list[tuple[str, Attempt]]]:
+        """Take events, with the times at which they were received, and the answers to polls.
+
+        Returns whether anything changed, and the attempts that started with the ids of their tasks.
+        """
+        state, now = self.state, time.time()
+        state.now = now
+        workers = state.workers.update(_all(self._worker_poller.workers), now)
+        samples = _all(self._broker_poller.samples)
+        state.add_samples(samples)
+        broker = self._broker_poller.state
+        changed = bool(heard or workers or samples or state.broker is not broker)
+        state.broker = broker
+        named_runs: dict[str, str] = {}
+        started = self._take_events(heard, named_runs)
         self.heard += len(heard)
-        if scene.crew.strangers:
-            self._worker_poller.ask(set(sorted(scene.crew.strangers)[:MOST_ASKED]))
-            scene.crew.strangers.clear()
-        self._write(heard, runs, workers, samples, now)
-        return changed, begun
+        if state.workers.unknown:
+            self._worker_poller.ask(set(sorted(state.workers.unknown)[:MOST_ASKED]))
+            state.workers.unknown.clear()
+        self._write(heard, named_runs, workers, samples, now)
+        return changed, started
 
-    def _fold(self, heard: Sequence[tuple[float, object]], runs: dict[str, str]) -> list[tuple[str, Attempt]]:
-        """Learn from events in their order; `runs` gets the named run of each task that has one."""
-        begun: list[tuple[str, Attempt]] = []
-        told: list[tuple[float, TaskEvent]] = []
-        for time_, event in heard:
+    def _take_events(
+        self, heard: Sequence[tuple[float, object]], named_runs: dict[str, str]
+    ) -> list[tuple[str, Attempt]]:
+        """Take events in their order; the marked run of each task is added to `named_runs`."""
+        started: list[tuple[str, Attempt]] = []
+        of_tasks: list[tuple[float, TaskEvent]] = []
+        for received, event in heard:
             known = parsed(event, arguments=False)
             if isinstance(known, TaskEvent):
-                told.append((time_, known))
+                of_tasks.append((received, known))
             elif known is not None:
-                gap = self.scene.crew.beat(known, time_)
+                gap = self.state.workers.add_event(known, received)
                 if gap is not None:
-                    self.scene.gaps.append(gap)
+                    self.state.gaps.append(gap)
             elif isinstance(event, dict) and event.get("type") == EVENT:
-                begun += self._learn(told, runs)
-                told = []
-                self._mark(event, time_)
-        return begun + self._learn(told, runs)
+                started += self._take_task_events(of_tasks, named_runs)
+                of_tasks = []
+                self._take_mark(event, received)
+        return started + self._take_task_events(of_tasks, named_runs)
 
-    def _learn(self, told: Sequence[tuple[float, TaskEvent]], runs: dict[str, str]) -> list[tuple[str, Attempt]]:
-        by_task = grouped(told)
-        begun = self.scene.history.fold(by_task)
-        for _, attempt in begun:
+    def _take_task_events(
+        self, events: Sequence[tuple[float, TaskEvent]], named_runs: dict[str, str]
+    ) -> list[tuple[str, Attempt]]:
+        by_task = grouped(events)
+        started = self.state.history.update(by_task)
+        for _, attempt in started:
             if attempt.worker is not None and attempt.started is not None:
-                self.scene.crew.started(attempt.worker, attempt.started)
+                self.state.workers.count_start(attempt.worker, attempt.started)
         if self._archive is not None:
             for task_id in by_task:
-                task = self.scene.history.get(task_id)
-                if task is not None and task.run in self.scene.runs and self.scene.runs[task.run].marked:
-                    runs[task_id] = task.run
-        return begun
+                task = self.state.history.get(task_id)
+                if task is not None and task.run in self.state.runs and self.state.runs[task.run].marked:
+                    named_runs[task_id] = task.run
+        return started
 
-    def _mark(self, event: Mapping[str, object], heard: float) -> None:
-        known = mark(event)
-        if known is None:
+    def _take_mark(self, event: Mapping[str, object], heard: float) -> None:
+        mark = parsed_mark(event)
+        if mark is None:
             return
-        stretch = self.scene.runs.mark(known, heard)
+        run = self.state.runs.mark(mark, heard)
         if self._archive is not None:
             try:
-                self._archive.mark(stretch)
+                self._archive.mark(run)
             except sqlite3.Error as error:
                 self._give_up(error)
 
     def _write(
         self,
         heard: Sequence[tuple[float, object]],
-        runs: Mapping[str, str],
+        named_runs: Mapping[str, str],
         workers: Sequence[Worker],
         samples: Sequence[Sample],
         now: float,
     ) -> None:
-        if self._archive is None or not (heard or workers or samples or now - self._wrote >= NOTE_S):
+        if self._archive is None or not (heard or workers or samples or now - self._written_at >= NOTE_S):
             return
-        self._wrote = now
+        self._written_at = now
         try:
-            self._archive.write(heard, runs, workers=workers, samples=samples)
+            self._archive.write(heard, named_runs, workers=workers, samples=samples)
         except sqlite3.Error as error:
             self._give_up(error)
 
     def _give_up(self, error: sqlite3.Error) -> None:
-        """Go on without the journal: the page matters more."""
-        logger.error("The journal cannot be written any more: %s", error, extra={"action": "journal_lost"})
-        self.scene.trouble = (
-            f"The journal cannot be written any more, so this history ends with the dashboard: {error}."
+        """Go on without the journal, because the page matters more."""
+        logger.error(
+            "The dashboard stops writing its journal, because SQLite says: %s", error, extra={"action": "journal_lost"}
+        )
+        self.state.problem = (
+            f"The journal is not written any more ({error}), so what is shown now is lost when the dashboard ends."
         )
         if self._archive is not None:
             self._archive.give_up()
@@ -172,5 +182,5 @@ class Hearing(Service):
 
 
 def _all(queue: SimpleQueue[T]) -> list[T]:
-    # Nobody else takes from it, so what it holds now it also has to give.
+    # Safe without a lock, because no other thread takes from the queue.
     return [queue.get() for _ in range(queue.qsize())]

@@ -1,7 +1,8 @@
-"""Groups: the attempts of a run by queue and dispatch mode, each with its workers and its part of the record.
+"""Groups: splits the attempts of a run by queue and dispatch mode, each with its workers and its figures.
 
-Workers of several modes may serve one queue, and a worker several queues. Whatever hangs together so is measured
-together, for a slot that is free in one group could have taken what a worker of another one holds; then it is split.
+Workers of several modes may consume one queue, and one worker several queues. Queues that share a worker are measured
+together, because a free slot of one group could have taken a message that a worker of another group holds. The result
+is split into groups afterwards.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from proj.dashboard.live.status import GroupStanding, WorkerStanding
+from proj.dashboard.live.status import GroupStatus, WorkerStatus
 from proj.metrics import Record
 
 if TYPE_CHECKING:
@@ -19,27 +20,27 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.journal.records import Worker
 
-#: Groups of a run, and workers of a group, that are told of one by one; whoever can publish could name any number.
+#: Groups of a run and workers of a group that are shown. Anyone who can publish could name any number.
 MOST_GROUPS = 24
 MOST_WORKERS = 100
-#: Side by side: what everyone begins with, and then what is better.
+#: The order in which modes are shown side by side: RabbitMQ's default first.
 MODES = ("round-robin", "fair", "adaptive", "other")
 #: Queue and dispatch mode.
 Key: TypeAlias = tuple[str | None, str | None]
-#: The mode of what no worker has yet, when workers of several modes may take it.
+#: The mode of a message that no worker has received, where workers of several modes consume its queue.
 SEVERAL = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """What workers of one dispatch mode did from one queue."""
+    """The attempts of one queue at workers of one dispatch mode."""
 
     queue: str | None
     dispatch: str | None
-    #: Where its attempts stand among all that were grouped, and they themselves.
+    #: The indices of its attempts among all that were grouped, and the attempts.
     places: Sequence[int]
     attempts: Sequence[Attempt]
-    #: Names of the workers that serve the queue in this mode, or had one of the attempts.
+    #: Names of the workers that consume the queue in this mode or had one of the attempts.
     workers: frozenset[str]
 
     @property
@@ -49,28 +50,28 @@ class Group:
 
 
 def groups(attempts: Sequence[Attempt], workers: Mapping[str, Worker]) -> list[Group]:
-    """The groups of some attempts and of the workers that were there, by queue and mode; the largest, if they are many.
+    """The groups of some attempts and workers, sorted by mode and queue; the largest when there are too many.
 
-    What no worker has yet is of the only mode of its queue; where there are several, it is of none of them, and is not
-    in the answer.
+    A message that no worker has received belongs to the only mode of its queue. Where the queue has several modes, the
+    message belongs to no group.
     """
     keys = _keys(attempts, workers)
     places: dict[Key, list[int]] = defaultdict(list)
     for place, key in enumerate(keys):
         places[key].append(place)
-    crews: dict[Key, set[str]] = {key: set() for key in places}
+    names: dict[Key, set[str]] = {key: set() for key in places}
     queues = {queue for queue, _ in keys}
     for worker in workers.values():
         for queue in queues.intersection(worker.queues):
-            crews.setdefault((queue, worker.dispatch), set()).add(worker.name)
+            names.setdefault((queue, worker.dispatch), set()).add(worker.name)
     found = []
-    for key, crew in crews.items():
+    for key, of_group in names.items():
         own = [attempts[place] for place in places.get(key, ())]
         if key[1] == SEVERAL:
             continue
-        crew.update(attempt.worker for attempt in own if attempt.worker is not None)
+        of_group.update(attempt.worker for attempt in own if attempt.worker is not None)
         found.append(
-            Group(queue=key[0], dispatch=key[1], places=places.get(key, ()), attempts=own, workers=frozenset(crew))
+            Group(queue=key[0], dispatch=key[1], places=places.get(key, ()), attempts=own, workers=frozenset(of_group))
         )
     found.sort(key=lambda group: -len(group.attempts))
     return sorted(found[:MOST_GROUPS], key=lambda group: (_place(group.dispatch), group.queue or ""))
@@ -79,46 +80,46 @@ def groups(attempts: Sequence[Attempt], workers: Mapping[str, Worker]) -> list[G
 def records(
     found: Sequence[Group], attempts: Sequence[Attempt], workers: Mapping[str, Worker], *, until: float | None = None
 ) -> list[Record]:
-    """The record of each group of the attempts; `until` is now, when the run goes on."""
+    """The metrics record of each group; `until` is the present time while the run goes on."""
     queues = [queue_of(attempt, workers.get(attempt.worker or "")) for attempt in attempts]
     served_by: dict[str, set[str | None]] = {name: set(worker.queues) for name, worker in workers.items()}
     for attempt, queue in zip(attempts, queues, strict=True):
         if attempt.worker is not None:
             served_by.setdefault(attempt.worker, set()).add(queue)
-    together = _together(queues, served_by.values())
+    representatives = _representatives(queues, served_by.values())
     members: dict[str | None, list[int]] = defaultdict(list)
     for place, queue in enumerate(queues):
-        members[together[queue]].append(place)
+        members[representatives[queue]].append(place)
     wholes: dict[str | None, tuple[Record, dict[int, int]]] = {}
     for top, own in members.items():
         had = {attempts[place].worker for place in own}
-        served = {queue for queue, its in together.items() if its == top}
-        crew = [one for one in workers.values() if one.name in had or served.intersection(one.queues)]
-        record = Record.of([attempts[place] for place in own], crew, until=until)
+        served = {queue for queue, representative in representatives.items() if representative == top}
+        taking_part = [one for one in workers.values() if one.name in had or served.intersection(one.queues)]
+        record = Record.of([attempts[place] for place in own], taking_part, until=until)
         wholes[top] = record, {place: number for number, place in enumerate(own)}
     parts = []
     for group in found:
-        whole, numbers = wholes[together[group.queue]]
+        whole, numbers = wholes[representatives[group.queue]]
         everything = len(group.places) == len(numbers) and group.workers >= whole.participants.by_name.keys()
         parts.append(whole if everything else whole.part([numbers[place] for place in group.places], group.workers))
     return parts
 
 
 def queue_of(attempt: Attempt, worker: Worker | None) -> str | None:
-    """The queue that an attempt came from: as told, or the only one of its worker."""
+    """The queue of an attempt: from its events, else the only queue of its worker."""
     if attempt.queue is None and worker is not None and len(worker.queues) == 1:
         return worker.queues[0]
     return attempt.queue
 
 
 def _place(dispatch: str | None) -> int:
-    """The modes in the order in which they are compared everywhere, what is not known last."""
+    """The mode's place in `MODES`; an unknown one is last."""
     return MODES.index(dispatch) if dispatch in MODES else len(MODES)
 
 
 @dataclass
-class _Tally:
-    """What one worker of a group did."""
+class _WorkerCounts:
+    """What one worker of a group has and did."""
 
     held: int = 0
     running: int = 0
@@ -126,48 +127,48 @@ class _Tally:
     busy_s: float = 0.0
 
 
-def standing(
+def group_status(
     group: Group, workers: Mapping[str, Worker], alive: Callable[[str], bool | None], *, now: float
-) -> GroupStanding:
-    """How a group stands now."""
-    tallies: dict[str, _Tally] = {name: _Tally() for name in group.workers}
+) -> GroupStatus:
+    """The status of a group; `alive` returns whether a worker's heartbeats still come."""
+    by_worker: dict[str, _WorkerCounts] = {name: _WorkerCounts() for name in group.workers}
     for attempt in group.attempts:
         if attempt.worker is None:
             continue
-        tally = tallies[attempt.worker]
-        tally.held += attempt.held
-        tally.running += attempt.running
+        counts = by_worker[attempt.worker]
+        counts.held += attempt.held
+        counts.running += attempt.running
         if attempt.started is not None:
-            tally.tasks += 1
+            counts.tasks += 1
             ended = now if attempt.finished is None and attempt.running else attempt.finished
-            tally.busy_s += max(0.0, (ended or 0.0) - attempt.started)
-    told = tuple(
-        WorkerStanding(
+            counts.busy_s += max(0.0, (ended or 0.0) - attempt.started)
+    statuses = tuple(
+        WorkerStatus(
             name=name,
             slots=workers[name].slots if name in workers else None,
-            busy_slots=tally.running,
-            held=tally.held,
-            tasks=tally.tasks,
-            busy_s=round(tally.busy_s, 6),
+            busy_slots=counts.running,
+            held=counts.held,
+            tasks=counts.tasks,
+            busy_s=round(counts.busy_s, 6),
             alive=alive(name),
         )
-        for name, tally in sorted(tallies.items())
+        for name, counts in sorted(by_worker.items())
     )
-    return GroupStanding(
+    return GroupStatus(
         name=group.name,
         queue=group.queue,
         dispatch=group.dispatch,
-        workers=told[:MOST_WORKERS],
-        slots=sum(worker.slots or 0 for worker in told if worker.alive is not False),
-        busy_slots=sum(worker.busy_slots for worker in told),
-        held=sum(worker.held for worker in told),
-        tasks=sum(worker.tasks for worker in told),
-        busy_s=round(sum(worker.busy_s for worker in told), 6),
+        workers=statuses[:MOST_WORKERS],
+        slots=sum(worker.slots or 0 for worker in statuses if worker.alive is not False),
+        busy_slots=sum(worker.busy_slots for worker in statuses),
+        held=sum(worker.held for worker in statuses),
+        tasks=sum(worker.tasks for worker in statuses),
+        busy_s=round(sum(worker.busy_s for worker in statuses), 6),
     )
 
 
 def _keys(attempts: Sequence[Attempt], workers: Mapping[str, Worker]) -> list[Key]:
-    """Queue and mode of each attempt; the mode is SEVERAL where nobody can tell which of several it will be."""
+    """Queue and mode of each attempt; the mode is `SEVERAL` where it may become one of several."""
     modes: dict[str | None, set[str | None]] = defaultdict(set)
     for worker in workers.values():
         for served in worker.queues:
@@ -187,8 +188,10 @@ def _keys(attempts: Sequence[Attempt], workers: Mapping[str, Worker]) -> list[Ke
     return keys
 
 
-def _together(queues: Iterable[str | None], served: Iterable[Iterable[str | None]]) -> dict[str | None, str | None]:
-    """For each queue, one that stands for all that hang together with it since a worker serves both."""
+def _representatives(
+    queues: Iterable[str | None], served: Iterable[Iterable[str | None]]
+) -> dict[str | None, str | None]:
+    """For each queue, one that represents all queues that it shares a worker with, directly or over others."""
     above: dict[str | None, str | None] = {queue: queue for queue in queues}
 
     def top(queue: str | None) -> str | None:

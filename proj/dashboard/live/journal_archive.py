@@ -1,11 +1,11 @@
-"""The archive: a journal that the dashboard fills with what it hears, and from which it goes on."""
+"""Journal archive: writes events to a journal, and restores the state from it when the dashboard starts again."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from proj.dashboard.live.workers import Crew
+from proj.dashboard.live.workers import Workers
 from proj.journal.recording.event_writer import EventWriter
 from proj.journal.records import Gap, Run
 from proj.journal.writer import JournalWriter
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from proj.dashboard.live.runs import Stretch
-    from proj.dashboard.live.state import Scene
+    from proj.dashboard.live.runs import LiveRun
+    from proj.dashboard.live.state import State
     from proj.journal.records import Sample, Worker
 
-#: The note that says until when was heard; the recorder keeps the same.
+#: The note with the time of the last event; the recorder writes the same note.
 HEARD = "heard"
-#: The setting of a run that has the queues of its mark, so that it goes on after a restart.
+#: The setting of a run with the queues of its mark, so that it goes on after a restart.
 QUEUES = "queues"
 
 
-class Archive(Service):
-    """Writes a journal in the thread that started it."""
+class JournalArchive(Service):
+    """Writes a journal; only in the thread that started it."""
 
     def __init__(self, path: Path) -> None:
-        """Write the file at `path`, which is made if it does not exist."""
+        """Write the file at `path`, which is created if it does not exist."""
         self._writer = JournalWriter(path)
         self._event_writer: EventWriter | None = None
 
     def start(self) -> None:
-        """Open it, and write down that nobody listened since it was left.
+        """Open the file, and write a gap for the time since it was closed.
 
         Raises:
-            UnreadableJournal: it is not a journal, or someone else writes it.
+            UnreadableJournal: it is not a journal, or another process writes it.
         """
         self._writer.start()
         now = time.time()
@@ -58,23 +58,23 @@ class Archive(Service):
         self._writer.stop()
 
     def give_up(self) -> None:
-        """Close it without another word: it cannot be written."""
+        """Close the file without writing, because it cannot be written."""
         self._event_writer = None
         self._writer.stop()
 
-    def begin(self, scene: Scene, keep: int) -> None:
-        """Put into a scene that is empty what is in the file, the latest first."""
+    def restore(self, state: State, keep: int) -> None:
+        """Fill an empty state from the file, with its latest `keep` attempts."""
         journal = self._writer.journal
-        scene.crew = Crew(journal.workers(), journal.heartbeats())
-        scene.gaps.extend(journal.gaps())
+        state.workers = Workers(journal.workers(), journal.heartbeats())
+        state.gaps.extend(journal.gaps())
         runs = journal.runs()
         for run in runs:
-            scene.runs.resume(run.name, began=run.began, heard=run.ended or run.began)
-        scene.load(journal.latest(keep), runs, now=time.time())
+            state.runs.restore(run.name, began=run.began, heard=run.ended or run.began)
+        state.load(journal.latest(keep), runs, now=time.time())
         for run in runs:
             if run.ended is None and QUEUES in run.settings:
                 queues = run.settings[QUEUES]
-                scene.runs.reopen(run.name, frozenset(map(str, queues)) if queues else None)
+                state.runs.reopen(run.name, frozenset(map(str, queues)) if queues else None)
         self._writer.commit()
 
     def write(
@@ -85,27 +85,27 @@ class Archive(Service):
         workers: Iterable[Worker],
         samples: Iterable[Sample],
     ) -> None:
-        """Keep what was heard; new tasks whose id is in `runs` belong to that run.
+        """Write events, workers and samples; `runs` has the marked run of a task by the task's id.
 
         Raises:
             sqlite3.Error: it cannot be written.
         """
         if self._event_writer is None:
-            raise RuntimeError("The archive is not started.")
+            raise RuntimeError("The journal archive is not started.")
         self._event_writer.write_workers(workers)
         self._event_writer.write(heard, runs)
-        # The dashboard itself knows who is new.
+        # The state knows the unknown workers itself.
         self._event_writer.unknown_workers.clear()
         self._writer.put_samples(samples)
         self._writer.put_note(HEARD, repr(time.time()))
         self._writer.commit()
 
-    def mark(self, stretch: Stretch) -> None:
-        """Keep that a run began or ended; the next write makes it last.
+    def mark(self, run: LiveRun) -> None:
+        """Write the begin or the end of a marked run; the next `write` commits it.
 
         Raises:
             sqlite3.Error: it cannot be written.
         """
-        settings = {QUEUES: None if stretch.queues is None else sorted(stretch.queues)}
-        ended = None if stretch.active else stretch.heard
-        self._writer.add_run(Run(name=stretch.name, dispatch=None, began=stretch.began, ended=ended, settings=settings))
+        settings = {QUEUES: None if run.queues is None else sorted(run.queues)}
+        ended = None if run.active else run.heard
+        self._writer.add_run(Run(name=run.name, dispatch=None, began=run.began, ended=ended, settings=settings))

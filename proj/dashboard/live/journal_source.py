@@ -1,4 +1,4 @@
-"""The recording: a journal that is only read, also while a recorder writes it."""
+"""Journal source: reads the state from a recorded journal, also while a recorder writes it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.runs import MOST_RUNS
-from proj.dashboard.live.state import MOST_SAMPLES, Scene
-from proj.dashboard.live.workers import Crew
+from proj.dashboard.live.state import MOST_SAMPLES, State
+from proj.dashboard.live.workers import Workers
 from proj.errors import UnreadableJournal
 from proj.journal.reader import open_journal
 from proj.journal.write_lock import WriteLock
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from proj.journal.reader import JournalReader
 
 
-class Recording(Service):
-    """Reads a journal in the thread that started it."""
+class JournalSource(Service):
+    """Reads a journal; only in the thread that started it."""
 
     def __init__(self, path: Path, keep: int) -> None:
-        """Read the file at `path`, so many attempts of a run at most."""
+        """Read the file at `path`, at most `keep` attempts of a run."""
         self._path = path
         self._keep = keep
         self._journal: JournalReader | None = None
         self._write_lock: WriteLock | None = None
-        #: What was read last, and of which version of the file.
-        self._scenes: dict[str | None, Scene] = {}
+        #: The states that were read, by the name of the run, and the version of the file that they are of.
+        self._states: dict[str | None, State] = {}
         self._version: tuple[int, bool] | None = None
 
     def start(self) -> None:
-        """Open it.
+        """Open the file.
 
         Raises:
             NoJournal: there is no such file.
-            UnreadableJournal: it is not a journal, or one of a newer version.
+            UnreadableJournal: it is not a journal, or has a newer format.
         """
         self._journal = open_journal(self._path)
         self._write_lock = WriteLock(self._path)
@@ -52,48 +52,50 @@ class Recording(Service):
         if lock is not None:
             lock.close()
 
-    def scene(self, run: str | None) -> Scene:
-        """What is in the file now, with all there is of the run of that name.
+    def state(self, run: str | None) -> State:
+        """The state in the file now: its latest attempts, and those of the named run.
 
         Raises:
-            UnreadableJournal: it cannot be read any more.
+            UnreadableJournal: the file cannot be read any more.
         """
         if self._journal is None or self._write_lock is None:
-            raise RuntimeError("The recording is not started.")
+            raise RuntimeError("The journal source is not started.")
         try:
             version = (self._journal.version, self._write_lock.is_held())
             if version != self._version:
                 self._version = version
-                self._scenes.clear()
-            if run not in self._scenes:
-                self._scenes[run] = self._read(self._journal, run, live=version[1])
+                self._states.clear()
+            if run not in self._states:
+                self._states[run] = self._read(self._journal, run, live=version[1])
         except sqlite3.Error as error:
             raise UnreadableJournal(self._path, f"SQLite says: {error}") from error
-        return self._scenes[run]
+        return self._states[run]
 
     def changed(self) -> bool:
-        """Whether there is something else in the file than at the last look."""
+        """Whether the file has changed since it was read."""
         if self._journal is None or self._write_lock is None:
             return False
         return (self._journal.version, self._write_lock.is_held()) != self._version
 
-    def _read(self, journal: JournalReader, run: str | None, *, live: bool) -> Scene:
+    def _read(self, journal: JournalReader, run: str | None, *, live: bool) -> State:
         now = time.time()
-        scene = Scene(2 * self._keep, crew=Crew(journal.workers(), journal.heartbeats()))
-        scene.now, scene.live = now, live
+        state = State(2 * self._keep, workers=Workers(journal.workers(), journal.heartbeats()))
+        state.now, state.live = now, live
         counts = journal.counts()
         runs = [one for one in journal.runs() if one.name in counts][-MOST_RUNS:]
         for one in runs:
-            scene.runs.resume(one.name, began=one.began, heard=one.ended or one.began)
-        scene.load(journal.latest(self._keep), runs, now=now)
+            state.runs.restore(one.name, began=one.began, heard=one.ended or one.began)
+        state.load(journal.latest(self._keep), runs, now=now)
         named = {one.name for one in runs}
         if run in named:
-            scene.load(journal.latest(self._keep, run), runs, now=now)
+            state.load(journal.latest(self._keep, run), runs, now=now)
         for name in named:
-            scene.runs[name].attempts = counts[name]
-        scene.elsewhere = frozenset(named)
-        scene.gaps.extend(journal.gaps())
-        shown = scene.runs[run] if run is not None and run in scene.runs else scene.newest()
+            state.runs[name].attempts = counts[name]
+        state.stored_runs = frozenset(named)
+        state.gaps.extend(journal.gaps())
+        shown = state.runs[run] if run is not None and run in state.runs else state.newest_run()
         if shown is not None:
-            scene.sample(journal.samples_between(shown.began, max(shown.heard, shown.began), most=4 * MOST_SAMPLES))
-        return scene
+            state.add_samples(
+                journal.samples_between(shown.began, max(shown.heard, shown.began), most=4 * MOST_SAMPLES)
+            )
+        return state

@@ -1,4 +1,4 @@
-"""Queues: what the broker counts in each beside what events tell, and whether broker and workers tell the same."""
+"""Queue status: the broker's counts beside those of events, and contradictions between broker and workers."""
 
 from __future__ import annotations
 
@@ -6,60 +6,66 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proj.dashboard.live.count_differences import Facts, explanation
+from proj.dashboard.live.count_differences import QueueCounts, explain_difference
 from proj.dashboard.live.groups import queue_of
-from proj.dashboard.live.status import BrokerCount, EventCount, QueueStanding
+from proj.dashboard.live.status import BrokerCount, EventCount, QueueStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from proj.broker.queue_depths import Depth
-    from proj.dashboard.live.broker_poll import View
+    from proj.dashboard.live.broker_poll import BrokerState
     from proj.dashboard.live.history import History
-    from proj.dashboard.live.status import Window
-    from proj.dashboard.live.workers import Crew
+    from proj.dashboard.live.status import PrefetchWindow
+    from proj.dashboard.live.workers import Workers
     from proj.journal.attempt import Attempt
 
-#: Queues that are told of; whoever can publish could name any number.
+#: Queues that are shown. Anyone who can publish could name any number.
 MOST_QUEUES = 50
-#: Modes in which a worker acknowledges a message when it begins to work on it.
+#: Dispatch modes in which a worker acknowledges a message when it starts the task.
 EARLY = frozenset({"round-robin"})
-#: Modes in which it acknowledges when the work is done.
+#: Dispatch modes in which a worker acknowledges a message when the task has ended.
 LATE = frozenset({"fair", "adaptive"})
 
 
 @dataclass
-class _Tally:
-    """What events tell of one queue."""
+class _EventTally:
+    """The counts of one queue by events; see `QueueCounts`."""
 
     sent: int = 0
     held: int = 0
     running: int = 0
     delayed: int = 0
     orphaned: int = 0
-    silent: bool = False
+    unannounced: bool = False
+    #: When its last event was received.
     heard: float = 0.0
 
 
-def standings(history: History, crew: Crew, view: View, *, lost: int, now: float) -> list[QueueStanding]:
-    """How each queue stands of which tasks are known or that a worker serves."""
-    tallies = _tallies(history, crew, now)
-    workers: dict[str, int] = defaultdict(int)
-    for worker in crew.records(now):
+def queue_statuses(
+    history: History, workers: Workers, broker: BrokerState, *, lost: int, now: float
+) -> list[QueueStatus]:
+    """The status of each queue that has tasks in memory or a worker that consumes it."""
+    tallies = _tallies(history, workers, now)
+    consuming: dict[str, int] = defaultdict(int)
+    for worker in workers.at(now):
         for queue in worker.queues:
-            if crew.alive(worker.name, now) is not False:
-                workers[queue] += 1
-    told = view.depths or {}
-    # Those that the broker knows first, then the busiest: names can be forged, and only so many are told of.
-    names = sorted(tallies.keys() | workers.keys(), key=lambda name: (name not in told, -tallies[name].heard, name))
+            if workers.is_alive(worker.name, now) is not False:
+                consuming[queue] += 1
+    depths = broker.depths or {}
+    # Queues that the broker has first, then those with the latest events: names in events can be forged.
+    names = sorted(tallies.keys() | consuming.keys(), key=lambda name: (name not in depths, -tallies[name].heard, name))
     return [
-        _standing(name, tallies[name], told.get(name), view, workers=workers.get(name, 0), lost=lost, now=now)
+        _queue_status(name, tallies[name], depths.get(name), broker, workers=consuming[name], lost=lost, now=now)
         for name in sorted(names[:MOST_QUEUES])
     ]
 
 
-def contradictions(workers: Iterable[tuple[str, str]], windows: Mapping[str, tuple[Window, ...]]) -> list[str]:
-    """A sentence for each queue and mode that workers tell and the broker cannot confirm."""
+def contradictions(workers: Iterable[tuple[str, str]], windows: Mapping[str, tuple[PrefetchWindow, ...]]) -> list[str]:
+    """A sentence for each queue whose windows contradict the dispatch mode that its workers report.
+
+    `workers` are pairs of queue and dispatch mode; `windows` are the prefetch windows of each queue's consumers.
+    """
     notes = []
     for queue, dispatch in sorted(set(workers)):
         of_queue = windows.get(queue, ())
@@ -68,30 +74,27 @@ def contradictions(workers: Iterable[tuple[str, str]], windows: Mapping[str, tup
             continue
         if dispatch in LATE and not any(known):
             notes.append(
-                f"Workers of {queue} say that they dispatch {dispatch}, but the broker gives all its consumers "
-                "messages without a limit."
+                f"Workers of {queue} report dispatch mode {dispatch}, but none of its consumers has a prefetch limit."
             )
         elif dispatch in EARLY and all(known):
             notes.append(
-                f"Workers of {queue} say that they dispatch {dispatch}, but the broker limits what it gives "
-                "each of its consumers."
+                f"Workers of {queue} report dispatch mode {dispatch}, but all its consumers have a prefetch limit."
             )
         elif dispatch in LATE and not any(window.acknowledges for window in of_queue):
             notes.append(
-                f"Workers of {queue} say that they dispatch {dispatch}, but none of its consumers acknowledges "
-                "anything."
+                f"Workers of {queue} report dispatch mode {dispatch}, but none of its consumers acknowledges messages."
             )
     return notes
 
 
-def _standing(
-    name: str, tally: _Tally, depth: Depth | None, view: View, *, workers: int, lost: int, now: float
-) -> QueueStanding:
+def _queue_status(
+    name: str, tally: _EventTally, depth: Depth | None, broker: BrokerState, *, workers: int, lost: int, now: float
+) -> QueueStatus:
     events = EventCount(ready=tally.sent, unacknowledged=tally.held)
     if depth is None:
-        return QueueStanding(queue=name, type=None, broker=None, events=events, explanation=None)
-    age_s = max(0.0, now - view.time)
-    facts = Facts(
+        return QueueStatus(queue=name, type=None, broker=None, events=events, explanation=None)
+    age_s = max(0.0, now - broker.time)
+    counts = QueueCounts(
         ready=depth.ready,
         unacknowledged=depth.unacknowledged,
         sent=tally.sent,
@@ -99,7 +102,7 @@ def _standing(
         running=tally.running,
         delayed=tally.delayed,
         orphaned=tally.orphaned,
-        silent=tally.silent,
+        unannounced=tally.unannounced,
         lost=lost,
         quorum=depth.type == "quorum",
         consumers=depth.consumers,
@@ -107,33 +110,35 @@ def _standing(
         age_s=age_s,
         quiet_s=max(0.0, now - tally.heard),
     )
-    count = BrokerCount(
+    by_broker = BrokerCount(
         ready=depth.ready,
         unacknowledged=depth.unacknowledged,
         consumers=depth.consumers,
-        windows=(view.windows or {}).get(name, ()),
+        windows=(broker.windows or {}).get(name, ()),
         age_s=round(age_s, 3),
     )
-    return QueueStanding(queue=name, type=depth.type, broker=count, events=events, explanation=explanation(facts))
+    return QueueStatus(
+        queue=name, type=depth.type, broker=by_broker, events=events, explanation=explain_difference(counts)
+    )
 
 
-def _tallies(history: History, crew: Crew, now: float) -> defaultdict[str, _Tally]:
-    tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
+def _tallies(history: History, workers: Workers, now: float) -> defaultdict[str, _EventTally]:
+    tallies: defaultdict[str, _EventTally] = defaultdict(_EventTally)
     for _, task in history:
         last = task.attempts[-1]
-        worker = crew.record(last.worker)
+        worker = workers.get(last.worker)
         queue = queue_of(last, worker)
         if queue is None:
             continue
         tally = tallies[queue]
         tally.heard = max(tally.heard, task.heard)
-        tally.silent = tally.silent or last.sent is None
+        tally.unannounced = tally.unannounced or last.sent is None
         if task.open:
-            _count(tally, task.attempts, worker.dispatch if worker is not None else None, crew, now)
+            _count(tally, task.attempts, worker.dispatch if worker is not None else None, workers, now)
     return tallies
 
 
-def _count(tally: _Tally, attempts: Sequence[Attempt], dispatch: str | None, crew: Crew, now: float) -> None:
+def _count(tally: _EventTally, attempts: Sequence[Attempt], dispatch: str | None, workers: Workers, now: float) -> None:
     last = attempts[-1]
     if last.worker is None:
         tally.sent += 1
@@ -142,6 +147,6 @@ def _count(tally: _Tally, attempts: Sequence[Attempt], dispatch: str | None, cre
     late = dispatch in LATE
     if last.held or late:
         tally.held += 1
-        tally.orphaned += crew.alive(last.worker, now) is False
+        tally.orphaned += workers.is_alive(last.worker, now) is False
     elif dispatch not in EARLY:
         tally.running += 1

@@ -1,4 +1,4 @@
-"""Settling: each attempt is told of once, when it has started and its waits are known."""
+"""Started attempts: collects each attempt that starts, and gives it on once with its waits."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.groups import groups, records
-from proj.dashboard.live.status import Settled
+from proj.dashboard.live.status import StartedAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proj.dashboard.live.state import Scene
+    from proj.dashboard.live.state import State
     from proj.journal.attempt import Attempt
     from proj.metrics.intervals import Interval
 
-#: Attempts that wait to be told of; more than a second's is never needed.
+#: Attempts that may wait to be given on; far more than start between two calls.
 MOST_STARTED = 50_000
 
 
-class Settling:
-    """The attempts that have started since they were last told of."""
+class StartedAttempts:
+    """The attempts that have started since they were last given on."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -31,28 +31,31 @@ class Settling:
         return len(self._started)
 
     def add(self, started: Iterable[tuple[str, Attempt]]) -> None:
-        """Take attempts, with the ids of their tasks, that have just started."""
+        """Add attempts that have just started, with the ids of their tasks."""
         self._started.extend(started)
 
     def clear(self) -> None:
-        """Give all of them up."""
+        """Drop all."""
         self._started.clear()
 
-    def settled(self, scene: Scene, now: float) -> list[Settled]:
-        """All of them with their waits; what the history has forgotten already has only those that it tells itself."""
+    def take_all(self, state: State, now: float) -> list[StartedAttempt]:
+        """All of them with their waits.
+
+        The avoidable wait is None for an attempt that the history has already evicted.
+        """
         waiting = {(task_id, one.worker, one.started): one for task_id, one in self._started}
         self._started.clear()
-        attempts = [attempt for _, task in scene.history for attempt in task.attempts]
-        workers = {worker.name: worker for worker in scene.crew.records(now)}
+        attempts = [attempt for _, task in state.history for attempt in task.attempts]
+        workers = {worker.name: worker for worker in state.workers.at(now)}
         found = groups(attempts, workers)
-        told: list[Settled] = []
+        taken: list[StartedAttempt] = []
         for group, record in zip(found, records(found, attempts, workers, until=now), strict=True):
             for span, avoidable in zip(record.spans, record.avoidable, strict=True):
                 one = span.attempt
                 if waiting.pop((one.task_id, one.worker, one.started), None) is None or one.worker is None:
                     continue
-                told.append(
-                    Settled(
+                taken.append(
+                    StartedAttempt(
                         queue=group.queue,
                         worker=one.worker,
                         dispatch=group.dispatch,
@@ -61,19 +64,19 @@ class Settling:
                         avoidable_wait_s=None if one.received is None else avoidable,
                     )
                 )
-        told += [_forgotten(one, scene) for one in waiting.values() if one.worker is not None]
-        return told
+        taken += [_evicted(one, state) for one in waiting.values() if one.worker is not None]
+        return taken
 
 
-def _forgotten(attempt: Attempt, scene: Scene) -> Settled:
-    """What an attempt tells by itself: nobody knows any more which slots were free meanwhile."""
-    record = scene.crew.record(attempt.worker)
+def _evicted(attempt: Attempt, state: State) -> StartedAttempt:
+    """The waits that the attempt alone shows; the slots that were free meanwhile are not known any more."""
+    worker = state.workers.get(attempt.worker)
     due = attempt.eta or 0.0
     received, started = attempt.received, attempt.started
-    return Settled(
+    return StartedAttempt(
         queue=attempt.queue,
         worker=attempt.worker or "",
-        dispatch=record.dispatch if record is not None else None,
+        dispatch=worker.dispatch if worker is not None else None,
         broker_wait_s=(
             max(0.0, received - max(due, attempt.sent)) if received is not None and attempt.sent is not None else None
         ),

@@ -1,4 +1,4 @@
-"""Standings: how groups, queues and events stand at one time, as the page and /metrics tell it."""
+"""Status: groups, queues and events at one moment, as the page and /metrics show them."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerStanding:
+class WorkerStatus:
     """One worker of a group."""
 
     name: str
-    #: None when nobody knows.
+    #: None when it is not known.
     slots: int | None
     busy_slots: int
     #: Attempts that it received and did not start.
     held: int
-    #: Attempts that it started, of those in memory, and seconds inside them.
+    #: Attempts in memory that it started, and the seconds that they ran.
     tasks: int
     busy_s: float
-    #: Whether it was heard of lately; None when it never sent a heartbeat.
+    #: Whether its heartbeats still come; None when it never sent one.
     alive: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupStanding:
-    """The workers of one queue that dispatch alike."""
+class GroupStatus:
+    """The workers of one queue that have the same dispatch mode."""
 
     #: Such as "task_queue · fair".
     name: str
     queue: str | None
-    #: round-robin, fair, adaptive or other; None when nobody knows.
+    #: round-robin, fair, adaptive or other; None when it is not known.
     dispatch: str | None
-    workers: tuple[WorkerStanding, ...]
-    #: Of its workers together; slots of those that told.
+    workers: tuple[WorkerStatus, ...]
+    #: Sums over its workers; slots only of those that reported them.
     slots: int
     busy_slots: int
     held: int
@@ -41,43 +41,46 @@ class GroupStanding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
-    """How many messages the broker gives some consumers ahead."""
+class PrefetchWindow:
+    """How many unacknowledged messages the broker gives each of some consumers."""
 
     #: 0 when there is no limit, None when it is not known.
     window: int | None
     consumers: int
-    #: Whether they acknowledge what they are given.
+    #: Whether these consumers acknowledge messages.
     acknowledges: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerCount:
-    """What the broker says of one queue."""
+    """The broker's counts of one queue."""
 
     ready: int
-    #: None when it cannot be asked.
+    #: None when the management API cannot be asked.
     unacknowledged: int | None
     consumers: int
-    windows: tuple[Window, ...]
-    #: Seconds since it was asked.
+    windows: tuple[PrefetchWindow, ...]
+    #: Seconds since the broker was asked.
     age_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventCount:
-    """What events say of one queue: sent and not received; received and, as far as they tell, not acknowledged."""
+    """The counts of one queue by events.
+
+    `ready` was sent and not received; `unacknowledged` was received and, as far as events show, not acknowledged.
+    """
 
     ready: int
     unacknowledged: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueueStanding:
-    """One queue: what the broker says beside what events say."""
+class QueueStatus:
+    """One queue: the broker's counts beside those of events."""
 
     queue: str
-    #: quorum, classic or stream; None when the broker cannot be asked.
+    #: quorum, classic or stream; None when the management API cannot be asked.
     type: str | None
     broker: BrokerCount | None
     events: EventCount
@@ -87,7 +90,7 @@ class QueueStanding:
 
 @dataclass(frozen=True, kw_only=True)
 class LostEvents:
-    """Starts that a worker counted and of which no event came."""
+    """Starts that a worker counted and for which no event came."""
 
     worker: str
     lost: int
@@ -95,29 +98,37 @@ class LostEvents:
 
 @dataclass(frozen=True, kw_only=True)
 class EventCounts:
-    """What became of events."""
+    """How many events came, and how many did not count."""
 
-    #: Heard since the dashboard started; refused before they were heard; and given up because there were too many.
+    #: Received since the dashboard started; refused by the filter; dropped because there were too many.
     heard: int
     refused: int
     dropped: int
-    #: Known to have been sent and not to have come.
+    #: Known to have been sent, and never received.
     lost: int
     lost_by_worker: tuple[LostEvents, ...]
 
 
+#: Before the first event.
+NO_EVENTS = EventCounts(heard=0, refused=0, dropped=0, lost=0, lost_by_worker=())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """All that /metrics tells."""
+    """Everything that /metrics shows."""
 
-    groups: tuple[GroupStanding, ...]
-    queues: tuple[QueueStanding, ...]
+    groups: tuple[GroupStatus, ...]
+    queues: tuple[QueueStatus, ...]
     events: EventCounts
 
 
+#: Before the first scrape.
+NO_READINGS = Readings(groups=(), queues=(), events=NO_EVENTS)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Settled:
-    """An attempt that has started, so that its waits are known; None where one is not."""
+class StartedAttempt:
+    """An attempt that has started, with its waits; None for a wait that is not known."""
 
     queue: str | None
     worker: str

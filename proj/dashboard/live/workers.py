@@ -1,4 +1,4 @@
-"""The crew: what is known of each worker: what it says it is, whether it lives, and what of it was not heard."""
+"""Workers: what each worker reports about itself, whether it is alive, and how many of its events were lost."""
 
 from __future__ import annotations
 
@@ -18,129 +18,138 @@ if TYPE_CHECKING:
     from proj.journal.heartbeats import HeartbeatState
     from proj.journal.records import Gap
 
-#: Workers that are followed, and queues of one: whoever can publish could name any number of them.
+#: Workers that are followed, and queues of one worker. Anyone who can publish could name any number of them.
 MOST_WORKERS = 1000
 MOST_QUEUES = 100
-#: How often a worker may have become another and be remembered as what it was.
-MOST_LIVES = 10
-#: Seconds between two heartbeats, when a worker does not say; and how many may be missed.
+#: Earlier dispatch modes of one worker that are remembered.
+MOST_FORMER = 10
+#: Seconds between two heartbeats when a worker does not report it, and heartbeats that may be missed.
 HEARTBEAT_S = 2.0
 MISSED = 3
 
 
 @dataclass
-class _Life:
-    """When a worker was heard of."""
+class _Presence:
+    """When events of a worker itself were received."""
 
     first: float
     last: float
     freq_s: float = HEARTBEAT_S
-    gone: bool = False
+    offline: bool = False
+    #: When it last said that it is online.
     online: float | None = None
 
+    @property
+    def until(self) -> float:
+        """Until when it counts as alive without a further heartbeat."""
+        return self.last + MISSED * max(1.0, self.freq_s)
 
-class Crew:
-    """The workers that were heard of, or answered."""
+
+class Workers:
+    """The workers that sent events or answered an inspection."""
 
     def __init__(self, known: Iterable[Worker] = (), heartbeats: Iterable[HeartbeatState] = ()) -> None:
-        """Go on from what a journal knows."""
-        #: Of each worker, what it was from when on: it may come back under its name as another.
-        self._records = {worker.name: [(0.0, worker)] for worker in known}
+        """Begin with what a journal has."""
+        #: What each worker reported, with the time from which it holds: a name may come back in another dispatch mode.
+        self._reported = {worker.name: [(0.0, worker)] for worker in known}
         self._answered: set[str] = set()
         self._heartbeats = Heartbeats(heartbeats, most=MOST_WORKERS)
-        self._lives: OrderedDict[str, _Life] = OrderedDict()
-        #: Workers that are to be asked what they are.
-        self.strangers: set[str] = set()
-        #: Whether more workers told of themselves than are followed.
+        self._presences: OrderedDict[str, _Presence] = OrderedDict()
+        #: Workers that have to be inspected, because they are new or restarted.
+        self.unknown: set[str] = set()
+        #: Whether there are more workers than are followed.
         self.overflowed = False
 
-    def introduce(self, workers: Iterable[Worker], now: float) -> list[Worker]:
-        """Take what workers say of themselves; what they do not say stays. Gives those that were taken."""
-        taken = []
-        for worker in workers:
+    def update(self, answers: Iterable[Worker], now: float) -> list[Worker]:
+        """Take answers to an inspection, and return the workers as they are known now.
+
+        A field that an answer leaves out keeps its value.
+        """
+        updated = []
+        for worker in answers:
             if len(worker.name) > LONGEST_NAME:
                 continue
-            if worker.name not in self._records and len(self._records) >= MOST_WORKERS:
+            if worker.name not in self._reported and len(self._reported) >= MOST_WORKERS:
                 self.overflowed = True
                 continue
-            told = self._records.setdefault(worker.name, [(0.0, Worker(name=worker.name))])
-            known = told[-1][1]
-            answer = replace(
+            reported = self._reported.setdefault(worker.name, [(0.0, Worker(name=worker.name))])
+            known = reported[-1][1]
+            current = replace(
                 known,
                 slots=worker.slots or known.slots,
                 queues=tuple(queue[:LONGEST_NAME] for queue in worker.queues[:MOST_QUEUES]) or known.queues,
                 dispatch=worker.dispatch[:LONGEST_NAME] if worker.dispatch else known.dispatch,
             )
-            if known.dispatch not in {None, answer.dispatch}:
-                told.append((self._since(worker.name, now), answer))
-                del told[:-MOST_LIVES]
+            if known.dispatch not in {None, current.dispatch}:
+                reported.append((self._online_since(worker.name, now), current))
+                del reported[:-MOST_FORMER]
             else:
-                told[-1] = (told[-1][0], answer)
+                reported[-1] = (reported[-1][0], current)
             self._answered.add(worker.name)
-            taken.append(answer)
-        return taken
+            updated.append(current)
+        return updated
 
-    def beat(self, event: WorkerEvent, heard: float) -> Gap | None:
-        """Take an event of a worker itself; it may show that others are missing."""
-        life = self._lives.get(event.worker)
-        if life is None:
-            life = self._lives[event.worker] = _Life(heard, heard)
-            self.strangers.add(event.worker)
-            if len(self._lives) > MOST_WORKERS:
-                self._lives.popitem(last=False)
+    def add_event(self, event: WorkerEvent, heard: float) -> Gap | None:
+        """Take an event of a worker itself, and return the gap when its counts show that other events are missing."""
+        presence = self._presences.get(event.worker)
+        if presence is None:
+            presence = self._presences[event.worker] = _Presence(heard, heard)
+            self.unknown.add(event.worker)
+            if len(self._presences) > MOST_WORKERS:
+                self._presences.popitem(last=False)
                 self.overflowed = True
-        elif event.kind == "online" or life.gone:
-            self.strangers.add(event.worker)
-        self._lives.move_to_end(event.worker)
+        elif event.kind == "online" or presence.offline:
+            self.unknown.add(event.worker)
+        self._presences.move_to_end(event.worker)
         if event.kind == "online":
-            life.online = heard
-        life.last, life.gone, life.freq_s = heard, event.kind == "offline", event.freq_s or life.freq_s
+            presence.online = heard
+        presence.last, presence.offline = heard, event.kind == "offline"
+        presence.freq_s = event.freq_s or presence.freq_s
         state = self._heartbeats.follow(event.worker)
-        return state.add_heartbeat(event, heard) if state is not None and not life.gone else None
+        return state.add_heartbeat(event, heard) if state is not None and not presence.offline else None
 
-    def started(self, worker: str, time: float) -> None:
-        """Count a start that was heard of, and not before."""
+    def count_start(self, worker: str, time: float) -> None:
+        """Count the start of an attempt of which an event came."""
         if worker not in self._heartbeats:
-            self.strangers.add(worker)
+            self.unknown.add(worker)
         state = self._heartbeats.follow(worker)
         if state is not None:
             state.count_start(time)
 
-    def alive(self, worker: str, now: float) -> bool | None:
-        """Whether its last heartbeats came; None when it never sent one."""
-        life = self._lives.get(worker)
-        if life is None:
+    def is_alive(self, worker: str, now: float) -> bool | None:
+        """Whether its heartbeats still come; None when it never sent one."""
+        presence = self._presences.get(worker)
+        if presence is None:
             return None
-        return not life.gone and now - life.last <= MISSED * max(1.0, life.freq_s)
+        return not presence.offline and now <= presence.until
 
-    def there(self, worker: str, began: float, ended: float) -> bool:
-        """Whether it was heard of between two times, or before and after."""
-        life = self._lives.get(worker)
-        if life is None:
+    def was_present(self, worker: str, began: float, ended: float) -> bool:
+        """Whether it was alive at some time between two; a worker without heartbeats counts if it ever answered."""
+        presence = self._presences.get(worker)
+        if presence is None:
             return worker in self._answered
-        return life.first <= ended and began <= life.last + MISSED * max(1.0, life.freq_s)
+        return presence.first <= ended and began <= presence.until
 
-    def record(self, worker: str | None) -> Worker | None:
-        """What it says it is now; None when it did not answer."""
-        told = self._records.get(worker or "")
-        return told[-1][1] if told else None
+    def get(self, worker: str | None) -> Worker | None:
+        """What it last reported; None when it never answered."""
+        reported = self._reported.get(worker or "")
+        return reported[-1][1] if reported else None
 
-    def records(self, at: float) -> list[Worker]:
-        """All that answered, by name, as they were at a time, with what their heartbeats tell."""
+    def at(self, time: float) -> list[Worker]:
+        """All workers that answered, sorted by name: as they were at a time, with the counts of their heartbeats."""
         found = []
-        for name, told in sorted(self._records.items()):
-            worker = next((one for since, one in reversed(told) if since <= at), told[0][1])
+        for name, reported in sorted(self._reported.items()):
+            worker = next((one for since, one in reversed(reported) if since <= time), reported[0][1])
             state = self._heartbeats.get(name)
             seen = state.as_worker if state is not None else worker
             found.append(replace(worker, skew_s=seen.skew_s, processed=seen.processed, started_seen=seen.started_seen))
         return found
 
-    def _since(self, worker: str, now: float) -> float:
-        """When a worker that answers now began."""
-        life = self._lives.get(worker)
-        return now if life is None or life.online is None else life.online
-
-    def lost(self) -> tuple[LostEvents, ...]:
-        """Starts that workers counted and of which no event came, most first."""
+    def lost_events(self) -> tuple[LostEvents, ...]:
+        """Starts that workers counted and for which no event came, most first."""
         missing = ((name, state.missing) for name, state in self._heartbeats.items() if state.missing)
         return tuple(LostEvents(worker=name, lost=lost) for name, lost in sorted(missing, key=lambda one: -one[1]))
+
+    def _online_since(self, worker: str, now: float) -> float:
+        presence = self._presences.get(worker)
+        return now if presence is None or presence.online is None else presence.online

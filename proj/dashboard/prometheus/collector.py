@@ -1,4 +1,4 @@
-"""Our figures on /metrics, beside Flower's: gauges of what is read at each scrape, counters of what was observed."""
+"""Collector: our metrics on /metrics, beside Flower's; gauges are read at a scrape, counters and histograms add up."""
 
 from __future__ import annotations
 
@@ -11,35 +11,33 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proj.dashboard.live.status import EventCounts, Readings
+from proj.dashboard.live.status import NO_READINGS
 from proj.dashboard.prometheus.histogram import WaitHistogram
-from proj.dashboard.prometheus.labels import OTHER, Places, dispatch_label, label, worker_label
+from proj.dashboard.prometheus.labels import OTHER, BoundedLabels, dispatch_label, label, worker_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from proj.dashboard.live.status import Settled
+    from proj.dashboard.live.status import Readings, StartedAttempt
 
-#: Workers and queues, and queues by dispatch mode, that have series of their own; the others are counted together.
+#: Workers, queues, and pairs of queue and dispatch mode with series of their own; all others are one series, "other".
 MOST_WORKERS = MOST_QUEUES = 200
 
-_NOTHING = Readings(groups=(), queues=(), events=EventCounts(heard=0, refused=0, dropped=0, lost=0, lost_by_worker=()))
 
+class DispatchCollector(Collector):
+    """Collects metrics of queues, workers, waits and events."""
 
-class Exposition(Collector):
-    """What Prometheus is told of queues, workers, waits and events."""
-
-    #: The one that is in the client's default registry, which is one for the process.
-    _registered: ClassVar[Exposition | None] = None
+    #: The collector in the client's default registry, which the whole process shares.
+    _registered: ClassVar[DispatchCollector | None] = None
 
     def __init__(self, readings: Callable[[], Readings], *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Tell `readings` at each scrape, beside what is observed."""
+        """Call `readings` at each scrape; the rest comes from `observe`."""
         self._readings = readings
         self._clock = clock
         self._lock = threading.Lock()
-        self._workers: Places[str] = Places(MOST_WORKERS)
-        self._queues: Places[str] = Places(MOST_QUEUES)
-        self._pairs: Places[tuple[str, str]] = Places(MOST_QUEUES)
+        self._workers: BoundedLabels[str] = BoundedLabels(MOST_WORKERS)
+        self._queues: BoundedLabels[str] = BoundedLabels(MOST_QUEUES)
+        self._pairs: BoundedLabels[tuple[str, str]] = BoundedLabels(MOST_QUEUES)
         #: Starts by dispatch mode and worker; waits by queue and dispatch mode.
         self._started: Counter[tuple[str, ...]] = Counter()
         self._broker_waits = WaitHistogram()
@@ -47,23 +45,23 @@ class Exposition(Collector):
         self._avoidable_waits = WaitHistogram()
 
     def register(self) -> None:
-        """Be collected with the client's default registry, in the place of any other Exposition of this process."""
-        if Exposition._registered is not None:
-            Exposition._registered.unregister()
+        """Join the client's default registry, in place of any other collector of this class."""
+        if DispatchCollector._registered is not None:
+            DispatchCollector._registered.unregister()
         REGISTRY.register(self)
-        Exposition._registered = self
+        DispatchCollector._registered = self
 
     def unregister(self) -> None:
-        """Be collected no more; safe to call twice, and before `register`."""
-        if Exposition._registered is self:
+        """Leave the registry; safe to call twice, and before `register`."""
+        if DispatchCollector._registered is self:
             REGISTRY.unregister(self)
-            Exposition._registered = None
+            DispatchCollector._registered = None
 
-    def observe(self, settled: Sequence[Settled]) -> None:
+    def observe(self, started: Sequence[StartedAttempt]) -> None:
         """Count attempts that have started, each once; from any thread."""
         now = self._clock()
         with self._lock:
-            for attempt in settled:
+            for attempt in started:
                 dispatch = dispatch_label(attempt.dispatch)
                 self._started[dispatch, self._worker(attempt.worker, now)] += 1
                 pair = (label(attempt.queue), dispatch)
@@ -74,20 +72,20 @@ class Exposition(Collector):
                 self._avoidable_waits.add(pair, attempt.avoidable_wait_s)
 
     def describe(self) -> Iterable[Metric]:
-        """The metrics without their values, by which the registry finds clashes."""
-        return self._metrics(_NOTHING)
+        """The metrics without values, from which the registry finds names that are used twice."""
+        return self._metrics(NO_READINGS)
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics now."""
+        """The metrics with their present values."""
         readings = self._readings()
         now = self._clock()
         with self._lock:
-            self._meet(readings, now)
+            self._admit(readings, now)
             self._forget(now)
             return self._metrics(readings)
 
-    def _meet(self, readings: Readings, now: float) -> None:
-        """Give those that are there their places."""
+    def _admit(self, readings: Readings, now: float) -> None:
+        """Give series to the workers and queues that exist."""
         for group in readings.groups:
             pair = (label(group.queue), dispatch_label(group.dispatch))
             if self._pairs.admit(pair, now):
@@ -101,26 +99,26 @@ class Exposition(Collector):
         queues = {label(queue.queue) for queue in readings.queues}
         for name in sorted(queues):
             self._queues.admit(name, now)
-        # A queue in which little happens keeps its histograms: an increase can be told only from an earlier value.
+        # A queue keeps its histograms while it exists, because Prometheus needs an earlier value to see an increase.
         for pair in self._pairs:
             if pair[0] in queues:
                 self._pairs.admit(pair, now)
 
     def _forget(self, now: float) -> None:
-        for places in (self._workers, self._queues, self._pairs):
-            places.forget(now)
+        for labels in (self._workers, self._queues, self._pairs):
+            labels.forget(now)
         for key in [key for key in self._started if key[1] != OTHER and key[1] not in self._workers]:
             del self._started[key]
         for waits in (self._broker_waits, self._held_waits, self._avoidable_waits):
             waits.keep(self._pairs)
 
     def _worker(self, name: str, now: float) -> str:
-        """The worker's label, and a place for it when one is free."""
+        """The worker's label, which gets series of its own if there is room."""
         text = worker_label(name)
         return text if text == OTHER or self._workers.admit(text, now) else OTHER
 
     def _placed(self, name: str) -> str:
-        """The worker's label, with the place that it has."""
+        """The worker's label, if it has series of its own."""
         text = worker_label(name)
         return text if text in self._workers else OTHER
 
@@ -147,11 +145,11 @@ class Exposition(Collector):
                 unacknowledged[key] += queue.broker.unacknowledged
         return [
             _gauge(
-                "proj_queue_messages_ready", "Messages that wait in the queue, as the broker counts.", ready, "queue"
+                "proj_queue_messages_ready", "Messages that wait in the queue, by the broker's count.", ready, "queue"
             ),
             _gauge(
                 "proj_queue_messages_unacknowledged",
-                "Messages that consumers have and did not acknowledge, as the broker counts.",
+                "Messages that consumers have not acknowledged, by the broker's count.",
                 unacknowledged,
                 "queue",
             ),
@@ -161,7 +159,7 @@ class Exposition(Collector):
         ]
 
     def _of_workers(self, readings: Readings) -> list[Metric]:
-        # A worker of several queues stands in several groups, with the same slots but other tasks in each.
+        # A worker of several queues is in several groups, with the same slots but other tasks in each.
         slots: dict[str, int] = {}
         started = Counter(self._started)
         modes: dict[str, str] = {}
@@ -184,24 +182,24 @@ class Exposition(Collector):
                 summed[modes[name], self._placed(name)] += count
             return summed
 
-        # From 0 on for every worker that is there: an increase can be told only from an earlier value.
+        # Every worker starts at 0, because Prometheus needs an earlier value to see an increase.
         for name, mode in modes.items():
             started[mode, self._placed(name)] += 0
         of = ("dispatch", "worker")
         return [
-            _gauge("proj_worker_slots", "Tasks that the worker can work on at a time.", placed(slots), *of),
-            _gauge("proj_worker_slots_busy", "Tasks that the worker works on.", placed(busy), *of),
-            _gauge("proj_worker_tasks_held", "Tasks that the worker received and did not start.", placed(held), *of),
+            _gauge("proj_worker_slots", "Tasks that the worker can run at the same time.", placed(slots), *of),
+            _gauge("proj_worker_slots_busy", "Tasks that the worker runs.", placed(busy), *of),
+            _gauge("proj_worker_tasks_held", "Tasks that the worker received and has not started.", placed(held), *of),
             _counter("proj_tasks_started", "Tasks that the worker started.", started, *of),
         ]
 
     def _of_waits(self) -> list[Metric]:
         return [
             self._broker_waits.metric(
-                "proj_broker_wait_seconds", "Seconds between the publishing of a task and its receipt by a worker."
+                "proj_broker_wait_seconds", "Seconds from the publish of a task to its receipt by a worker."
             ),
             self._held_waits.metric(
-                "proj_held_wait_seconds", "Seconds between the receipt of a task by a worker and its start."
+                "proj_held_wait_seconds", "Seconds from the receipt of a task by a worker to its start."
             ),
             self._avoidable_waits.metric(
                 "proj_avoidable_wait_seconds",
@@ -211,7 +209,7 @@ class Exposition(Collector):
 
     def _of_events(self, readings: Readings) -> list[Metric]:
         events = readings.events
-        # From 0 on, as above.
+        # Every worker starts at 0, as above.
         lost: Counter[tuple[str, ...]] = Counter({(OTHER,): 0})
         for group in readings.groups:
             for worker in group.workers:
@@ -221,14 +219,12 @@ class Exposition(Collector):
             lost[self._placed(row.worker),] += row.lost
         lost[OTHER,] += max(0, events.lost - sum(lost.values()))
         return [
-            _counter("proj_events_heard", "Events of tasks and workers that were heard.", {(): events.heard}),
+            _counter("proj_events_heard", "Events of tasks and workers that were received.", {(): events.heard}),
             _counter(
-                "proj_events_refused", "Events that were refused because they are malformed.", {(): events.refused}
+                "proj_events_refused", "Events that were refused because they were malformed.", {(): events.refused}
             ),
-            _counter(
-                "proj_events_dropped", "Events that were heard and given up for lack of time.", {(): events.dropped}
-            ),
-            _counter("proj_events_lost", "Starts that the worker counted and of which no event came.", lost, "worker"),
+            _counter("proj_events_dropped", "Events that were dropped because too many came.", {(): events.dropped}),
+            _counter("proj_events_lost", "Starts that the worker counted and for which no event came.", lost, "worker"),
         ]
 
 

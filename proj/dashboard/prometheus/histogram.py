@@ -1,4 +1,4 @@
-"""Histograms of waits: how many were how long, by queue and dispatch mode."""
+"""Histogram: the lengths of waits, by queue and dispatch mode."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-#: Upper bounds of the histograms, in seconds: from a round trip to the broker to what nobody waits for.
+#: Upper bounds of the buckets, in seconds: from a round trip to the broker to ten minutes.
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-#: A longer wait is one of a clock that is wrong, or forged, and would spoil the sums for good.
+#: A longer wait comes from a wrong clock or a forged event, and would spoil the sums for good.
 LONGEST_WAIT_S = 31 * 24 * 3600.0
 
 
@@ -26,18 +26,18 @@ class WaitHistogram:
     """A histogram for each queue and dispatch mode."""
 
     def __init__(self) -> None:
-        #: Of each pair, how many are in each bucket, not summed up; and the sum of all.
+        #: By pair: the number of waits in each bucket, not cumulative; and the sum of all waits.
         self._counts: dict[tuple[str, str], list[int]] = {}
         self._sums_s: dict[tuple[str, str], float] = {}
 
     def begin(self, pair: tuple[str, str]) -> None:
-        """Have a histogram of the pair, so that its first wait is told as an increase."""
+        """Begin the pair's histogram with zeros, so that its first wait is an increase."""
         if pair not in self._counts:
             self._counts[pair] = [0] * (len(BUCKETS_S) + 1)
             self._sums_s[pair] = 0.0
 
     def add(self, pair: tuple[str, str], wait_s: float | None) -> None:
-        """Count a wait, unless it is not known or cannot be."""
+        """Count a wait; one that is not known or not possible is left out."""
         if wait_s is None or not 0.0 <= wait_s <= LONGEST_WAIT_S:
             return
         self.begin(pair)
@@ -45,12 +45,12 @@ class WaitHistogram:
         self._sums_s[pair] += wait_s
 
     def keep(self, pairs: Container[tuple[str, str]]) -> None:
-        """Forget all but these."""
+        """Remove the histograms of all other pairs."""
         for pair in [pair for pair in self._counts if pair[0] != OTHER and pair not in pairs]:
             del self._counts[pair], self._sums_s[pair]
 
     def metric(self, name: str, documentation: str) -> Metric:
-        """The histogram as it is told."""
+        """The histograms as a metric."""
         metric = HistogramMetricFamily(name, documentation, labels=("queue", "dispatch"))
         bounds = [*map(floatToGoString, BUCKETS_S), "+Inf"]
         for pair, counts in self._counts.items():

@@ -1,4 +1,4 @@
-"""Label values of our metrics: bounded in number and in length, whatever is forged on the bus."""
+"""Labels: bounds the number and the length of label values, because anyone who can publish can forge names."""
 
 from __future__ import annotations
 
@@ -8,51 +8,52 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-#: What has no place of its own is counted together under this.
+#: The label value of everything that has no series of its own.
 OTHER = "other"
-#: What nobody told.
+#: The label value of what is not known.
 UNKNOWN = "unknown"
 MOST_CHARACTERS = 100
-#: Seconds after which a name that is not met any more gives up its place.
+#: Seconds after which a name that does not occur any more loses its series.
 FORGET_S = 3600.0
 
 _MODES = frozenset({"round-robin", "fair", "adaptive", OTHER})
-#: How Celery names a process that only publishes: there is a new one for each start of each producer.
+#: Celery's name of a process that only publishes; every start of every producer has a new one.
 _PRODUCER = re.compile(r"gen\d+@")
 
 Name = TypeVar("Name", bound="Hashable")
 
 
-class Places(Generic[Name]):
-    """The names that have a series of their own: the first so many, each until it is not met for an hour."""
+class BoundedLabels(Generic[Name]):
+    """The names with series of their own: the first `most` names, each until it has not occurred for an hour."""
 
     def __init__(self, most: int) -> None:
-        """Leave room for `most` names."""
+        """Admit at most `most` names."""
         self._most = most
-        self._met: dict[Name, float] = {}
+        #: When each name last occurred.
+        self._seen: dict[Name, float] = {}
 
     def admit(self, name: Name, now: float) -> bool:
-        """Whether the name has a place, or gets a free one now; `now` in seconds of any one clock."""
-        if name not in self._met and len(self._met) >= self._most:
+        """Whether the name has series of its own, or gets them now; `now` is in seconds of any one clock."""
+        if name not in self._seen and len(self._seen) >= self._most:
             return False
-        self._met[name] = now
+        self._seen[name] = now
         return True
 
     def forget(self, now: float) -> None:
-        """Free the places of names that were not met for long."""
-        self._met = {name: met for name, met in self._met.items() if now - met < FORGET_S}
+        """Remove the names that have not occurred for an hour."""
+        self._seen = {name: seen for name, seen in self._seen.items() if now - seen < FORGET_S}
 
     def __iter__(self) -> Iterator[Name]:
-        """The names that have a place."""
-        return iter(tuple(self._met))
+        """The names with series of their own."""
+        return iter(tuple(self._seen))
 
     def __contains__(self, name: object) -> bool:
-        """Whether the name has a place."""
-        return name in self._met
+        """Whether the name has series of its own."""
+        return name in self._seen
 
 
 def label(text: str | None) -> str:
-    """The text as a label value: not too long, and without what breaks a line or cannot be encoded."""
+    """The text as a label value: cut, and without characters that cannot be printed or encoded."""
     if text is None:
         return UNKNOWN
     cut = text[:MOST_CHARACTERS]
@@ -64,12 +65,12 @@ def label(text: str | None) -> str:
 
 
 def worker_label(name: str) -> str:
-    """The worker's name; a process that only publishes is no worker."""
+    """The worker's name as a label value; "other" for a process that only publishes."""
     return OTHER if _PRODUCER.match(name) else label(name)
 
 
 def dispatch_label(dispatch: str | None) -> str:
-    """One of the modes that there are."""
+    """The dispatch mode as a label value: one of the known modes, "other" or "unknown"."""
     if dispatch is None:
         return UNKNOWN
     return dispatch if dispatch in _MODES else OTHER

@@ -1,88 +1,93 @@
-"""Flower's application, with the Dispatch page in it and doors before its events and its pages."""
+"""Application: Flower with the Dispatch page, and with filters before its events, replies and pages."""
 
 from __future__ import annotations
 
 import errno
 import gc
 from base64 import b64decode
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from flower.app import Flower, rewrite_handler
 from tornado.ioloop import PeriodicCallback
 from tornado.web import OutputTransform, RequestHandler
 
-from proj.dashboard.live.monitor import Analyst, Settings
-from proj.dashboard.prometheus.collector import Exposition
+from proj.dashboard.live.monitor import Monitor, Settings
+from proj.dashboard.prometheus.collector import DispatchCollector
 from proj.dashboard.web.allowed_hosts import REFUSED, is_allowed
-from proj.dashboard.web.event_batches import Handover
-from proj.dashboard.web.event_filter import Door
+from proj.dashboard.web.event_batches import EventBatches
+from proj.dashboard.web.event_filter import EventFilter
+from proj.dashboard.web.flower_types import Flower, rewrite_handler
 from proj.dashboard.web.handlers import routes
-from proj.dashboard.web.options import chosen
+from proj.dashboard.web.options import checked_options
 from proj.dashboard.web.reply_filter import is_reply
-from proj.dashboard.web.template_loader import TwoFolders
+from proj.dashboard.web.template_loader import TemplateLoader
 from proj.errors import ProjError
 
 if TYPE_CHECKING:
     from celery import Celery
     from tornado.httputil import HTTPHeaders, HTTPServerRequest
+    from tornado.options import OptionParser
+    from tornado.web import _HandlerDelegate
 
     from proj.dashboard.live.status import Readings
 
-#: For Flower's own pages, which have scripts and styles in their text: what is loaded comes from here, what is sent
-#: goes here, and no other page may frame them.
+#: For Flower's pages, which have inline scripts and styles: they load from and send to this host only, and no other
+#: page may frame them.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-MISDIRECTED = 421
-#: Thresholds of the garbage collector: by these it never goes through all that is kept by itself. By Python's own it
-#: does so every other second at 6,000 events a second, for 400 ms, and nobody is answered meanwhile.
+#: Thresholds of the garbage collector that leave out full collections. With Python's own, one came every other second
+#: at 6,000 events a second, and took 400 ms in which no request was answered.
 COLLECTION = (10_000, 20, 1_000_000)
-#: Seconds between two such rounds, which free what little the others leave.
+#: Seconds between two full collections.
 COLLECT_S = 120.0
 
 
-class Dashboard(Flower):  # type: ignore[misc] # Flower has no types
-    """Flower with one page more."""
+class Dashboard(Flower):
+    """Flower with the Dispatch page."""
 
-    def __init__(self, options: Any, capp: Celery, **settings: Any) -> None:  # noqa: ANN401 Flower's own
-        """Make it of what Flower's command read.
+    def __init__(self, options: OptionParser, capp: Celery, **settings: object) -> None:
+        """Make it from what Flower's command has read.
 
         Raises:
-            ProjError: something that was set cannot be used.
+            ProjError: an option cannot be used.
         """
-        choice = chosen(options)
-        settings.setdefault("template_loader", TwoFolders(settings["template_path"]))
+        checked = checked_options(options)
+        settings.setdefault("template_loader", TemplateLoader(str(settings["template_path"])))
         super().__init__(options=options, capp=capp, **settings)
-        self._hosts = choice.hosts
-        self._live = choice.recorded is None
-        self._exposition = Exposition(self._readings)
-        self.analyst = Analyst(
+        self._hosts = checked.hosts
+        self._live = checked.recorded is None
+        self._collector = DispatchCollector(self._readings)
+        self.monitor = Monitor(
             capp,
             Settings(
-                keep=choice.history, journal=choice.journal, recorded=choice.recorded, broker_api=options.broker_api
+                keep=checked.history,
+                journal=checked.journal,
+                recorded=checked.recorded,
+                broker_api=options.broker_api,
             ),
-            observer=self._exposition.observe,
+            observer=self._collector.observe,
         )
-        rules = routes(self.analyst)
+        rules = routes(self.monitor)
         if options.url_prefix:
             rules = [rewrite_handler(rule, options.url_prefix) for rule in rules]
-        self.add_handlers(".*", rules)
+        self.add_handlers(".*", list(rules))
         self.add_transform(_Headers)
         self._collecting = PeriodicCallback(_collect, COLLECT_S * 1000)
-        self._door = Door(senders=options.max_workers, forget=self._forget_later)
-        # In the place of Flower's own `on_event`, which wakes its loop for each.
-        self._to_flower = Handover(self.io_loop, self.events.state.event).put
-        # Flower's thread looks these up on the instance.
+        self._filter = EventFilter(senders=options.max_workers, forget=self._forget_later)
+        # In place of Flower's own `on_event`, which wakes its loop for every event.
+        self._to_flower = EventBatches(self.io_loop, self.events.state.event).put
+        # Flower's threads look both methods up on the instances.
         self.events.on_event = self._hear
-        self._of_inspector = self.inspector._on_update  # noqa: SLF001 it has no other door
-        self.inspector._on_update = self._take_reply  # noqa: SLF001 as above
+        self._keep_reply = self.inspector._on_update  # noqa: SLF001 every reply goes through it, and nothing public does
+        self.inspector._on_update = self._filter_reply  # noqa: SLF001 as above
 
-    def find_handler(self, request: HTTPServerRequest, **options: Any) -> Any:  # noqa: ANN401 Tornado's own
-        """The handler of an address; of none, for a request under a name that is not ours."""
+    def find_handler(self, request: HTTPServerRequest, **options: object) -> _HandlerDelegate:
+        """The handler of a request; one that refuses it, if its host name is not allowed."""
         if not is_allowed(request.headers.get("Host"), self._hosts):
-            return self.get_handler_delegate(request, _Misdirected)
-        if not _can_be_compared(request.headers.get("Authorization", "")):
+            return self.get_handler_delegate(request, _UnknownHost)
+        if not _is_comparable(request.headers.get("Authorization", "")):
             del request.headers["Authorization"]
         return super().find_handler(request, **options)
 
@@ -90,46 +95,45 @@ class Dashboard(Flower):  # type: ignore[misc] # Flower has no types
         """Listen, as Flower does.
 
         Raises:
-            ProjError: the port is taken, or nothing can listen there.
+            ProjError: the port is in use, or the address cannot be used.
         """
         try:
-            port: int | None = super().start_http_server()
+            return super().start_http_server()
         except OSError as error:
             where = self.options.unix_socket or f"{self.options.address or '*'}:{self.options.port}"
             if error.errno == errno.EADDRINUSE:
                 raise ProjError(
-                    f"{where} is in use; choose another port with --port=N, or 0 for any that is free."
+                    f"{where} is in use; choose another port with --port=N, or any free one with --port=0."
                 ) from error
-            raise ProjError(f"Nothing can listen on {where}: {error.strerror or error}.") from error
-        return port
+            raise ProjError(f"Cannot listen on {where}: {error.strerror or error}.") from error
 
     def start(self) -> None:
-        """Analyse and serve, until it is stopped."""
+        """Serve until `stop`."""
         gc.set_threshold(*COLLECTION)
         self._collecting.start()
-        self.analyst.start()
-        self._exposition.register()
+        self.monitor.start()
+        self._collector.register()
         super().start()
 
     def stop(self) -> None:
         """End; safe to call twice."""
         self._collecting.stop()
-        self._exposition.unregister()
-        self.analyst.stop()
+        self._collector.unregister()
+        self.monitor.stop()
         super().stop()
 
     def _readings(self) -> Readings:
-        return self.analyst.readings()
+        return self.monitor.readings()
 
-    def _hear(self, event: Any) -> None:  # noqa: ANN401 whatever was on the bus
-        """Let an event in, in the thread that receives it."""
-        admitted = self._door.admit(event)
-        if admitted is None:
-            self.analyst.refuse()
+    def _hear(self, event: object) -> None:
+        """Filter an event, in the thread that receives it, and give it on."""
+        accepted = self._filter.accept(event)
+        if accepted is None:
+            self.monitor.refuse()
             return
         if self._live:
-            self.analyst.hear(event)
-        self._to_flower(admitted)
+            self.monitor.hear(event)
+        self._to_flower(accepted)
 
     def _forget_later(self, names: set[str]) -> None:
         # Flower's state belongs to the thread of its loop.
@@ -143,50 +147,49 @@ class Dashboard(Flower):  # type: ignore[misc] # Flower has no types
             state.tasks_by_worker.pop(name, None)
         state.metrics.remove_workers(names)
 
-    def _take_reply(self, worker: Any, method: str, response: Any) -> None:  # noqa: ANN401 whatever was answered
-        """Let in what a worker answered to an inspection, unless a page would stumble over it."""
+    def _filter_reply(self, worker: object, method: str, response: object) -> None:
+        """Keep a worker's reply to an inspection, unless Flower's pages could not show it."""
         known = self.inspector.workers
         if is_reply(worker, method, response) and (worker in known or len(known) < self.options.max_workers):
-            self._of_inspector(worker, method, response)
+            self._keep_reply(worker, method, response)
 
 
 def _collect() -> None:
-    """Free what refers to itself."""
     gc.collect()
 
 
-class _Misdirected(RequestHandler):
-    """One sentence, to any request."""
+class _UnknownHost(RequestHandler):
+    """Refuses any request in one sentence."""
 
     def prepare(self) -> None:
-        self.set_status(MISDIRECTED)
+        self.set_status(HTTPStatus.MISDIRECTED_REQUEST)
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.finish(REFUSED)
 
 
 class _Headers(OutputTransform):
-    """Adds to every answer what Flower's lack."""
+    """Adds security headers that Flower's answers lack."""
 
     def transform_first_chunk(
         self,
         status_code: int,
         headers: HTTPHeaders,
         chunk: bytes,
-        finishing: bool,  # noqa: ARG002, FBT001 Tornado's own
+        finishing: bool,  # noqa: FBT001 Tornado's signature
     ) -> tuple[int, HTTPHeaders, bytes]:
         headers.setdefault("Content-Security-Policy", POLICY)
         headers.setdefault("X-Frame-Options", "DENY")
         # Flower 2.2 sends it itself.
         headers.setdefault("X-Content-Type-Options", "nosniff")
-        return status_code, headers, chunk
+        return super().transform_first_chunk(status_code, headers, chunk, finishing)
 
 
-def _can_be_compared(authorization: str) -> bool:
-    """Whether Flower can compare the credentials with its own, for which it needs ASCII; it answers 500 otherwise."""
+def _is_comparable(authorization: str) -> bool:
+    """Whether Flower can compare the credentials with its own; it answers 500 for those that are not ASCII."""
     kind, _, credentials = authorization.partition(" ")
     try:
         return kind.lower() != "basic" or b64decode(credentials).isascii()
     except ValueError:
-        # Flower answers this one itself.
+        # Flower refuses these itself.
         return True

@@ -1,6 +1,6 @@
-"""What stands on the command line, in the environment and in flowerconfig.py, refused where Flower would drop it.
+"""Arguments: refuses unknown and invalid options in arguments, environment and flowerconfig.py.
 
-Flower ignores what it does not know: with `--basic-auht=user:password` it starts without authentication.
+Flower ignores unknown options: with `--basic-auht=user:password` it starts without authentication.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ import ast
 import copy
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+import flower.options  # noqa: F401 it defines the options of Flower
 
-from proj.dashboard.web.options import OWN, PREFIX
+from proj.dashboard.web.options import OWN, PREFIX, defined_options
 from proj.errors import InvalidConfiguration, InvalidSetting, UnknownSetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-#: What Flower reads from the environment besides its options.
+    from proj.dashboard.web.options import Option
+
+#: Environment variables that Flower reads besides its options.
 FLOWERS_OWN = frozenset(
     {
         "FLOWER_GITHUB_OAUTH_DOMAIN",
@@ -30,28 +33,28 @@ FLOWERS_OWN = frozenset(
         "FLOWER_UNAUTHENTICATED_API",
     }
 )
-#: What Kubernetes sets in every container for a service whose name begins with "flower".
+#: Variables that Kubernetes sets in every container for a service whose name begins with "flower".
 _KUBERNETES = re.compile(r"FLOWER_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 _FALSE = frozenset({"false", "f", "0"})
 _TRUE = frozenset({"true", "t", "1"})
-#: Where Tornado knows fewer truths than a person.
+#: Spellings of true and false that people use and Tornado does not know.
 _TRUTHS = {**dict.fromkeys(("no", "n", "off"), "false"), **dict.fromkeys(("yes", "y", "on"), "true")}
 _LEVELS = frozenset({"debug", "info", "warning", "error", "none"})
 
 
 def checked_arguments(
-    arguments: Sequence[str], options: Mapping[str, Any], celerys: Mapping[str, bool]
+    arguments: Sequence[str], options: Mapping[str, Option], celerys: Mapping[str, bool]
 ) -> tuple[str, ...]:
     """The arguments as Tornado takes them, `--name=value`; `options` are its options by name, with dashes.
 
-    `celerys` are the options of the `celery` command, each with whether it takes a value: Flower warns about those
-    by itself, and goes on without them.
+    `celerys` are the options of the `celery` command, each with whether it takes a value. Flower warns about those
+    itself, and starts without them.
 
     Raises:
-        click.NoSuchOption: one is not an option.
-        click.BadOptionUsage: one has no value, or one that it cannot have.
-        click.UsageError: one is not an option's.
+        click.NoSuchOption: an option is unknown.
+        click.BadOptionUsage: an option has no value, or an invalid one.
+        click.UsageError: an argument does not belong to an option.
     """
     taken: list[str] = []
     words = iter(arguments)
@@ -76,44 +79,44 @@ def checked_arguments(
             if celerys[spelled] and not equals:
                 next(words, None)
         elif spelled.startswith("-") and spelled.strip("-"):
-            raise click.NoSuchOption(spelled, possibilities=_spelled_alike(spelled, options))
+            raise click.NoSuchOption(spelled, possibilities=_nearest_option(spelled, options))
         else:
             raise click.UsageError(f"Got unexpected argument {word!r}; options are given as --name=value.")
     return tuple(taken)
 
 
-def check_environment(environment: Mapping[str, str], options: Mapping[str, Any]) -> None:
-    """Refuse a variable of Flower's that is none, or has a value that its option cannot have.
+def check_environment(environment: Mapping[str, str], options: Mapping[str, Option]) -> None:
+    """Refuse a variable with Flower's prefix that is unknown or has an invalid value.
 
     Raises:
-        UnknownSetting: it is not Flower's.
-        InvalidSetting: it has a value that it cannot have.
-        InvalidConfiguration: it is Kubernetes' own.
+        UnknownSetting: Flower has no such option.
+        InvalidSetting: the value is invalid.
+        InvalidConfiguration: the value is one that Kubernetes sets.
     """
-    for name, value in sorted(environment.items()):
+    for name, text in sorted(environment.items()):
         if not name.startswith(PREFIX) or name in FLOWERS_OWN:
             continue
         option = options.get(name.removeprefix(PREFIX).lower().replace("_", "-"))
         if option is None:
-            if _KUBERNETES.fullmatch(name) or _ADDRESS.match(value):
+            if _KUBERNETES.fullmatch(name) or _ADDRESS.match(text):
                 continue
             known = [*(PREFIX + one.upper().replace("-", "_") for one in options), *FLOWERS_OWN]
             raise UnknownSetting(name, _nearest(name, known))
-        if option.type is bool:
-            value = _TRUTHS.get(value.lower(), value)  # noqa: PLW2901 Flower reads these itself
+        # In the environment, Flower itself knows all spellings of true and false.
+        value = _TRUTHS.get(text.lower(), text) if option.type is bool else text
         try:
             parsed(option, value, name=name)
         except InvalidSetting as error:
             if _ADDRESS.match(value):
                 raise InvalidConfiguration(
-                    f"{name} is {value!r}, which Kubernetes sets for a service of that name: call the service "
-                    "otherwise, or set enableServiceLinks: false."
+                    f"{name} is {value!r}, which Kubernetes sets for a service of that name: rename the service, or "
+                    "set enableServiceLinks: false."
                 ) from error
             raise
 
 
 def check_configuration(source: str, path: str, options: Iterable[str]) -> None:
-    """Refuse a name in flowerconfig.py that is nearly an option's: Flower would go on without it.
+    """Refuse a name in flowerconfig.py that is nearly an option's, because Flower would ignore it.
 
     Raises:
         UnknownSetting: there is one.
@@ -128,31 +131,43 @@ def check_configuration(source: str, path: str, options: Iterable[str]) -> None:
                     raise UnknownSetting(f"{target.id} in {path}", near[0])
 
 
-def parsed(option: Any, value: str, *, name: str | None = None) -> Any:  # noqa: ANN401 Tornado's options
-    """The value that Tornado makes of a text.
+def parsed(option: Option, value: str, *, name: str | None = None) -> object:
+    """The value that Tornado makes of a text; the option itself is not changed.
 
     Raises:
-        InvalidSetting: it can make none.
+        InvalidSetting: the text is not a value of this option.
     """
     name = name or f"--{option.name}"
     if option.type is bool and value.lower() not in _TRUE | _FALSE:
-        # Tornado takes everything else for true, and so "flase", too.
+        # Tornado takes every other text for true, also "flase".
         raise InvalidSetting(name, value, "true or false")
     if option.name == "logging" and value.lower() not in _LEVELS:
         raise InvalidSetting(name, value, f"one of {', '.join(sorted(_LEVELS))}")
     try:
-        # A copy, for it keeps what it parsed and acts on it: --help ends the process.
+        # On a copy, because an option keeps what it parsed and acts on it: --help ends the process.
         trial = copy.copy(option)
         trial.callback = None
         return trial.parse(value)
     except Exception as error:
         kinds = {int: "a whole number", float: "a number"}
-        kind = kinds.get(option.type, "what only flowerconfig.py can set")
-        raise InvalidSetting(name, value, "numbers, with commas between" if option.multiple else kind) from error
+        kind = kinds.get(option.type, "set in flowerconfig.py, not as a text")
+        raise InvalidSetting(name, value, "numbers, separated by commas" if option.multiple else kind) from error
 
 
-def _spelled_alike(spelled: str, options: Iterable[str]) -> list[str]:
-    """The nearest option, spelled as the others were: with dashes, or as in Flower's manual."""
+def described() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Our options and Flower's, under a title each, with their help."""
+    ours: list[tuple[str, str]] = []
+    flowers: list[tuple[str, str]] = []
+    for name, option in sorted(defined_options().items()):
+        if "log" in name or name == "help":
+            continue
+        row = (f"--{name.replace('-', '_')}={option.metavar or option.type.__name__.upper()}", option.help or "")
+        (ours if option.name in OWN else flowers).append(row)
+    return [("Options of the Dispatch page", ours), ("Options of Flower", flowers)]
+
+
+def _nearest_option(spelled: str, options: Iterable[str]) -> list[str]:
+    """The most similar option, with dashes if the given one has dashes, and otherwise as in Flower's manual."""
     dashed = spelled.lstrip("-").replace("_", "-")
     near = _nearest(dashed, options)
     if near is None:
@@ -162,17 +177,3 @@ def _spelled_alike(spelled: str, options: Iterable[str]) -> list[str]:
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name, list(known), n=1)), None)
-
-
-def described() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Our options and Flower's, each with what it is for, under a title each."""
-    from flower.options import options  # noqa: PLC0415 the rest needs no Flower
-
-    ours: list[tuple[str, str]] = []
-    flowers: list[tuple[str, str]] = []
-    for name, option in sorted(options._options.items()):  # noqa: SLF001 as Flower does itself
-        if "log" in name or name == "help":
-            continue
-        row = (f"--{name.replace('-', '_')}={option.metavar or option.type.__name__.upper()}", option.help or "")
-        (ours if option.name in OWN else flowers).append(row)
-    return [("Options of the Dispatch page", ours), ("Options of Flower", flowers)]

@@ -1,4 +1,4 @@
-"""Which events are let in: Flower computes with what they say, and anyone who reaches the broker may publish any."""
+"""Event filter: refuses events that Flower's pages could not show; anyone who reaches the broker can publish them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from proj.journal.event import LARGEST, LATEST, LONGEST_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Longer texts are cut: Celery cuts arguments and results at 1,024 itself, but not the reason of a failure.
+#: Characters after which a text is cut. Celery cuts arguments and results at 1,024, but not a failure's reason.
 LONGEST_TEXT = 4096
 LONGEST_TRACEBACK = 16_384
-#: Seconds between two heartbeats; slower than a day is not one.
-SLOWEST = 86_400.0
-#: Types of events that are not Celery's own, and names of tasks; Flower keeps a counter for each and forgets none.
+#: The most seconds between two heartbeats that a worker may report.
+SLOWEST_S = 86_400.0
+#: Load averages: over 1, 5 and 15 minutes.
+MOST_LOADS = 3
+#: Event types that are not Celery's own, and task names. Flower keeps a counter for each and never removes one.
 MOST_TYPES = 100
 MOST_TASKS = 5000
-#: Seconds of silence after which a sender gives way to a new one, where there are as many as Flower may keep.
+#: Seconds without an event after which a new sender may replace a sender, when there are as many as Flower may keep.
 SILENCE_S = 120.0
-#: Seconds between two looks for silent senders.
-LOOK_S = 1.0
+#: Seconds between two searches for silent senders.
+SEARCH_S = 1.0
 
 
-def admitted(event: object) -> dict[str, Any] | None:
-    """A copy of the event with the fields that Flower knows, each of which it can bear; or None.
+def checked_event(event: object) -> dict[str, Any] | None:
+    """A copy of the event with the fields that Flower knows; None if any field is malformed.
 
-    None is for an event that is malformed anywhere: one that lies in one field is not believed in the others.
-    Fields that Flower does not know are left out, because it sets them all as attributes of its own objects.
+    An event with one malformed field is refused as a whole. Fields that Flower does not know are left out, because
+    Celery's state would set them as attributes of its own objects.
     """
-    # Nearly all are dictionaries, and to ask for any mapping takes as long as all the rest.
+    # Nearly all events are of type dict, and isinstance with Mapping takes as long as all the rest.
     if type(event) is not dict and not isinstance(event, Mapping):
         return None
     kind = event.get("type")
@@ -49,33 +51,34 @@ def admitted(event: object) -> dict[str, Any] | None:
         if isinstance(check, int):
             if not isinstance(value, str):
                 return None
-            value = _shown(value, check)  # noqa: PLW2901 the value as it is shown
-        elif not check(value):
+            copy[field] = _cut(value, check)
+        elif check(value):
+            copy[field] = value
+        else:
             return None
-        copy[field] = value
     return copy if all(name in copy for name in _REQUIRED.get(group, _ALWAYS)) else None
 
 
-class Door:
-    """Lets events in one after the other, from no more senders than Flower may keep.
+class EventFilter:
+    """Checks events, and accepts them from no more senders than Flower may keep.
 
-    Flower forgets a worker when there are too many, but not its counters; and it would forget the oldest, be it
-    alive or not. Here a sender gives way when it has been silent, and is then forgotten altogether.
+    When there are too many workers, Flower removes the oldest, alive or not, and keeps its counters. Here a new sender
+    replaces silent ones, and Flower is told to forget those altogether.
     """
 
     def __init__(self, *, senders: int, forget: Callable[[set[str]], None]) -> None:
-        """Let in events of so many senders; `forget` is called with the names of those that gave way."""
+        """Accept events of at most `senders`; `forget` is called with the names of those that were replaced."""
         self._most = senders
         self._forget = forget
-        #: When each sender was heard last.
+        #: When the last event of each sender came.
         self._senders: dict[str, float] = {}
         self._types: set[str] = set()
         self._tasks: set[str] = set()
-        self._looked = 0.0
+        self._searched = 0.0
 
-    def admit(self, event: object, *, now: float | None = None) -> dict[str, Any] | None:
-        """The event as Flower may have it, or None when it is refused."""
-        copy = admitted(event)
+    def accept(self, event: object, *, now: float | None = None) -> dict[str, Any] | None:
+        """The event for Flower; None if it is refused."""
+        copy = checked_event(event)
         if copy is None:
             return None
         kind = copy["type"]
@@ -84,13 +87,13 @@ class Door:
         name = copy.get("name")
         if name is not None and not _has_room(self._tasks, name, MOST_TASKS):
             return None
-        return copy if self._knows(copy["hostname"], time.monotonic() if now is None else now) else None
+        return copy if self._accepts_sender(copy["hostname"], time.monotonic() if now is None else now) else None
 
-    def _knows(self, sender: str, now: float) -> bool:
+    def _accepts_sender(self, sender: str, now: float) -> bool:
         if sender not in self._senders and len(self._senders) >= self._most:
-            if now - self._looked < LOOK_S:
+            if now - self._searched < SEARCH_S:
                 return False
-            self._looked = now
+            self._searched = now
             silent = {name for name, heard in self._senders.items() if now - heard > SILENCE_S}
             if not silent:
                 return False
@@ -110,12 +113,12 @@ def _has_room(names: set[str], name: str, most: int) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    """A text of a length that a name can have, which can be written as UTF-8: JSON can carry halves of characters."""
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and (value.isascii() or _shown(value) == value)
+    """Whether it is a text of the length of a name that can be encoded; JSON can carry halves of characters."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and (value.isascii() or _cut(value) == value)
 
 
 def _is_number(value: object) -> bool:
-    """A number from 0 on that neither a date nor a duration stumbles over; neither infinite nor NaN."""
+    """Whether it is a number that fits a time or a duration: not negative, infinite or NaN."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < LATEST
 
 
@@ -124,19 +127,19 @@ def _is_count(value: object) -> bool:
 
 
 def _is_interval(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= SLOWEST
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= SLOWEST_S
 
 
 def _are_loads(value: object) -> bool:
-    """At most three load averages."""
-    return isinstance(value, (list, tuple)) and len(value) <= 3 and all(map(_is_number, value))  # noqa: PLR2004 1, 5 and 15 minutes
+    return isinstance(value, (list, tuple)) and len(value) <= MOST_LOADS and all(map(_is_number, value))
 
 
-def _shown(value: str, longest: int = LONGEST_NAME) -> str:
+def _cut(value: str, longest: int = LONGEST_NAME) -> str:
+    """The begin of a text, with a question mark for each half of a character."""
     return value[:longest].encode("utf-8", "replace").decode()
 
 
-#: Of each field that Flower knows what its value must be, or, of a text that is only shown, how much of it is kept.
+#: The check of each field that Flower knows; or for a text that is only shown, the characters of it that are kept.
 _SENDER: dict[str, Callable[[object], bool] | int] = {
     "hostname": _is_name,
     "timestamp": _is_number,

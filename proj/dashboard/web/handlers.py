@@ -1,20 +1,23 @@
-"""The three addresses of the page: itself, its data and what it is drawn with."""
+"""Handlers: the Dispatch page, its data, and its scripts and styles."""
 
 from __future__ import annotations
 
 import hashlib
+from http import HTTPStatus
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from flower.views import BaseHandler
 from tornado.web import HTTPError, authenticated, url
 
+from proj.dashboard.web.flower_types import BaseHandler
 from proj.report.script import script
 
 if TYPE_CHECKING:
-    from proj.dashboard.live.monitor import Analyst
+    from collections.abc import Mapping
 
-#: The page runs nothing and asks nobody but its own server, and no other page may frame it.
+    from tornado.routing import URLSpec
+
+#: The page has no inline scripts or styles and sends requests to its own host only, and no other page may frame it.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -22,10 +25,25 @@ POLICY = (
 TYPES = {".js": "text/javascript; charset=UTF-8", ".css": "text/css; charset=UTF-8"}
 
 
-class Reader(BaseHandler):  # type: ignore[misc] # Flower has no types
-    """Can be read, and nothing else."""
+class Snapshots(Protocol):
+    """Gives the page's data; a `Monitor` does."""
 
-    #: Without OPTIONS, which Flower answers to everyone.
+    def snapshot(self, run: str | None) -> bytes:
+        """The page's JSON of the named run, or of the newest one."""
+
+
+class AssetFile(NamedTuple):
+    """A script or style sheet."""
+
+    content_type: str
+    content: bytes
+    etag: str
+
+
+class ReadOnlyHandler(BaseHandler):
+    """Answers GET and HEAD only."""
+
+    #: Without OPTIONS, which Flower answers without authentication.
     SUPPORTED_METHODS = ("GET", "HEAD")
 
     def set_default_headers(self) -> None:
@@ -34,9 +52,9 @@ class Reader(BaseHandler):  # type: ignore[misc] # Flower has no types
         self.set_header("Content-Security-Policy", POLICY)
         self.set_header("X-Frame-Options", "DENY")
 
-    def write_error(self, status_code: int, **details: Any) -> None:  # noqa: ANN401 Tornado's own
-        """Say what is allowed, where that was the error."""
-        if status_code == 405:  # noqa: PLR2004 Method Not Allowed
+    def write_error(self, status_code: int, **details: object) -> None:
+        """Name the allowed methods, if another one was used."""
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", "GET, HEAD")
             self.set_header("Content-Type", "text/plain; charset=UTF-8")
             self.finish("This address can only be read.\n")
@@ -49,7 +67,7 @@ class Reader(BaseHandler):  # type: ignore[misc] # Flower has no types
         self.get(*words)
 
 
-class Page(Reader):
+class PageHandler(ReadOnlyHandler):
     """The page."""
 
     @authenticated
@@ -58,67 +76,68 @@ class Page(Reader):
         self.render("dispatch.html")
 
 
-class Data(Reader):
-    """What the page shows, as JSON."""
+class DataHandler(ReadOnlyHandler):
+    """The page's data, as JSON."""
 
-    def initialize(self, analyst: Analyst) -> None:
-        """Answer with what `analyst` found."""
-        self._analyst = analyst
+    def initialize(self, monitor: Snapshots) -> None:
+        """Answer with the snapshots of `monitor`."""
+        self._monitor = monitor
 
     @authenticated
     def get(self) -> None:
         """Write the snapshot of the run that was asked for."""
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
-        # Flower's own `get_argument` would turn a quote in a name into an entity.
-        self.write(self._analyst.snapshot(self.get_query_argument("run", None)))
+        # Not Flower's `get_argument`, which would turn a quote in a name into an entity.
+        self.write(self._monitor.snapshot(self.get_query_argument("run", None)))
 
     def compute_etag(self) -> None:
-        """None, for it is never the same twice."""
+        """None, because no two snapshots are the same."""
         return
 
 
-class Asset(Reader):
+class AssetHandler(ReadOnlyHandler):
     """A script or style sheet, from memory."""
 
-    def initialize(self, assets: dict[str, tuple[str, bytes, str]]) -> None:
-        """Serve `assets`: type, text and tag by name."""
+    def initialize(self, assets: Mapping[str, AssetFile]) -> None:
+        """Serve `assets` by name."""
         self._assets = assets
-        self._tag: str | None = None
+        self._etag: str | None = None
 
     @authenticated
     def get(self, name: str) -> None:
         """Write it, unless the browser has it."""
         if name not in self._assets:
-            raise HTTPError(404)
-        kind, text, self._tag = self._assets[name]
-        self.set_header("Content-Type", kind)
+            raise HTTPError(HTTPStatus.NOT_FOUND)
+        asset = self._assets[name]
+        self._etag = asset.etag
+        self.set_header("Content-Type", asset.content_type)
         self.set_header("Cache-Control", "no-cache")
-        self.write(text)
+        self.write(asset.content)
 
     def compute_etag(self) -> str | None:
-        """The text's, which was computed once."""
-        return self._tag
+        """The content's, which was computed once."""
+        return self._etag
 
 
-def assets() -> dict[str, tuple[str, bytes, str]]:
-    """Everything that the page loads: type, text and tag by name."""
+def assets() -> dict[str, AssetFile]:
+    """Every script and style sheet that the page loads, by name."""
     texts = {"report.js": script(), "report.css": files("proj.report").joinpath("report.css").read_text("utf-8")}
     for file in files("proj.dashboard").joinpath("static").iterdir():
         texts[file.name] = file.read_text("utf-8")
     found = {}
     for name, text in texts.items():
-        kind = TYPES.get(name[name.rfind(".") :])
-        if kind is not None:
+        content_type = TYPES.get(name[name.rfind(".") :])
+        if content_type is not None:
             content = text.encode()
-            found[name] = (kind, content, f'"{hashlib.sha256(content).hexdigest()}"')
+            found[name] = AssetFile(content_type, content, f'"{hashlib.sha256(content).hexdigest()}"')
     return found
 
 
-def routes(analyst: Analyst) -> list[Any]:
+def routes(monitor: Snapshots) -> list[URLSpec]:
     """The page's addresses, without a prefix."""
     return [
-        url(r"/dispatch", Page, name="dispatch"),
-        url(r"/dispatch/data", Data, {"analyst": analyst}, name="dispatch_data"),
-        url(r"/dispatch/assets/([\w.-]+)", Asset, {"assets": assets()}, name="dispatch_asset"),
+        url(r"/dispatch", PageHandler, name="dispatch"),
+        url(r"/dispatch/data", DataHandler, {"monitor": monitor}, name="dispatch_data"),
+        url(r"/dispatch/assets/([\w.-]+)", AssetHandler, {"assets": assets()}, name="dispatch_asset"),
     ]

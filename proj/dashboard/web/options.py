@@ -1,13 +1,13 @@
-"""The dashboard's own options, beside Flower's: on the command line, in the environment and in flowerconfig.py."""
+"""Options: the dashboard's own options beside Flower's, from arguments, the environment and flowerconfig.py."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
-from tornado.options import define
+from tornado.options import define, options
 
 from proj.dashboard.web.allowed_hosts import allowed_names
 from proj.errors import InvalidConfiguration, InvalidSetting
@@ -15,20 +15,22 @@ from proj.journal.reader import open_journal
 from proj.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-#: What Flower puts before the name of an option in the environment.
+    from tornado.options import OptionParser
+
+#: Flower's prefix of environment variables.
 PREFIX = "FLOWER_"
 UNAUTHENTICATED_API = f"{PREFIX}UNAUTHENTICATED_API"
-#: Attempts in memory; some kilobytes each.
+#: Attempts in memory; each takes some kilobytes.
 HISTORY = 5000
 MOST_HISTORY = 100_000
 
 #: Our own options, with their help.
 OWN = {
-    "journal": "keep what is heard in this journal, and begin with the latest that it has",
-    "open_journal": "show this recorded journal, read-only; nothing is heard for the page",
-    "allowed_hosts": "names under which the dashboard answers too, beside loopback's and --address; * is any",
+    "journal": "write events to this journal, and begin with its latest attempts",
+    "open_journal": "show this recorded journal read-only, instead of events",
+    "allowed_hosts": "further host names under which the dashboard answers; * for any",
     "dispatch_history": "attempts that are kept in memory",
 }
 define("journal", type=str, metavar="FILE", help=OWN["journal"])
@@ -37,30 +39,55 @@ define("allowed_hosts", type=str, multiple=True, metavar="NAME,NAME", help=OWN["
 define("dispatch_history", type=int, default=HISTORY, metavar="N", help=OWN["dispatch_history"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What was chosen, wherever it was said, checked."""
+class Option(Protocol):
+    """One of Tornado's options, Flower's or ours."""
 
+    name: str
+    type: type
+    multiple: bool
+    metavar: str | None
+    help: str | None
+    callback: Callable[[object], None] | None
+
+    def parse(self, value: str) -> object:
+        """Set the option from a text, and return its value."""
+
+
+def defined_options() -> Mapping[str, Option]:
+    """Every option that is defined so far, by its name with dashes."""
+    defined: Mapping[str, Option] = options._options  # noqa: SLF001 Tornado has no other access; Flower does the same
+    return defined
+
+
+@dataclass(frozen=True, kw_only=True)
+class DashboardOptions:
+    """The values of our own options, checked."""
+
+    #: The journal that is written.
     journal: Path | None
+    #: The recorded journal that is shown instead of events.
     recorded: Path | None
-    #: Names under which the dashboard answers.
+    #: Host names under which the dashboard answers.
     hosts: frozenset[str]
+    #: Attempts that are kept in memory.
     history: int
 
 
-def chosen(options: Any, environment: Mapping[str, str] = os.environ) -> Choice:  # noqa: ANN401 Tornado's options
-    """What `options` say when all were read.
+def checked_options(options: OptionParser, environment: Mapping[str, str] = os.environ) -> DashboardOptions:
+    """Our own options; those of Flower that it does not check itself are checked, too.
 
     Raises:
         InvalidSetting: a value cannot be used.
-        InvalidConfiguration: credentials cannot be used; their text is not in the message.
-        NoJournal: there is no recorded journal.
+        InvalidConfiguration: the credentials cannot be used; the message does not contain them.
+        NoJournal: there is no such recorded journal.
         UnreadableJournal: a file is not a journal.
     """
     refuse_unauthenticated_api(environment)
     if options.journal and options.open_journal:
         raise InvalidSetting(
-            "--open_journal", options.open_journal, "given without --journal, for a journal is either shown or written"
+            "--open_journal",
+            options.open_journal,
+            "given without --journal, because a journal is either shown or written",
         )
     for name, lowest, highest in (
         ("dispatch_history", 1, MOST_HISTORY),
@@ -70,16 +97,16 @@ def chosen(options: Any, environment: Mapping[str, str] = os.environ) -> Choice:
     ):
         value = getattr(options, name)
         if value is None or value < lowest or (highest is not None and value > highest):
-            allowed = f"a number from {lowest} on" if highest is None else f"a number from {lowest} to {highest:,}"
+            allowed = f"a number of at least {lowest}" if highest is None else f"a number from {lowest} to {highest:,}"
             raise InvalidSetting(f"--{name}", value, allowed)
     for credentials in options.basic_auth or ():
-        # Flower compares it with what a browser sends by a function that takes ASCII only.
+        # Flower compares them with hmac.compare_digest, which raises for texts that are not ASCII.
         if ":" not in credentials or not credentials.isascii():
-            raise InvalidConfiguration("--basic_auth must be user:password, in ASCII letters; several with commas.")
+            raise InvalidConfiguration("--basic_auth must be user:password, in ASCII; separate several by commas.")
     journal, recorded = (Path(text).expanduser() if text else None for text in (options.journal, options.open_journal))
     hosts = allowed_names(options.address or "", options.allowed_hosts)
-    _usable(journal, recorded)
-    return Choice(journal=journal, recorded=recorded, hosts=hosts, history=options.dispatch_history)
+    _check_journals(journal, recorded)
+    return DashboardOptions(journal=journal, recorded=recorded, hosts=hosts, history=options.dispatch_history)
 
 
 def refuse_unauthenticated_api(environment: Mapping[str, str]) -> None:
@@ -93,17 +120,17 @@ def refuse_unauthenticated_api(environment: Mapping[str, str]) -> None:
         raise InvalidSetting(
             UNAUTHENTICATED_API,
             value,
-            "unset: it lets any web page that you visit send and revoke tasks and stop workers through your browser. "
-            "Set FLOWER_BASIC_AUTH to user:password instead, with which the API works",
+            "unset: with it, any web page that you visit can send and revoke tasks and stop workers through your "
+            "browser. Set FLOWER_BASIC_AUTH to user:password instead, which also opens the API",
         )
 
 
-def _usable(journal: Path | None, recorded: Path | None) -> None:
-    """Open what was chosen once, so that an error is said before anything is served.
+def _check_journals(journal: Path | None, recorded: Path | None) -> None:
+    """Open each journal once, so that an error is reported before anything is served.
 
     Raises:
-        NoJournal: there is no recorded journal.
-        UnreadableJournal: a file is not a journal, or cannot be made.
+        NoJournal: there is no such recorded journal.
+        UnreadableJournal: a file is not a journal, or cannot be created.
     """
     if recorded is not None:
         open_journal(recorded).close()

@@ -1,19 +1,18 @@
-"""The templates of the page beside Flower's, and the tab in Flower's navigation."""
+"""Template loader: loads the Dispatch page's template beside Flower's, and adds its tab to Flower's navigation."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from tornado.template import Loader, Template
 
 logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parents[1] / "templates"
-#: Flower's own file, into which the tab goes.
+#: Flower's template of the navigation.
 NAVIGATION = "navbar.html"
-#: What stands in its last item on the left, in every Flower since 2.0.1.
+#: Text in the last item on its left side, in every Flower since 2.0.1.
 ANCHOR = "reverse_url('broker')"
 TAB = """
         <li class="nav-item">
@@ -23,12 +22,8 @@ TAB = """
         </li>"""
 
 
-class TwoFolders(Loader):
-    """Flower's templates, and those of the page under names that Flower does not have."""
-
-    def __init__(self, root_directory: str, **options: Any) -> None:  # noqa: ANN401 Tornado's own
-        """Look into Flower's folder first."""
-        super().__init__(root_directory, **options)
+class TemplateLoader(Loader):
+    """Loads a template from Flower's folder, or from ours if Flower has none of that name."""
 
     def _create_template(self, name: str) -> Template:
         flowers = Path(self.root) / name
@@ -40,10 +35,14 @@ class TwoFolders(Loader):
 
 
 def add_tab(source: str) -> str:
-    """The navigation's source with our tab after the broker's; without it, and a warning, where that is not found."""
+    """The navigation with our tab after the broker's; unchanged, with a warning, if that item is not found."""
     before, anchor, after = source.partition(ANCHOR)
     item, end, rest = after.partition("</li>")
     if not anchor or not end:
-        logger.warning("This Flower's navigation is not known, so it has no Dispatch tab; the page is at /dispatch.")
+        logger.warning(
+            "Flower's navigation has no item for the broker, so the Dispatch tab cannot be added after it; the page is "
+            "at /dispatch.",
+            extra={"action": "tab_missing"},
+        )
         return source
     return f"{before}{anchor}{item}{end}{TAB}{rest}"

@@ -28,7 +28,7 @@ from kombu.mixins import ConsumerMixin
 from proj.dashboard import install
 from proj.dashboard.web import event_filter
 from proj.dashboard.web.arguments import FLOWERS_OWN
-from proj.dashboard.web.template_loader import ANCHOR, NAVIGATION, TAB, TwoFolders, add_tab
+from proj.dashboard.web.template_loader import ANCHOR, NAVIGATION, TAB, TemplateLoader, add_tab
 
 FLOWER = Path(flower.__file__).parent
 SOURCES = {path: path.read_text() for path in FLOWER.rglob("*.py")}
@@ -88,7 +88,7 @@ def test_environment_has_no_variable_of_flowers_that_we_do_not_know() -> None:
 
 def test_names_that_are_looked_for_at_the_start_are_there() -> None:
     """Where one is not, stock Flower starts with a warning."""
-    install._seam()  # noqa: SLF001 what is tested
+    install._flower_modules()  # noqa: SLF001 what is tested
 
 
 # --- The application --------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_application_takes_what_it_is_made_of_by_name() -> None:
     ("holder", "name"),
     [
         (flower.app.Flower, "start_http_server"),  # where a port that is taken becomes a sentence
-        (flower.app.Flower, "start"),  # with which the analyst starts
+        (flower.app.Flower, "start"),  # with which the monitor starts
         (flower.app.Flower, "stop"),  # with which it ends
         (tornado.web.Application, "find_handler"),  # before which the Host is looked at
         (tornado.web.Application, "get_handler_delegate"),  # which refuses it
@@ -231,7 +231,7 @@ def test_base_template_has_the_blocks_that_the_page_fills(block: str) -> None:
 
 def test_loader_finds_flowers_templates_and_ours() -> None:
     """Under the names by which they extend each other; and reads each once."""
-    loader = TwoFolders(flower.urls.settings["template_path"])
+    loader = TemplateLoader(flower.urls.settings["template_path"])
     assert loader.load("dispatch.html") is loader.load("dispatch.html")
     assert loader.load("workers.html")
     assert "_create_template" in source(tornado.template.BaseLoader.load)

@@ -48,7 +48,7 @@ def test_install_refuses_an_option_of_ours_that_cannot_be(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(module, name) for module, names in install.NAMES.items() for name in names]
+    ("module", "name"), [(module, name) for module, names in install.REQUIRED_NAMES.items() for name in names]
 )
 def test_install_refuses_a_flower_without_a_name_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str, name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proj.dashboard.live.groups import groups, records, standing
+from proj.dashboard.live.groups import group_status, groups, records
 from proj.journal.attempt import Attempt
 from proj.journal.records import Worker
 from proj.metrics import figures_of
@@ -120,7 +120,7 @@ def test_standing_counts_slots_held_and_work_of_each_worker() -> None:
     workers = crew(worker("w1", "fair", slots=2), worker("gone", "fair"))
     (group,) = groups(attempts, workers)
 
-    told = standing(group, workers, lambda name: name != "gone", now=10.0)
+    told = group_status(group, workers, lambda name: name != "gone", now=10.0)
 
     assert (told.slots, told.busy_slots, told.held, told.tasks, told.busy_s) == (2, 1, 1, 3, 8.0)
     assert [(one.name, one.alive, one.busy_slots, one.held) for one in told.workers] == [

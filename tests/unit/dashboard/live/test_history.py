@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proj import metrics
 from proj.dashboard.live.groups import groups, records
 from proj.dashboard.live.history import MOST_ATTEMPTS, MOST_EVENTS, grouped
-from proj.dashboard.live.state import Scene
+from proj.dashboard.live.state import State
 from proj.journal.attempts import Attempts
 from proj.journal.event import ENDS, TaskEvent, WorkerEvent
 from proj.journal.records import Worker
@@ -26,13 +26,13 @@ def event(task_id: str, kind: str, time: float, host: str = "w1", **more: object
     return TaskEvent(task_id, kind, time, host, **more)  # type: ignore[arg-type] # the fields of an event
 
 
-def fold(scene: Scene, *events: TaskEvent, heard: float | None = None) -> None:
-    scene.now = max([scene.now, *(one.time for one in events)])
-    scene.history.fold(grouped((one.time if heard is None else heard, one) for one in events))
+def fold(state: State, *events: TaskEvent, heard: float | None = None) -> None:
+    state.now = max([state.now, *(one.time for one in events)])
+    state.history.update(grouped((one.time if heard is None else heard, one) for one in events))
 
 
-def task_ids(scene: Scene) -> list[str]:
-    return [task_id for task_id, _ in scene.history]
+def task_ids(state: State) -> list[str]:
+    return [task_id for task_id, _ in state.history]
 
 
 facts = st.builds(
@@ -74,89 +74,89 @@ def test_figures_of_the_history_are_those_of_all_events_when_nothing_was_evicted
     told: Sequence[TaskEvent], cuts: Sequence[int]
 ) -> None:
     """In whatever order they come, and however they are cut into batches."""
-    scene = Scene(1000)
+    state = State(1000)
     for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(told)], strict=True):
-        fold(scene, *told[begin:end], heard=10.0)
+        fold(state, *told[begin:end], heard=10.0)
     whole = Attempts()
     for one in told:
         kind = "revoked" if one.kind == "expired" else one.kind
         heard = {"type": f"task-{kind}", "uuid": one.task_id, "timestamp": one.time, "hostname": one.host, "queue": "q"}
         whole.add({**heard, "expired": one.kind == "expired"})
-    kept = [attempt for run in scene.runs for attempt in scene.history.attempts(run.name)]
+    kept = [attempt for run in state.runs for attempt in state.history.attempts(run.name)]
 
     assert metrics.figures(kept, WORKERS) == metrics.figures(list(whole), WORKERS)
-    assert scene.history.kept == len(kept)
+    assert state.history.kept == len(kept)
 
 
 def test_oldest_that_ended_goes_first() -> None:
     """In the order in which they ended, not in that in which they began."""
-    scene = Scene(3)
+    state = State(3)
     for number in range(3):
-        fold(scene, event(f"t{number}", "received", number), event(f"t{number}", "started", number))
-    fold(scene, event("t1", "succeeded", 4.0), event("t0", "succeeded", 5.0))
-    fold(scene, event("t3", "received", 6.0))
-    fold(scene, event("t4", "received", 7.0))
+        fold(state, event(f"t{number}", "received", number), event(f"t{number}", "started", number))
+    fold(state, event("t1", "succeeded", 4.0), event("t0", "succeeded", 5.0))
+    fold(state, event("t3", "received", 6.0))
+    fold(state, event("t4", "received", 7.0))
 
-    assert task_ids(scene) == ["t2", "t3", "t4"]
+    assert task_ids(state) == ["t2", "t3", "t4"]
 
 
 def test_task_that_is_open_goes_only_when_there_is_nothing_else() -> None:
     """And the oldest first: memory is bounded whatever comes."""
-    scene = Scene(100)
+    state = State(100)
     for number in range(10_000):
-        fold(scene, event(f"forged-{number}", "received", float(number), host=f"w{number}"))
+        fold(state, event(f"forged-{number}", "received", float(number), host=f"w{number}"))
 
-    assert scene.history.kept == 100
-    assert task_ids(scene)[0] == "forged-9900"
+    assert state.history.kept == 100
+    assert task_ids(state)[0] == "forged-9900"
 
 
 def test_task_that_is_delivered_again_is_no_longer_among_those_that_ended() -> None:
     """It was rejected into its queue, say; what ended meanwhile goes first."""
-    scene = Scene(3)
-    fold(scene, event("again", "received", 1.0), event("again", "rejected", 2.0))
-    fold(scene, event("other", "received", 3.0), event("other", "succeeded", 4.0))
-    fold(scene, event("again", "received", 5.0, host="w2"))
-    fold(scene, event("more", "received", 6.0))
+    state = State(3)
+    fold(state, event("again", "received", 1.0), event("again", "rejected", 2.0))
+    fold(state, event("other", "received", 3.0), event("other", "succeeded", 4.0))
+    fold(state, event("again", "received", 5.0, host="w2"))
+    fold(state, event("more", "received", 6.0))
 
-    assert task_ids(scene) == ["again", "more"]
+    assert task_ids(state) == ["again", "more"]
 
 
 def test_events_without_end_of_one_task_are_counted_and_given_up() -> None:
     """Telling a task again takes time that grows with the square of its events."""
-    scene = Scene(1000)
+    state = State(1000)
     forged = [event("t", "received", float(number), host=f"w{number}") for number in range(5000)]
-    fold(scene, *forged, heard=1.0)
+    fold(state, *forged, heard=1.0)
 
-    assert scene.history.kept == MOST_ATTEMPTS
-    assert scene.history.dropped == (5000 - MOST_EVENTS) + (MOST_EVENTS - MOST_ATTEMPTS)
+    assert state.history.kept == MOST_ATTEMPTS
+    assert state.history.dropped == (5000 - MOST_EVENTS) + (MOST_EVENTS - MOST_ATTEMPTS)
 
 
 @pytest.mark.parametrize(("gone", "runs"), [(True, 2), (False, 1)])
 def test_task_of_a_worker_that_is_gone_does_not_hold_its_run_open(*, gone: bool, runs: int) -> None:
     """It may never end: whoever killed the worker does not want to wait an hour for the next run."""
-    scene = Scene(10)
-    scene.crew.beat(_beat("w1", "heartbeat", 1.0), 1.0)
-    fold(scene, event("t", "received", 1.0), event("t", "started", 1.0))
-    scene.crew.beat(_beat("w1", "offline" if gone else "heartbeat", 19.0), 19.0)
-    fold(scene, event("later", "received", 20.0, host="w2"))
+    state = State(10)
+    state.workers.add_event(_beat("w1", "heartbeat", 1.0), 1.0)
+    fold(state, event("t", "received", 1.0), event("t", "started", 1.0))
+    state.workers.add_event(_beat("w1", "offline" if gone else "heartbeat", 19.0), 19.0)
+    fold(state, event("later", "received", 20.0, host="w2"))
 
-    assert len(list(scene.runs)) == runs
+    assert len(list(state.runs)) == runs
 
 
 def test_start_is_told_of_once_however_often_it_is_heard() -> None:
     """Starts are counted against those that the workers count themselves."""
-    scene = Scene(10)
+    state = State(10)
     begun = []
     told = [event("t", "received", 1.0), event("t", "started", 2.0), event("t", "succeeded", 3.0)]
     for one in [*told, *told]:
-        begun += scene.history.fold(grouped([(one.time, one)]))
+        begun += state.history.update(grouped([(one.time, one)]))
 
     assert [(task_id, attempt.started) for task_id, attempt in begun] == [("t", 2.0)]
 
 
 def test_attempts_of_a_journal_fall_into_the_runs_in_which_they_were_heard() -> None:
     """Named runs by their names, and the others by the same silences."""
-    live, loaded = Scene(100), Scene(100)
+    live, loaded = State(100), State(100)
     for begin in (1000.0, 1003.0, 1030.0):
         name = f"t{begin}"
         fold(live, event(name, "received", begin), event(name, "started", begin))
@@ -170,12 +170,12 @@ def test_attempts_of_a_journal_fall_into_the_runs_in_which_they_were_heard() -> 
 
 def test_figures_of_a_group_are_those_of_its_attempts_alone_where_nothing_else_is_there() -> None:
     """A run of one queue and one mode is one group, with the same record."""
-    scene = Scene(10)
-    fold(scene, event("t", "received", 1.0), event("t", "started", 2.0), event("t", "succeeded", 4.0))
-    attempts = [attempt for _, task in scene.history for attempt in task.attempts]
-    crew = {worker.name: worker for worker in WORKERS}
+    state = State(10)
+    fold(state, event("t", "received", 1.0), event("t", "started", 2.0), event("t", "succeeded", 4.0))
+    attempts = [attempt for _, task in state.history for attempt in task.attempts]
+    workers = {worker.name: worker for worker in WORKERS}
 
-    (record,) = records(groups(attempts, crew), attempts, crew)
+    (record,) = records(groups(attempts, workers), attempts, workers)
 
     assert metrics.figures_of(record) == metrics.figures(attempts, WORKERS)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
-from proj.dashboard.live.journal_archive import Archive
-from proj.dashboard.live.monitor import Analyst, Settings
+from proj.dashboard.live.journal_archive import JournalArchive
+from proj.dashboard.live.monitor import Monitor, Settings
 from proj.journal.reader import open_journal
 from proj.lab.processes.waiting import wait_until
 
@@ -24,9 +24,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.sqlite"
 
 
-def watching(path: Path, **more: Any) -> Analyst:
+def watching(path: Path, **more: Any) -> Monitor:
     app = Celery("theirs", broker="amqp://nobody@127.0.0.1:1//", set_as_current=False)
-    return Analyst(app, Settings(**{"journal": path, **more}))
+    return Monitor(app, Settings(**{"journal": path, **more}))
 
 
 def task(kind: str, task_id: str) -> dict[str, Any]:
@@ -37,23 +37,23 @@ def marked(state: str) -> dict[str, Any]:
     return {"type": "dispatch-run", "run": "compared", "state": state, "queues": ["q"]}
 
 
-def shown(analyst: Analyst) -> dict[str, Any]:
-    return json.loads(analyst.snapshot())
+def shown(monitor: Monitor) -> dict[str, Any]:
+    return json.loads(monitor.snapshot())
 
 
 def test_marked_run_goes_on_after_a_restart_and_is_a_run_of_the_journal(path: Path) -> None:
     """Until its end is told; tasks of other queues, and those after it, are not of it."""
-    with watching(path) as analyst:
-        analyst.hear(marked("began"))
-        analyst.hear({**task("sent", "a"), "queue": "q"})
-        wait_until(lambda: shown(analyst)["run"] == "compared", what="the run", timeout_s=60)
-    with watching(path) as analyst:
-        analyst.hear({**task("sent", "b"), "queue": "q"})
-        analyst.hear({**task("sent", "c"), "queue": "elsewhere"})
-        analyst.hear(marked("ended"))
-        analyst.hear({**task("sent", "d"), "queue": "q"})
-        wait_until(lambda: shown(analyst)["events"]["heard"] == 4, what="the events", timeout_s=60)
-        runs = {run["name"]: run["attempts"] for run in shown(analyst)["runs"]}
+    with watching(path) as monitor:
+        monitor.hear(marked("began"))
+        monitor.hear({**task("sent", "a"), "queue": "q"})
+        wait_until(lambda: shown(monitor)["run"] == "compared", what="the run", timeout_s=60)
+    with watching(path) as monitor:
+        monitor.hear({**task("sent", "b"), "queue": "q"})
+        monitor.hear({**task("sent", "c"), "queue": "elsewhere"})
+        monitor.hear(marked("ended"))
+        monitor.hear({**task("sent", "d"), "queue": "q"})
+        wait_until(lambda: shown(monitor)["events"]["heard"] == 4, what="the events", timeout_s=60)
+        runs = {run["name"]: run["attempts"] for run in shown(monitor)["runs"]}
 
     with open_journal(path) as journal:
         assert {one.task_id: one.run for one in journal.attempts()} == {
@@ -67,11 +67,11 @@ def test_marked_run_goes_on_after_a_restart_and_is_a_run_of_the_journal(path: Pa
 
 def test_history_begins_with_the_latest_attempts_of_its_journal(path: Path) -> None:
     """No more than are kept; a journal may be endless."""
-    with watching(path) as analyst:
+    with watching(path) as monitor:
         for number in range(20):
-            analyst.hear(task("received", f"t{number}"))
-    with watching(path, keep=5) as analyst:
-        assert shown(analyst)["kept"] == {"attempts": 5, "of": 5}
+            monitor.hear(task("received", f"t{number}"))
+    with watching(path, keep=5) as monitor:
+        assert shown(monitor)["kept"] == {"attempts": 5, "of": 5}
 
 
 def test_page_goes_on_when_its_journal_cannot_be_written_any_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,9 +80,9 @@ def test_page_goes_on_when_its_journal_cannot_be_written_any_more(path: Path, mo
     def full(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Archive, "write", full)
-    with watching(path) as analyst:
-        analyst.hear(task("received", "t"))
-        wait_until(lambda: shown(analyst)["report"], what="the event", timeout_s=60)
+    monkeypatch.setattr(JournalArchive, "write", full)
+    with watching(path) as monitor:
+        monitor.hear(task("received", "t"))
+        wait_until(lambda: shown(monitor)["report"], what="the event", timeout_s=60)
 
-        assert any("disk is full" in note for note in shown(analyst)["notes"])
+        assert any("disk is full" in note for note in shown(monitor)["notes"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proj.dashboard.live.runs import MARK_S, MOST_RUNS, Mark, Runs, mark
+from proj.dashboard.live.runs import MARK_S, MOST_RUNS, RunMark, Runs, parsed_mark
 
 
 def idle(_: float) -> bool:
@@ -17,24 +17,24 @@ def busy(_: float) -> bool:
     return False
 
 
-def began(run: str, *queues: str) -> Mark:
-    return Mark(run=run, state="began", queues=frozenset(queues) or None)
+def began(run: str, *queues: str) -> RunMark:
+    return RunMark(run=run, state="began", queues=frozenset(queues) or None)
 
 
-def ended(run: str) -> Mark:
-    return Mark(run=run, state="ended", queues=None)
+def ended(run: str) -> RunMark:
+    return RunMark(run=run, state="ended", queues=None)
 
 
 def test_task_after_five_silent_seconds_without_open_tasks_begins_a_run() -> None:
     """And is named after its begin, in UTC."""
     runs = Runs()
-    first = runs.of("q", 1000.0, 1000.0, idle=idle)
-    same = runs.of("q", 1004.9, 1004.9, idle=idle)
-    waited = runs.of("q", 1020.0, 1020.0, idle=busy)
-    other = runs.of("q", 1026.0, 1026.1, idle=idle)
+    first = runs.assign("q", 1000.0, 1000.0, idle=idle)
+    same = runs.assign("q", 1004.9, 1004.9, idle=idle)
+    waited = runs.assign("q", 1020.0, 1020.0, idle=busy)
+    other = runs.assign("q", 1026.0, 1026.1, idle=idle)
 
     assert first is same is waited
-    assert [stretch.name for stretch in runs] == ["1970-01-01 00:16:40", "1970-01-01 00:17:06"]
+    assert [run.name for run in runs] == ["1970-01-01 00:16:40", "1970-01-01 00:17:06"]
     assert (first.active, other.active, other.began) == (False, True, 1026.0)
 
 
@@ -42,10 +42,10 @@ def test_marked_run_takes_the_tasks_of_its_queues_until_its_end() -> None:
     """And no others; whose queue is not known is taken to be of it."""
     runs = Runs()
     runs.mark(began("compared", "a", "b"), 1000.0)
-    inside = [runs.of(queue, 1001.0, 1001.0, idle=idle).name for queue in ("a", "b", None)]
-    outside = runs.of("c", 1001.0, 1001.0, idle=idle)
+    inside = [runs.assign(queue, 1001.0, 1001.0, idle=idle).name for queue in ("a", "b", None)]
+    outside = runs.assign("c", 1001.0, 1001.0, idle=idle)
     runs.mark(ended("compared"), 1002.0)
-    after = runs.of("a", 1003.0, 1003.0, idle=idle)
+    after = runs.assign("a", 1003.0, 1003.0, idle=idle)
 
     assert inside == ["compared"] * 3
     assert (outside.marked, after is outside) == (False, True)
@@ -58,7 +58,7 @@ def test_run_of_a_name_that_was_there_gets_a_number() -> None:
         runs.mark(began("again"), 1000.0)
         runs.mark(ended("again"), 1001.0)
 
-    assert [stretch.name for stretch in runs] == ["again", "again (2)"]
+    assert [run.name for run in runs] == ["again", "again (2)"]
 
 
 def test_mark_whose_end_was_never_told_ends_by_itself() -> None:
@@ -66,35 +66,35 @@ def test_mark_whose_end_was_never_told_ends_by_itself() -> None:
     runs = Runs()
     runs.mark(began("killed"), 1000.0)
 
-    assert runs.of("q", 1000.0 + MARK_S - 1, 1000.0 + MARK_S - 1, idle=idle).name == "killed"
-    assert runs.of("q", 9000.0, 9000.0, idle=idle).name != "killed"
+    assert runs.assign("q", 1000.0 + MARK_S - 1, 1000.0 + MARK_S - 1, idle=idle).name == "killed"
+    assert runs.assign("q", 9000.0, 9000.0, idle=idle).name != "killed"
 
 
 def test_flood_of_marks_leaves_the_runs_that_have_tasks() -> None:
     """Whoever can publish may mark any number of runs."""
     runs = Runs()
-    real = runs.of("q", 1000.0, 1000.0, idle=idle)
+    real = runs.assign("q", 1000.0, 1000.0, idle=idle)
     real.attempts = 1
     for number in range(10 * MOST_RUNS):
         runs.mark(began(f"forged {number}", "nowhere"), 1000.0)
 
     assert len(list(runs)) == MOST_RUNS
     assert real.name in runs
-    assert runs.of("q", 1001.0, 1001.0, idle=idle) is real
+    assert runs.assign("q", 1001.0, 1001.0, idle=idle) is real
 
 
 @pytest.mark.parametrize("moment", [-5.0, 0.0, 1e12, 5.0])
 def test_run_begins_when_it_was_heard_of_if_its_sender_s_clock_cannot_be_right(moment: float) -> None:
     """Its name is a date, and no forged one may break it."""
-    assert Runs().of("q", moment, 1_000_000.0, idle=idle).began == 1_000_000.0
+    assert Runs().assign("q", moment, 1_000_000.0, idle=idle).began == 1_000_000.0
 
 
 @pytest.mark.parametrize(
     ("event", "known"),
     [
-        ({"run": "r", "state": "began", "queues": ["q"]}, Mark(run="r", state="began", queues=frozenset({"q"}))),
-        ({"run": " r\x00\n ", "state": "ended"}, Mark(run="r", state="ended", queues=None)),
-        ({"run": "r" * 999, "state": "ended", "queues": "q"}, Mark(run="r" * 255, state="ended", queues=None)),
+        ({"run": "r", "state": "began", "queues": ["q"]}, RunMark(run="r", state="began", queues=frozenset({"q"}))),
+        ({"run": " r\x00\n ", "state": "ended"}, RunMark(run="r", state="ended", queues=None)),
+        ({"run": "r" * 999, "state": "ended", "queues": "q"}, RunMark(run="r" * 255, state="ended", queues=None)),
         ({"run": "r", "state": "began", "queues": [7, None, ""]}, None),
         ({"run": "r", "state": "paused"}, None),
         ({"run": "r", "state": ["began"]}, None),
@@ -104,6 +104,6 @@ def test_run_begins_when_it_was_heard_of_if_its_sender_s_clock_cannot_be_right(m
         ({}, None),
     ],
 )
-def test_mark_is_believed_as_far_as_it_can_be(event: dict[str, Any], known: Mark | None) -> None:
+def test_mark_is_believed_as_far_as_it_can_be(event: dict[str, Any], known: RunMark | None) -> None:
     """Any field may be missing or wrong."""
-    assert mark(event) == known
+    assert parsed_mark(event) == known

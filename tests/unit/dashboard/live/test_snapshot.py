@@ -1,4 +1,4 @@
-"""The snapshot and the analyst that computes it, without a broker."""
+"""The snapshot and the monitor that computes it, without a broker."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from celery import Celery
 
 from proj.dashboard.live import monitor as module
-from proj.dashboard.live.monitor import Analyst, Settings
+from proj.dashboard.live.monitor import Monitor, Settings
 from proj.dashboard.live.snapshot import event_counts, readings, snapshot
-from proj.dashboard.live.started_attempts import Settling
-from proj.dashboard.live.state import Scene
+from proj.dashboard.live.started_attempts import StartedAttempts
+from proj.dashboard.live.state import State
 from proj.errors import NoJournal
 from proj.journal.attempt import Attempt
 from proj.journal.records import Gap, Worker
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from proj.dashboard.live.status import Settled
+    from proj.dashboard.live.status import StartedAttempt
 
 ORIGIN = {"generation": "g", "source": "live", "journal": None}
 NOWHERE = "amqp://nobody@127.0.0.1:1//"
 
 
-def scene_of(*attempts: Attempt, now: float = 2000.0) -> Scene:
-    scene = Scene(100)
-    scene.crew.introduce([Worker(name="w@h", slots=2, queues=("q",), dispatch="fair")], 1.0)
-    scene.load(attempts, [], now=now)
-    return scene
+def state_of(*attempts: Attempt, now: float = 2000.0) -> State:
+    state = State(100)
+    state.workers.update([Worker(name="w@h", slots=2, queues=("q",), dispatch="fair")], 1.0)
+    state.load(attempts, [], now=now)
+    return state
 
 
-def taken(scene: Scene, run: str | None = None, *, now: float = 2000.0) -> dict[str, Any]:
-    counts = event_counts(scene, heard=1, refused=2, dropped=3)
-    return json.loads(snapshot(scene, run, counts, origin=ORIGIN, now=now)[0])
+def taken(state: State, run: str | None = None, *, now: float = 2000.0) -> dict[str, Any]:
+    counts = event_counts(state, heard=1, refused=2, dropped=3)
+    return json.loads(snapshot(state, run, counts, origin=ORIGIN, now=now)[0])
 
 
 def attempt(task_id: str = "t", began: float = 1000.0, **more: Any) -> Attempt:
@@ -49,19 +49,19 @@ def attempt(task_id: str = "t", began: float = 1000.0, **more: Any) -> Attempt:
 
 def test_snapshot_is_of_the_newest_run_unless_another_is_named() -> None:
     """A name that is not known, too, gives the newest."""
-    scene = scene_of(attempt("old", 10.0, state="succeeded", finished=12.0), attempt("new"))
-    newest = taken(scene)
+    state = state_of(attempt("old", 10.0, state="succeeded", finished=12.0), attempt("new"))
+    newest = taken(state)
 
     assert [run["name"] for run in newest["runs"]] == ["1970-01-01 00:16:40", "1970-01-01 00:00:10"]
     assert (newest["run"], newest["open"]) == ("1970-01-01 00:16:40", True)
-    assert taken(scene, "1970-01-01 00:00:10")["run"] == "1970-01-01 00:00:10"
-    assert taken(scene, "no such")["run"] == newest["run"]
+    assert taken(state, "1970-01-01 00:00:10")["run"] == "1970-01-01 00:00:10"
+    assert taken(state, "no such")["run"] == newest["run"]
 
 
 def test_running_attempt_counts_up_to_now_and_stands_still_when_its_run_is_over() -> None:
     """In the figures as in the picture."""
-    running = taken(scene_of(attempt()), now=1011.0)["report"]
-    done = scene_of(attempt(state="succeeded", finished=1005.0))
+    running = taken(state_of(attempt()), now=1011.0)["report"]
+    done = state_of(attempt(state="succeeded", finished=1005.0))
 
     figures = running["runs"][0]["figures"]
     assert (figures["makespan_s"], figures["ideal_s"], running["live"]) == (11.0, 10.0, True)
@@ -71,17 +71,17 @@ def test_running_attempt_counts_up_to_now_and_stands_still_when_its_run_is_over(
 
 def test_snapshot_has_no_word_of_arguments() -> None:
     """They may be anyone's secrets."""
-    assert b"secret" not in snapshot(scene_of(attempt()), None, event_counts(Scene(1), heard=0, refused=0, dropped=0),
+    assert b"secret" not in snapshot(state_of(attempt()), None, event_counts(State(1), heard=0, refused=0, dropped=0),
                                      origin=ORIGIN, now=2000.0)[0]  # fmt: skip
 
 
 def test_snapshot_says_what_is_missing() -> None:
     """Evicted attempts, dropped events, and times in which nobody listened, if they are the run's."""
-    scene = Scene(1)
-    scene.load([attempt("a", state="succeeded", finished=1002.0), attempt("b")], [], now=1003.0)
-    scene.gaps.append(Gap(began=1000.5, ended=1000.7, events=None, reason="The dashboard was not running."))
-    scene.gaps.append(Gap(began=1.0, ended=2.0, events=None, reason="Long ago."))
-    told = taken(scene, now=1003.0)
+    state = State(1)
+    state.load([attempt("a", state="succeeded", finished=1002.0), attempt("b")], [], now=1003.0)
+    state.gaps.append(Gap(began=1000.5, ended=1000.7, events=None, reason="The dashboard was not running."))
+    state.gaps.append(Gap(began=1.0, ended=2.0, events=None, reason="Long ago."))
+    told = taken(state, now=1003.0)
 
     assert told["kept"] == {"attempts": 1, "of": 2}
     assert told["events"] == {"heard": 1, "refused": 2, "dropped": 3, "lost": 0, "lost_by_worker": []}
@@ -92,9 +92,9 @@ def test_snapshot_says_what_is_missing() -> None:
 
 def test_readings_are_of_all_that_is_in_memory() -> None:
     """Prometheus knows no runs."""
-    scene = scene_of(attempt("old", 10.0, state="succeeded", finished=12.0), attempt("new"))
+    state = state_of(attempt("old", 10.0, state="succeeded", finished=12.0), attempt("new"))
 
-    told = readings(scene, event_counts(scene, heard=1, refused=0, dropped=0), 1003.0)
+    told = readings(state, event_counts(state, heard=1, refused=0, dropped=0), 1003.0)
 
     assert [(group.name, group.tasks, group.busy_slots, group.slots) for group in told.groups] == [
         ("q · fair", 2, 1, 2)
@@ -104,12 +104,12 @@ def test_readings_are_of_all_that_is_in_memory() -> None:
 
 def test_attempt_is_settled_once_with_its_waits() -> None:
     """Also one that the history has forgotten, without what only others could tell."""
-    scene = scene_of(attempt("kept", received=1000.5))
-    settling = Settling()
+    state = state_of(attempt("kept", received=1000.5))
+    started = StartedAttempts()
     gone = attempt("gone", began=900.0, received=901.0, started=903.0)
-    settling.add([("kept", next(iter(scene.history))[1].attempts[0]), ("gone", gone), ("gone", gone)])
+    started.add([("kept", next(iter(state.history))[1].attempts[0]), ("gone", gone), ("gone", gone)])
 
-    told = {one.broker_wait_s: one for one in settling.settled(scene, 2000.0)}
+    told = {one.broker_wait_s: one for one in started.take_all(state, 2000.0)}
 
     assert sorted(told) == [0.5, 1.0]
     assert (told[0.5].queue, told[0.5].dispatch, told[0.5].held_s, told[0.5].avoidable_wait_s) == (
@@ -119,45 +119,45 @@ def test_attempt_is_settled_once_with_its_waits() -> None:
         0.0,
     )
     assert (told[1.0].held_s, told[1.0].avoidable_wait_s) == (2.0, None)
-    assert settling.settled(scene, 2000.0) == []
+    assert started.take_all(state, 2000.0) == []
 
 
-# --- The analyst -----------------------------------------------------------------------------------
+# --- The monitor -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def analyst() -> Iterator[Analyst]:
-    with Analyst(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(keep=100)) as analyst:
-        yield analyst
+def monitor() -> Iterator[Monitor]:
+    with Monitor(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(keep=100)) as monitor:
+        yield monitor
 
 
 def heard(task_id: str, kind: str = "received") -> dict[str, Any]:
     return {"type": f"task-{kind}", "uuid": task_id, "timestamp": time.time(), "hostname": "w@h"}
 
 
-def test_nothing_is_computed_for_a_page_that_nobody_watches(analyst: Analyst, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_computed_for_a_page_that_nobody_watches(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until someone asks; then the answer is there at once, and a fresh one soon."""
     computed = threading.Event()
     real = module.snapshot
     monkeypatch.setattr(module, "snapshot", lambda *words, **more: (computed.set(), real(*words, **more))[1])
-    analyst.hear(heard("t"))
-    wait_until(lambda: analyst.readings() and analyst._hearing.heard == 1, what="the event", timeout_s=60)  # noqa: SLF001 nobody asks
+    monitor.hear(heard("t"))
+    wait_until(lambda: monitor.readings() and monitor._events.heard == 1, what="the event", timeout_s=60)  # noqa: SLF001 nobody asks
 
     assert not computed.wait(1.0)
-    assert json.loads(analyst.snapshot())["format"] == "proj-dispatch"
-    wait_until(lambda: json.loads(analyst.snapshot())["report"], what="the event on the page", timeout_s=60)
+    assert json.loads(monitor.snapshot())["format"] == "proj-dispatch"
+    wait_until(lambda: json.loads(monitor.snapshot())["report"], what="the event on the page", timeout_s=60)
 
 
 def test_events_that_are_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of filling the memory."""
     monkeypatch.setattr(module, "MOST_WAITING", 10)
-    analyst = Analyst(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(keep=100))
+    monitor = Monitor(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(keep=100))
     for number in range(25):
-        analyst.hear(heard(f"t{number}"))
-    analyst.refuse()
-    with analyst:
-        wait_until(lambda: json.loads(analyst.snapshot())["report"], what="the events", timeout_s=60)
-        told = json.loads(analyst.snapshot())["events"]
+        monitor.hear(heard(f"t{number}"))
+    monitor.refuse()
+    with monitor:
+        wait_until(lambda: json.loads(monitor.snapshot())["report"], what="the events", timeout_s=60)
+        told = json.loads(monitor.snapshot())["events"]
 
     assert (told["heard"], told["dropped"], told["refused"]) == (10, 15, 1)
 
@@ -183,32 +183,32 @@ FORGED: list[Any] = [
 ]
 
 
-def test_forged_event_breaks_nothing(analyst: Analyst) -> None:
+def test_forged_event_breaks_nothing(monitor: Monitor) -> None:
     """What comes after it is on the page."""
     for number, event in enumerate(FORGED):
-        analyst.hear(event)
-        analyst.hear(heard(f"good-{number}"))
+        monitor.hear(event)
+        monitor.hear(heard(f"good-{number}"))
     wait_until(
-        lambda: json.loads(analyst.snapshot())["events"]["heard"] == 2 * len(FORGED), what="all of them", timeout_s=60
+        lambda: json.loads(monitor.snapshot())["events"]["heard"] == 2 * len(FORGED), what="all of them", timeout_s=60
     )
-    told = json.loads(analyst.snapshot())
+    told = json.loads(monitor.snapshot())
 
     assert told["events"]["dropped"] == 0
-    kept = {task_id for task_id, _ in analyst._hearing.scene.history}  # noqa: SLF001 the ids are in no answer
+    kept = {task_id for task_id, _ in monitor._events.state.history}  # noqa: SLF001 the ids are in no answer
     assert {f"good-{number}" for number in range(len(FORGED))} <= kept
     assert told["report"] is not None
 
 
 def test_observer_is_told_of_each_start_once_from_the_first_scrape_on() -> None:
     """Before that nobody reads it."""
-    seen: list[Settled] = []
+    seen: list[StartedAttempt] = []
     app = Celery("theirs", broker=NOWHERE, set_as_current=False)
-    with Analyst(app, Settings(), observer=seen.extend) as analyst:
-        analyst.readings()
+    with Monitor(app, Settings(), observer=seen.extend) as monitor:
+        monitor.readings()
         for kind in ("received", "started", "started"):
-            analyst.hear(heard("t", kind))
+            monitor.hear(heard("t", kind))
         wait_until(lambda: seen, what="the start", timeout_s=60)
-        analyst.hear(heard("u", "started"))
+        monitor.hear(heard("u", "started"))
         wait_until(lambda: len(seen) > 1, what="the next", timeout_s=60)
 
     assert [one.worker for one in seen] == ["w@h", "w@h"]
@@ -216,8 +216,8 @@ def test_observer_is_told_of_each_start_once_from_the_first_scrape_on() -> None:
 
 def test_recorded_journal_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
     """In one sentence, before anything is served."""
-    analyst = Analyst(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(recorded=tmp_path / "none"))
+    monitor = Monitor(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(recorded=tmp_path / "none"))
 
     with pytest.raises(NoJournal):
-        analyst.start()
-    analyst.stop()
+        monitor.start()
+    monitor.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proj.dashboard.live.status import LostEvents
-from proj.dashboard.live.workers import MOST_WORKERS, Crew
+from proj.dashboard.live.workers import MOST_WORKERS, Workers
 from proj.journal.event import WorkerEvent, parsed
 from proj.journal.records import Worker
 
@@ -16,13 +16,13 @@ def beat(
 
 def test_worker_lives_until_three_heartbeats_are_missing_or_it_says_that_it_goes() -> None:
     """By its own word on how often it sends them."""
-    crew = Crew()
-    assert crew.alive("w@h", 0.0) is None
-    crew.beat(beat(10.0, freq_s=5.0), 10.0)
-    assert (crew.alive("w@h", 25.0), crew.alive("w@h", 25.1)) == (True, False)
-    crew.beat(beat(30.0), 30.0)
-    crew.beat(beat(30.5, "offline"), 30.5)
-    assert crew.alive("w@h", 30.6) is False
+    workers = Workers()
+    assert workers.is_alive("w@h", 0.0) is None
+    workers.add_event(beat(10.0, freq_s=5.0), 10.0)
+    assert (workers.is_alive("w@h", 25.0), workers.is_alive("w@h", 25.1)) == (True, False)
+    workers.add_event(beat(30.0), 30.0)
+    workers.add_event(beat(30.5, "offline"), 30.5)
+    assert workers.is_alive("w@h", 30.6) is False
 
 
 def test_heartbeat_says_how_often_it_comes_as_far_as_that_can_be_believed() -> None:
@@ -36,13 +36,13 @@ def test_heartbeat_says_how_often_it_comes_as_far_as_that_can_be_believed() -> N
 
 def test_worker_that_comes_back_as_another_was_what_it_was() -> None:
     """The tutorial restarts one worker in another mode; the run before is not changed by it."""
-    crew = Crew()
-    crew.beat(beat(1.0, "online"), 1.0)
-    crew.introduce([Worker(name="w@h", slots=1, queues=("q",), dispatch="round-robin")], 2.0)
-    crew.beat(beat(100.0, "online"), 100.0)
-    crew.introduce([Worker(name="w@h", slots=1, queues=("q",), dispatch="fair")], 103.0)
+    workers = Workers()
+    workers.add_event(beat(1.0, "online"), 1.0)
+    workers.update([Worker(name="w@h", slots=1, queues=("q",), dispatch="round-robin")], 2.0)
+    workers.add_event(beat(100.0, "online"), 100.0)
+    workers.update([Worker(name="w@h", slots=1, queues=("q",), dispatch="fair")], 103.0)
 
-    assert [one.dispatch for at in (50.0, 99.0, 100.5) for one in crew.records(at)] == [
+    assert [one.dispatch for at in (50.0, 99.0, 100.5) for one in workers.at(at)] == [
         "round-robin",
         "round-robin",
         "fair",
@@ -51,41 +51,41 @@ def test_worker_that_comes_back_as_another_was_what_it_was() -> None:
 
 def test_worker_is_asked_when_it_is_new_or_back() -> None:
     """And not with every heartbeat."""
-    crew = Crew()
+    workers = Workers()
     asked = []
     for event in (beat(1.0), beat(2.0), beat(3.0, "online"), beat(4.0), beat(5.0, "offline"), beat(6.0)):
-        crew.beat(event, event.time)
-        asked.append(bool(crew.strangers))
-        crew.strangers.clear()
+        workers.add_event(event, event.time)
+        asked.append(bool(workers.unknown))
+        workers.unknown.clear()
 
     assert asked == [True, False, True, False, False, True]
 
 
 def test_start_that_a_worker_counted_and_nobody_heard_is_lost() -> None:
     """The heartbeat has the count; it is judged when the next one is there."""
-    crew = Crew()
-    crew.beat(beat(1.0), 1.0)
-    crew.started("w@h", 1.5)
-    crew.beat(beat(3.0, processed=3), 3.0)
-    gap = crew.beat(beat(5.0, processed=3), 5.0)
+    workers = Workers()
+    workers.add_event(beat(1.0), 1.0)
+    workers.count_start("w@h", 1.5)
+    workers.add_event(beat(3.0, processed=3), 3.0)
+    gap = workers.add_event(beat(5.0, processed=3), 5.0)
 
-    assert crew.lost() == (LostEvents(worker="w@h", lost=2),)
+    assert workers.lost_events() == (LostEvents(worker="w@h", lost=2),)
     assert gap is not None
     assert gap.events == 2
 
 
 def test_flood_of_forged_names_is_bounded() -> None:
     """In heartbeats, in starts and in answers; and it is said that some are not known."""
-    crew = Crew()
+    workers = Workers()
     for number in range(2 * MOST_WORKERS):
-        crew.beat(beat(1.0, worker=f"forged-{number}"), 1.0)
-        crew.started(f"also-{number}", 1.0)
-        crew.introduce([Worker(name=f"answer-{number}", dispatch="x" * 999, queues=("q" * 999,) * 999)], 1.0)
-        crew.strangers.clear()
-    crew.introduce([Worker(name="n" * 999)], 1.0)
+        workers.add_event(beat(1.0, worker=f"forged-{number}"), 1.0)
+        workers.count_start(f"also-{number}", 1.0)
+        workers.update([Worker(name=f"answer-{number}", dispatch="x" * 999, queues=("q" * 999,) * 999)], 1.0)
+        workers.unknown.clear()
+    workers.update([Worker(name="n" * 999)], 1.0)
 
-    known = crew.records(1.0)
+    known = workers.at(1.0)
     assert len(known) == MOST_WORKERS
-    assert crew.overflowed
+    assert workers.overflowed
     assert max(len(text) for one in known for text in (one.name, one.dispatch or "", *one.queues)) <= 255
     assert max(len(one.queues) for one in known) <= 100

@@ -14,14 +14,14 @@ from proj.dashboard.live.status import (
     BrokerCount,
     EventCount,
     EventCounts,
-    GroupStanding,
+    GroupStatus,
     LostEvents,
-    QueueStanding,
+    QueueStatus,
     Readings,
-    Settled,
-    WorkerStanding,
+    StartedAttempt,
+    WorkerStatus,
 )
-from proj.dashboard.prometheus.collector import MOST_QUEUES, MOST_WORKERS, Exposition
+from proj.dashboard.prometheus.collector import MOST_QUEUES, MOST_WORKERS, DispatchCollector
 from proj.dashboard.prometheus.histogram import LONGEST_WAIT_S
 from proj.dashboard.prometheus.labels import FORGET_S, MOST_CHARACTERS
 
@@ -36,12 +36,12 @@ NO_EVENTS = EventCounts(heard=0, refused=0, dropped=0, lost=0, lost_by_worker=()
 
 def worker(
     name: str, *, slots: int | None = 2, busy: int = 1, held: int = 0, alive: bool | None = True
-) -> WorkerStanding:
-    return WorkerStanding(name=name, slots=slots, busy_slots=busy, held=held, tasks=0, busy_s=0.0, alive=alive)
+) -> WorkerStatus:
+    return WorkerStatus(name=name, slots=slots, busy_slots=busy, held=held, tasks=0, busy_s=0.0, alive=alive)
 
 
-def group(*workers: WorkerStanding, queue: str | None = "q", dispatch: str | None = "fair") -> GroupStanding:
-    return GroupStanding(
+def group(*workers: WorkerStatus, queue: str | None = "q", dispatch: str | None = "fair") -> GroupStatus:
+    return GroupStatus(
         name=f"{queue} · {dispatch}",
         queue=queue,
         dispatch=dispatch,
@@ -54,8 +54,8 @@ def group(*workers: WorkerStanding, queue: str | None = "q", dispatch: str | Non
     )
 
 
-def queue(name: str, *, ready: int = 0, unacknowledged: int | None = 0, age_s: float = 0.0) -> QueueStanding:
-    return QueueStanding(
+def queue(name: str, *, ready: int = 0, unacknowledged: int | None = 0, age_s: float = 0.0) -> QueueStatus:
+    return QueueStatus(
         queue=name,
         type="quorum",
         broker=BrokerCount(ready=ready, unacknowledged=unacknowledged, consumers=1, windows=(), age_s=age_s),
@@ -64,16 +64,14 @@ def queue(name: str, *, ready: int = 0, unacknowledged: int | None = 0, age_s: f
     )
 
 
-def readings(
-    *groups: GroupStanding, queues: tuple[QueueStanding, ...] = (), events: EventCounts = NO_EVENTS
-) -> Readings:
+def readings(*groups: GroupStatus, queues: tuple[QueueStatus, ...] = (), events: EventCounts = NO_EVENTS) -> Readings:
     return Readings(groups=groups, queues=queues, events=events)
 
 
 def settled(
     *, queue: str | None = "q", worker: str = "w@h", dispatch: str | None = "fair", wait_s: float | None = 0.2
-) -> Settled:
-    return Settled(
+) -> StartedAttempt:
+    return StartedAttempt(
         queue=queue,
         worker=worker,
         dispatch=dispatch,
@@ -84,12 +82,12 @@ def settled(
 
 
 class Scraped:
-    """An exposition in the default registry, and what Prometheus reads of it."""
+    """An collector in the default registry, and what Prometheus reads of it."""
 
     def __init__(self) -> None:
         self.readings = readings()
         self.now = 0.0
-        self.exposition = Exposition(lambda: self.readings, clock=lambda: self.now)
+        self.collector = DispatchCollector(lambda: self.readings, clock=lambda: self.now)
 
     def text(self) -> str:
         """Our part of the page that Flower's handler makes."""
@@ -109,14 +107,14 @@ class Scraped:
 def scraped() -> Iterator[Scraped]:
     """What Prometheus reads, with nothing left in the registry afterwards."""
     scraped = Scraped()
-    scraped.exposition.register()
+    scraped.collector.register()
     yield scraped
-    scraped.exposition.unregister()
+    scraped.collector.unregister()
 
 
 def test_exposition_tells_what_the_broker_counts_of_each_queue(scraped: Scraped) -> None:
     """Ready, unacknowledged and their age; nothing stands where the broker did not say."""
-    unknown = QueueStanding(
+    unknown = QueueStatus(
         queue="no-api", type=None, broker=None, events=EventCount(ready=7, unacknowledged=7), explanation=None
     )
     scraped.readings = readings(
@@ -177,8 +175,8 @@ def test_gauges_of_a_worker_and_a_queue_that_are_gone_go_too(scraped: Scraped, g
 
 def test_histograms_count_each_wait_in_the_buckets_that_it_is_within(scraped: Scraped) -> None:
     """By queue and dispatch mode, cumulative as Prometheus has it, and a wait of a bound is within it."""
-    scraped.exposition.observe([settled(wait_s=wait_s) for wait_s in (0.0, 0.005, 0.3, 700.0)])
-    scraped.exposition.observe([settled(wait_s=None), settled(dispatch="round-robin", wait_s=1.0)])
+    scraped.collector.observe([settled(wait_s=wait_s) for wait_s in (0.0, 0.005, 0.3, 700.0)])
+    scraped.collector.observe([settled(wait_s=None), settled(dispatch="round-robin", wait_s=1.0)])
 
     samples = scraped.samples()
 
@@ -199,7 +197,7 @@ def test_histograms_count_each_wait_in_the_buckets_that_it_is_within(scraped: Sc
 @pytest.mark.parametrize("wait_s", [-1.0, float("nan"), float("inf"), LONGEST_WAIT_S * 2])
 def test_wait_that_cannot_be_is_not_counted(scraped: Scraped, wait_s: float) -> None:
     """One forged timestamp does not spoil a sum for good."""
-    scraped.exposition.observe([settled(wait_s=wait_s), settled(wait_s=1.0)])
+    scraped.collector.observe([settled(wait_s=wait_s), settled(wait_s=1.0)])
 
     assert scraped.samples()["proj_held_wait_seconds_sum", ("fair", "q")] == 1.0
 
@@ -240,7 +238,7 @@ def flood(scraped: Scraped) -> None:
             heard=0, refused=0, dropped=0, lost=3_000, lost_by_worker=tuple(LostEvents(worker=n, lost=1) for n in names)
         ),
     )
-    scraped.exposition.observe([settled(queue=name, worker=name, dispatch=name) for name in names])
+    scraped.collector.observe([settled(queue=name, worker=name, dispatch=name) for name in names])
 
 
 def test_forged_names_cannot_make_the_page_grow(scraped: Scraped) -> None:
@@ -281,7 +279,7 @@ def test_names_that_are_not_met_for_an_hour_give_up_their_places(scraped: Scrape
     scraped.readings = readings(group(worker("new@h"), queue="new"), queues=(queue("new"),))
     scraped.now += FORGET_S
     scraped.samples()
-    scraped.exposition.observe([settled(queue="new", worker="new@h")])
+    scraped.collector.observe([settled(queue="new", worker="new@h")])
 
     samples = scraped.samples()
 
@@ -293,7 +291,7 @@ def test_names_that_are_not_met_for_an_hour_give_up_their_places(scraped: Scrape
 def test_queue_in_which_little_happens_keeps_its_histogram_while_it_is_there(scraped: Scraped) -> None:
     """A counter that began again would hide the next task: an increase can be told only from an earlier value."""
     scraped.readings = readings(queues=(queue("q"),))
-    scraped.exposition.observe([settled()])
+    scraped.collector.observe([settled()])
     for _ in range(10):
         scraped.now += FORGET_S / 2
         scraped.samples()
@@ -307,7 +305,7 @@ def test_process_that_only_publishes_has_no_series(scraped: Scraped) -> None:
         heard=0, refused=0, dropped=0, lost=2, lost_by_worker=(LostEvents(worker="gen4711@host", lost=2),)
     )
     scraped.readings = readings(group(worker("gen4711@host")), events=events)
-    scraped.exposition.observe([settled(worker="gen4711@host")])
+    scraped.collector.observe([settled(worker="gen4711@host")])
 
     assert "gen4711" not in scraped.text()
     assert scraped.samples()["proj_tasks_started_total", ("fair", "other")] == 1
@@ -329,14 +327,14 @@ def test_long_name_is_cut(scraped: Scraped) -> None:
 def test_hostile_name_comes_out_as_one_value_of_one_label(name: str) -> None:
     """No text from the bus breaks the page, for us or for Flower's metrics on it."""
     scraped = Scraped()
-    scraped.exposition.register()
+    scraped.collector.register()
     try:
         scraped.readings = readings(group(worker(name), queue=name, dispatch=name), queues=(queue(name, ready=3),))
-        scraped.exposition.observe([settled(queue=name, worker=name, dispatch=name)])
+        scraped.collector.observe([settled(queue=name, worker=name, dispatch=name)])
 
         samples = scraped.samples()
     finally:
-        scraped.exposition.unregister()
+        scraped.collector.unregister()
 
     values = [value for (found, _), value in samples.items() if found == "proj_queue_messages_ready"]
     assert values == [3]
@@ -346,14 +344,14 @@ def test_hostile_name_comes_out_as_one_value_of_one_label(name: str) -> None:
 
 def test_registering_a_second_time_replaces_the_first(scraped: Scraped) -> None:
     """Two applications of one process, as in tests, leave one set of series, and the page stays readable."""
-    second = Exposition(lambda: readings(queues=(queue("second"),)))
+    second = DispatchCollector(lambda: readings(queues=(queue("second"),)))
     scraped.readings = readings(queues=(queue("first"),))
-    scraped.exposition.register()
+    scraped.collector.register()
     second.register()
 
     names = {labels for name, labels in scraped.samples() if name == "proj_queue_messages_ready"}
 
-    scraped.exposition.unregister()
+    scraped.collector.unregister()
     assert names == {("second",)}
     assert scraped.samples() != {}
     second.unregister()

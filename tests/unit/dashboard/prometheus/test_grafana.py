@@ -17,21 +17,21 @@ from proj.dashboard.live.status import (
     BrokerCount,
     EventCount,
     EventCounts,
-    GroupStanding,
+    GroupStatus,
     LostEvents,
-    QueueStanding,
+    QueueStatus,
     Readings,
-    Settled,
-    WorkerStanding,
+    StartedAttempt,
+    WorkerStatus,
 )
-from proj.dashboard.prometheus.collector import Exposition
+from proj.dashboard.prometheus.collector import DispatchCollector
 
 DEPLOY = Path(__file__).parents[4] / "deploy"
 #: Names of PromQL itself that stand where a metric or label could.
 PROMQL = {"by", "sum", "max", "rate", "increase", "histogram_quantile"}
 
-WORKER = WorkerStanding(name="w@h", slots=1, busy_slots=1, held=1, tasks=1, busy_s=1.0, alive=True)
-GROUP = GroupStanding(
+WORKER = WorkerStatus(name="w@h", slots=1, busy_slots=1, held=1, tasks=1, busy_s=1.0, alive=True)
+GROUP = GroupStatus(
     name="q · fair",
     queue="q",
     dispatch="fair",
@@ -42,7 +42,7 @@ GROUP = GroupStanding(
     tasks=1,
     busy_s=1.0,
 )
-QUEUE = QueueStanding(
+QUEUE = QueueStatus(
     queue="q",
     type="quorum",
     broker=BrokerCount(ready=1, unacknowledged=1, consumers=1, windows=(), age_s=1.0),
@@ -50,15 +50,15 @@ QUEUE = QueueStanding(
     explanation=None,
 )
 EVENTS = EventCounts(heard=1, refused=1, dropped=1, lost=1, lost_by_worker=(LostEvents(worker="w@h", lost=1),))
-SETTLED = Settled(queue="q", worker="w@h", dispatch="fair", broker_wait_s=1.0, held_s=1.0, avoidable_wait_s=1.0)
+SETTLED = StartedAttempt(queue="q", worker="w@h", dispatch="fair", broker_wait_s=1.0, held_s=1.0, avoidable_wait_s=1.0)
 
 
 def exported() -> dict[str, set[str]]:
     """The labels of every sample that the dashboard exports, by its name."""
-    exposition = Exposition(lambda: Readings(groups=(GROUP,), queues=(QUEUE,), events=EVENTS))
-    exposition.observe([SETTLED])
+    collector = DispatchCollector(lambda: Readings(groups=(GROUP,), queues=(QUEUE,), events=EVENTS))
+    collector.observe([SETTLED])
     registry = CollectorRegistry()
-    registry.register(exposition)
+    registry.register(collector)
     labels: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(generate_latest(registry).decode()):
         for sample in family.samples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proj.dashboard.web.allowed_hosts import allowed_names, bare, is_allowed
+from proj.dashboard.web.allowed_hosts import allowed_names, host_name, is_allowed
 from proj.errors import InvalidSetting
 
 
@@ -38,7 +38,7 @@ from proj.errors import InvalidSetting
 )
 def test_host_header_is_read_in_every_spelling(header: str | None, name: str | None) -> None:
     """Case, port, closing dot and the many ways to write an IPv6 address make no difference."""
-    assert bare(header) == name
+    assert host_name(header) == name
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import flower.options
 import pytest
 
 from proj.dashboard.web.arguments import check_configuration, check_environment, checked_arguments, described
-from proj.dashboard.web.options import HISTORY, OWN, chosen
+from proj.dashboard.web.options import HISTORY, OWN, checked_options
 from proj.errors import InvalidConfiguration, InvalidSetting, NoJournal, ProjError, UnknownSetting, UnreadableJournal
 from proj.journal.reader import open_journal
 from proj.journal.writer import JournalWriter
@@ -78,7 +78,7 @@ def test_mistyped_option_is_refused_with_the_one_that_is_meant(word: str, neares
         (("--port=",), "--port is ''"),
         (("--dispatch_history=many",), "--dispatch_history is 'many'"),
         (("--inspect_timeout=abc",), "--inspect_timeout is 'abc', but must be a number"),
-        (("--task_runtime_metric_buckets=1,x",), "but must be numbers, with commas between"),
+        (("--task_runtime_metric_buckets=1,x",), "but must be numbers, separated by commas"),
         (("--read_only=flase",), "--read_only is 'flase', but must be true or false"),
         (("--logging=loud",), "--logging is 'loud'"),
         (("--format_task=x",), "flowerconfig.py"),
@@ -177,7 +177,7 @@ def test_help_has_our_options_and_flowers() -> None:
     assert all(text for _, text in ours)
 
 
-def options(**changed: Any) -> SimpleNamespace:
+def options(**changed: Any) -> Any:
     return SimpleNamespace(
         **{
             **dict.fromkeys(("journal", "open_journal", "basic_auth")),
@@ -195,7 +195,7 @@ def options(**changed: Any) -> SimpleNamespace:
 def test_choice_is_what_the_options_say(tmp_path: Path) -> None:
     """A journal that is not there yet is made at once, so that its folder is known to be writable."""
     path = tmp_path / "new.journal"
-    choice = chosen(options(journal=str(path), dispatch_history=7, allowed_hosts=["flower"]), {})
+    choice = checked_options(options(journal=str(path), dispatch_history=7, allowed_hosts=["flower"]), {})
 
     assert (choice.journal, choice.recorded, choice.history) == (path, None, 7)
     assert "flower" in choice.hosts
@@ -207,7 +207,7 @@ def test_choice_is_what_the_options_say(tmp_path: Path) -> None:
 def test_unauthenticated_api_is_refused_with_the_reason(value: str) -> None:
     """With it any web page can stop the workers through the browser of whoever visits it."""
     with pytest.raises(InvalidSetting, match="web page") as refusal:
-        chosen(options(), {"FLOWER_UNAUTHENTICATED_API": value})
+        checked_options(options(), {"FLOWER_UNAUTHENTICATED_API": value})
 
     assert refusal.value.exit_code == 2
 
@@ -215,7 +215,7 @@ def test_unauthenticated_api_is_refused_with_the_reason(value: str) -> None:
 @pytest.mark.parametrize("value", ["", "0", "false", "No"])
 def test_unauthenticated_api_may_be_said_to_be_off(value: str) -> None:
     """Which it is without a word."""
-    chosen(options(), {"FLOWER_UNAUTHENTICATED_API": value})
+    checked_options(options(), {"FLOWER_UNAUTHENTICATED_API": value})
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_unauthenticated_api_may_be_said_to_be_off(value: str) -> None:
 def test_options_that_cannot_be_used_are_refused(changed: dict[str, Any], reason: str) -> None:
     """Wherever they were set, one sentence and exit code 2; without a password in it."""
     with pytest.raises(ProjError, match=reason) as refusal:
-        chosen(options(**changed), {})
+        checked_options(options(**changed), {})
 
     assert refusal.value.exit_code == 2
     assert "secret" not in refusal.value.message
@@ -251,14 +251,14 @@ def test_journal_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     with JournalWriter(journal):
         pass
 
-    chosen(options(open_journal=str(journal)), {})
+    checked_options(options(open_journal=str(journal)), {})
     with pytest.raises(NoJournal):
-        chosen(options(open_journal=str(tmp_path / "none")), {})
+        checked_options(options(open_journal=str(tmp_path / "none")), {})
     for changed in (
         {"open_journal": str(other)},
         {"journal": str(other)},
         {"journal": str(tmp_path / "no" / "folder")},
     ):
         with pytest.raises(UnreadableJournal):
-            chosen(options(**changed), {})
+            checked_options(options(**changed), {})
     assert other.read_text() == "no journal"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proj.dashboard.web.event_batches import SLICE_S, Handover
+from proj.dashboard.web.event_batches import SLICE_S, EventBatches
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ class Loop:
             self.run_one()
 
 
-def handover(loop: Loop, take: Callable[[dict[str, Any]], None], *, event_s: float = 0.0) -> Handover:
+def handover(loop: Loop, take: Callable[[dict[str, Any]], None], *, event_s: float = 0.0) -> EventBatches:
     """One whose clock says that each event takes `event_s`."""
     clock = itertools.count(step=event_s)
-    return Handover(loop, take, clock=lambda: next(clock))  # type: ignore[arg-type] # as much of a loop as it uses
+    return EventBatches(loop, take, clock=lambda: next(clock))  # type: ignore[arg-type] # as much of a loop as it uses
 
 
 def test_many_events_wake_the_loop_once() -> None:
@@ -90,7 +90,7 @@ def test_event_that_flower_stumbles_over_keeps_none_behind_it() -> None:
 def test_no_event_is_left_when_it_is_put_while_the_loop_takes_others() -> None:
     """The two threads never miss each other."""
     loop, taken = Loop(), list[dict[str, Any]]()
-    handed = Handover(loop, taken.append)  # type: ignore[arg-type] # as much of a loop as it uses
+    handed = EventBatches(loop, taken.append)  # type: ignore[arg-type] # as much of a loop as it uses
     putting = threading.Thread(target=lambda: [handed.put({"number": number}) for number in range(20_000)])
     putting.start()
 

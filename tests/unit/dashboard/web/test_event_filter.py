@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proj.dashboard.web.event_filter import LONGEST_TEXT, MOST_TASKS, MOST_TYPES, SILENCE_S, Door, admitted
+from proj.dashboard.web.event_filter import LONGEST_TEXT, MOST_TASKS, MOST_TYPES, SILENCE_S, EventFilter, checked_event
 
 HEARTBEAT = {
     "type": "worker-heartbeat",
@@ -76,14 +76,14 @@ def test_event_of_celery_is_admitted_with_all_that_flower_knows(event: dict[str,
     """Nothing is lost but the offset of the time zone, with which Celery would spoil the timestamp."""
     expected = {name: value for name, value in event.items() if name != "utcoffset" and value is not None}
 
-    assert admitted(event) == expected
+    assert checked_event(event) == expected
 
 
 def test_event_of_another_kind_is_admitted_without_what_it_says() -> None:
     """Flower only counts it."""
     fields = ("type", "hostname", "pid", "clock", "timestamp", "local_received")
 
-    assert admitted(MARK) == {name: MARK[name] for name in fields}
+    assert checked_event(MARK) == {name: MARK[name] for name in fields}
 
 
 @pytest.mark.parametrize("event", [HEARTBEAT, SUCCEEDED, RECEIVED], ids=lambda event: event["type"])
@@ -91,7 +91,7 @@ def test_event_with_unknown_fields_is_admitted_without_them(event: dict[str, Any
     """Celery's state would set each as an attribute of its own objects, methods included."""
     hostile = {"heartbeats": "x", "event": "x", "state": "x", "children": 5, "__class__": "x", "worker": {}}
 
-    assert admitted({**event, **hostile}) == admitted(event)
+    assert checked_event({**event, **hostile}) == checked_event(event)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_event_with_unknown_fields_is_admitted_without_them(event: dict[str, Any
 )
 def test_heartbeat_with_a_field_that_cannot_be_is_refused(field: str, value: Any) -> None:
     """An event that lies in one field is not believed in the others."""
-    assert admitted({**HEARTBEAT, field: value}) is None
+    assert checked_event({**HEARTBEAT, field: value}) is None
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ def test_heartbeat_with_a_field_that_cannot_be_is_refused(field: str, value: Any
 )
 def test_task_event_with_a_field_that_cannot_be_is_refused(field: str, value: Any) -> None:
     """The same holds for tasks."""
-    assert admitted({**RECEIVED, field: value}) is None
+    assert checked_event({**RECEIVED, field: value}) is None
 
 
 def test_text_that_is_only_shown_is_cut_and_mended() -> None:
     """A long argument is no lie, and half a character becomes a question mark."""
-    event = admitted({**RECEIVED, "args": "x" * 100_000, "kwargs": "{'a': '\ud800'}"})
+    event = checked_event({**RECEIVED, "args": "x" * 100_000, "kwargs": "{'a': '\ud800'}"})
 
     assert event is not None
     assert event["args"] == "x" * LONGEST_TEXT
@@ -154,7 +154,7 @@ FIELDS = st.sampled_from(sorted({*HEARTBEAT, *RECEIVED, *SUCCEEDED}))
 @given(changes=st.dictionaries(FIELDS, VALUES, max_size=4), worker=st.booleans())
 def test_whatever_is_admitted_is_what_flower_can_show(changes: dict[str, Any], *, worker: bool) -> None:
     """It is JSON that a browser reads, in UTF-8, with texts, numbers and nothing else where Flower computes."""
-    event = admitted({**(HEARTBEAT if worker else RECEIVED), **changes})
+    event = checked_event({**(HEARTBEAT if worker else RECEIVED), **changes})
 
     if event is not None:
         json.dumps(event, allow_nan=False, ensure_ascii=False).encode()
@@ -165,7 +165,7 @@ def test_whatever_is_admitted_is_what_flower_can_show(changes: dict[str, Any], *
 @given(VALUES)
 def test_whatever_is_no_event_is_refused(value: Any) -> None:
     """It never raises."""
-    assert admitted(value) is None
+    assert checked_event(value) is None
 
 
 class Forgotten(list[set[str]]):
@@ -182,9 +182,9 @@ def heartbeat(sender: str) -> dict[str, Any]:
 def test_door_lets_no_more_senders_in_than_it_may() -> None:
     """Those that were there stay."""
     forgotten = Forgotten()
-    door = Door(senders=2, forget=forgotten)
+    event_filter = EventFilter(senders=2, forget=forgotten)
 
-    assert [bool(door.admit(heartbeat(name), now=1.0)) for name in ("a", "b", "c", "a", "b", "d")] == [
+    assert [bool(event_filter.accept(heartbeat(name), now=1.0)) for name in ("a", "b", "c", "a", "b", "d")] == [
         *(True, True, False),
         *(True, True, False),
     ]
@@ -194,23 +194,23 @@ def test_door_lets_no_more_senders_in_than_it_may() -> None:
 def test_door_gives_the_place_of_a_silent_sender_to_a_new_one() -> None:
     """Whoever was heard lately keeps it."""
     forgotten = Forgotten()
-    door = Door(senders=2, forget=forgotten)
+    event_filter = EventFilter(senders=2, forget=forgotten)
     for name, now in (("a", 1.0), ("b", 1.0), ("b", SILENCE_S)):
-        door.admit(heartbeat(name), now=now)
+        event_filter.accept(heartbeat(name), now=now)
 
-    assert door.admit(heartbeat("c"), now=SILENCE_S + 2)
+    assert event_filter.accept(heartbeat("c"), now=SILENCE_S + 2)
     assert forgotten == [{"a"}]
-    assert door.admit(heartbeat("b"), now=SILENCE_S + 2)
+    assert event_filter.accept(heartbeat("b"), now=SILENCE_S + 2)
 
 
 def test_door_knows_so_many_names_of_tasks_and_types_of_events() -> None:
     """Flower keeps a series for each, and forgets none; known ones go on passing."""
-    door = Door(senders=10, forget=Forgotten())
-    tasks = [door.admit({**RECEIVED, "name": f"task-{number}"}) for number in range(MOST_TASKS + 10)]
-    types = [door.admit({**MARK, "type": f"my-{number}"}) for number in range(MOST_TYPES + 10)]
+    event_filter = EventFilter(senders=10, forget=Forgotten())
+    tasks = [event_filter.accept({**RECEIVED, "name": f"task-{number}"}) for number in range(MOST_TASKS + 10)]
+    types = [event_filter.accept({**MARK, "type": f"my-{number}"}) for number in range(MOST_TYPES + 10)]
 
     assert sum(map(bool, tasks)) == MOST_TASKS
     assert sum(map(bool, types)) == MOST_TYPES
-    assert door.admit({**RECEIVED, "name": "task-1"})
-    assert door.admit({**MARK, "type": "my-1"})
-    assert door.admit(HEARTBEAT)
+    assert event_filter.accept({**RECEIVED, "name": "task-1"})
+    assert event_filter.accept({**MARK, "type": "my-1"})
+    assert event_filter.accept(HEARTBEAT)
