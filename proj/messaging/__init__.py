@@ -1,4 +1,4 @@
-"""Message queues for people who want just that: no Celery, no tasks, a text and whoever works on it."""
+"""Message queues without Celery: publish a text, work on each text that comes, acknowledge it."""
 
 from __future__ import annotations
 

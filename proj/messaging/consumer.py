@@ -1,4 +1,4 @@
-"""A consumer with a name: works on the messages of its input queue until the pill comes."""
+"""A consumer with a name, which works on the messages of its input queue until the poison pill."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PILL = "HALT"
 
 
 class Consumer(ABC):
-    """Override `work`: Python makes no consumer of a class without it (TypeError).
+    """Override `work`; Python refuses to make a consumer of a class without it (TypeError).
 
-    One may run per process or thread, and any number share the input queue.
+    One consumer may run in a process or thread, and any number may share the input queue.
     """
 
     def __init__(
@@ -28,18 +28,18 @@ class Consumer(ABC):
         queue_type: str | None = None,
         pill: str | None = PILL,
     ) -> None:
-        """Consume from the queue of that name.
+        """Prepare to consume; nothing is connected yet.
 
         Args:
-            name: for people: it is in the log and names the thread.
+            name: for people: log lines and the thread have it.
             input_queue: the name of the queue.
-            url: of the broker; CELERY_BROKER_URL unless said.
-            queue_type: quorum or classic; PROJ_QUEUE_TYPE unless said.
-            pill: the text that ends all consumers of the queue; None for no such text. A `MessageQueue` has none
-                unless said, so one that is to halt this consumer is made with the same.
+            url: of the broker; by default CELERY_BROKER_URL.
+            queue_type: quorum or classic; by default PROJ_QUEUE_TYPE.
+            pill: the text that ends all consumers of the queue, or None for no such text. A `MessageQueue` has none by
+                default, so make the one that is to halt this consumer with the same pill.
 
         Raises:
-            InvalidSetting: one of them, or of the variables, is not as it must be.
+            InvalidSetting: an argument or an environment variable has a value that is not allowed.
         """
         self.name = name
         self.input = MessageQueue(input_queue, url, queue_type=queue_type, pill=pill)
@@ -47,26 +47,26 @@ class Consumer(ABC):
 
     @abstractmethod
     def work(self, message: str) -> None:
-        """Do the work of one message, which is acknowledged when this returns; as `MessageQueue.register`'s handler."""
+        """Work on one message, which is acknowledged when this returns; a handler as in `MessageQueue.register`."""
 
-    def when_last(self) -> None:  # noqa: B027 for most of them nothing follows
-        """Do what follows when the pill has ended all consumers of the input queue."""
+    def when_last(self) -> None:  # noqa: B027 most consumers do nothing then, so it is not abstract
+        """Called when the pill has ended all other consumers of the input queue."""
 
     def start(self) -> None:
         """Work until the pill, or `stop`.
 
         Raises:
-            what `MessageQueue.start` raises.
+            NoBroker, QueueMismatch, PublishRefused: as `MessageQueue.start`.
         """
-        logger.info("%s starts.", self.name)
+        logger.info("%s starts.", self.name, extra={"action": "consumer_started"})
         try:
             self.input.start()
         finally:
             self.close()
-        logger.info("%s halted.", self.name)
+        logger.info("%s halted.", self.name, extra={"action": "consumer_halted"})
 
     def stop(self) -> None:
-        """Let `start` end when the message in hand is done; as `MessageQueue.stop`."""
+        """Let `start` end after the current message; as `MessageQueue.stop`."""
         self.input.stop()
 
     def close(self) -> None:

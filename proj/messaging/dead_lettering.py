@@ -1,4 +1,4 @@
-"""Burial: a message that cannot be done becomes a dead letter, with the reason."""
+"""Dead-lettering: a message that cannot be worked on becomes a dead letter, with the reason."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What fails by no fault of the message: it is tried until it passes.
-PASSING = (NoBroker, QueueFull, Unconfirmed)
-#: Times that a message may be given out and come back before it is a dead letter: RabbitMQ 4 drops it after 20.
-GIVEN_OUT_LIMIT = 15
+#: Errors that are not the fault of the message: what raised them is tried until it succeeds.
+TEMPORARY_ERRORS = (NoBroker, QueueFull, Unconfirmed)
+#: Redeliveries without an acknowledgement after which a message is a dead letter. RabbitMQ 4 drops it after 20.
+REDELIVERY_LIMIT = 15
 
 
-def times_given_out(message: Message) -> int:
-    """How often it came back unacknowledged; on a classic queue, which does not count, 1 at most."""
+def redelivery_count(message: Message) -> int:
+    """How often the message came back unacknowledged; a classic queue does not count, and gives 1 at most."""
     return history(message.headers, redelivered=message.redelivered).lost_workers_here
 
 
-def bury(message: Message, why: str, *, attempts: int, queue: str, publisher: Publisher) -> None:
-    """Make it a dead letter; while that cannot be, it goes back to its queue.
+def dead_letter(message: Message, reason: str, *, attempts: int, queue: str, publisher: Publisher) -> None:
+    """Publish the message as a dead letter and acknowledge it; requeue it when the broker does not confirm that.
 
     Args:
-        message: what cannot be done.
-        why: a sentence.
+        message: the message that cannot be worked on.
+        reason: a sentence.
         attempts: how often it was tried.
-        queue: where it came from, and goes when it is requeued.
+        queue: where the message came from, and where it goes when the dead letter is requeued.
         publisher: publishes the dead letter.
     """
     properties = copy_properties(dict(message.properties))
     properties["application_headers"] = dead_letter_headers(
         properties["application_headers"],
-        reason=why,
+        reason=reason,
         queue=queue,
         worker=f"{os.getpid()}@{socket.gethostname()}",
         time=time.time(),
@@ -57,8 +57,13 @@ def bury(message: Message, why: str, *, attempts: int, queue: str, publisher: Pu
             any_kind=True,
             **properties,
         )
-    except PASSING as failure:
-        logger.warning("A message of the queue %r goes back to it: %s", queue, failure)
+    except TEMPORARY_ERRORS as error:
+        logger.warning(
+            "A message of queue %r could not be dead-lettered and goes back to its queue: %s",
+            queue,
+            error,
+            extra={"action": "message_requeued"},
+        )
         message.give_back()
     else:
         message.ack()

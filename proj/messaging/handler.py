@@ -1,4 +1,4 @@
-"""What becomes of a message: its handler is tried, and then it is acknowledged or a dead letter."""
+"""The handler of a queue's messages: it is tried, and then the message is acknowledged or dead-lettered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from proj.errors import InvalidMessage
-from proj.messaging.dead_lettering import PASSING, bury
+from proj.messaging.dead_lettering import TEMPORARY_ERRORS, dead_letter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds before a message is tried for the second time; then twice as many each time, up to the longest.
+#: Seconds before the second attempt. The pause doubles after each attempt, up to the longest.
 RETRY_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 
 
-class Handling:
-    """Calls a handler with one message after the other, here and now.
+class Handler:
+    """Calls a function with one message after the other.
 
-    A message that failed is tried again in its place, and not given back: so the order stays, and a pill behind it
-    cannot overtake it.
+    A message that fails is tried again at once and not requeued. So the order is kept, and a poison pill behind the
+    message cannot overtake it.
     """
 
     def __init__(
         self,
-        handler: Callable[[Message], object],
+        function: Callable[[Message], object],
         *,
         queue: str,
         publisher: Publisher,
@@ -38,40 +38,51 @@ class Handling:
         acknowledge: bool,
         pause: Callable[[float], bool],
     ) -> None:
-        """Handle messages of the queue of that name.
+        """Handle the messages of a queue.
 
         Args:
-            handler: does the work.
-            queue: where a dead letter goes when it is requeued.
+            function: works on one message.
+            queue: the name of the queue, to which a dead letter goes when it is requeued.
             publisher: publishes dead letters.
             attempts: how often a message is tried.
-            acknowledge: whether it is acknowledged when the handler has returned.
-            pause: waits so many seconds, and says whether to go on.
+            acknowledge: whether a message is acknowledged when the function has returned.
+            pause: waits so many seconds; False when the consumer is to stop.
         """
-        self._handler = handler
+        self._function = function
         self._queue = queue
         self._publisher = publisher
         self._attempts = attempts
         self._acknowledge = acknowledge
         self._pause = pause
 
-    def do(self, message: Message) -> None:
-        """Try it until it is done, or cannot be; it is left unsettled when it is to stop in between."""
+    def handle(self, message: Message) -> None:
+        """Try the message until it succeeds or is dead-lettered; when the consumer stops in between, it is requeued."""
         attempts, pause_s = 0, RETRY_PAUSE_S
         while True:
             try:
-                self._handler(message)
-            except PASSING as error:
-                logger.warning("A message of the queue %r is tried again: %s", self._queue, error)
+                self._function(message)
+            except TEMPORARY_ERRORS as error:
+                logger.warning(
+                    "The handler of queue %r is tried again: %s",
+                    self._queue,
+                    error,
+                    extra={"action": "handler_retried"},
+                )
             except Exception as error:
                 attempts += 1
-                logger.exception("The handler of the queue %r failed, %d of %d.", self._queue, attempts, self._attempts)
+                logger.exception(
+                    "The handler of queue %r failed, attempt %d of %d.",
+                    self._queue,
+                    attempts,
+                    self._attempts,
+                    extra={"action": "handler_failed"},
+                )
                 if message.settled:
                     return
-                # What cannot be read will not be readable another time.
+                # A message that cannot be read now cannot be read later either.
                 if attempts >= self._attempts or isinstance(error, InvalidMessage):
-                    why = _sentence(error, attempts)
-                    bury(message, why, attempts=attempts, queue=self._queue, publisher=self._publisher)
+                    reason = _reason(error, attempts)
+                    dead_letter(message, reason, attempts=attempts, queue=self._queue, publisher=self._publisher)
                     return
             else:
                 if self._acknowledge:
@@ -82,10 +93,10 @@ class Handling:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _sentence(error: Exception, attempts: int) -> str:
-    """Why it was given up."""
+def _reason(error: Exception, attempts: int) -> str:
+    """Why the message is a dead letter."""
     if isinstance(error, InvalidMessage):
-        return f"It cannot be worked on: {error}"
-    times = "once" if attempts == 1 else f"{attempts} times"
-    words = str(error).strip()
-    return f"Its handler failed {times}, last by {type(error).__name__}" + (f": {words}" if words else ".")
+        return f"Its handler cannot read it: {error}"
+    times = "once" if attempts == 1 else f"{attempts} times, the last time"
+    text = str(error).strip()
+    return f"Its handler failed {times} with {type(error).__name__}" + (f": {text}" if text else ".")

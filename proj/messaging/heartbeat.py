@@ -1,4 +1,4 @@
-"""Heartbeats of a connection whose own thread is busy with a message."""
+"""Heartbeats of a connection while its own thread works on a message."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 class Heartbeat(Service):
-    """Beats from a thread of its own whenever nobody else uses the connection.
+    """Sends heartbeats from a thread of its own whenever no other thread uses the connection.
 
-    A handler that works for minutes reads and writes nothing. Without a beat the broker would take the connection for
-    dead after two intervals of silence, and give the message to another; without heartbeats at all it would wait for
-    half an hour for a machine that has lost its power.
+    A handler that works for minutes reads and writes nothing. Without heartbeats from us, the broker would close the
+    connection after two silent intervals and redeliver the message. Without any heartbeats it would wait for half an
+    hour for a machine that has lost its power.
     """
 
     def __init__(self, beat: Callable[[], None], interval_s: float, *, lock: threading.Lock) -> None:
-        """Call `beat` every so many seconds under `lock`, which whoever uses the connection holds as well."""
+        """Call `beat` every `interval_s` seconds under `lock`, which every user of the connection holds."""
         self._lock = lock
         self._beat = beat
         self._interval_s = interval_s
@@ -31,11 +31,11 @@ class Heartbeat(Service):
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start to send heartbeats."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Beat no more, and return when nobody else uses the connection; not to be called under the lock."""
+        """Stop, and return when the thread has ended; do not call it under the lock."""
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -45,7 +45,7 @@ class Heartbeat(Service):
             with self._lock:
                 try:
                     self._beat()
-                except Exception as error:  # noqa: BLE001 py-amqp raises anything on a lost connection
-                    # Its own thread meets the same error, and connects again.
-                    logger.debug("A heartbeat failed: %r", error)
+                except Exception as error:  # noqa: BLE001 py-amqp raises any error on a lost connection
+                    # The thread that uses the connection meets the same error, and connects again.
+                    logger.debug("A heartbeat failed: %r", error, extra={"action": "heartbeat_failed"})
                     return

@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 
 def launch(*consumers: Consumer) -> None:
-    """Run each in a thread of its own, and return when all have ended.
+    """Run each consumer in a thread of its own, and return when all have ended.
 
-    None begins before all consume: a pill that waits already would else end the first before the second is there, and
-    that one would wait for ever.
+    No consumer starts its work before all of them consume. Otherwise a pill that waits already would end the first
+    consumer before the second consumes, and the second would wait for ever.
 
-    Ctrl-C and SIGTERM stop them in order: what each has in hand is finished. A second one ends the process as ever, and
-    what was in hand goes back. When one fails, the others are stopped.
+    Ctrl-C and SIGTERM stop the consumers in order: each finishes its current message. A second signal ends the process
+    at once, and the current messages go back to their queues. When one consumer fails, the others are stopped.
 
     Raises:
-        what the first that failed has raised.
+        Exception: what the first consumer that failed has raised.
     """
     errors: list[BaseException] = []
-    here: set[int] = set()
+    ready: set[int] = set()
 
     def run(number: int, consumer: Consumer) -> None:
-        def all_are_here() -> bool:
-            here.add(number)
-            return len(here) == len(consumers)
+        def all_are_ready() -> bool:
+            ready.add(number)
+            return len(ready) == len(consumers)
 
-        consumer.input.may_begin = all_are_here
+        consumer.input.may_begin = all_are_ready
         try:
             consumer.start()
-        except BaseException as error:  # noqa: BLE001 it is raised again by the thread that waits
+        except BaseException as error:  # noqa: BLE001 the waiting thread raises it again
             errors.append(error)
             _stop(consumers)
         finally:
-            # Who has ended is waited for no more.
-            here.add(number)
+            # The others need not wait for a consumer that has ended.
+            ready.add(number)
 
     # Daemons, so that a second Ctrl-C ends the process.
     threads = [
@@ -55,7 +55,7 @@ def launch(*consumers: Consumer) -> None:
         for thread in threads:
             thread.join()
     for consumer in consumers:
-        # Those that had ended when the others were stopped would end at once the next time.
+        # A consumer that had ended before the others were stopped would otherwise end at once at its next start.
         consumer.input.forget_stop()
     if errors:
         raise errors[0]
@@ -68,7 +68,7 @@ def _stop(consumers: Sequence[Consumer]) -> None:
 
 @contextmanager
 def _stopped_by_signals(consumers: Sequence[Consumer]) -> Iterator[None]:
-    """Only the main thread may set what a signal does; elsewhere whoever launched calls `stop`."""
+    """Let signals stop the consumers in this block; only the main thread may do this, other threads call `stop`."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""One message as it came from a queue: its body, and what is to become of it."""
+"""One message from a queue: its body, its properties, and its acknowledgement."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Settlement(Protocol):
-    """Where a message came from, and is settled."""
+    """The connection a message came from, which acknowledges or requeues it."""
 
     def ack(self, tag: int) -> None:
-        """Tell the broker that the message is done."""
+        """Acknowledge the message."""
         ...
 
     def give_back(self, tag: int) -> None:
-        """Tell the broker to give the message to whoever is next."""
+        """Requeue the message."""
         ...
 
 
@@ -28,11 +28,11 @@ class Message:
     def __init__(
         self, body: bytes, properties: Mapping[str, Any], *, tag: int, redelivered: bool, settlement: Settlement
     ) -> None:
-        """Take what the broker has said of it."""
+        """Hold what the broker has delivered."""
         self.body = body
         #: AMQP's, by py-amqp's names: `message_id`, `content_type`, `application_headers` and so on.
         self.properties = properties
-        #: Whether it was given to a consumer before; that one may have worked on it.
+        #: Whether it was delivered before; that consumer may have worked on it.
         self.redelivered = redelivered
         #: Whether it was acknowledged or given back.
         self.settled = False
@@ -55,28 +55,28 @@ class Message:
 
     @property
     def headers(self) -> Mapping[str, Any]:
-        """Its headers, none when it has none."""
+        """Its headers; an empty mapping when it has none."""
         return self.properties.get("application_headers") or {}
 
     def ack(self) -> None:
-        """Acknowledge it: it is done, and the broker forgets it. Once; a second time does nothing.
+        """Acknowledge it: the work is done, and the broker deletes it. A second call does nothing.
 
-        When the connection has been lost meanwhile, the broker gives the message out again, and this cannot help it.
+        When the connection was lost meanwhile, this has no effect: the broker delivers the message again.
         """
         if not self.settled:
             self.settled = True
             self._settlement.ack(self._tag)
 
     def give_back(self) -> None:
-        """Let the broker give it to whoever is next, which may be this consumer. Once, and not after `ack`."""
+        """Requeue it for the next consumer, which may be this one. After `ack`, or a second time, it does nothing."""
         if not self.settled:
             self.settled = True
             self._settlement.give_back(self._tag)
 
     def __str__(self) -> str:
-        """The text for people: what is not UTF-8 in it is replaced."""
+        """The text for people: bytes that are not UTF-8 are replaced."""
         return self.body.decode(errors="replace")
 
     def __repr__(self) -> str:
-        """Its kind and its body."""
+        """Its class and the start of its body."""
         return f"<{type(self).__name__} {self.body[:80]!r}>"

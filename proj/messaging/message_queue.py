@@ -12,9 +12,9 @@ from kombu.utils.uuid import uuid
 from proj import queues
 from proj.errors import InvalidMessage, InvalidSetting, ProjError
 from proj.messaging import options
-from proj.messaging.dead_lettering import GIVEN_OUT_LIMIT, bury, times_given_out
-from proj.messaging.handler import Handling
-from proj.messaging.poison_pill import Halting
+from proj.messaging.dead_lettering import REDELIVERY_LIMIT, dead_letter, redelivery_count
+from proj.messaging.handler import Handler
+from proj.messaging.poison_pill import PoisonPill
 from proj.messaging.publisher import Publisher
 from proj.messaging.reconnection import Reconnection
 from proj.messaging.subscription import Subscription
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks whether to stop.
+#: Seconds between two checks whether to stop.
 TICK_S = 0.2
-#: Seconds between two looks whether to begin.
+#: Seconds between two checks whether the first message may be worked on.
 LOOK_S = 0.02
 
 
 class MessageQueue:
-    """A queue by its name. Nothing is connected before it is used; `publish` and `stop` may be called by any thread."""
+    """A queue by its name. It connects when it is first used; any thread may call `publish` and `stop`."""
 
     def __init__(
         self,
@@ -50,23 +50,23 @@ class MessageQueue:
         timeout_s: float | None = 90.0,
         heartbeat_s: float = 10.0,
     ) -> None:
-        """Name the queue, which is made when it is first used and there is none.
+        """Name the queue, which is declared when it is first used.
 
         Args:
             name: of the queue.
-            url: of the broker; CELERY_BROKER_URL unless said.
-            queue_type: quorum or classic; PROJ_QUEUE_TYPE unless said.
-            prefetch: unacknowledged messages that a consumer is given at a time, 0 without limit. One is fair: who
-                is busy gets nothing, and whoever is free gets the next message.
-            attempts: how often the handler is tried with a message before that becomes a dead letter. A loop over the
-                queue has no handler, and this says nothing to it.
-            pill: the text that ends all consumers of the queue, when they were given the same; None for no such text.
-                That of `Consumer` and `Worker` is 'HALT' unless said.
-            timeout_s: seconds until a publish that is not confirmed is given up; None is never.
-            heartbeat_s: seconds, 1 or more; a dead connection is noticed in two of these. 0 is without heartbeats.
+            url: of the broker; by default CELERY_BROKER_URL.
+            queue_type: quorum or classic; by default PROJ_QUEUE_TYPE.
+            prefetch: unacknowledged messages that a consumer gets at a time, 0 without limit. With one, a busy consumer
+                gets nothing, and a free one gets the next message.
+            attempts: how often the handler is tried with a message before the message becomes a dead letter. A loop
+                over the queue has no handler and ignores this.
+            pill: the text that ends all consumers of the queue that have the same pill; None for no such text. The
+                default of `Consumer` and `Worker` is 'HALT'.
+            timeout_s: seconds until an unconfirmed publish is given up; None is never.
+            heartbeat_s: seconds, 1 or more; a dead connection is noticed in two of them. 0 is without heartbeats.
 
         Raises:
-            InvalidSetting: one of them, or of the variables, is not as it must be.
+            InvalidSetting: an argument or an environment variable has a value that is not allowed.
         """
         self.name = options.name(name)
         self.pill = options.pill(pill)
@@ -76,25 +76,25 @@ class MessageQueue:
         self._attempts = options.attempts(attempts)
         self._heartbeat_s = options.heartbeat_s(heartbeat_s)
         self._publisher = Publisher(self._url, timeout_s=options.timeout_s(timeout_s))
-        self._handling: Handling | None = None
-        self._when_last: Callable[[], None] = _nothing
-        #: Asked when it consumes, until it says yes, before the first message is worked on; see `launch`.
+        self._handler: Handler | None = None
+        self._when_last: Callable[[], None] = _do_nothing
+        #: Asked before the first message is worked on, until it returns True; see `launch`.
         self.may_begin: Callable[[], bool] = _at_once
-        # No threading.Event: a signal handler that sets one while its thread is inside it would wait for ever.
+        # Not a threading.Event: a signal handler that sets it while its own thread is inside it would wait for ever.
         self._stopping = False
         self._subscriptions: list[Subscription] = []
 
     # --- Publishing -----------------------------------------------------------------------------------
 
     def publish(self, text: str) -> None:
-        """Publish a text, and return when the broker has it on disk. It is tried again through a restart of the broker.
+        """Publish a text, and return when the broker has it on disk. It survives a restart of the broker meanwhile.
 
         Raises:
-            InvalidMessage: it is no text, or none that UTF-8 can write.
-            NoBroker: there is no broker.
+            InvalidMessage: it is not a text that UTF-8 can write.
+            NoBroker: no broker answers.
             QueueMismatch: the queue exists with other arguments.
-            PublishRefused: the broker will not have it; `QueueFull` when it may later.
-            Unconfirmed: the deadline has passed; the broker may or may not have it.
+            PublishRefused: the broker will never accept it; `QueueFull` when it may accept it later.
+            Unconfirmed: the deadline has passed; the broker may have it or not.
         """
         try:
             body = text.encode()
@@ -110,15 +110,15 @@ class MessageQueue:
                 content_encoding="utf-8",
             )
         except ProjError as error:
-            # What the broker said is in its sentence, and the way of it through here is nothing to the caller.
+            # The error has the broker's text; the frames in our own code do not help the caller.
             raise error.with_traceback(None) from None
 
     def halt(self) -> None:
         """Publish the pill, which ends every consumer of the queue when all earlier work is done.
 
         Raises:
-            InvalidSetting: the queue was given no pill.
-            and what `publish` raises.
+            InvalidSetting: the queue has no pill.
+            NoBroker, QueueMismatch, PublishRefused, Unconfirmed: as `publish`.
         """
         if self.pill is None:
             example = f"a text, as in MessageQueue({self.name!r}, pill='HALT')"
@@ -126,7 +126,7 @@ class MessageQueue:
         self.publish(self.pill)
 
     def declare(self) -> None:
-        """Make the queue now when there is none.
+        """Declare the queue now.
 
         Raises:
             NoBroker, QueueMismatch, PublishRefused, Unconfirmed: as `publish`.
@@ -148,20 +148,21 @@ class MessageQueue:
         """Let `start` call `handler` with each message.
 
         Args:
-            handler: does the work. When it raises, it is tried again, after half a second and then less and less
-                often; after `attempts` the message is a dead letter with the reason. What it raises of `NoBroker`,
-                `QueueFull` and `Unconfirmed` is not counted: the next queue fails, not the message.
-            acknowledge: whether a message is acknowledged when its handler has returned. Without it the handler does
-                so by `message.ack()`, and what it forgets is given out again when this consumer has gone.
-            when_last: called when the pill has come and no other consumer is left, before it is acknowledged; again
-                while it raises `NoBroker`, `QueueFull` or `Unconfirmed`. What else it raises, `start` raises.
+            handler: works on one message. When it raises, it is tried again, after half a second and then after longer
+                and longer pauses; after `attempts` the message becomes a dead letter with the reason. `NoBroker`,
+                `QueueFull` and `Unconfirmed` are not counted, because the next queue fails and not the message.
+            acknowledge: whether a message is acknowledged when its handler has returned. Otherwise the handler calls
+                `message.ack()`; a message that it forgets is delivered again when this consumer has ended.
+            when_last: called when the pill has come and no other consumer is left, before the pill is acknowledged. It
+                is called again while it raises `NoBroker`, `QueueFull` or `Unconfirmed`; `start` raises its other
+                errors.
 
         Raises:
-            InvalidSetting: the handler cannot be called: every message would become a dead letter by it.
+            InvalidSetting: the handler cannot be called, so every message would become a dead letter.
         """
         if not callable(handler):
             raise InvalidSetting(f"The handler of the queue {self.name!r}", handler, "a function of one message")
-        self._handling = Handling(
+        self._handler = Handler(
             handler,
             queue=self.name,
             publisher=self._publisher,
@@ -169,40 +170,42 @@ class MessageQueue:
             acknowledge=acknowledge,
             pause=self._pause,
         )
-        self._when_last = when_last or _nothing
+        self._when_last = when_last or _do_nothing
 
     def start(self) -> None:
-        """Work on messages until `stop`, or until the pill comes; it waits for a broker that is away.
+        """Work on messages until `stop` or the pill; while the broker is away, it connects again and again.
 
         Raises:
             NoBroker: the broker refuses the login.
             QueueMismatch: the queue exists with other arguments.
             PublishRefused: the broker does not let us consume.
-            KeyboardInterrupt: and all else that a handler raises which is no `Exception`; the message goes back.
+            KeyboardInterrupt: or any other `BaseException` of a handler that is no `Exception`; the message is
+                requeued.
         """
-        if self._handling is None:
+        if self._handler is None:
             raise RuntimeError(f"No handler is registered for the queue {self.name!r}.")
         with closing(self._messages()) as messages:
             for message in messages:
-                self._handling.do(message)
+                self._handler.handle(message)
 
     def stop(self) -> None:
-        """Let `start`, or the loop over this queue, end when the message in hand is done; what is held goes back.
+        """Let `start`, or the loop over this queue, end after the current message; other messages are requeued.
 
-        From a handler, another thread or a signal handler; returns at once. When nothing runs, what is started next
+        A handler, another thread or a signal handler may call it; it returns at once. When nothing runs, the next start
         ends at once.
         """
         self._stopping = True
 
     def forget_stop(self) -> None:
-        """Forget a `stop` that came when nothing ran any more."""
+        """Forget a `stop` that came after the consumer had ended."""
         self._stopping = False
 
     def __iter__(self) -> Iterator[Message]:
-        """Each message as it comes; the one before is acknowledged when the next is asked for.
+        """Each message as it comes; the one before is acknowledged when the loop asks for the next.
 
-        `stop` ends the loop in order: the message in hand is acknowledged. One whose loop ends by `break` or by an
-        error goes back to the queue, and is not tried again here: `attempts` is for handlers. As `start` in all else.
+        `stop` ends the loop in order: the current message is acknowledged. When the loop ends by `break` or an error,
+        the current message is requeued and not tried again here, because `attempts` is for handlers. The rest is as in
+        `start`.
         """
         with closing(self._messages()) as messages:
             for message in messages:
@@ -210,7 +213,7 @@ class MessageQueue:
                 message.ack()
 
     def close(self) -> None:
-        """Disconnect: what is held goes back. Whatever is used after that connects again."""
+        """Disconnect: unacknowledged messages are requeued. The next use connects again."""
         for subscription in tuple(self._subscriptions):
             subscription.close()
         self._publisher.close()
@@ -228,28 +231,32 @@ class MessageQueue:
     # --- How ------------------------------------------------------------------------------------------
 
     def _messages(self) -> Generator[Message, None, None]:
-        """Every message but the pill, and but those that nobody gets done, over as many connections as it takes."""
-        connections = Reconnection(self._subscription, name=self.name, held=self._subscriptions, pause=self._pause)
-        halting = Halting(connections, renew=self.halt, when_last=self._when_last, pause=self._pause)
+        """The messages to work on, over as many connections as it takes; pills and hopeless messages are handled."""
+        connections = Reconnection(
+            self._subscription, name=self.name, open_subscriptions=self._subscriptions, pause=self._pause
+        )
+        pill = PoisonPill(connections, renew=self.halt, when_last=self._when_last, pause=self._pause)
         try:
             with closing(self._deliveries(connections)) as deliveries:
                 for subscription, message in deliveries:
                     if self._is_pill(message):
-                        logger.info("The queue %r halts its consumer.", self.name)
-                        if halting.end(subscription, message):
-                            return
-                    elif (times := times_given_out(message)) >= GIVEN_OUT_LIMIT:
-                        why = (
-                            f"It was given out {times} times and never acknowledged, as by consumers that died with it."
+                        logger.info(
+                            "A consumer of queue %r has received the poison pill.",
+                            self.name,
+                            extra={"action": "pill_received"},
                         )
-                        bury(message, why, attempts=times, queue=self.name, publisher=self._publisher)
+                        if pill.end(subscription, message):
+                            return
+                    elif (times := redelivery_count(message)) >= REDELIVERY_LIMIT:
+                        reason = f"It came back {times} times without an acknowledgement; it may kill its consumers."
+                        dead_letter(message, reason, attempts=times, queue=self.name, publisher=self._publisher)
                     else:
                         yield message
         finally:
             self._stopping = False
 
     def _deliveries(self, connections: Reconnection) -> Generator[tuple[Subscription, Message], None, None]:
-        """Everything that comes, and where it comes from."""
+        """Every message, with the connection it came from."""
         while not self._stopping:
             try:
                 with connections.next() as subscription:
@@ -271,17 +278,17 @@ class MessageQueue:
         return self.pill is not None and message.body == self.pill.encode()
 
     def _pause(self, seconds: float) -> bool:
-        """Wait, but not when it is to stop; whether to go on."""
+        """Wait, but not when the consumer is to stop; whether to go on."""
         end = time.monotonic() + seconds
         while not self._stopping and (left_s := end - time.monotonic()) > 0:
             time.sleep(min(left_s, TICK_S))
         return not self._stopping
 
 
-def _nothing() -> None:
-    """Nothing follows."""
+def _do_nothing() -> None:
+    """Nothing follows the last consumer."""
 
 
 def _at_once() -> bool:
-    """Nobody is waited for."""
+    """The first message may be worked on at once."""
     return True

@@ -1,4 +1,4 @@
-"""What a message queue may be told: each checked before anything is connected, and refused in one sentence."""
+"""The options of a message queue, each checked before anything is connected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from proj import environment, queues
 from proj.errors import InvalidSetting
 
-#: What AMQP has room for: bytes of a queue's name, and two bytes for a number.
+#: AMQP's limits: the bytes of a queue's name, and a number of two bytes.
 _LONGEST_NAME = 255
 _LARGEST_SHORT = 65_535
 
@@ -21,7 +21,7 @@ def name(given: str) -> str:
 
 
 def queue_type(given: str | None) -> str:
-    """The type of a queue; PROJ_QUEUE_TYPE unless said."""
+    """The type of a queue; by default PROJ_QUEUE_TYPE."""
     if not given:
         return environment.choice("PROJ_QUEUE_TYPE", queues.QUEUE_TYPES, default=queues.QUORUM)
     if given not in queues.QUEUE_TYPES:
@@ -30,7 +30,7 @@ def queue_type(given: str | None) -> str:
 
 
 def url(given: str | None) -> str:
-    """Where the broker is; CELERY_BROKER_URL unless said."""
+    """The URL of the broker; by default CELERY_BROKER_URL."""
     if not given:
         return environment.broker_url()
     if not isinstance(given, str):
@@ -39,7 +39,7 @@ def url(given: str | None) -> str:
 
 
 def prefetch(given: int) -> int:
-    """How many messages at a time; 0 is without limit."""
+    """How many unacknowledged messages at a time; 0 is without limit."""
     return _whole("prefetch", given, lowest=0, highest=_LARGEST_SHORT)
 
 
@@ -49,7 +49,7 @@ def attempts(given: int) -> int:
 
 
 def pill(given: str | None) -> str | None:
-    """The text that ends consumers; an empty one would be any message without a body."""
+    """The text that ends consumers; not empty, because any message without a body would match it."""
     if given is not None and not _bytes(given):
         raise InvalidSetting("pill", given, "a text that is not empty, such as 'HALT', or None for no pill")
     return given
@@ -63,7 +63,7 @@ def timeout_s(given: float | None) -> float | None:
 
 
 def heartbeat_s(given: float) -> float:
-    """Seconds between heartbeats; a part of one would tell the broker that there are none, and none would come."""
+    """Seconds between heartbeats, 0 or at least 1: AMQP sends whole seconds, so less than one would mean none."""
     if not (_is_number(given) and (given == 0 or 1 <= given <= _LARGEST_SHORT)):
         raise InvalidSetting("heartbeat_s", given, f"a number of seconds from 1 to {_LARGEST_SHORT}, or 0 for none")
     return given
@@ -77,7 +77,7 @@ def _whole(option: str, given: int, *, lowest: int, highest: int | None = None) 
 
 
 def _bytes(given: object) -> int | None:
-    """How many bytes a text has; None when it is no text, or none that can be written."""
+    """How many bytes a text has in UTF-8; None when it is no text or UTF-8 cannot write it."""
     try:
         return len(given.encode()) if isinstance(given, str) else None
     except UnicodeEncodeError:
@@ -85,5 +85,5 @@ def _bytes(given: object) -> int | None:
 
 
 def _is_number(given: object, *kinds: type) -> bool:
-    """Whether it is one; a truth value is not, though Python takes it for one."""
+    """Whether it is a number of these kinds; a bool is not, although Python counts it as an int."""
     return isinstance(given, kinds or (int, float)) and not isinstance(given, bool)

@@ -1,4 +1,4 @@
-"""The connections of one consumer: one after the other, until it is told to stop."""
+"""The connections of one consumer, one after the other, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -18,58 +18,60 @@ logger = logging.getLogger(__name__)
 
 
 class Reconnection:
-    """Connects to one queue again and again, and says so when it could not, and when it could again."""
+    """Connects a consumer to its queue again and again, and logs when a connection is lost and made again."""
 
     def __init__(
         self,
         make: Callable[[], Subscription],
         *,
         name: str,
-        held: list[Subscription],
+        open_subscriptions: list[Subscription],
         pause: Callable[[float], bool],
     ) -> None:
-        """Connect what `make` makes.
+        """Prepare to connect.
 
         Args:
-            make: a subscription that is not open.
+            make: makes a subscription, which is not open yet.
             name: of the queue.
-            held: has the subscription for as long as it is there.
-            pause: waits so many seconds, and says whether to go on.
+            open_subscriptions: contains each subscription as long as it exists.
+            pause: waits so many seconds; False when the consumer is to stop.
         """
         self._make = make
         self._name = name
-        self._held = held
+        self._open_subscriptions = open_subscriptions
         self._pause = pause
+        # It never passes: only its pauses are used.
         self._deadline = Deadline(None)
         self._is_lost = False
-        self._opened_again = -float("inf")
+        self._reconnected_at = -float("inf")
 
     @property
     def go_on(self) -> bool:
-        """Whether it was not told to stop."""
+        """Whether the consumer was not told to stop."""
         return self._pause(0)
 
     @property
-    def steady_s(self) -> float:
-        """Seconds since it connected again; infinite when it never had to."""
-        return time.monotonic() - self._opened_again
+    def connected_for_s(self) -> float:
+        """Seconds since it connected again; infinite when no connection was lost."""
+        return time.monotonic() - self._reconnected_at
 
     @contextmanager
     def next(self, *, consume: bool = True) -> Iterator[Subscription | None]:
-        """A new connection, None when there is none now; when it is lost the block ends, and the next one waits.
+        """A new connection, or None when it cannot connect now. The block ends when the connection is lost.
 
         Raises:
-            what `Subscription.open` raises, and all errors of the block that are not of a lost connection.
+            NoBroker, QueueMismatch, PublishRefused: as `Subscription.open`.
+            Exception: what the block raises, but for errors of a lost connection.
         """
         subscription = self._make()
-        self._held.append(subscription)
+        self._open_subscriptions.append(subscription)
         try:
             yield subscription if self._open(subscription, consume=consume) else None
         except subscription.losses as error:
             self._lose(subscription, error)
         finally:
             subscription.close()
-            self._held.remove(subscription)
+            self._open_subscriptions.remove(subscription)
         if self._is_lost:
             self._pause(self._deadline.next_pause_s())
 
@@ -81,13 +83,18 @@ class Reconnection:
             return False
         self._deadline.restart()
         if self._is_lost:
-            logger.warning("Consuming from the queue %r again.", self._name)
+            logger.warning("Connected to queue %r again.", self._name, extra={"action": "connection_restored"})
             self._is_lost = False
-            self._opened_again = time.monotonic()
+            self._reconnected_at = time.monotonic()
         return True
 
     def _lose(self, subscription: Subscription, error: Exception) -> None:
         subscription.drop()
         if not self._is_lost:
-            logger.warning("The queue %r cannot be consumed from (%s); trying again.", self._name, error_text(error))
+            logger.warning(
+                "No connection to queue %r (%s); connecting again.",
+                self._name,
+                error_text(error),
+                extra={"action": "connection_lost"},
+            )
         self._is_lost = True

@@ -1,4 +1,4 @@
-"""A worker: a consumer that writes what it makes of each message to an output queue."""
+"""A worker: a consumer that publishes its results to an output queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from proj.messaging.message_queue import MessageQueue
 
 
 class Worker(Consumer):
-    """Override `work`, and call `write` in it: the input is acknowledged only when the broker has the output."""
+    """Override `work`, and call `write` in it: the input is acknowledged only when the output is confirmed."""
 
     def __init__(
         self,
@@ -22,7 +22,7 @@ class Worker(Consumer):
         queue_type: str | None = None,
         pill: str | None = PILL,
     ) -> None:
-        """Consume from one queue and write to the other, to which the pill goes on; all else as in `Consumer`.
+        """Prepare to consume from one queue and publish to the other, also the pill. The rest is as in `Consumer`.
 
         Raises:
             InvalidSetting: as `Consumer`.
@@ -31,14 +31,14 @@ class Worker(Consumer):
         self.output = MessageQueue(output_queue, url, queue_type=queue_type, pill=pill)
 
     def start(self) -> None:
-        """As a consumer's; an output queue that is not as it must be is told before any work is done.
+        """As `Consumer.start`; the output queue is declared before any work is done.
 
         Raises:
             QueueMismatch: one of the queues exists with other arguments.
-            and what `MessageQueue.start` raises.
+            NoBroker, PublishRefused: as `MessageQueue.start`.
         """
         try:
-            # A broker that is away is waited for.
+            # A broker that does not answer yet is waited for later.
             with suppress(NoBroker, Unconfirmed):
                 self.output.declare()
             super().start()
@@ -46,15 +46,15 @@ class Worker(Consumer):
             self.close()
 
     def write(self, message: str) -> None:
-        """Publish to the output queue, and return when the broker has it.
+        """Publish to the output queue, and return when the broker has the message.
 
         Raises:
-            what `MessageQueue.publish` raises.
+            InvalidMessage, NoBroker, QueueMismatch, PublishRefused, Unconfirmed: as `MessageQueue.publish`.
         """
         self.output.publish(message)
 
     def when_last(self) -> None:
-        """Hand the pill on to the output queue, when the last worker of this stage ends."""
+        """Publish the pill to the output queue; called when the last worker of the input queue ends."""
         self.output.halt()
 
     def close(self) -> None:

@@ -192,13 +192,33 @@ def test_producer_without_words_prints_its_usage(programs: Programs) -> None:
 @pytest.mark.parametrize(
     ("program", "variables", "told"),
     [
-        ("producer.py x", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: The message 'x'"),
+        (
+            "producer.py x",
+            {"PROJ_QUEUE_TYPE": "classic"},
+            "proj.errors.QueueMismatch: RabbitMQ did not accept message 'x'",
+        ),
         ("producer.py x", {"CELERY_BROKER_URL": NOWHERE}, "proj.errors.NoBroker: No broker answers"),
         ("producer.py x", {"CELERY_BROKER_URL": "redis://h"}, "proj.errors.InvalidSetting: CELERY_BROKER_URL"),
-        ("consumer1.py", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: Consuming from"),
-        ("consumer2.py", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: Consuming from"),
-        ("consumer3.py", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: Consuming from"),
-        ("workflow.py", {"PROJ_QUEUE_TYPE": "classic"}, "proj.errors.QueueMismatch: Consuming from"),
+        (
+            "consumer1.py",
+            {"PROJ_QUEUE_TYPE": "classic"},
+            "proj.errors.QueueMismatch: RabbitMQ did not accept a consumer of queue",
+        ),
+        (
+            "consumer2.py",
+            {"PROJ_QUEUE_TYPE": "classic"},
+            "proj.errors.QueueMismatch: RabbitMQ did not accept a consumer of queue",
+        ),
+        (
+            "consumer3.py",
+            {"PROJ_QUEUE_TYPE": "classic"},
+            "proj.errors.QueueMismatch: RabbitMQ did not accept a consumer of queue",
+        ),
+        (
+            "workflow.py",
+            {"PROJ_QUEUE_TYPE": "classic"},
+            "proj.errors.QueueMismatch: RabbitMQ did not accept a consumer of queue",
+        ),
     ],
 )
 def test_program_that_cannot_go_on_says_why_below_one_short_traceback(

@@ -143,7 +143,7 @@ def test_task_that_no_worker_asks_for_is_unroutable(crew: Crew, exchange: str, k
     """One sentence with exchange and key; Celery's binding for delays would let `*.heavy` match any number of words."""
     assert crew.workers
 
-    with pytest.raises(Unroutable, match=rf"exchange '{exchange}' by the routing key '{re.escape(key)}'"):
+    with pytest.raises(Unroutable, match=rf"exchange '{exchange}' with routing key '{re.escape(key)}'"):
         send("lost", exchange, key)
 
 

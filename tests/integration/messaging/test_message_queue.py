@@ -222,7 +222,7 @@ def test_handler_that_fails_is_tried_again_and_then_its_message_is_a_dead_letter
     (letter,) = queues.letters()
     headers = letter.properties["application_headers"]
     assert letter.body == b"bad"
-    assert headers["x-proj-reason"] == "Its handler failed 3 times, last by ValueError: no good"
+    assert headers["x-proj-reason"] == "Its handler failed 3 times, the last time with ValueError: no good"
     assert (headers["x-proj-queue"], headers["x-proj-attempts"]) == ("my_queue", 3)
     assert queues.ready() == 0
 
@@ -252,7 +252,7 @@ def test_handler_that_passes_at_the_second_time_leaves_no_dead_letter(
 def test_message_that_is_no_text_is_a_dead_letter_at_once_for_who_reads_its_text(quorum: Queues) -> None:
     """Its bytes are kept, and those who read its `body` have them."""
     queue = quorum()
-    queue._publisher.publish(b"\xff\x00", queue=queue._queue, what="bytes", content_type="image/x")  # noqa: SLF001 a stranger
+    queue._publisher.publish(b"\xff\x00", queue=queue._queue, subject="bytes", content_type="image/x")  # noqa: SLF001 a stranger
     queue.publish("end")
     tried = []
 

@@ -12,9 +12,9 @@ from proj.delivery.header_names import REASON
 from proj.errors import InvalidMessage, InvalidSetting
 from proj.lab.processes.waiting import wait_until
 from proj.messaging import Consumer, Message, MessageQueue, Worker
-from proj.messaging.handler import Handling
+from proj.messaging.handler import Handler
 from proj.messaging.heartbeat import Heartbeat
-from proj.messaging.poison_pill import RENEW_AFTER, Course, course
+from proj.messaging.poison_pill import RENEW_AFTER, PillAction, pill_action
 
 NOWHERE = "amqp://nobody@127.0.0.1:1//"
 
@@ -37,18 +37,18 @@ def message(body: bytes, desk: Desk) -> Message:
 
 
 @pytest.mark.parametrize(
-    ("others", "deliveries", "expected"),
+    ("others", "redeliveries", "expected"),
     [
-        (0, 0, Course.LAST),
-        (0, RENEW_AFTER, Course.LAST),
-        (1, 0, Course.HAND_ON),
-        (12, RENEW_AFTER - 1, Course.HAND_ON),
-        (1, RENEW_AFTER, Course.RENEW),
+        (0, 0, PillAction.LAST),
+        (0, RENEW_AFTER, PillAction.LAST),
+        (1, 0, PillAction.HAND_ON),
+        (12, RENEW_AFTER - 1, PillAction.HAND_ON),
+        (1, RENEW_AFTER, PillAction.RENEW),
     ],
 )
-def test_pill_is_handed_on_until_nobody_is_left(others: int, deliveries: int, expected: Course) -> None:
+def test_pill_is_handed_on_until_nobody_is_left(others: int, redeliveries: int, expected: PillAction) -> None:
     """And renewed before a quorum queue would drop it."""
-    assert course(others=others, deliveries=deliveries) is expected
+    assert pill_action(others=others, redeliveries=redeliveries) is expected
 
 
 def test_message_is_settled_once() -> None:
@@ -176,9 +176,9 @@ def test_consumer_without_work_is_refused_before_any_message_is_lost_by_it(
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (ValueError("no good"), "Its handler failed once, last by ValueError: no good"),
-        (AssertionError(), "Its handler failed once, last by AssertionError."),
-        (ValueError(" "), "Its handler failed once, last by ValueError."),
+        (ValueError("no good"), "Its handler failed once with ValueError: no good"),
+        (AssertionError(), "Its handler failed once with AssertionError."),
+        (ValueError(" "), "Its handler failed once with ValueError."),
     ],
 )
 def test_reason_of_a_dead_letter_ends_with_what_there_is_to_say(error: Exception, reason: str) -> None:
@@ -193,7 +193,7 @@ def test_reason_of_a_dead_letter_ends_with_what_there_is_to_say(error: Exception
         raise error
 
     office: Any = Office()
-    Handling(fail, queue="in", publisher=office, attempts=1, acknowledge=True, pause=lambda _: True).do(
+    Handler(fail, queue="in", publisher=office, attempts=1, acknowledge=True, pause=lambda _: True).handle(
         message(b"hello", Desk())
     )
 
