@@ -14,94 +14,104 @@ from kombu.common import Broadcast
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kombu.transport.base import StdChannel
+
 #: The queue of RabbitMQ's second tutorial, so that its programs share it with us.
 WORK_QUEUE = "task_queue"
-#: The queues of the tutorials' pipeline: what is to be written in capital letters, and what is to be printed.
+#: The queues of the tutorials' pipeline: texts to write in capital letters, and texts to print.
 UPPERCASE_QUEUE = "my_queue"
 PRINT_QUEUE = "upper"
-#: Where messages go that will not be tried again; a policy of the broker sends them there.
+#: The queue of dead letters, which a policy of the broker sends there.
 DEAD_LETTERS = "dead_letters"
 
 QUORUM = "quorum"
 CLASSIC = "classic"
 QUEUE_TYPES = (QUORUM, CLASSIC)
 
-#: Topic, because Celery delays tasks (`countdown`, `eta`, retries) in the broker only then; over
-#: a direct exchange a delayed task would hold a slot until it is due.
+#: A topic exchange, because Celery delays tasks (`countdown`, `eta`, retries) in the broker only then. With a direct
+#: exchange a delayed task would hold a slot until it is due.
 TASKS = Exchange("tasks", type="topic", durable=True)
 
 
 class WorkQueue(Queue):
-    """A queue that Celery may bind to its delays whether it is there or not.
+    """A queue that Celery may bind to its delays although the queue does not exist.
 
-    A worker binds every queue of its app, also those that it does not consume from; one that nobody has made would end
-    that with an error. The first delayed task that is sent to it makes and binds it
+    A worker binds every queue of its app, also queues that it does not consume from. A queue that is not declared yet
+    would end the worker with an error. The first delayed task for the queue declares and binds it
     (`proj.delivery.publishing.delayed_delivery`).
     """
 
-    def bind_to(self, exchange: Any = "", routing_key: str = "", *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 as kombu's
-        """Bind it; by another key than its own only if it is there."""
+    def bind_to(
+        self,
+        exchange: Exchange | str = "",
+        routing_key: str = "",
+        arguments: dict[str, Any] | None = None,
+        nowait: bool = False,  # noqa: FBT001, FBT002 kombu's own signature
+        channel: StdChannel | None = None,
+    ) -> None:
+        """Bind it; with another routing key than its own only if it exists."""
         if routing_key != self.routing_key:
             try:
                 self.queue_declare(passive=True)
             except NotFound:
                 return
-        super().bind_to(exchange, routing_key, *args, **kwargs)
+        super().bind_to(exchange, routing_key, arguments, nowait, channel)
 
 
 def work_queue(queue_type: str, name: str = WORK_QUEUE) -> Queue:
-    """A durable queue for tasks, bound to the exchange `tasks` by its own name.
+    """A durable queue for tasks, bound to the exchange `tasks` with its own name.
 
-    Its only argument is its type, and a classic queue has none, so that any client that declares
-    the tutorials' queue agrees with us; all else is a policy of the broker.
+    Its only argument is its type, and a classic queue has none, so any client that declares the tutorials' queue agrees
+    with us. A policy of the broker holds everything else.
     """
     arguments = {"x-queue-type": queue_type} if queue_type != CLASSIC else None
     return WorkQueue(name, TASKS, routing_key=name, durable=True, queue_arguments=arguments)
 
 
-# --- Exchanges: one message to all workers, or to those that ask for its kind ----------------------
+# --- Exchanges: one message to all workers, or to workers that bind its routing key -----------------
 
-#: A copy to each worker.
+#: Every worker gets a copy.
 BROADCAST = Exchange("broadcast", type="fanout", durable=True)
-#: To the workers that asked for exactly this key.
+#: Workers that bind exactly this key get the message.
 DIRECT = Exchange("direct", type="direct", durable=True)
-#: To the workers with a pattern that the key matches: `*` is one word, `#` any number of them.
+#: Workers with a pattern that matches the key get the message: `*` is one word, `#` any number of words.
 TOPIC = Exchange("topic", type="topic", durable=True)
 EXCHANGES = {exchange.name: exchange for exchange in (BROADCAST, DIRECT, TOPIC)}
-#: Of these, who may copy a message to several queues.
+#: The exchanges that may copy a message to several queues.
 COPYING = frozenset({BROADCAST.name, TOPIC.name})
 
-#: Where a task that was delayed comes out of Celery's delays when it is due, by its key alone.
+#: The exchange to which Celery's delays pass a task when it is due; only its routing key tells where it goes.
 DUE = Exchange("celery_delayed_delivery", type="topic", durable=True)
 
-#: Milliseconds for which the broadcast queue of a worker that is gone waits for it to come back.
+#: Milliseconds without a consumer after which the broker deletes the broadcast queue of a worker.
 BROADCAST_EXPIRES_MS = 60_000
 _BOUND = f"{WORK_QUEUE}.topic."
 _BROADCAST = "broadcast."
-#: Bytes that patterns may have, with commas: AMQP's names and keys have 255, and the longest made of them adds 18.
+#: Bytes that all patterns may have, with commas. AMQP limits names and keys to 255; the longest made of them adds 18.
 LONGEST_PATTERNS = 237
 
 
 def bound_queue(patterns: Iterable[str], queue_type: str) -> Queue:
-    """The durable queue of some topic patterns, which all workers with the same ones share.
+    """The durable queue of some topic patterns, which all workers with the same patterns share.
 
-    One for all of them: a worker would hold a message of each queue that it consumes from, and get a message that
-    matches two of them twice. A pattern without a wildcard is a key of the exchange `direct` too.
+    One queue for all patterns: with several, a worker would hold a message of each, and a message that matches two
+    patterns would arrive twice. A pattern without a wildcard is bound to the exchange `direct` too.
     """
-    # The name tells all bindings, for those of a durable queue stay: other patterns must be another queue.
+    # The name contains all patterns, because bindings of a durable queue stay: other patterns need another queue.
     asked = sorted(set(patterns))
-    ways = [way for pattern in asked for way in _ways(TOPIC, pattern)]
+    bindings = [one for pattern in asked for one in _bindings(TOPIC, pattern)]
     for pattern in asked:
         if not {"*", "#"} & set(pattern.split(".")):
-            ways += _ways(DIRECT, pattern)
-    return _aside(_BOUND + ",".join(asked), ways, {"x-queue-type": queue_type} if queue_type != CLASSIC else None)
+            bindings += _bindings(DIRECT, pattern)
+    arguments: dict[str, object] | None = {"x-queue-type": queue_type} if queue_type != CLASSIC else None
+    return _queue(_BOUND + ",".join(asked), bindings, arguments)
 
 
 def broadcast_queue(node: str, *, dead_letters: str = DEAD_LETTERS) -> Queue:
-    """The queue over which the worker `node` hears what is broadcast; what expires there goes to `dead_letters`.
+    """The queue of the worker `node` for broadcast messages; a message that expires there goes to `dead_letters`.
 
-    Not exclusive, for a half-open connection would keep the worker itself out; not transient, which RabbitMQ 4
-    deprecates. It goes when nobody has asked for it for a minute.
+    It is not exclusive, because a half-open connection would keep the worker itself out, and not transient, because
+    RabbitMQ 4 deprecates that. The broker deletes it after a minute without a consumer.
     """
     arguments = {
         "x-queue-type": CLASSIC,
@@ -109,84 +119,85 @@ def broadcast_queue(node: str, *, dead_letters: str = DEAD_LETTERS) -> Queue:
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": dead_letters,
     }
-    return _aside(_BROADCAST + node, _ways(BROADCAST, "#"), arguments)
+    return _queue(_BROADCAST + node, _bindings(BROADCAST, "#"), arguments)
 
 
 def is_broadcast_queue(name: str) -> bool:
-    """Whether it is the queue over which one worker hears what is broadcast; a node's name has an @."""
+    """Whether it is the queue of one worker for broadcast messages; a node's name has an @."""
     return name.startswith(_BROADCAST) and "@" in name
 
 
 def is_fed_by(queue: str, exchange: str) -> bool:
-    """Whether messages from one of the exchanges above may be in the queue."""
+    """Whether the queue may hold messages from this exchange, which is one of those above."""
     return is_broadcast_queue(queue) if exchange == BROADCAST.name else queue.startswith(_BOUND)
 
 
 def delayed_key(exchange: str, key: str) -> str:
-    """The key by which a task for one of the exchanges above goes through Celery's delays, which know no exchange.
+    """The routing key of a delayed task for one of the exchanges above; Celery's delays do not keep the exchange.
 
-    Marked on both sides: a queue is bound by `#` and its own pattern there, and no other may match the key by its end.
+    The exchange is named at both ends. A queue is bound with `#` and its own pattern there, and the pattern of no other
+    exchange may match the end of the key.
     """
     return f"@{exchange}.{key}.@{exchange}"
 
 
 def exchange_of(delayed: str) -> str | None:
-    """The exchange for which such a key was made; None when it is another key."""
+    """The exchange that is named in a key of `delayed_key`; None for any other key."""
     mark = delayed.rpartition(".")[2]
     return mark[1:] if mark.startswith("@") and mark[1:] in EXCHANGES and f"{mark}." in delayed else None
 
 
-def _aside(name: str, ways: list[binding], arguments: dict[str, object] | None) -> Queue:
-    """A durable queue with these bindings, to which a retry finds by a key of its own, delayed or not.
+def _queue(name: str, bindings: list[binding], arguments: dict[str, object] | None) -> Queue:
+    """A durable queue with these bindings, and a key of its own by which a retry reaches it, delayed or not.
 
-    kombu's `Broadcast`, for Celery would bind any other to its delays by `#` and the pattern, through the same
-    exchange: then `*.heavy` would match `a.b.heavy` as well, and each node's name would leave a binding for ever.
+    It is kombu's `Broadcast`, because Celery would bind any other queue to its delays with `#` and the pattern, through
+    the same exchange. Then `*.heavy` would match `a.b.heavy` too, and each node's name would leave a binding for ever.
     """
-    # One word, since a name with dots and wildcards matches others, and is matched.
+    # One word: a key with dots and wildcards would match other keys.
     key = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
     own = [binding(TASKS, key), binding(DUE, f"#.{key}")]
     queue = Broadcast(
-        queue=name, routing_key=key, bindings=own + ways, durable=True, auto_delete=False, queue_arguments=arguments
+        queue=name, routing_key=key, bindings=own + bindings, durable=True, auto_delete=False, queue_arguments=arguments
     )
-    # A queue of kombu is declared by its bindings when it has any, and Celery publishes to its exchange.
+    # kombu declares the bindings of such a queue, and Celery publishes to its exchange.
     queue.exchange = TASKS
     return queue
 
 
-def _ways(exchange: Exchange, pattern: str) -> list[binding]:
-    """The bindings of a queue to an exchange: for what is sent now, and for what was delayed."""
+def _bindings(exchange: Exchange, pattern: str) -> list[binding]:
+    """The bindings of a queue to an exchange: for messages that are sent now, and for delayed ones."""
     key = "" if exchange is BROADCAST else pattern
     return [binding(exchange, key), binding(DUE, f"#.{delayed_key(exchange.name, pattern)}")]
 
 
 # --- Queues that workers make beside a work queue --------------------------------------------------
 
-#: Ends the name of the queue whose messages may have killed a worker and are run alone.
+#: The end of the name of a quarantine: a queue of messages that may have killed a worker and are run alone.
 QUARANTINE_SUFFIX = ".suspects"
-#: Stands between the name of a work queue and the id of a lease.
+#: The part between the name of a work queue and the id of a lease.
 _LEASE = ".lease."
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-#: Queues of Celery (delays, remote control, events, replies of `rpc://`), quarantines and leases.
+#: The names of Celery's own queues (delays, remote control, events, replies of `rpc://`), quarantines and leases.
 _PLUMBING = re.compile(
     rf"celery_delayed_\d+|.*\.pidbox|celeryev\..*|{_UUID}|.*{re.escape(QUARANTINE_SUFFIX)}|.*{re.escape(_LEASE)}{_UUID}"
 )
 
 
 def home_queue(queue: str) -> str:
-    """The queue that a message belongs to, wherever it was run."""
+    """The work queue to which a message belongs, also when it is in quarantine."""
     return queue.removesuffix(QUARANTINE_SUFFIX)
 
 
 def quarantine_queue(queue: str) -> str:
-    """Where the messages of a queue are kept that are to be run alone."""
+    """The name of the quarantine of a queue, whose messages are run alone."""
     return home_queue(queue) + QUARANTINE_SUFFIX
 
 
 def lease_queue(queue: str) -> str:
-    """A new name for the queue that keeps one message of `queue` under a lease."""
+    """A new name for the queue that holds one message of `queue` under a lease."""
     return f"{home_queue(queue)}{_LEASE}{uuid.uuid4()}"
 
 
 def is_plumbing(name: str) -> bool:
-    """Whether Celery or our workers made the queue for themselves."""
+    """Whether Celery or our workers use the queue for themselves, so that it holds no work of the user."""
     return _PLUMBING.fullmatch(name) is not None or is_broadcast_queue(name)

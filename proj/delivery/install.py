@@ -1,4 +1,4 @@
-"""All that keeps a message from being lost, added to an app in one call."""
+"""Everything that keeps a message from being lost, added to an app in one call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def install(app: Celery) -> None:
-    """Add every piece of this folder to `app`, before it is first used; each can be added alone as well."""
+    """Add every part of this package to `app`, before the app is first used; each can also be added alone."""
     confirm_publishing(app)
     keep_messages(app)
     answer_halt(app)

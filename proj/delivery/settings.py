@@ -1,15 +1,16 @@
-"""The settings of delivery: their defaults, which stand below whatever the app's own configuration says."""
+"""The settings of delivery and their defaults, which the app's own configuration overrides."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from proj.delivery.validation.limits import Limits
 
 if TYPE_CHECKING:
-    from collections import ChainMap
+    from collections.abc import Mapping
 
     from celery import Celery
+    from celery.app.utils import Settings
 
 _LIMITS = Limits()
 #: Every setting of `proj.delivery` with its default. `None` switches a time limit off.
@@ -29,7 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "proj_latest_eta_s": _LIMITS.latest_eta_s,
     # Processes that a task may kill before it becomes a dead letter.
     "proj_strikes": 3,
-    # Times that a task may give its message back: as often as a quorum queue of RabbitMQ 4 delivers a message.
+    # Times that a task may requeue its message: as often as a quorum queue of RabbitMQ 4 delivers a message.
     "proj_requeues": 20,
     # For each queue, the task that runs its plain messages. Empty: only Celery's own messages are work.
     "proj_adopt": {},
@@ -39,12 +40,12 @@ DEFAULTS: dict[str, Any] = {
 
 
 def provide_defaults(app: Celery) -> None:
-    """Let `app.conf` answer with `DEFAULTS` for every setting that the app's own configuration does not have.
+    """Add `DEFAULTS` to `app.conf`, below the app's own configuration.
 
     Celery's `add_defaults` would put them *above* the configuration that was read.
     """
-    if app.configured:  # type: ignore[attr-defined] # unlike celery-types
-        _append(app.conf)  # type: ignore[arg-type] # unlike celery-types
+    if app.configured:  # type: ignore[attr-defined] # celery-types does not have it
+        _append(app.conf)
     else:
         app.on_after_configure.connect(_append, weak=False)
 
@@ -54,6 +55,8 @@ def setting(app: Celery, name: str) -> Any:  # noqa: ANN401 a setting
     return app.conf.get(name, DEFAULTS[name])
 
 
-def _append(source: ChainMap[str, Any], **_: object) -> None:
-    if not any(each is DEFAULTS for each in source.maps):
-        source.maps.append(DEFAULTS)
+def _append(source: Settings, **_: object) -> None:
+    # The stub allows None, which Celery never leaves there.
+    maps = cast("list[Mapping[str, Any]]", source.maps)
+    if not any(each is DEFAULTS for each in maps):
+        maps.append(DEFAULTS)
