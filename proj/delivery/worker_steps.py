@@ -1,4 +1,4 @@
-"""The bootsteps that keep a worker at work, and let it leave in order."""
+"""The bootsteps that keep a worker working and let it stop without losing a task."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ if TYPE_CHECKING:
 
 
 def watch_worker(app: Celery) -> None:
-    """Give the workers of `app` a watchdog, an orderly exit, and an answer to the broker's consumer timeout.
+    """Give the workers of `app` a watchdog, an orderly warm shutdown, and leases on long tasks.
 
-    The setting `proj_consumer_timeout_s` says after how many seconds the broker takes a task back that was not
-    acknowledged; None for a broker that has no such timeout.
+    The setting `proj_consumer_timeout_s` says after how many seconds the broker takes back a message that is not
+    acknowledged, its consumer timeout; None for a broker that has none.
     """
     send_events_once(app)
     provide_defaults(app)
-    # By their names, for a client that publishes needs nothing of a worker's modules.
+    # By their names, because a client that publishes needs nothing of a worker's modules.
     app.steps["worker"].update(
-        {"proj.delivery.shutdown.warm_shutdown:WarmShutdown", "proj.delivery.recovery.watchdog:WatchConnections"}
+        {
+            "proj.delivery.shutdown.warm_shutdown:WarmShutdown",
+            "proj.delivery.recovery.watchdog:WatchConnections",
+        }
     )
     app.steps["consumer"].update(
         {
-            "proj.delivery.recovery.lost_consumers:WatchConsumers",
+            "proj.delivery.recovery.lost_consumers:LostConsumers",
             "proj.delivery.consuming.prefetch:AdjustPrefetch",
             "proj.delivery.consuming.lease:TakeLeases",
         }

@@ -1,4 +1,4 @@
-"""The watchdog over threads that wait for a broker which never answers."""
+"""The watchdog over threads that wait for a broker that never answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import amqp
 import pytest
 
-from proj.delivery.recovery.watchdog import EXIT_STUCK, Call, Stuck, Watchdog, transport_call
+from proj.delivery.recovery.watchdog import EXIT_STUCK, CallTimer, TransportCall, Watchdog, transport_call
 from proj.lab.processes.ports import LOOPBACK
 from proj.lab.processes.waiting import wait_until
 
@@ -22,13 +22,13 @@ LIMIT_S = 0.6
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """The port of a server that takes connections and says nothing, as one behind a frozen link."""
+    """The port of a server that accepts connections and sends nothing, like one behind a frozen link."""
     with socket.create_server((LOOPBACK, 0)) as server:
         yield server.getsockname()[1]
 
 
-class Guarded(threading.Thread):
-    """A thread that does something under a watchdog's eyes, and how that ended."""
+class Watched(threading.Thread):
+    """A thread that works under a watchdog, with the error and the exit codes that came of it."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         super().__init__(daemon=True)
@@ -47,10 +47,10 @@ class Guarded(threading.Thread):
             self.watchdog.stop()
 
 
-def test_watchdog_ends_a_handshake_that_nobody_answers(silent_server: int) -> None:
-    """Without a read timeout py-amqp waits there for ever; now it gets an error that Celery retries."""
+def test_watchdog_ends_a_handshake_that_the_server_does_not_answer(silent_server: int) -> None:
+    """Without a read timeout py-amqp waits for ever; the watchdog makes that an error on which Celery reconnects."""
     connection = amqp.Connection(f"{LOOPBACK}:{silent_server}", connect_timeout=5)
-    thread = Guarded(connection.connect)
+    thread = Watched(connection.connect)
 
     thread.start()
     thread.join(timeout=20)
@@ -61,7 +61,7 @@ def test_watchdog_ends_a_handshake_that_nobody_answers(silent_server: int) -> No
 
 
 def test_watchdog_ends_the_process_when_closing_the_connection_does_not_help(silent_server: int) -> None:
-    """A supervisor starts it again; waiting on would be for ever."""
+    """It would wait for ever; a supervisor starts it again."""
     released = threading.Event()
 
     def stay(_: int) -> bytes:
@@ -72,7 +72,7 @@ def test_watchdog_ends_the_process_when_closing_the_connection_does_not_help(sil
     transport = connection.Transport(connection.host, 5)
     transport.connect()
     vars(transport)["_quick_recv"] = stay
-    thread = Guarded(transport.read_frame)
+    thread = Watched(transport.read_frame)
 
     thread.start()
     wait_until(lambda: thread.exits, what="the end", timeout_s=10)
@@ -83,8 +83,8 @@ def test_watchdog_ends_the_process_when_closing_the_connection_does_not_help(sil
     assert thread.exits == [EXIT_STUCK]
 
 
-def test_watchdog_leaves_a_thread_alone_that_waits_again_and_again(silent_server: int) -> None:
-    """An idle worker waits for a broker that has nothing to say; each wait is a new one."""
+def test_watchdog_does_not_touch_a_thread_that_waits_in_new_calls(silent_server: int) -> None:
+    """An idle worker waits again and again for a broker that has nothing to send."""
     connection = amqp.Connection(f"{LOOPBACK}:{silent_server}", connect_timeout=5)
     transport = connection.Transport(connection.host, 5, read_timeout=0.1)
     transport.connect()
@@ -96,7 +96,7 @@ def test_watchdog_leaves_a_thread_alone_that_waits_again_and_again(silent_server
                 transport.read_frame()
             waits.append(1)
 
-    thread = Guarded(wait)
+    thread = Watched(wait)
     thread.start()
     thread.join(timeout=20)
     transport.close()
@@ -105,14 +105,14 @@ def test_watchdog_leaves_a_thread_alone_that_waits_again_and_again(silent_server
     assert thread.exits == []
 
 
-def test_call_that_has_read_more_is_another() -> None:
-    """A large message over a slow line is progress."""
-    stuck = Stuck()
+def test_call_that_has_read_more_bytes_counts_as_another() -> None:
+    """A large message over a slow line makes progress."""
+    timer = CallTimer()
     frame = inspect.currentframe()
 
     assert frame is not None
     assert transport_call(frame) is None
-    assert stuck.seconds(Call(frame, 1, 10, None), 0.0) == 0.0
-    assert stuck.seconds(Call(frame, 1, 10, None), 5.0) == 5.0
-    assert stuck.seconds(Call(frame, 1, 20, None), 6.0) == 0.0
-    assert stuck.seconds(None, 7.0) == 0.0
+    assert timer.seconds(TransportCall(frame, 1, 10, None), 0.0) == 0.0
+    assert timer.seconds(TransportCall(frame, 1, 10, None), 5.0) == 5.0
+    assert timer.seconds(TransportCall(frame, 1, 20, None), 6.0) == 0.0
+    assert timer.seconds(None, 7.0) == 0.0

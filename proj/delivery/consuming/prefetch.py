@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from celery import bootsteps
 
-from proj.delivery.recovery.closed_channel import connecting_again
+from proj.delivery.recovery.closed_channel import reconnect_if_closed
 
 if TYPE_CHECKING:
     from proj.delivery.consuming.consumer import Consumer
@@ -84,7 +84,7 @@ class Prefetch:
         logger.info("Prefetch count set to %d; it was %d.", after, before, extra={"action": "prefetch_adjusted"})
         # Celery's own count, which also has the tasks that wait for their ETA.
         consumer.qos.value = max(1, consumer.qos.value + after - before)
-        with connecting_again(consumer.channel_errors):
+        with reconnect_if_closed(consumer.channel_errors):
             if consumer.qos_global and before and after:
                 consumer.qos.update()
                 return

@@ -14,7 +14,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 
 from proj.delivery.consuming.forwarder import declare
-from proj.delivery.recovery.closed_channel import connecting_again
+from proj.delivery.recovery.closed_channel import reconnect_if_closed
 from proj.queues import is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Quarantine:
         Raises:
             RecoverableConnectionError: the broker closed the channel, because a queue is gone.
         """
-        with connecting_again(self._consumer.channel_errors):
+        with reconnect_if_closed(self._consumer.channel_errors):
             self._look()
 
     def _look(self) -> None:

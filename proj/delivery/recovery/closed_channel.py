@@ -1,4 +1,4 @@
-"""A channel that the broker closed under a timer of a worker, told so that Celery's loop mends it."""
+"""A channel that the broker closed inside a worker's timer: turned into a lost connection, so Celery reconnects."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def connecting_again(channel_errors: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Let a channel that is closed within count as a lost connection.
+def reconnect_if_closed(channel_errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turn a channel error in the block into a connection error.
 
     Raises:
-        RecoverableConnectionError: the broker closed the channel, because a queue is gone for example; Celery's loop
-            connects again at this one, and would log any other and go on without a consumer.
+        RecoverableConnectionError: the broker closed the channel, for example because a queue was deleted. Celery's
+            loop reconnects on this error. It only logs a channel error, and goes on without a consumer.
     """
     try:
         yield

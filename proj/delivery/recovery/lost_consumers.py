@@ -1,37 +1,65 @@
-"""The consumers that the broker has of a worker, against those that the worker believes to have."""
+"""Consumers that a worker believes to have and the broker does not have."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from amqp.exceptions import NotFound, RecoverableConnectionError
 from celery import bootsteps
 
-from proj.delivery.recovery.silence import limit_s
+from proj.broker.connection import count_queue
+from proj.delivery.recovery.silence import silence_limit_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    import amqp
+    import kombu
+    from celery import Celery
+    from kombu.asynchronous.timer import Timer
 
 logger = logging.getLogger(__name__)
 
 
-def consumed(task_consumer: Any) -> list[str]:  # noqa: ANN401 kombu's consumer has no type
-    """The queues from which the worker believes to consume; one that is paused, or cancelled by people, is not."""
+class Forwarder(Protocol):
+    """The thread of our consumer that has a broker connection of its own."""
+
+    def ask(self, question: Callable[[amqp.Connection], object], /) -> None:
+        """Call `question` on that thread."""
+
+
+class Consumer(Protocol):
+    """Our consumer, `proj.delivery.consuming.consumer.Consumer`."""
+
+    app: Celery
+    connection: kombu.Connection
+    timer: Timer
+    blueprint: bootsteps.Blueprint
+    task_consumer: kombu.Consumer | None
+    forwarder: Forwarder
+
+    def call_soon(self, call: Callable[..., object], /, *args: object) -> object:
+        """Call it in the worker's loop."""
+
+
+def consumed_queues(task_consumer: kombu.Consumer) -> list[str]:
+    """The queues that the worker believes to consume, without those that are paused or cancelled by command."""
     return sorted(queue.name for queue in task_consumer.queues if task_consumer.consuming_from(queue.name))
 
 
-def without_consumers(connection: Any, names: Iterable[str]) -> list[str]:  # noqa: ANN401 py-amqp has no types
-    """Those of the queues of which the broker has no consumer at all, or that are not there.
+def queues_without_consumers(connection: amqp.Connection, names: Iterable[str]) -> list[str]:
+    """Those of the named queues that have no consumer at all, or that do not exist.
 
-    Where other workers consume too, a lost consumer cannot be told from these; heartbeats then have to tell.
+    Where other workers consume from a queue too, this does not show that one worker's consumer is lost. Then only
+    heartbeats can show it.
     """
     lost = []
     for name in names:
-        # A queue that is not there closes the channel, so each is asked on one of its own.
+        # The broker closes the channel when a queue does not exist, so each is asked on its own.
         channel = connection.channel()
         try:
-            if channel.queue_declare(queue=name, passive=True).consumer_count == 0:
+            if count_queue(channel, name).consumer_count == 0:
                 lost.append(name)
             channel.close()
         except NotFound:
@@ -39,43 +67,50 @@ def without_consumers(connection: Any, names: Iterable[str]) -> list[str]:  # no
     return lost
 
 
-class WatchConsumers(bootsteps.StartStopStep):
-    """Asks the broker now and then whether it still has this worker's consumers; for a consumer with a forwarder."""
+class LostConsumers(bootsteps.StartStopStep):
+    """Checks at intervals that the broker still has the worker's consumers, and makes it reconnect if not.
+
+    It needs our consumer, because that has a forwarder.
+    """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
-    label = "Consumer watch"
+    label = "Lost consumers"
 
-    def start(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
-        """Ask every two heartbeats."""
+    def start(self, consumer: Consumer) -> None:
+        """Check every two heartbeats."""
         if hasattr(consumer, "forwarder") and consumer.connection.transport.driver_type == "amqp":
-            every_s = limit_s(consumer.app.conf.broker_heartbeat)
-            consumer.timer.call_repeatedly(every_s, self._look, (consumer,))
+            interval_s = silence_limit_s(consumer.app.conf.broker_heartbeat)
+            consumer.timer.call_repeatedly(interval_s, self._check, (consumer,))
 
-    def _look(self, consumer: Any) -> None:  # noqa: ANN401 Celery's consumer
-        """Ask on the forwarder's thread, for a broker that is gone does not answer."""
-        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:  # type: ignore[attr-defined] # unlike celery-types
+    def _check(self, consumer: Consumer) -> None:
+        """Ask on the forwarder's thread, because a broker that is gone does not answer."""
+        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:  # type: ignore[attr-defined] # celery-types lacks bootsteps.RUN
             return
-        names, asked_over = consumed(consumer.task_consumer), consumer.connection
+        names, connection = consumed_queues(consumer.task_consumer), consumer.connection
 
-        def ask(connection: Any) -> None:  # noqa: ANN401 py-amqp's connection
-            lost = without_consumers(connection, names)
+        def ask(own: amqp.Connection) -> None:
+            lost = queues_without_consumers(own, names)
             if lost:
-                consumer.call_soon(self._connect_again, consumer, asked_over, lost)
+                consumer.call_soon(self._reconnect, consumer, connection, lost)
 
         consumer.forwarder.ask(ask)
 
     @staticmethod
-    def _connect_again(consumer: Any, asked_over: Any, lost: list[str]) -> None:  # noqa: ANN401 Celery's and kombu's
-        """Make the worker's loop end with an error that Celery mends, unless it has done so or left meanwhile.
+    def _reconnect(consumer: Consumer, connection: kombu.Connection, lost: list[str]) -> None:
+        """End the worker's loop with an error on which Celery reconnects, unless it has reconnected or stopped since.
 
         Raises:
-            RecoverableConnectionError: always but then.
+            RecoverableConnectionError: the worker still uses `connection` and consumes one of the queues.
         """
         if (
-            consumer.connection is asked_over
+            consumer.connection is connection
             and consumer.task_consumer
-            and set(lost) & set(consumed(consumer.task_consumer))
+            and set(lost) & set(consumed_queues(consumer.task_consumer))
         ):
             names = ", ".join(lost)
-            logger.error("The broker has no consumer of %s any more; connecting again.", names)
+            logger.error(
+                "The broker has no consumer of %s any more; reconnecting.",
+                names,
+                extra={"action": "consumers_lost", "queues": lost},
+            )
             raise RecoverableConnectionError(f"The broker has no consumer of {names}.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-#: Heartbeats without a sign of life from the broker after which it is gone; RabbitMQ's own rule.
-BEATS = 2
-#: Seconds for a worker that has switched heartbeats off.
-UNBEATEN_S = 20.0
+#: Heartbeat intervals without a sign of life after which the broker is gone: RabbitMQ's own rule.
+#: Source: https://www.rabbitmq.com/docs/heartbeats
+INTERVALS = 2
+#: Seconds for a worker without heartbeats (`broker_heartbeat` 0 or None).
+WITHOUT_HEARTBEATS_S = 20.0
 
 
-def limit_s(heartbeat: float | None) -> float:
-    """Seconds after which a broker that says nothing is gone, for a heartbeat of so many seconds."""
-    return BEATS * heartbeat if heartbeat else UNBEATEN_S
+def silence_limit_s(heartbeat_s: float | None) -> float:
+    """Seconds after which a silent broker counts as gone, for heartbeats every `heartbeat_s` seconds."""
+    return INTERVALS * heartbeat_s if heartbeat_s else WITHOUT_HEARTBEATS_S
