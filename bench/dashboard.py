@@ -1,17 +1,18 @@
-"""What the Dispatch page adds to Flower's processor time, and how it bears 2,000 attempts a second.
+"""What the Dispatch page adds to Flower's processor time, and how it performs under 2,000 attempts a second.
 
     python bench/dashboard.py overhead [SECONDS [ROUNDS]]
     python bench/dashboard.py load [SECONDS [EVENTS_PER_SECOND]]
 
 `overhead`: `celery flower` and `celery dashboard` with the same options, in turn, on one private broker with 1,000
-forged events a second; processor seconds of each, their medians and ratio. First with nobody watching, then with one
-client that asks for /dispatch/data every second (of stock Flower, for /workers?json=1).
-`load`: both under 6,000 events a second, in turn; how long pages take, how old what they show is, what was missed.
+forged events a second. It prints the processor time of each, their medians and the ratio: first without a client, then
+with one that requests /dispatch/data every second (for stock Flower: /workers?json=1).
+`load`: both under 6,000 events a second, in turn. It prints how long pages take, how old the data in them is, and how
+many events were missed.
 
-Caveats: forged events are smaller than those of tasks with long arguments. They come from eight workers, each with its
-heartbeats, 20 to a message as busy workers collect them, without task-sent; none of these workers answers when it
-is asked for its queues and its dispatch, so all of it is one group. Publisher, broker and client share the machine
-with what is measured. A client that polls is no browser: the time to draw is not in it.
+Caveats: forged events are smaller than those of tasks with long arguments. They come from eight workers with
+heartbeats, 20 in a message as busy workers collect them, without task-sent. The workers do not exist, so none answers
+the question for its queues and its dispatch, and all of them are one group. Publisher, broker and client share the
+machine with the measured process. The client is not a browser: the time to draw is not measured.
 """
 
 from __future__ import annotations
@@ -43,24 +44,24 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-#: Events to a message: a worker collects up to 24.
+#: Events in a message; a worker collects up to 24.
 BATCH = 20
 KINDS = ("received", "started", "succeeded")
 WORKERS = 8
-#: Tasks of a worker between its receiving one and starting it, and between the start and the end.
+#: Tasks that a worker receives between the receipt and the start of one task, and between its start and its end.
 UNDER_WAY = 4
 #: Seconds between two heartbeats of a worker, as Celery sends them.
 HEARTBEAT_S = 2.0
-#: Events a second of the comparison, and of the load.
+#: Events a second in `overhead` and in `load`.
 COMPARED_RATE, LOADED_RATE = 1_000.0, 6_000.0
-#: Seconds before the measurement begins: imports, first inspection, first page.
+#: Seconds before the measurement begins, for imports, the first inspection and the first page.
 WARM_UP_S = 6.0
-#: What the issue allows a refresh to take, and the dashboard to cost beside stock Flower.
+#: Seconds that a refresh may take, and the greatest allowed ratio of processor time to that of stock Flower.
 REFRESH_LIMIT_S, OVERHEAD_LIMIT = 0.3, 1.10
 COMMANDS = {"stock": "flower", "ours": "dashboard"}
-#: What each must have: without its page, ours would be stock Flower after a warning.
+#: A page that must exist: without it, ours is stock Flower after a warning.
 PAGES = {"stock": "/workers", "ours": "/dispatch"}
-#: What each is asked for by one who watches it.
+#: The page that the client requests.
 WATCHED = {"stock": "/workers?json=1", "ours": "/dispatch/data"}
 
 
@@ -68,16 +69,16 @@ WATCHED = {"stock": "/workers?json=1", "ours": "/dispatch/data"}
 
 
 class Forger:
-    """One worker that is not there: its events in the order in which a busy worker sends them."""
+    """Forges the events of one worker, in the order in which a busy worker sends them."""
 
     def __init__(self, name: str) -> None:
-        """Name it."""
+        """Take the node name of the worker."""
         self.name = name
         self.started = 0
         self._clock = 0
 
     def batches(self) -> Iterator[list[dict[str, Any]]]:
-        """Messages of `BATCH` events each, for ever."""
+        """Messages of `BATCH` events each, without end."""
         batch: list[dict[str, Any]] = []
         step = 0
         while True:
@@ -91,7 +92,7 @@ class Forger:
             step += 1
 
     def heartbeat(self) -> dict[str, Any]:
-        """What it says of itself now."""
+        """Its heartbeat event now."""
         beat = {"freq": HEARTBEAT_S, "sw_ident": "py-celery", "sw_ver": "5.7.0", "sw_sys": "Linux"}
         return {
             **self._event("worker-heartbeat"),
@@ -126,7 +127,7 @@ class Forger:
 
 
 def publish(url: str, rate: float) -> None:
-    """Publish events at `rate` a second until SIGTERM, then print how many of tasks there were."""
+    """Publish events at `rate` a second until SIGTERM, then print how many of them were events of tasks."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     published = 0
@@ -149,7 +150,7 @@ def publish(url: str, rate: float) -> None:
 
 
 def publisher(guard: Guard, broker: Broker, rate: float) -> Process:
-    """The process that publishes; its log has the count when it was stopped."""
+    """The process that publishes. After its end, its log has the number of events."""
     return Process(
         "publisher",
         [sys.executable, __file__, "publish", broker.url(), str(rate)],
@@ -163,10 +164,10 @@ def publisher(guard: Guard, broker: Broker, rate: float) -> Process:
 
 
 class Monitor(Process):
-    """Stock Flower or the dashboard, with the same options, for an app that is not ours."""
+    """Stock Flower or the dashboard, with the same options, for another app than ours."""
 
     def __init__(self, kind: str, guard: Guard, broker: Broker) -> None:
-        """Choose a port; nothing is started before `start`."""
+        """Choose a free port; `start` starts the process."""
         self.kind = kind
         self.port = free_port()
         (guard.folder / "theirs.py").write_text("from celery import Celery\napp = Celery('theirs')\n")
@@ -182,13 +183,13 @@ class Monitor(Process):
         )
 
     def get(self, path: str, timeout_s: float = 30.0) -> bytes:
-        """The page."""
+        """The body of the page at `path`."""
         with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}{path}", timeout=timeout_s) as answer:
             body: bytes = answer.read()
         return body
 
     def answers(self) -> bool:
-        """Whether its pages are served."""
+        """Whether it serves pages."""
         with contextlib.suppress(OSError):
             return bool(self.get("/healthcheck", timeout_s=2))
         return False
@@ -199,23 +200,23 @@ class Monitor(Process):
         return float(times.user + times.system)
 
     def events_counted(self) -> int:
-        """Events of tasks that reached Flower."""
+        """Events of tasks that Flower has counted."""
         found = re.findall(r"^flower_events_total\{.*\} (\S+)$", self.get("/metrics").decode(), flags=re.MULTILINE)
         return round(sum(map(float, found)))
 
 
 @dataclass
 class Poll:
-    """One who asks for a page again and again, in a thread."""
+    """A client that requests a page every `interval_s` seconds, in a thread."""
 
     monitor: Monitor
     path: str
     interval_s: float
-    #: What to note of each answer.
+    #: Called with the body of each answer.
     note: Callable[[bytes], None] = lambda _body: None
     #: Seconds that each answer took.
     took_s: list[float] = field(default_factory=list)
-    #: Answers that did not come, or were errors.
+    #: The errors of requests that failed.
     failed: list[str] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
 
@@ -226,7 +227,7 @@ class Poll:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End, after the answer that is under way."""
+        """End, after the current answer."""
         self._ended.set()
         self._thread.join()
 
@@ -255,12 +256,12 @@ class Poll:
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value below which `share` of them lie."""
+    """The value below which a share (0 to 1) of the values lies."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def measured_cpu(kind: str, guard: Guard, broker: Broker, *, seconds: float, watched: bool) -> float:
-    """The share of a core that a fresh one uses."""
+    """The share of one core that a newly started Flower or dashboard uses."""
     with Monitor(kind, guard, broker) as monitor, contextlib.ExitStack() as watching:
         monitor.wait_until_ready(monitor.answers, timeout_s=60)
         monitor.get(PAGES[kind])
@@ -274,9 +275,11 @@ def measured_cpu(kind: str, guard: Guard, broker: Broker, *, seconds: float, wat
 
 
 def overhead(seconds: float, rounds: int) -> bool:
-    """Measure both in turn, print a line for each case, and say whether ours stays within the limit unwatched."""
+    """Measure both in turn and print a line for each case; return whether ours is within the limit without a client."""
     kinds = kinds_asked_for()
-    print(f"{COMPARED_RATE:,.0f} events/s, {rounds} rounds of {seconds:g} s each; share of one core, median (all)")
+    print(
+        f"{COMPARED_RATE:,.0f} events/s, {rounds} rounds of {seconds:g} s each; share of one core, median (all rounds)"
+    )
     within = True
     with Guard() as guard, Broker(guard) as broker, publisher(guard, broker, COMPARED_RATE):
         for watched in (False, True):
@@ -286,7 +289,7 @@ def overhead(seconds: float, rounds: int) -> bool:
                     shares[kind].append(measured_cpu(kind, guard, broker, seconds=seconds, watched=watched))
             medians = {kind: statistics.median(values) for kind, values in shares.items()}
             for kind, values in shares.items():
-                case = f"{kind}, {WATCHED[kind]} each second" if watched else f"{kind}, nobody watching"
+                case = f"{kind}, {WATCHED[kind]} each second" if watched else f"{kind}, without a client"
                 print(f"  {case:<44} {medians[kind]:6.1%}  ({', '.join(f'{value:.1%}' for value in sorted(values))})")
             if len(kinds) > 1:
                 ratio = medians["ours"] / medians["stock"]
@@ -296,7 +299,7 @@ def overhead(seconds: float, rounds: int) -> bool:
 
 
 def load(seconds: float, rate: float) -> bool:
-    """Measure both in turn, print tables, and say whether every refresh stayed within the limit."""
+    """Measure both in turn and print tables; return whether every refresh stayed within the limit."""
     within = True
     for kind in kinds_asked_for():
         with Guard() as guard, Broker(guard) as broker, Monitor(kind, guard, broker) as monitor:
@@ -315,7 +318,7 @@ def load(seconds: float, rate: float) -> bool:
                         monitor,
                         WATCHED["ours"],
                         1.0,
-                        lambda body: snapshots.append((time.time(), json.loads(body))),  # noqa: B023 used in this turn alone
+                        lambda body: snapshots.append((time.time(), json.loads(body))),  # noqa: B023 called only in this round of the loop
                     ),
                 ]
             monitor.get(PAGES[kind])
@@ -327,13 +330,13 @@ def load(seconds: float, rate: float) -> bool:
                 time.sleep(seconds)
                 used = (monitor.cpu_s() - before) / (time.monotonic() - begun)
                 process.stop()
-            said = json.loads(process.log_text().splitlines()[-1])
+            result = json.loads(process.log_text().splitlines()[-1])
             settle(monitor)
-            missed = said["published"] - monitor.events_counted()
+            missed = result["published"] - monitor.events_counted()
             print(
-                f"{kind}: {said['published'] / said['took_s']:,.0f} events/s for {said['took_s']:.0f} s, "
+                f"{kind}: {result['published'] / result['took_s']:,.0f} events/s for {result['took_s']:.0f} s, "
                 f"{used:.0%} of one core, {psutil.Process(monitor.pid).memory_info().rss / 2**20:.0f} MiB; "
-                f"{missed:,} of {said['published']:,} events never reached Flower"
+                f"{missed:,} of {result['published']:,} events did not reach Flower"
             )
             for poll in polls:
                 print(poll)
@@ -344,7 +347,7 @@ def load(seconds: float, rate: float) -> bool:
     return within
 
 
-#: What the page of tasks asks for when it is opened.
+#: The request that the page of tasks makes when it is opened.
 TASKS_DATA = (
     "/tasks/datatable?draw=1&start=0&length=15&search%5Bvalue%5D=&order%5B0%5D%5Bcolumn%5D=7"
     "&order%5B0%5D%5Bdir%5D=desc&columns%5B7%5D%5Bdata%5D=received"
@@ -352,7 +355,7 @@ TASKS_DATA = (
 
 
 def settle(monitor: Monitor) -> None:
-    """Return when no more events arrive."""
+    """Return when the number of events no longer grows."""
     counted = -1
     while (now := monitor.events_counted()) != counted:
         counted = now
@@ -360,14 +363,14 @@ def settle(monitor: Monitor) -> None:
 
 
 def describe(snapshots: list[tuple[float, dict[str, Any]]]) -> None:
-    """How old what was shown is, what it took, and what is known to be missing."""
+    """Print the age of the snapshots, how long they took, and which events are missing."""
     *running, (_, last) = snapshots
     ages = [heard - snapshot["as_of"] for heard, snapshot in running]
     took = [snapshot["took_s"] for _, snapshot in running]
     size = len(json.dumps(last)) / 1024
     print(
-        f"  age of what is shown: p50 {quantile(ages, 0.5):.2f} s, p95 {quantile(ages, 0.95):.2f} s, "
-        f"max {max(ages):.2f} s; computing it took p50 {quantile(took, 0.5):.2f} s, max {max(took):.2f} s; "
+        f"  age of the snapshots: p50 {quantile(ages, 0.5):.2f} s, p95 {quantile(ages, 0.95):.2f} s, "
+        f"max {max(ages):.2f} s; computing them took p50 {quantile(took, 0.5):.2f} s, max {max(took):.2f} s; "
         f"{size:,.0f} KiB"
     )
     counts = {name: last["events"][name] for name in ("heard", "refused", "dropped", "lost")}
@@ -375,12 +378,12 @@ def describe(snapshots: list[tuple[float, dict[str, Any]]]) -> None:
 
 
 def kinds_asked_for() -> list[str]:
-    """Both, or the one that the last argument names."""
+    """Both kinds, or the one that the last argument names."""
     return [sys.argv[-1]] if sys.argv[-1] in COMMANDS else list(COMMANDS)
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Run the measurement that the arguments name."""
     what, *numbers = [word for word in sys.argv[1:] if word not in COMMANDS] or ["overhead"]
     if what == "publish":
         publish(numbers[0], float(numbers[1]))

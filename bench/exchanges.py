@@ -1,12 +1,12 @@
-"""What reaches whom: two messages by each exchange and some keys, at once and delayed, and which workers did them.
+"""Which workers get a message: two messages to each exchange with several keys, at once and with a countdown.
 
     python bench/exchanges.py
 
-Six workers of one slot on a private broker; who did what is read from their logs. The Markdown table in the README is
-what this prints.
+Six workers with one slot each, on a private broker; their logs tell which worker did which message. It prints a
+Markdown table.
 
-Caveats: a worker counts as not reached when its log says nothing for two seconds. That a delayed task which nobody
-asks for is kept is not measured here: the broker looks again every three minutes (180 s were seen).
+Caveats: a message counts as not done if no log has a new line for two seconds. It does not measure that the broker
+keeps a delayed task that no worker takes: the broker tries again every three minutes (180 s were measured).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from proj.lab.processes.process import Process
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
 
-#: Workers by their names, with their PROJ_BIND.
+#: The PROJ_BIND of each worker, by its name.
 WORKERS = {"A": "", "B": "*.heavy", "C": "image.*", "D": "image.*", "E": "#", "F": "image.heavy"}
-#: Exchange and key of each row; by the default exchange, the key is a queue.
+#: Exchange and routing key of each row; for the default exchange, the key is a queue.
 ROWS = (
     ("", WORK_QUEUE),
     ("broadcast", ""),
@@ -39,16 +39,16 @@ ROWS = (
     ("topic", "sound.heavy"),
     ("topic", "image.heavy.urgent"),
 )
-#: Seconds of the countdown with which the same is sent again.
+#: Seconds of the countdown.
 DELAY_S = 1.0
-#: Seconds without a further line in any log after which all is done.
+#: Seconds without a new line in any log after which all work is done.
 QUIET_S = 2.0
 START_TIMEOUT_S = 60.0
 _NUMBERS = count()
 
 
 def main() -> None:
-    """Send, wait, and print."""
+    """Send the messages, wait for the workers, and print the table."""
     with Guard() as guard, Broker(guard) as broker:
         os.environ["CELERY_BROKER_URL"] = url = broker.url()
         workers = {
@@ -86,46 +86,46 @@ def print_row(*cells: str) -> None:
 
 
 def outcome(workers: dict[str, Process], exchange: str, key: str, countdown_s: float | None = None) -> str:
-    """Who did two messages that were sent there, or what their sender was told."""
+    """The workers that did two messages, in words; or the error that their sender got."""
     texts = [f"message {next(_NUMBERS)}" for _ in range(2)]
     address = {"exchange": exchange, "routing_key": key} if exchange else {"queue": key}
     try:
         for text in texts:
             work.apply_async((text,), countdown=countdown_s, ignore_result=True, **address)
     except Unroutable:
-        return "nobody: `Unroutable`"
+        return "no worker: `Unroutable`"
     if countdown_s is not None:
         time.sleep(countdown_s)
     return who({name: [times(worker, text) for text in texts] for name, worker in settled(workers).items()})
 
 
 def settled(workers: dict[str, Process]) -> dict[str, Process]:
-    """The workers, when their logs have said nothing new for a while."""
-    said, since = -1, time.monotonic()
+    """The workers, once their logs have had no new line for `QUIET_S` seconds."""
+    length, since = -1, time.monotonic()
     while time.monotonic() - since < QUIET_S:
         now = sum(len(worker.log_text()) for worker in workers.values())
-        if now != said:
-            said, since = now, time.monotonic()
+        if now != length:
+            length, since = now, time.monotonic()
         time.sleep(0.1)
     return workers
 
 
 def who(done: dict[str, list[int]]) -> str:
-    """In words: each that did both messages once, or one of those that share them; else how often each did each."""
+    """The workers that did both messages, in words; workers that share a queue are joined with "or"."""
     words = []
     for bind in dict.fromkeys(WORKERS.values()):
-        crew = {name: done[name] for name in done if WORKERS[name] == bind}
-        if all(own == [1, 1] for own in crew.values()):
-            words += list(crew)
-        elif [sum(own) for own in zip(*crew.values(), strict=True)] == [1, 1]:
-            words.append(" or ".join(crew))
-        elif any(map(any, crew.values())):
-            words.append(str(crew))
-    return ", ".join(words) or "nobody: the broker keeps it until one asks for it"
+        sharing = {name: done[name] for name in done if WORKERS[name] == bind}
+        if all(own == [1, 1] for own in sharing.values()):
+            words += list(sharing)
+        elif [sum(own) for own in zip(*sharing.values(), strict=True)] == [1, 1]:
+            words.append(" or ".join(sharing))
+        elif any(map(any, sharing.values())):
+            words.append(str(sharing))
+    return ", ".join(words) or "no worker: the broker keeps it until a worker binds to it"
 
 
 def times(worker: Process, text: str) -> int:
-    """How often the worker's log says that it received the text."""
+    """How often the worker received the text, by its log."""
     return len(re.findall(rf" \[x\] Received '{text}'$", worker.log_text(), flags=re.MULTILINE))
 
 

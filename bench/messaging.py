@@ -1,13 +1,13 @@
-"""Message queues: how fast texts go through one, what an idle consumer costs, and whether one pill ends everybody.
+"""Message queues: their rates, what an idle consumer costs, and whether one poison pill ends all consumers.
 
-Publishes texts one after the other, each confirmed, and consumes them one at a time, quorum and classic in turn, over
-again; then, for each type, watches an idle consumer, and several times publishes twenty texts and a number of pills to
-workers in threads of this process, whose output must be the twenty texts behind which at least one pill came out, while
-their input is empty. All on one private broker.
+It publishes texts one after the other, each confirmed, and consumes them one at a time, with a quorum and a classic
+queue in turn, several times. Then, for each type, it measures an idle consumer. At last it publishes twenty texts and
+some poison pills to workers in threads of this process, several times: their output must be the twenty texts and at
+least one pill, and their input must be empty. All of it uses one private broker.
 
-Caveats: publisher, consumer and broker share the machine, and a confirm of a quorum queue waits for its disk. The load
-averages that are printed are those of the minutes before the first run and before the end of the last one, which itself
-adds about one: a figure is worth little when others were at work.
+Caveats: publisher, consumer and broker share the machine, and a confirm of a quorum queue waits for the disk. The load
+averages are those of the minute before the first run and before the end of the last one; the measurement itself adds
+about 1 to it. Rates that were measured beside other load tell little.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PILL = "HALT"
-#: What a shell says of a program that Ctrl-C ended.
+#: The exit code of a program that Ctrl-C ended, as a shell reports it.
 EXIT_INTERRUPTED = 130
-#: Seconds for which an idle consumer is watched.
+#: Seconds for which an idle consumer is measured.
 IDLE_S = 5.0
 WORK = 20
-#: Consumers of a queue, and pills that are published to it.
-CREWS = ((2, 1), (5, 1), (13, 1), (2, 2), (3, 3))
+#: The numbers of consumers of a queue and of pills that are published to it.
+CONSUMERS_AND_PILLS = ((2, 1), (5, 1), (13, 1), (2, 2), (3, 3))
 
 
 class ToUpper(Worker):
-    """The tutorials' first stage."""
+    """The first stage of the tutorials."""
 
     def work(self, message: str) -> None:
-        """Write one text."""
+        """Publish the text in upper case."""
         self.write(message.upper())
 
 
 def rates(url: str, queue_type: str, count: int) -> tuple[float, float]:
-    """Texts a second that are published, and consumed."""
+    """The texts that are published a second, and consumed a second."""
     with MessageQueue("rates", url, queue_type=queue_type, pill=PILL) as queue:
         queue.publish("first")
         begun = time.perf_counter()
@@ -65,7 +65,7 @@ def rates(url: str, queue_type: str, count: int) -> tuple[float, float]:
 
 
 def idle_percent(url: str, queue_type: str) -> float:
-    """Of one core, by a consumer to which nothing comes."""
+    """The share of one core, in per cent, that a consumer of an empty queue uses."""
     with MessageQueue("idle", url, queue_type=queue_type) as queue:
         queue.register(print)
         consumer = threading.Thread(target=queue.start)
@@ -80,7 +80,7 @@ def idle_percent(url: str, queue_type: str) -> float:
 
 
 def halted(url: str, queue_type: str, consumers: int, pills: int) -> str:
-    """What came out, and what was left."""
+    """Publish texts and pills to consumers; return how many texts and pills came out and how many messages are left."""
     with MessageQueue("input", url, queue_type=queue_type, pill=PILL) as queue:
         for number in range(WORK):
             queue.publish(f"text {number}")
@@ -97,17 +97,17 @@ def halted(url: str, queue_type: str, consumers: int, pills: int) -> str:
 
 
 def spread(figures: Sequence[float]) -> str:
-    """The median, and the lowest and highest."""
+    """The median, the lowest and the highest value."""
     return f"{statistics.median(figures):,.0f} ({min(figures):,.0f} to {max(figures):,.0f})"
 
 
 def measure(texts: int, runs: int, rounds: int) -> None:
-    """Measure, and print for each type of queue."""
+    """Measure, and print lines for each type of queue."""
     load = os.getloadavg()[0]
     with Guard() as guard, Broker(guard) as broker:
         urls = {queue_type: broker.add_vhost(queue_type) for queue_type in QUEUE_TYPES}
         if runs:
-            # In turn, so that what else the machine does meanwhile meets both.
+            # In turn, so that other load on the machine affects both types.
             measured = [{kind: rates(url, kind, texts) for kind, url in urls.items()} for _ in range(runs)]
             loads = f"load average before them {load:.2f}, after them {os.getloadavg()[0]:.2f}"
             print(f"{runs} runs of {texts:,} texts, median (lowest to highest); {loads}")
@@ -116,14 +116,14 @@ def measure(texts: int, runs: int, rounds: int) -> None:
                 print(f"{kind}: {spread(published)} published/s, {spread(consumed)} consumed/s", flush=True)
         for kind, url in urls.items() if rounds else ():
             print(f"{kind}: an idle consumer takes {idle_percent(url, kind):.2f}% of a core", flush=True)
-            for consumers, pills in CREWS:
+            for consumers, pills in CONSUMERS_AND_PILLS:
                 outcomes = Counter(halted(url, kind, consumers, pills) for _ in range(rounds))
                 for outcome, times in outcomes.items():
                     print(f"  {consumers} consumers, {pills} pills: {times} times {outcome}", flush=True)
 
 
 def whole(lowest: int) -> Callable[[str], int]:
-    """What reads a whole number from there on."""
+    """A parser for whole numbers from `lowest` on."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or int(text) < lowest:
@@ -134,13 +134,19 @@ def whole(lowest: int) -> Callable[[str], int]:
 
 
 def main() -> None:
-    """Read the command line, and measure."""
+    """Parse the command line, and measure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--texts", type=whole(1), default=2000, metavar="N", help="in a run (default: %(default)s)")
-    parser.add_argument("--runs", type=whole(0), default=11, metavar="N", help="of each type (default: %(default)s)")
-    parser.add_argument("--rounds", type=whole(0), default=10, metavar="N", help="with pills (default: %(default)s)")
+    parser.add_argument(
+        "--texts", type=whole(1), default=2000, metavar="N", help="texts in a run (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--runs", type=whole(0), default=11, metavar="N", help="runs of each type (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=whole(0), default=10, metavar="N", help="rounds with pills (default: %(default)s)"
+    )
     given = parser.parse_args()
     try:
         measure(given.texts, given.runs, given.rounds)

@@ -1,13 +1,14 @@
-"""What the figures of many attempts cost: seconds for `proj.metrics.figures`, in this one process.
+"""How long `proj.metrics.figures` takes for many attempts, in seconds.
 
     python bench/metrics.py [ATTEMPTS] [WORKERS] [ROUNDS]
 
-Three shapes: `round-robin` holds most of its attempts in the workers, `fair` leaves them in the broker, and `mixed` has
-twenty queues, of which each worker serves three, and failures, losses, etas and open attempts. Workers have one slot,
-in `mixed` two. Printed are the best, the median and the worst of the rounds, and the median of their processor time.
+Three kinds of records: in `round-robin`, workers hold most attempts; in `fair`, the broker does; `mixed` has twenty
+queues, of which each worker serves three, and attempts that failed, were lost, have an ETA or have not ended. Workers
+have one slot, in `mixed` two. It prints the best, the median and the worst of the rounds, and the median of their
+processor time.
 
-Caveats: the attempts are simulated, and made before the clock starts; reading them from a journal is not part of it.
-Whatever else the machine does meanwhile is in the times, and a little of it in the processor time too.
+Caveats: the attempts are simulated. Making them is not measured, nor is reading attempts from a journal. Other load on
+the machine makes the times longer, and slightly also the processor time.
 """
 
 from __future__ import annotations
@@ -21,34 +22,34 @@ from proj.journal.attempt import Attempt
 from proj.journal.records import Worker
 from proj.metrics import figures
 
-#: Where the simulated record begins: sums of times of this size are exact in a float, like those of real ones.
+#: The beginning of the simulated record in seconds since the epoch: as large as real times, for the same rounding.
 EPOCH = 1_700_000_000.0
 QUEUES = [f"q{number}" for number in range(20)]
 
 
 def dispatched(attempts: int, workers: int, *, fair: bool) -> tuple[list[Attempt], list[Worker]]:
-    """A burst on one queue: to whoever is free first if `fair`, else to each worker in turn."""
+    """A burst on one queue: each message goes to the worker that is free first if `fair`, else to the next in turn."""
     rng = random.Random(7)  # noqa: S311 it draws run times, not secrets
     names = [f"w{number}@bench" for number in range(workers)]
     free = [EPOCH] * workers
     made = []
     for number in range(attempts):
-        place = min(range(workers), key=free.__getitem__) if fair else number % workers
+        index = min(range(workers), key=free.__getitem__) if fair else number % workers
         sent = EPOCH + number * 0.001
-        started = max(free[place], sent) + 0.002
+        started = max(free[index], sent) + 0.002
         received = started - 0.001 if fair else sent + 0.001
         runtime_s = rng.lognormvariate(0.0, 1.5)
-        free[place] = started + runtime_s
+        free[index] = started + runtime_s
         made.append(
             Attempt(
                 task_id=str(number),
                 state="succeeded",
                 queue=QUEUES[0],
-                worker=names[place],
+                worker=names[index],
                 sent=sent,
                 received=received,
                 started=started,
-                finished=free[place],
+                finished=free[index],
                 runtime_s=runtime_s,
             )
         )
@@ -56,7 +57,7 @@ def dispatched(attempts: int, workers: int, *, fair: bool) -> tuple[list[Attempt
 
 
 def mixed(attempts: int, workers: int) -> tuple[list[Attempt], list[Worker]]:
-    """Attempts at any time, in any state, on many queues."""
+    """Attempts on many queues, at random times and in random states."""
     rng = random.Random(7)  # noqa: S311 it draws run times, not secrets
     served = {f"w{number}@bench": tuple(rng.sample(QUEUES, 3)) for number in range(workers)}
     names = list(served)
@@ -102,9 +103,9 @@ def mixed(attempts: int, workers: int) -> tuple[list[Attempt], list[Worker]]:
 
 
 def main() -> None:
-    """Measure, and print a line for each shape."""
+    """Measure, and print a line for each kind of record."""
     attempts, workers, rounds = (int(text) for text in (*sys.argv[1:], "100000", "20", "5")[:3])
-    for shape, (made, crew) in (
+    for kind, (made, served_by) in (
         ("round-robin", dispatched(attempts, workers, fair=False)),
         ("fair", dispatched(attempts, workers, fair=True)),
         ("mixed", mixed(attempts, workers)),
@@ -112,11 +113,11 @@ def main() -> None:
         took, worked = [], []
         for _ in range(rounds):
             begun, begun_work = time.perf_counter(), time.process_time()
-            found = figures(made, crew)
+            found = figures(made, served_by)
             took.append(time.perf_counter() - begun)
             worked.append(time.process_time() - begun_work)
         print(
-            f"{shape}: {len(made)} attempts, {workers} workers: best {min(took):.2f} s, "
+            f"{kind}: {len(made)} attempts, {workers} workers: best {min(took):.2f} s, "
             f"median {statistics.median(took):.2f} s, worst {max(took):.2f} s; "
             f"processor {statistics.median(worked):.2f} s; "
             f"jain_busy {found.jain_busy:.2f}, avoidable {found.avoidable_wait_total_s:.0f} s of "

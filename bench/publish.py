@@ -2,11 +2,12 @@
 
     python bench/publish.py [TASKS [ROUNDS]]
 
-All three send the same task with the same settings (results over the broker, `task-sent` events) to queues of the same
-type on one private broker, in turn, ROUNDS times; medians, and the median of each round's ratios, are printed.
+All three publish the same task with the same settings (results over the broker, `task-sent` events) to queues of the
+same type on one private broker, in turn, ROUNDS times. It prints the median rates, and the median of the ratios of all
+rounds.
 
-Caveats: publisher and broker share the machine, so that where the publisher is the slower part the figure is Celery's
-own cost of a message. A confirm of a quorum queue waits for the disk: a slower disk makes the first ratio larger.
+Caveats: publisher and broker share the machine. If the publisher is the slower part, the rate shows what a message
+costs in Celery. A confirm of a quorum queue waits for the disk: a slower disk makes the first ratio larger.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ STOCK = "stock, no confirms"
 
 
 def measure(way: str, count: int) -> float:
-    """Tasks a second, after a first one has opened the connections."""
+    """The tasks that are published a second, after a first one that opens the connections."""
     if way == STOCK:
-        from celery import Celery  # noqa: PLC0415 each way imports its own app alone
+        from celery import Celery  # noqa: PLC0415 each way must import only its own app
 
         app = Celery("stock")
         app.config_from_object("celeryconfig")
 
         @app.task(name="proj.tasks.work")
         def work(message: str) -> None:
-            """Nothing: only its name is sent."""
+            """Do nothing; only the name of the task is sent."""
     else:
         from proj.celery import app  # noqa: PLC0415 as above
         from proj.tasks import work  # noqa: PLC0415 as above

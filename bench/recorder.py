@@ -1,15 +1,15 @@
-"""How many events a second the recorder takes on one core without loss, and how long a large journal takes to read.
+"""How many events a second the recorder writes on one core without loss, and how long a large journal takes to read.
 
     python bench/recorder.py [EVENTS_PER_SECOND [SECONDS [ATTEMPTS]]]
 
-A private broker, one process that publishes forged events of tasks at a steady rate (sent, received, started and
-succeeded, 20 to a message as workers collect them), and one recorder, which is started as a user starts it. Then
-the file must hold every attempt with all its times; once undisturbed, and once with a recorder that is killed in
-the middle and started again. Printed are the recorder's processor time as a share of one
-core, the seconds until all was in the file, and what is missing; then a file of ATTEMPTS is written and read.
+A private broker; one process that publishes forged events of tasks at a steady rate (sent, received, started and
+succeeded, 20 in a message as workers collect them); and one recorder, started as a user starts it. The journal must
+then hold every attempt with all its times. This is measured twice: undisturbed, and with a recorder that is killed in
+the middle and started again. It prints the recorder's processor time as a share of one core, the seconds until the
+journal is complete, and the attempts that are not. Then it writes and reads a journal of ATTEMPTS.
 
-Caveats: forged events are smaller than those of tasks with long arguments; the publisher and the broker share the
-machine with the recorder; each task's four events lie within some messages of each other, as in a busy system.
+Caveats: forged events are smaller than those of tasks with long arguments. The publisher and the broker share the
+machine with the recorder. The four events of a task are some messages apart, as in a busy system.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Events to a message: a worker collects up to 24.
+#: Events in a message; a worker collects up to 24.
 BATCH = 20
 KINDS = ("sent", "received", "started", "succeeded")
-#: Tasks that are under way at a time.
+#: Tasks that have begun and not ended at a time.
 UNDER_WAY = 50
 
 
 def events(count: int) -> Iterator[dict[str, Any]]:
-    """Forged events of `count` tasks; those of a task lie some messages apart."""
+    """Forged events of `count` tasks; the events of a task are some messages apart."""
     for step in range(count + UNDER_WAY * len(KINDS)):
-        for place, kind in enumerate(KINDS):
-            number = step - place * UNDER_WAY
+        for position, kind in enumerate(KINDS):
+            number = step - position * UNDER_WAY
             if 0 <= number < count:
                 event = {
                     "type": f"task-{kind}",
@@ -91,19 +91,19 @@ def publish(url: str, *, tasks: int, rate: float) -> float:
 
 
 def restart(recorder: Process) -> None:
-    """Kill it as a power cut would, and start it again."""
+    """Kill the recorder with SIGKILL, and start it again."""
     recorder.kill()
     recorder.start()
 
 
 def succeeded(path: Path) -> int:
-    """How many attempts of the journal ended."""
+    """The number of attempts in the journal that succeeded."""
     with open_journal(path) as journal:
         return journal.states().get("succeeded", 0)
 
 
 def record(rate: float, seconds: float, *, kill: bool) -> None:
-    """Measure a recording, and print it."""
+    """Measure a recording, and print the result."""
     tasks = int(rate * seconds / len(KINDS))
     with Guard() as guard, Broker(guard) as broker:
         path = guard.folder / "journal.sqlite"
@@ -126,7 +126,7 @@ def record(rate: float, seconds: float, *, kill: bool) -> None:
             if kill:
                 killer.start()
             took_s = publish(broker.url(), tasks=tasks, rate=rate)
-            wait_until(lambda: succeeded(path) == tasks, what="all attempts in the file", timeout_s=120)
+            wait_until(lambda: succeeded(path) == tasks, what="all attempts in the journal", timeout_s=120)
             all_s = time.monotonic() - begun
             usage = "killed once and started again"
             if not kill:
@@ -138,13 +138,13 @@ def record(rate: float, seconds: float, *, kill: bool) -> None:
         with open_journal(path) as journal:
             whole = sum(None not in (a.sent, a.received, a.started, a.finished) for a in journal.attempts())
         print(
-            f"{tasks * len(KINDS) / took_s:,.0f} events/s for {took_s:.1f} s: all in the file after {all_s:.1f} s, "
-            f"{usage}, {tasks - whole} of {tasks:,} attempts not whole"
+            f"{tasks * len(KINDS) / took_s:,.0f} events/s for {took_s:.1f} s: all in the journal after {all_s:.1f} s, "
+            f"{usage}, {tasks - whole} of {tasks:,} attempts incomplete"
         )
 
 
 def read(count: int) -> None:
-    """Measure writing and reading a journal of `count` attempts, and print it."""
+    """Measure writing and reading a journal of `count` attempts, and print the result."""
     with Guard() as guard:
         path = guard.folder / "large.sqlite"
         begun = time.perf_counter()
@@ -182,7 +182,7 @@ def read(count: int) -> None:
 
 
 def main() -> None:
-    """Measure all three."""
+    """Measure an undisturbed recording, one that is killed, and reading."""
     rate, seconds, count = (*map(float, sys.argv[1:]), *(5_000, 20, 1_000_000)[len(sys.argv) - 1 :])
     record(rate, seconds, kill=False)
     record(rate, seconds, kill=True)

@@ -1,12 +1,12 @@
-"""What proj adds to a start: importing the app, and a worker until it is ready, beside a bare Celery app.
+"""How long importing the app takes, and a worker until it is ready, compared with a bare Celery app.
 
     python bench/startup.py [ROUNDS]
 
-Both are measured in turn, on one private broker; medians and their ratio are printed.
+The apps are measured in turn, on one private broker. It prints the medians and their ratio.
 
-Caveats: the bare app declares the same quorum queue, for Celery itself prepares native delayed delivery (28
-exchanges and queues) for any app that has one; `classic` is a bare app without it, for scale. The commands that
-proj adds to `celery` are loaded by every worker of the environment, the bare ones included; so is Flower's.
+Caveats: the bare app declares the same quorum queue, because Celery prepares native delayed delivery (28 exchanges and
+queues) for every app with a quorum queue. `classic` is a bare app without one. Every worker in the environment loads
+the commands that proj adds to `celery`, and that of Flower; so the bare workers do, too.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def work(message):
 
 
 def import_s(module: str, guard: Guard) -> float:
-    """Seconds for an interpreter that imports the module, and ends."""
+    """Seconds in which an interpreter starts, imports the module and ends."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True, cwd=guard.folder)
     return time.perf_counter() - begun
 
 
 def worker_s(app: str, guard: Guard, broker: Broker) -> float:
-    """Seconds until a worker of the app says that it is ready."""
+    """Seconds until a worker of the app logs that it is ready."""
     log = guard.folder / f"{app}-{time.time_ns()}.log"
     vhost = f"{app}-{time.time_ns()}"
     worker = Process(
@@ -73,7 +73,7 @@ def worker_s(app: str, guard: Guard, broker: Broker) -> float:
 
 
 def main() -> None:
-    """Measure, and print a line for each."""
+    """Measure, and print a line for imports and one for workers."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     with Guard() as guard, Broker(guard) as broker:
         (guard.folder / "bare.py").write_text(BARE)

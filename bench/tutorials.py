@@ -1,20 +1,20 @@
-"""The programs of RabbitMQ's own second tutorial as clients beside our workers: who did what, and was anything lost?
+"""Runs the programs of RabbitMQ's second tutorial together with our workers: was a message lost, and who did which?
 
     git clone https://github.com/rabbitmq/rabbitmq-tutorials
     python bench/tutorials.py rabbitmq-tutorials [MESSAGES]
 
-REPO is a checkout or a git directory of it. Its `python/new_task.py` and `python/worker.py` run as they are: they know
-one broker, guest at localhost:5672, so a private one is started there, as `lab broker --guest` does. Where something
-listens on that port already, a network of its own does:
+REPO is a checkout or a git directory of it. Its `python/new_task.py` and `python/worker.py` run unchanged. They connect
+as guest to localhost:5672, so a private broker is started there, as `lab broker --guest` does. If another program
+listens on that port, run it in a network namespace:
 
     unshare -rn sh -c 'ip link set lo up; python bench/tutorials.py rabbitmq-tutorials'
 
-Every message has a text of its own, and what became of it is read from what the consumers print. Prints a table as
-Markdown; the exit code is 1 when a message was lost or done twice.
+Every message has a different text, and the output of the consumers tells who did it. It prints a Markdown table; the
+exit code is 1 if a message was lost or done twice.
 
-Caveats: all run on one machine. `new_task.py` is a process a message, of which a few run at a time, so the first row
-measures how fast Python starts. Messages without dots take no time, so who gets more of them is who is faster; fairness
-shows in the last row, with messages of one second.
+Caveats: all processes share one machine. `new_task.py` is one process for each message, and a few run at a time, so the
+first row measures how fast Python starts. Messages without dots take no time, so the faster consumer gets more of them;
+only the last row, with messages of one second, shows fairness.
 """
 
 from __future__ import annotations
@@ -46,34 +46,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PROGRAMS = ("new_task.py", "worker.py")
-#: Of `new_task.py`, which run at a time.
+#: Processes of `new_task.py` that run at a time.
 PUBLISHERS = 4
 #: Messages of one dot each, in the last row.
 DOTTED = 24
 TIMEOUT_S = 300.0
-#: What both `worker.py` and our task print of a message, with and without quotes.
+#: What `worker.py` (with quotes) and our task (without) print for a message.
 RECEIVED = re.compile(r" \[x\] Received (['\"]?)(?P<text>.*)\1$", re.MULTILINE)
 DONE = " [x] Done"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What became of one exchange of messages."""
+    """The result of one experiment."""
 
     what: str
     sent: list[str]
-    #: By consumer.
+    #: The texts that each consumer received.
     received: dict[str, list[str]]
     seconds: float
 
     @property
     def lost(self) -> int:
-        """Messages that no consumer had."""
+        """Messages that no consumer received."""
         return len(set(self.sent) - set(self._all))
 
     @property
     def twice(self) -> int:
-        """Deliveries of a message beyond its first."""
+        """Deliveries of a message after its first."""
         return len(self._all) - len(set(self._all))
 
     @property
@@ -81,16 +81,16 @@ class Row:
         return [text for texts in self.received.values() for text in texts]
 
     def __str__(self) -> str:
-        """As a row of the table."""
+        """A row of the table."""
         shares = ", ".join(f"{name} {len(texts)}" for name, texts in self.received.items())
         return f"| {self.what} | {len(self.sent)} | {self.lost} | {self.twice} | {self.seconds:.1f} s | {shares} |"
 
 
-class Scene:
-    """The broker of the tutorials, their programs, and our workers."""
+class Experiment:
+    """Runs the tutorial's programs and our workers on one broker."""
 
     def __init__(self, guard: Guard, broker: Broker, programs: dict[str, bytes]) -> None:
-        """Write the programs, by their names, into a folder of their own."""
+        """Write the programs, given by their names, into a folder."""
         self._guard = guard
         self._url = broker.url()
         self._folder = guard.folder / "tutorial"
@@ -99,8 +99,8 @@ class Scene:
             (self._folder / name).write_bytes(text)
         self._environment = child_environment(CELERY_BROKER_URL=self._url, PROJ_QUEUE_TYPE=QUORUM)
 
-    def exchange(self, what: str, messages: list[str], *, send: str, theirs: int, ours: int, number: int) -> Row:
-        """Start so many consumers, send all messages, and return when they are done."""
+    def run(self, what: str, messages: list[str], *, send: str, theirs: int, ours: int, number: int) -> Row:
+        """Start `theirs` and `ours` consumers, send all messages, and return when they are done."""
         consumers: list[Process] = [self._worker_py(f"worker.py-{number}-{one}") for one in range(theirs)]
         consumers += [self._worker(f"celery-{number}-{one}") for one in range(ours)]
         try:
@@ -127,12 +127,12 @@ class Scene:
         return Row(what=what, sent=messages, received=received, seconds=seconds)
 
     def new_task_py(self, messages: Iterable[str]) -> None:
-        """Each by a `new_task.py` of its own."""
+        """Send each message with its own process of `new_task.py`."""
         with ThreadPoolExecutor(PUBLISHERS) as pool:
             list(pool.map(lambda text: self._run([sys.executable, str(self._folder / "new_task.py"), text]), messages))
 
     def send_plain(self, messages: Iterable[str]) -> None:
-        """All by one `celery -A proj send --plain`."""
+        """Send all messages with one `celery -A proj send --plain`."""
         self._run([sys.executable, "-m", "celery", "-A", "proj", "send", "--plain", *messages])
 
     def _run(self, command: list[str]) -> None:
@@ -168,46 +168,51 @@ class Scene:
 
 
 def source(repo: Path, path: str) -> bytes:
-    """The file's bytes, from a checkout or from the newest commit of a git directory.
+    """The content of a file, from a checkout or from the newest commit of a git directory.
 
     Raises:
         ProjError: `repo` has no such file.
     """
     if (repo / path).is_file():
         return (repo / path).read_bytes()
-    shown = subprocess.run(["git", "--git-dir", repo, "show", f"HEAD:{path}"], check=False, capture_output=True)  # noqa: S607 whichever git there is
+    shown = subprocess.run(["git", "--git-dir", repo, "show", f"HEAD:{path}"], check=False, capture_output=True)  # noqa: S607 the git of the PATH
     if shown.returncode:
-        raise ProjError(f"There is no {path} in {repo}; give a checkout, or a git directory, of rabbitmq-tutorials.")
+        raise ProjError(f"There is no {path} in {repo}. Give a checkout or a git directory of rabbitmq-tutorials.")
     return shown.stdout
 
 
 def number_of(text: str) -> int:
     """A number of messages, for argparse."""
     if not re.fullmatch("[1-9][0-9]{0,6}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of messages, such as 1000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of messages; give one from 1 to 9999999")
     return int(text)
 
 
 def arguments() -> argparse.Namespace:
-    """What was typed."""
+    """The parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("repo", type=Path, metavar="REPO", help="a checkout, or a git directory, of rabbitmq-tutorials")
+    parser.add_argument("repo", type=Path, metavar="REPO", help="a checkout or a git directory of rabbitmq-tutorials")
     parser.add_argument(
-        "messages", type=number_of, nargs="?", default=1000, metavar="MESSAGES", help="in each of the first three rows"
+        "messages",
+        type=number_of,
+        nargs="?",
+        default=1000,
+        metavar="MESSAGES",
+        help="messages in each of the first three rows",
     )
     return parser.parse_args()
 
 
 def main(repo: Path, count: int) -> None:
-    """Exchange messages in every direction, and print the table.
+    """Send messages in every direction, and print the table.
 
     Raises:
-        ProjError: the programs are not there, or the port is taken.
+        ProjError: the programs do not exist, or another program listens on the port.
     """
     programs = {name: source(repo, f"python/{name}") for name in PROGRAMS}
     port = demanded_port("The tutorials' port", 5672)
     with Guard() as guard, Broker(guard, port=port, guest=True) as broker:
-        scene = Scene(guard, broker, programs)
+        experiment = Experiment(guard, broker, programs)
         plan = (
             ("`new_task.py` to 2 Celery workers", "", "new_task_py", 0, 2, count),
             ("`send --plain` to 2 `worker.py`", "", "send_plain", 2, 0, count),
@@ -215,10 +220,10 @@ def main(repo: Path, count: int) -> None:
             ("`send --plain` to 2 of each, one second a message", ".", "send_plain", 2, 2, DOTTED),
         )
         rows = []
-        print("| messages | sent | lost | twice | took | who did how many |\n| --- | --- | --- | --- | --- | --- |")
+        print("| messages | sent | lost | twice | took | of each consumer |\n| --- | --- | --- | --- | --- | --- |")
         for number, (what, dots, send, theirs, ours, messages) in enumerate(plan):
             texts = [f"message {number}-{one}{dots}" for one in range(messages)]
-            rows.append(scene.exchange(what, texts, send=send, theirs=theirs, ours=ours, number=number))
+            rows.append(experiment.run(what, texts, send=send, theirs=theirs, ours=ours, number=number))
             print(rows[-1], flush=True)
         letters = Counter(re.findall(r"dead_letters\s+(\d+)", broker.order("list_queues", "name", "messages")))
     sys.exit(any(row.lost or row.twice for row in rows) or set(letters) != {"0"})
