@@ -1,4 +1,4 @@
-// Axes: round ticks, and the grid and the words at them.
+// Axes: ticks at round values, with grid lines and labels.
 
 function ticks(most, room) {
   if (!(most > 0)) return [0];
@@ -13,7 +13,7 @@ function countTicks(most, room) {
   return ticks(most, room).filter((one) => Number.isInteger(Math.round(one * 1e6) / 1e6));
 }
 
-// Upright lines at times from 0 to `most`; gives the scale.
+// Draws the time axis from 0 to `most` seconds with its vertical grid lines; returns the scale, from seconds to x.
 function timeAxis(context, colour, left, right, top, bottom, most) {
   const scale = (value) => left + (right - left) * (most > 0 ? value / most : 0);
   context.textAlign = "center";
@@ -30,7 +30,7 @@ function timeAxis(context, colour, left, right, top, bottom, most) {
   return scale;
 }
 
-// Level lines at the marks, with their words to the left of them.
+// Draws horizontal grid lines at the marks, with their labels to the left.
 function levelAxis(context, colour, left, right, scale, marks, words) {
   context.textAlign = "right";
   context.lineWidth = 1;

@@ -1,4 +1,4 @@
-// The looks of bars and of lines, told apart by fill, pattern, dash and sign, not by colour alone.
+// The looks of bars and lines. They differ by fill, pattern, dashes and signs, and not only by colour.
 
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
 
@@ -23,7 +23,7 @@ function hatch(context, colour, scale, kind) {
   return pattern;
 }
 
-// What puts a bar of a kind into a rectangle.
+// Returns a function that draws a bar of a kind into a rectangle.
 function brush(context, colour, scale) {
   const patterns = {
     held: hatch(context, colour.held, scale, "diagonal"),
@@ -57,7 +57,7 @@ function brush(context, colour, scale) {
   };
 }
 
-// Draws lines in the colour and the dashes of the one at that place.
+// Draws in the colour and the dashes of the line with that index.
 function dashed(context, colour, place, draw) {
   context.strokeStyle = colour[`line${place % 4}`];
   context.lineWidth = 2;

@@ -1,4 +1,4 @@
-// Canvases as sharp as the screen or the paper, and the lines and texts on them.
+// Canvases with the resolution of the screen or the paper, and the lines and texts on them.
 
 const FONT = '12px system-ui, -apple-system, "Segoe UI", sans-serif';
 
@@ -8,7 +8,7 @@ function colours(root) {
   return new Proxy(known, { get: (_, name) => (known[name] ??= style.getPropertyValue(`--pr-${name}`).trim()) });
 }
 
-// A canvas that is drawn by its redraw(), and goes on with a newer drawing by its adopt().
+// A canvas: redraw() draws it, and adopt() takes over the drawing function of a newer one.
 function drawing(attributes, draw) {
   const canvas = make("canvas", attributes);
   canvas.draw = draw;
@@ -25,7 +25,7 @@ function sheet(canvas, width, height, scale) {
   return context;
 }
 
-// On paper a picture is as wide as its column there, which can be measured only when it is too late.
+// On paper a picture has the fixed width `paper`: the width of its column there cannot be measured before printing.
 function picture(state, description, height, paper, draw) {
   return drawing({ role: "img", "aria-label": description }, (canvas) => {
     const width = state.printing ? paper : Math.floor(canvas.parentElement.clientWidth);
@@ -44,7 +44,7 @@ function line(context, ...points) {
   context.stroke();
 }
 
-// A line that keeps its height up to the next point, and steps to that one's height there.
+// A step line: it keeps the height of a point until the next point.
 function steps(context, start, points, end) {
   const corners = [start];
   for (const [x, y] of points) corners.push([x, corners.at(-1)[1]], [x, y]);

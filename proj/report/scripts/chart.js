@@ -1,4 +1,4 @@
-// Charts of lines: the depth of the queues over time, and the share of attempts that waited no longer than a time.
+// Line charts: the depth of the queues over time, and the distribution of waits.
 
 function depthLines(run) {
   return run.depths.flatMap((depth) => [
@@ -28,7 +28,7 @@ function depthChart(state, run, span, most) {
 
 function waitChart(state, kind, title, runs, most, lookOf) {
   const worst = runs.map((run) => `${run.name} at most ${seconds(run.waits[kind].at(-1) || 0)}`).join(", ");
-  const description = `${title}: share of attempts that waited no longer than so many seconds; ${worst}.`;
+  const description = `${title}: share of attempts that waited at most so many seconds; ${worst}.`;
   return picture(state, description, 230, 215, (context, width, height, colour) => {
     const left = context.measureText("100 %").width + 10;
     const right = width - 12;

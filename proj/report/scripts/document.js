@@ -1,6 +1,6 @@
-// The document: its sections from top to bottom, and the scales that all its runs are drawn to.
+// The document: its sections from top to bottom, and the scales that all runs share.
 
-// Without the glance, where the page has its own.
+// `glance: false` leaves out the section "At a glance", for a page that has its own.
 function contents(state, data, { glance: withGlance = true }) {
   const scales = scalesOf(data.runs);
   const { offenders, facts, figures } = data.tables;
@@ -29,9 +29,9 @@ function scalesOf(runs) {
 
 function glance(runs, scales) {
   return section("At a glance",
-    lead("Bars: the makespan, from the first publish to the last finish. Line in the bar: the ideal, " +
-      "the least that any dispatcher could reach. Avoidable wait: time that messages were held by a busy worker " +
-      "while another had a free slot."),
+    lead("Bar: the makespan, from the first publish to the last finish. Line in the bar: the ideal, the least " +
+      "makespan that any dispatcher could reach. Avoidable wait: the time in which a busy worker held messages " +
+      "while another worker of their queue had a free slot."),
     make("div", { class: "cards" }, ...runs.map((run) => card(run, scales.longest))));
 }
 
@@ -60,8 +60,8 @@ function timelines(state, runs, scales) {
   const bars = runs.flatMap((run) => run.groups.flatMap((group) => group.lanes.flat()));
   const kinds = new Set(["running", "held", ...bars.map((bar) => bar[2])]);
   return section("Who did what, when",
-    lead("A lane a slot; all runs on one scale of time. Below the lanes of a worker: what it held. " +
-      "Point at a bar to read it, or go from bar to bar with the arrow keys."),
+    lead("One lane for each slot; all runs have the same scale of time. Below the lanes of a worker: the messages " +
+      "that it held. Point at a bar to read it, or move from bar to bar with the arrow keys."),
     legend(state, kindsOf(kinds, runs.some((run) => run.live))),
     ...runs.map((run) => figure(run.name, [` ${subtitle(run.figures)}`],
       ...timeline(state, run, scales.span, scales.held),
@@ -78,7 +78,7 @@ function depths(state, runs, scales) {
   return section("Depth of the queues",
     lead(runs.every((run) => run.depths_source === "broker")
       ? "As the broker counted them. Ready: waiting in the broker. Unacknowledged: with a worker."
-      : "Counted from the attempts where nobody asked the broker: sent, and not yet received by a worker."),
+      : "Counted from the attempts, where the broker reported no depths: sent, and not yet received by a worker."),
     make("div", { class: "panels two" }, ...runs.map((run) => figure(run.name, [],
       depthChart(state, run, scales.span, scales.depth),
       legend(state, depthLines(run).map((one, look) => [look, one.words])),
@@ -88,13 +88,13 @@ function depths(state, runs, scales) {
 function waits(state, { runs, tables }, scales) {
   const modeOf = (run) => run.dispatch || run.name;
   const modes = [...new Set(runs.map(modeOf))];
-  // Repeats of several modes: one look a mode; otherwise one look a run.
+  // If there are several runs of several modes, each mode has one look; otherwise each run has one.
   const nameOf = modes.length > 1 && modes.length < runs.length ? modeOf : (run) => run.name;
   const names = nameOf === modeOf ? modes : runs.map(nameOf);
   const charts = [["broker", "In the broker"], ["held", "Held by a worker"], ["avoidable", "Held beside a free slot"]];
   return section("How long messages waited",
-    lead("The share of attempts that waited no longer than so many seconds: the further to the left a line rises, " +
-      "the better."),
+    lead("The share of attempts that waited at most so many seconds. The further left a line rises, the shorter " +
+      "the waits."),
     legend(state, names.map((name, look) => [look, name])),
     make("div", { class: "panels three" }, ...charts.map(([kind, title]) => figure(title, [],
       waitChart(state, kind, title, runs, scales.wait, (run) => names.indexOf(nameOf(run)))))),

@@ -1,4 +1,4 @@
-// Elements of the page: text from the data becomes text only, and no markup is ever made from it.
+// Elements of the page. Text from the data is inserted as text nodes, never as markup.
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

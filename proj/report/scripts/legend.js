@@ -1,16 +1,16 @@
-// Legends: what a kind of bar, by its name, and a line, by its place, mean.
+// Legends: explain the kinds of bars by their names, and lines by their indexes.
 
 const KINDS = [
   ["running", "running"],
   ["redelivered", "running again, after a redelivery"],
-  ["unfinished", "begun, no end heard of"],
+  ["unfinished", "started, no end reported"],
   ["failed", "failed"],
-  ["lost", "lost with its worker"],
+  ["lost", "lost: started, then delivered again"],
   ["held", "held: received, not started (height: how many)"],
 ];
 
-// While a run goes on, what is not said to have ended is at work.
-const LIVE = { running: "done", unfinished: "at work now (no end heard of yet)" };
+// While a run goes on, an attempt without an end is at work.
+const LIVE = { running: "done", unfinished: "at work now (no end reported yet)" };
 
 function kindsOf(kinds, live) {
   return KINDS.filter(([kind]) => kinds.has(kind)).map(([kind, words]) => [kind, (live && LIVE[kind]) || words]);

@@ -1,15 +1,15 @@
-// Patching: what is on the page becomes like what was freshly made, in place: focus, scrolling and choices stay.
+// Patching: changes the elements of the page in place to equal new ones, so that focus, scrolling and choices stay.
 
 const identity = (node) => `${node.nodeName} ${(node.dataset && node.dataset.key) || ""}`;
 
-// Children are the same when their tag and data-key are; the first of several alike goes to the first.
+// Two children match if tag and data-key are equal; of several that match, the first one is taken.
 function patchChildren(old, fresh) {
   const left = [...old.childNodes];
   const placed = fresh.filter((node) => node !== null).map((node) => {
     const found = left.findIndex((one) => identity(one) === identity(node));
     return found < 0 ? node : patch(left.splice(found, 1)[0], node);
   });
-  // First out with what is gone: then what stays need not be moved, which would cost it the focus.
+  // Remove first: elements that stay then need not be moved, which would take the focus from them.
   left.forEach((node) => node.remove());
   let next = old.firstChild;
   for (const node of placed) {
@@ -18,7 +18,7 @@ function patchChildren(old, fresh) {
   }
 }
 
-// An element with adopt(fresh) takes over by itself what cannot be seen in the document.
+// An element with adopt(fresh) takes over the state of the new one that is not in the document.
 function patch(old, fresh) {
   if (old.nodeType === Node.TEXT_NODE) {
     if (old.data !== fresh.data) old.data = fresh.data;
@@ -36,7 +36,7 @@ function patch(old, fresh) {
   return old;
 }
 
-// What the reader opened, what was drawn, and what a content security policy lets only a script set.
+// Not patched: opened details, the size of a canvas, and style, which the content security policy allows only scripts to set.
 function kept(element, name) {
   return name === "style" || (element.nodeName === "DETAILS" && name === "open") ||
     (element.nodeName === "CANVAS" && (name === "width" || name === "height"));

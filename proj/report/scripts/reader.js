@@ -1,4 +1,4 @@
-// The reader of a timeline: the bar that the pointer or the arrow keys chose, and what it is in words.
+// The reader of a timeline: describes the bar that was chosen with the pointer or the arrow keys.
 
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
@@ -6,7 +6,7 @@ function describe(bar, worker, slot, live) {
   const [start, end, kind, label, count = 1, share = 1] = bar;
   const where = `${shortName(worker)}, slot ${slot + 1}:`;
   const what = label || "attempt";
-  // Without its end, which is another each second: an output that changes is read out.
+  // Without the end, which changes each second: a screen reader reads each change out.
   if (live && kind === "unfinished" && count === 1) return `${where} ${what}: at work since ${seconds(start)}`;
   const when = `${seconds(start)} to ${seconds(end)} (${seconds(end - start)})`;
   const many = `${count} attempts, ${kind}, ${Math.round(share * 100)} % of`;
@@ -44,7 +44,7 @@ function moved({ rows, chosen }, [down, along]) {
   return { row, bar: nearest(rows[row], rows[chosen.row].bars[chosen.bar][0]) };
 }
 
-// Where the bar that was chosen in the view is in the rows of a newer one.
+// The position of the chosen bar in the rows of a newer view.
 function found({ rows, chosen }, newer) {
   if (!chosen) return null;
   const { worker, slot, bars } = rows[chosen.row];
@@ -55,7 +55,7 @@ function found({ rows, chosen }, newer) {
   return { row, bar };
 }
 
-// The canvas has the view: its rows, its span and scale, and the bar that is chosen here.
+// Adds the reader to a canvas, whose `view` has the rows, the span, the scale and the chosen bar.
 function reader(canvas) {
   const readout = make("output", { class: "readout" });
   canvas.tabIndex = 0;
@@ -78,7 +78,7 @@ function reader(canvas) {
     Object.assign(canvas, { view: fresh.view, draw: fresh.draw });
     say(canvas.view);
   };
-  // What it says is the canvas's affair, not that of a fresh and empty one.
+  // The canvas sets the text; the new output element is empty.
   readout.adopt = () => {};
   canvas.addEventListener("pointermove", (event) => {
     const box = canvas.getBoundingClientRect();

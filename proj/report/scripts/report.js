@@ -1,10 +1,10 @@
-// The public ProjReport.draw(element, data): fills the element, and brings it up to date when called again.
+// The public ProjReport.draw(element, data) draws a report into the element, or updates the one that is there.
 //
-// Nothing is fetched. The shape of the data is documented in data.py.
+// It fetches nothing. The format of the data is documented in document.py.
 
 const VERSION = 1;
 
-// What is known of an element between two calls.
+// The state of each element between two calls.
 const drawn = new WeakMap();
 
 function redraw(state) {
@@ -20,7 +20,7 @@ function watch(state) {
     again();
   }).observe(state.root);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-  // The switch of a page made with Bootstrap, as Flower's are.
+  // The theme switch of pages made with Bootstrap, such as Flower's.
   new MutationObserver(again).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
   const print = (on) => {
     state.printing = on;
@@ -38,7 +38,7 @@ function watch(state) {
 function draw(element, data, options = {}) {
   element.classList.add("proj-report");
   if (data.format !== "proj-report" || data.version !== VERSION) {
-    const words = `This script draws version ${VERSION} of a report, and was given version ${data.version}.`;
+    const words = `This script draws version ${VERSION} of a report, but was given version ${data.version}.`;
     element.replaceChildren(make("p", {}, words));
     return;
   }
@@ -52,9 +52,9 @@ function draw(element, data, options = {}) {
   redraw(state);
 }
 
-// The tools besides draw are for a page that shows more than the report, and shall say it in the same words.
+// The other functions are for a page that shows more than the report, in the same form.
 globalThis.ProjReport = { draw, VERSION, make, patchChildren, seconds, amount, shortName };
 
-// In the page of a report the data are there already; the dashboard calls draw() itself.
+// The page of a report contains its data. The dashboard calls draw() itself.
 const inside = document.getElementById("proj-report-data");
 if (inside) draw(document.getElementById("proj-report"), JSON.parse(inside.textContent));

@@ -1,4 +1,4 @@
-// Tables of figures, open or folded under a picture.
+// Tables of figures, open or folded below a picture.
 
 function table(data) {
   const row = (cells, tag) =>
@@ -7,7 +7,7 @@ function table(data) {
       const scope = head ? { scope: tag === "th" ? "col" : "row" } : {};
       return make(head ? "th" : "td", { class: place < data.words ? "word" : "number", ...scope }, text);
     }));
-  // Focusable, so that the keyboard can scroll what is wider than the screen.
+  // Focusable, so that a table that is wider than the screen can be scrolled with the keyboard.
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": data.caption },
     make("table", {},
       make("caption", {}, data.caption),

@@ -1,4 +1,4 @@
-// Words for what a report counts: durations, amounts, times of the axis and names of workers.
+// Text of durations, amounts, times of the axis and names of workers.
 
 function seconds(value) {
   if (Math.abs(value) < 0.0005) return "0 s";
@@ -11,7 +11,7 @@ function amount(number, word) {
   return `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 }
 
-// How an axis that goes up to `most` seconds calls one of them.
+// The label of a time on an axis that ends at `most` seconds.
 function clock(value, most) {
   if (most <= 180) return `${Math.round(value * 1000) / 1000} s`;
   const two = (number) => String(Math.floor(number)).padStart(2, "0");

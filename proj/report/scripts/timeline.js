@@ -1,4 +1,4 @@
-// The timeline of a run: a lane a slot with its bars, and below the lanes of a worker what it held.
+// The timeline of a run: a lane of bars for each slot, and below the lanes of a worker the messages that it held.
 
 function timeline(state, run, span, heldMost) {
   const lanes = run.groups.reduce((sum, group) => sum + group.lanes.length, 0);
@@ -27,7 +27,7 @@ function timeline(state, run, span, heldMost) {
     if (row && row.bars[view.chosen.bar]) drawChosen(room, row, row.bars[view.chosen.bar]);
   };
 
-  // A live picture's length is left out of its name, which would be read out as often as it changes.
+  // The length of a live picture is not in its label: a screen reader would read out each change.
   const over = live ? "so far" : `over ${seconds(run.span_s)}`;
   const description = `Timeline of ${run.name}: ${lanes} slots of ${run.groups.length} workers ${over}. ` +
     "The table below has the figures of each worker.";
@@ -36,7 +36,7 @@ function timeline(state, run, span, heldMost) {
   return [canvas, reader(canvas)];
 }
 
-// Where each lane and each strip of what was held lies.
+// The positions of the lanes, and of the strips of held messages.
 function layout(groups, tall, strip, between) {
   const rows = [];
   const strips = [];
@@ -61,7 +61,7 @@ function drawLane(room, bars, name, until, y) {
   for (const bar of bars) {
     const [start, end, kind, label, , share = 1] = bar;
     const from = x(start);
-    // A hair of a gap, so that neighbours stay two.
+    // One pixel less, so that neighbours stay apart.
     const wide = Math.max(1, x(end) - from - (x(end) - from > 4 ? 1 : 0));
     const high = Math.max(2, tall * share);
     put(kind, from, y + tall - high, wide, high);
