@@ -1,4 +1,4 @@
-"""`celery -A anyapp journal`: what happened, recorded, accounted for, reported and compared."""
+"""`celery -A anyapp journal`: record what happens to tasks, and audit, report and compare it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proj.commands.journal.report import report
 
 @click.group()
 def journal() -> None:
-    """Record what happens to tasks, and read the record later, without a broker."""
+    """Record what happens to tasks; audit, report and compare it later."""
 
 
 journal.add_command(audit)

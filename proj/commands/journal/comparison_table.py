@@ -30,10 +30,10 @@ FILE_WIDTH = 160
 
 
 def show_comparison(paths: Sequence[Path], *, as_json: bool) -> None:
-    """Print the comparison of all runs that have ended in the journals.
+    """Print the comparison of all runs in the journals that have ended.
 
     Raises:
-        NoJournal: a file is not there.
+        NoJournal: a file does not exist.
         UnreadableJournal: a file is not a journal.
         ProjError: no run has ended.
         MissingProgram: SciPy is not installed.
@@ -61,10 +61,10 @@ def _measured(paths: Sequence[Path]) -> list[RunFigures]:
         ended += [(path, run) for run in runs if run.ended is not None]
         for run in runs:
             if run.ended is None:
-                click.echo(f"{run.name} in {path} has not ended, and is left out.", err=True)
+                click.echo(f"The run {run.name} in {path} has not ended and is left out.", err=True)
     if not ended:
         raise ProjError(
-            f"No run has ended in {', '.join(map(str, paths))}; runs are made with: celery -A proj lab run -o FILE"
+            f"No run in {', '.join(map(str, paths))} has ended. Measure runs with: celery -A proj lab run -o FILE"
         )
     files_with_mode = Counter(dispatch for _, dispatch in {(path, run.dispatch) for path, run in ended})
     measured = []

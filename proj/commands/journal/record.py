@@ -1,4 +1,4 @@
-"""`celery -A anyapp journal record`: what happens to tasks, written into a file as it happens."""
+"""`celery -A anyapp journal record`: writes into a file what happens to tasks, while it happens."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from proj.commands.terminal.options import broker_api_option
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
     metavar="FILE",
-    help="The journal; one that exists goes on.",
+    help="The journal. An existing one is continued.",
 )
-@click.option("--run", metavar="NAME", help="Put what is sent meanwhile under this name.")
+@click.option("--run", metavar="NAME", help="Put new tasks into a run of this name.")
 @click.option("--queue", metavar="NAME", help="Name of the event queue.  [default: made from the path of FILE]")
-@click.option("--delete-queue", is_flag=True, help="Record nothing: delete the event queue of FILE, and end.")
+@click.option("--delete-queue", is_flag=True, help="Record nothing; delete the event queue of FILE.")
 @broker_api_option
 @click.pass_context
 @handle_preload_options
@@ -31,14 +31,15 @@ def record(
 ) -> None:
     """Record what happens to the tasks of any app, until Ctrl-C.
 
-    Every attempt of every task goes into FILE, with the workers, the depths of the queues, and what is known to be
-    missing. Events come over a durable queue that belongs to FILE and keeps them, for a day at most, while nobody
-    records; so this can be ended, even by SIGKILL, and started again. --delete-queue gives them up.
+    Writes every attempt of every task into FILE, with the workers, the depths of the queues, and the times for
+    which events are known to be missing. Events come from a durable queue that belongs to FILE. It keeps them for a
+    day at most while no recorder runs. So the recorder may end in any way, even by SIGKILL, and be started again.
+    --delete-queue deletes that queue with the events in it.
 
-    Workers are told to send events of tasks, as Flower tells them. Publish times are known only of producers
-    with task_send_sent_event.
+    Tells the workers to send events of tasks, as Flower does. Publish times are known only of producers with the
+    setting task_send_sent_event.
 
-    Exit codes: 0 ended by Ctrl-C or SIGTERM; 1 FILE is no journal; 2 wrong use; 3 no broker answers.
+    Exit codes: 0 ended by Ctrl-C or SIGTERM; 1 FILE is not a journal; 2 wrong use; 3 no broker answers.
     """
     from proj.commands.journal.record_events import delete_event_queue, record_until_interrupted
 

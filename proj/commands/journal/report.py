@@ -1,4 +1,4 @@
-"""`celery -A anyapp journal report`: the figures and pictures of a journal, for people, pull requests and programs."""
+"""`celery -A anyapp journal report`: the figures and drawings of a journal as text, Markdown, HTML or JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-#: The format that each ending of a file asks for.
+#: The format for each ending of the output file.
 FORMATS = {".html": "html", ".htm": "html", ".md": "markdown", ".txt": "text", ".json": "json"}
 
 
@@ -17,16 +17,18 @@ FORMATS = {".html": "html", ".htm": "html", ".md": "markdown", ".txt": "text", "
     "--output",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write to this file, in the format that its ending asks for: .html, .md, .txt or .json.  [default: stdout]",
+    help="Write to this file. Its ending chooses the format: .html, .md, .txt or .json.  [default: stdout]",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "markdown", "html", "json"]),
-    help="Which form.  [default: as the ending of the output asks, or text]",
+    help="The format.  [default: by the ending of the output, else text]",
 )
-@click.option("--run", "runs", multiple=True, metavar="NAME", help="Report this run; may be repeated.  [default: all]")
-@click.option("--no-arguments", is_flag=True, help="Name tasks by their type, and show no word of a message.")
+@click.option(
+    "--run", "runs", multiple=True, metavar="NAME", help="Report only this run; may be repeated.  [default: all runs]"
+)
+@click.option("--no-arguments", is_flag=True, help="Show task names instead of arguments.")
 @click.pass_context
 @handle_preload_options
 def report(
@@ -38,10 +40,10 @@ def report(
     runs: tuple[str, ...],
     no_arguments: bool,
 ) -> None:
-    """Show what happened, as the journal FILE has it: runs side by side, without a broker.
+    """Report the runs in the journal FILE side by side. It needs no broker.
 
-    The HTML page is one file that needs no network: a timeline with a lane a slot, the depth of the queues, how
-    long messages waited, and the table to every picture. Of a task's arguments it shows 40 characters at most.
+    The HTML page is one file that needs no network. It has a timeline with one lane for each slot, the depth of the
+    queues, the waits, and a table for every picture. It shows at most 40 characters of a task's arguments.
 
     \b
     Examples:
@@ -54,7 +56,9 @@ def report(
     if form is None and output is not None:
         form = FORMATS.get(output.suffix.lower())
         if form is None:
-            raise click.UsageError(f"{output.name} ends in none of {', '.join(FORMATS)}; add --format.")
+            raise click.UsageError(
+                f"{output.name} ends in none of {', '.join(FORMATS)}; choose a format with --format."
+            )
     from proj.commands.journal.report_file import write_report
 
     write_report(file, output=output, form=form or "text", runs=runs, arguments=not no_arguments)

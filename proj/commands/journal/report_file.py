@@ -1,4 +1,4 @@
-"""A report in the form that was asked for, to stdout or, all at once, to a file."""
+"""Writing a report in one of its formats, to stdout or to a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _as_json(made: Mapping[str, Any]) -> str:
     return json.dumps(made) + "\n"
 
 
-#: What makes each form of a document.
+#: The function that makes each format from a document.
 FORMS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "text": as_text,
     "markdown": as_markdown,
@@ -35,10 +35,10 @@ FORMS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def write_report(file: Path, *, output: Path | None, form: str, runs: Collection[str], arguments: bool) -> None:
-    """Report the journal in `file`.
+    """Report the journal in `file`, to `output` or to stdout.
 
     Raises:
-        ProjError: it is no journal, has nothing in it or not such a run, or the output cannot be written.
+        ProjError: the file is not a journal, has no attempts or no such run, or the output cannot be written.
     """
     with open_journal(file) as journal:
         made = document(journal, title=file.name, names=runs, arguments=arguments)
@@ -51,13 +51,13 @@ def write_report(file: Path, *, output: Path | None, form: str, runs: Collection
 
 
 def _replace(path: Path, content: str) -> None:
-    """Write beside the file and put it in its place, so that nobody ever reads half of it."""
+    """Write a new file beside `path` and rename it, so that no reader finds half a report."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with open(handle, "w", encoding="utf-8") as beside:  # noqa: PTH123 of a descriptor
+            with open(handle, "w", encoding="utf-8") as beside:  # noqa: PTH123 it opens a descriptor, which Path.open cannot
                 beside.write(content)
-            # As any new file, not for its owner alone as a temporary one.
+            # The permissions of a new file; those of a temporary file allow only its owner to read it.
             mask = os.umask(0)
             os.umask(mask)
             Path(name).chmod(0o666 & ~mask)
