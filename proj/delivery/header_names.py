@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-#: How often it killed the pool process that ran it, or ended it by an exception that is meant for processes.
+#: How many pool processes its task killed, or ended by an exception that is meant for processes.
 STRIKES = "x-proj-strikes"
-#: Deliveries before this copy whose worker vanished without a word.
+#: How many workers were lost while they held it, before this copy was published.
 REDELIVERIES = "x-proj-redeliveries"
-#: How often it was given back on purpose.
+#: How often its task requeued it.
 REQUEUES = "x-proj-requeues"
-#: The broker's own counts of deliveries before this one; which of them counts a lost worker depends on its version.
+#: The broker's own counts of earlier deliveries; which of them counts a lost worker depends on its version.
 BROKER_COUNTS = ("x-delivery-count", "x-acquired-count")
+#: The number of a message's copy in the queue of a lease.
+LEASE_COPY = "x-proj-lease"
 
-#: Why it was given up: one sentence for people.
+# --- Headers of a dead letter ---------------------------------------------------------------------------------------
+
+#: Why the message was dead-lettered: one sentence.
 REASON = "x-proj-reason"
-#: The queue that it was in, and goes back to when it is requeued.
+#: The queue that the message came from, and returns to when it is requeued.
 QUEUE = "x-proj-queue"
-#: The node name of the worker that gave it up.
+#: The node name of the worker that dead-lettered it.
 WORKER = "x-proj-worker"
-#: When: seconds since the epoch, a float.
+#: When it was dead-lettered: seconds since the epoch, a float.
 TIME = "x-proj-time"
 #: How often it had been tried.
 ATTEMPTS = "x-proj-attempts"
-#: The task that had adopted it, where it names none itself.
+#: The task that ran a plain message, which names none itself.
 TASK = "x-proj-task"
-#: To which exchange its sender published it, and how it was routed there: workers tell tasks so.
+
+# --- Headers of any copy that a worker publishes --------------------------------------------------------------------
+
+#: The exchange and the routing key that the first sender published with. Celery tells them to the task.
 EXCHANGE = "x-proj-exchange"
 ROUTING_KEY = "x-proj-routing-key"
 
-#: The header of a message whose own properties py-amqp could not read; see `unreadable_properties`.
-UNREADABLE = "x-proj-unreadable"
+# --- Headers of a message whose properties py-amqp could not read; see `unreadable_properties` ----------------------
 
-#: The properties as they came, in base64, when they could not be read.
+#: The error.
+UNREADABLE = "x-proj-unreadable"
+#: The properties as they came, in base64.
 RAW_PROPERTIES = "x-proj-properties"

@@ -1,24 +1,24 @@
-"""Values and texts as a log line or an error may hold them: cut short, and safe to print."""
+"""Values and texts for a log line or an error: cut short, and safe to print."""
 
 from __future__ import annotations
 
 import reprlib
 
-#: Characters that remain of a header which AMQP cannot carry again.
-_CUT = 500
+#: Characters of a text in place of a header that AMQP cannot carry again.
+LONGEST_DESCRIPTION = 500
 
 
 def printable(text: str) -> str:
-    """The text with whatever could move a cursor or break a line written out."""
+    """The text with an escape sequence for each character that could move a cursor or break a line."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def described(value: object) -> str:
-    """The value in few words, safe to print, also where it is nested without end."""
+    """The value as a text of at most `LONGEST_DESCRIPTION` characters, also when it is nested too deeply for `repr`."""
     try:
-        return printable(repr(value))[:_CUT]
+        return printable(repr(value))[:LONGEST_DESCRIPTION]
     except (RecursionError, ValueError):
-        return f"a {type(value).__name__} that cannot be written down"
+        return f"a {type(value).__name__} that cannot be printed"
 
 
 _short = reprlib.Repr()
@@ -27,10 +27,9 @@ _short.maxlevel = 3
 
 
 def shown(value: object) -> str:
-    """The value as a sentence can hold it, cut short; never fails."""
+    """The value as a part of a sentence, cut short; an exception is shown by its text. Never raises."""
     try:
         text = str(value) or type(value).__name__ if isinstance(value, BaseException) else _short.repr(value)
-    except Exception:  # noqa: BLE001 an object may refuse to be shown
-        text = f"a {type(value).__name__} that cannot be shown"
-    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:300])
-    return text.rstrip(".")
+    except Exception:  # noqa: BLE001 the `repr` of an object may raise anything
+        text = f"a {type(value).__name__} that cannot be printed"
+    return printable(text[:300]).rstrip(".")

@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from celery.app.utils import Settings
 
 _LIMITS = Limits()
-#: Every setting of `proj.delivery` with its default. `None` switches a time limit off.
+#: Every setting of `proj.delivery` with its default. None switches a time limit off.
 DEFAULTS: dict[str, Any] = {
-    # Seconds until a publish raises `Unconfirmed`. A restart of the broker takes a minute at most, and a caller gets
-    # half of that again on top.
+    # Seconds until a publish raises `Unconfirmed`: a restart of the broker takes at most a minute, and half a minute is
+    # added for the publish itself.
     "proj_publish_timeout_s": 90.0,
-    # Seconds until a publish to a full queue raises `QueueFull`: long enough for a peak to pass, and shorter than most
-    # web requests may take.
+    # Seconds until a publish to a full queue raises `QueueFull`: long enough for a peak to pass, and shorter than the
+    # timeout of most web requests.
     "proj_queue_full_timeout_s": 10.0,
-    # Seconds after which the broker takes back a message that was not acknowledged, as the broker's `consumer_timeout`
-    # says. This is RabbitMQ's own default since 3.8.17.
+    # Seconds after which the broker takes back an unacknowledged message: the broker's `consumer_timeout`. This is
+    # RabbitMQ's own default since 3.8.17.
     "proj_consumer_timeout_s": 1800.0,
-    # What a worker accepts; see `proj.delivery.validation.limits`.
+    # The messages that a worker runs; see `proj.delivery.validation.limits`.
     "proj_deepest": _LIMITS.deepest,
     "proj_largest_bytes": _LIMITS.largest_bytes,
     "proj_latest_eta_s": _LIMITS.latest_eta_s,
-    # Processes that a task may kill before it becomes a dead letter.
+    # Pool processes, or workers, that a message may kill before it is dead-lettered.
     "proj_strikes": 3,
-    # Times that a task may requeue its message: as often as a quorum queue of RabbitMQ 4 delivers a message.
+    # How often a task may requeue its message: as often as a quorum queue of RabbitMQ 4 delivers a message.
     "proj_requeues": 20,
-    # For each queue, the task that runs its plain messages. Empty: only Celery's own messages are work.
+    # By the name of a queue, the task that runs its plain messages. A queue without one runs Celery's messages alone.
     "proj_adopt": {},
-    # Topic patterns whose tasks a worker takes in place of those of its usual queues.
+    # Topic patterns. A worker with patterns consumes the tasks that match, and not those of its usual queues.
     "proj_bind": (),
 }
 
@@ -42,7 +42,7 @@ DEFAULTS: dict[str, Any] = {
 def provide_defaults(app: Celery) -> None:
     """Add `DEFAULTS` to `app.conf`, below the app's own configuration.
 
-    Celery's `add_defaults` would put them *above* the configuration that was read.
+    Celery's `add_defaults` would put them above a configuration that was read before.
     """
     if app.configured:  # type: ignore[attr-defined] # celery-types does not have it
         _append(app.conf)
@@ -51,7 +51,10 @@ def provide_defaults(app: Celery) -> None:
 
 
 def setting(app: Celery, name: str) -> Any:  # noqa: ANN401 a setting
-    """A setting of `DEFAULTS`, in any thread: Celery shows its settings to others before it has added the defaults."""
+    """The value of a setting of `DEFAULTS`, safe in any thread.
+
+    Celery makes `app.conf` visible to other threads before the defaults are added.
+    """
     return app.conf.get(name, DEFAULTS[name])
 
 

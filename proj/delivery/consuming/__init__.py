@@ -1,1 +1,1 @@
-"""The consumer of a worker: it receives, inspects, runs or dead-letters every message."""
+"""The consumer of a worker: it receives and inspects every message, and runs, moves or dead-letters it."""

@@ -23,6 +23,7 @@ from celery import bootsteps, signals
 
 from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S
+from proj.delivery.header_names import LEASE_COPY
 from proj.queues import QUORUM, lease_queue
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ LEASE_SHARE = 0.1
 SHORTEST_LEASE_S = 10.0
 #: Seconds after which the broker deletes a lease's queue that nobody uses, long after its message has left it.
 FORGOTTEN_S = 24 * 3600
-#: The header with the number of a message's copy in a lease's queue.
-COPY = "x-proj-lease"
 
 
 class Lease:
@@ -95,7 +94,7 @@ class Lease:
         first = channel.basic_get(queue=self.name, no_ack=False)
         if first is not None:
             # When the old copy has expired, this is the new one, and it stays.
-            is_new = (first.properties.get("application_headers") or {}).get(COPY) == self.copies
+            is_new = (first.properties.get("application_headers") or {}).get(LEASE_COPY) == self.copies
             tag: Any = first.delivery_tag
             (channel.basic_reject if is_new else channel.basic_ack)(tag, is_new)
         channel.close()
@@ -113,7 +112,7 @@ class Lease:
 
     def _copy(self, channel: amqp.Channel, queue: str) -> None:
         self.copies += 1
-        copy = message_copy.copy(self._message, queue=queue, headers={COPY: self.copies}, ours=False)
+        copy = message_copy.copy(self._message, queue=queue, headers={LEASE_COPY: self.copies}, ours=False)
         channel.basic_publish_confirm(
             Message(copy.body, **copy.properties),
             exchange="",

@@ -9,7 +9,7 @@ from amqp.exceptions import AMQPError
 from amqp.serialization import dumps
 
 from proj.delivery.header_names import ATTEMPTS, BROKER_COUNTS, EXCHANGE, QUEUE, REASON, ROUTING_KEY, TIME, WORKER
-from proj.delivery.printable import _CUT, described
+from proj.delivery.printable import LONGEST_DESCRIPTION, described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,14 +58,14 @@ def writable_headers(headers: Mapping[Any, Any] | None) -> dict[Any, Any]:
             sizes[name] = len(dumps("F", ({name: value},)))
         except (AMQPError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError, struct.error):
             writable[name] = described(value)
-            sizes[name] = _CUT
+            sizes[name] = LONGEST_DESCRIPTION
     excess = sum(sizes.values()) - _HEADERS_LIMIT
     for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
         if excess <= 0:
             break
-        if sizes[name] > 4 * _CUT:
+        if sizes[name] > 4 * LONGEST_DESCRIPTION:
             writable[name] = described(writable[name])
-            excess -= sizes[name] - 4 * _CUT
+            excess -= sizes[name] - 4 * LONGEST_DESCRIPTION
         else:
             # Short headers are not cut but dropped, the longest first.
             del writable[name]

@@ -20,7 +20,7 @@ from proj.delivery.header_names import (
     UNREADABLE,
     WORKER,
 )
-from proj.delivery.printable import _CUT, printable
+from proj.delivery.printable import LONGEST_DESCRIPTION, printable
 from proj.queues import home_queue
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _arguments(headers: Mapping[Any, Any], properties: Mapping[str, Any], body: 
             return printable(json.dumps(decoded[:2] if isinstance(decoded, list) else decoded))
         except (ValueError, RecursionError):
             pass
-    return printable(repr(body[:_CUT]))
+    return printable(repr(body[:LONGEST_DESCRIPTION]))
 
 
 def _text(table: Mapping[Any, Any], name: str) -> str | None:

@@ -1,1 +1,1 @@
-"""Why a message cannot be run: checks of its headers, times, body and size."""
+"""Inspection of messages: checks of their headers, times, body and size, and the reason when one cannot be run."""

@@ -1,4 +1,4 @@
-"""What Celery's headers may hold: a rule for each that its worker reads, and the sentence when one is broken."""
+"""Rules for the headers that Celery's worker reads: what each may hold, and the sentence when it holds another."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from celery.app.task import Context
 
 from proj.delivery.printable import shown
 
-#: Bytes of a task's id: it travels as `correlation_id`, which AMQP ends there.
+#: Bytes of a task's id: it is also the `correlation_id`, an AMQP short string.
 _LONGEST_ID_BYTES = 255
-#: A hard and a soft limit.
+#: The hard and the soft limit.
 _TIME_LIMITS = 2
-#: What a body's third part holds.
+#: The names in the third part of a body.
 _EMBEDDED = frozenset({"callbacks", "errbacks", "chain", "chord"})
 
 
@@ -34,7 +34,7 @@ def _is_seconds(value: object) -> bool:
 
 
 def _are_time_limits(value: object) -> bool:
-    # An empty list is none, for Celery too.
+    # Celery too reads an empty list as no limit.
     return isinstance(value, (list, tuple)) and len(value) in {0, _TIME_LIMITS} and all(map(_is_seconds, value))
 
 
@@ -64,7 +64,7 @@ _TABLE = (lambda value: isinstance(value, Mapping), "a table")
 _LIST = (lambda value: isinstance(value, (list, tuple)), "a list")
 _SIGNATURES = (_are_signatures, "a list of signatures, each a table with a 'task'")
 
-#: What each may be besides null. Celery's worker, its Request and its Context read all of them.
+#: What each header may be besides null. Celery's worker, its Request or its Context reads each of them.
 RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "lang": _TEXT,
     "root_id": _TEXT,
@@ -93,17 +93,17 @@ RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "chain": _SIGNATURES,
     "chord": (_is_signature, "a signature, a table with a 'task'"),
 }
-#: Names that would hide a method, or something private, of the object that a task sees as `self.request`.
+#: Names that would hide a method or a private attribute of the object that a task sees as `self.request`.
 FORBIDDEN = frozenset(name for name in dir(Context) if name.startswith("_") or callable(getattr(Context, name)))
 
 
 def name_fault(name: object) -> str | None:
-    """What is wrong with the name of the task, or None."""
+    """The fault of the task's name as a sentence, or None."""
     return None if isinstance(name, str) and name else f"Its header 'task' is {shown(name)}, but must be a task's name."
 
 
 def id_fault(headers: Mapping[Any, Any]) -> str | None:
-    """What is wrong with the task's id, or None."""
+    """The fault of the task's id as a sentence, or None."""
     if "id" not in headers:
         return "It has no header 'id'."
     given = headers["id"]
@@ -115,12 +115,12 @@ def id_fault(headers: Mapping[Any, Any]) -> str | None:
 
 
 def header_fault(headers: Mapping[Any, Any]) -> str | None:
-    """What is wrong with the first header that has something wrong, or None."""
+    """The first fault of the headers as a sentence, or None."""
     for name, value in headers.items():
         if not isinstance(name, str):
             return f"The name of its header {shown(name)} is not a text."
         if name in FORBIDDEN:
-            return f"Its header {name!r} has a name that Celery needs for itself."
+            return f"Its header {name!r} has a name that Celery uses itself."
         fault = _fault(name, value, "header")
         if fault is not None:
             return fault
@@ -128,15 +128,15 @@ def header_fault(headers: Mapping[Any, Any]) -> str | None:
 
 
 def embed_fault(embed: object) -> str | None:
-    """What is wrong with the third part of a body, or None."""
+    """The fault of the third part of a body as a sentence, or None."""
     if not isinstance(embed, Mapping):
         return f"Its embed is {shown(embed)}, but must be a table."
     for name, value in embed.items():
         if not isinstance(name, str):
             return f"Its embed has {shown(name)}, which is not a name."
-        # Celery lays what is embedded over the headers, which have been checked already.
+        # Celery lays these values over the headers, which have been checked already.
         if name not in _EMBEDDED and (name in FORBIDDEN or name in RULES or name in {"task", "id"}):
-            return f"Its embed has {name!r}, which belongs into the headers."
+            return f"Its embed has {name!r}, which belongs in the headers."
         fault = _fault(name, value, "embedded")
         if fault is not None:
             return fault

@@ -1,4 +1,4 @@
-"""The limits beyond which a message is refused: how deep it may nest, how large its body may be, how late its ETA."""
+"""The limits of a message that is run: the depth of its nesting, the size of its body, and its latest ETA."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Beyond what a message is refused."""
+    """The limits beyond which a message is refused."""
 
-    #: Lists and tables inside each other. pickle, which takes headers to the pool's processes, gives up at 498
-    #: and json at 990 (CPython 3.11), and a task's own use of what it got comes on top.
+    #: Levels of lists and tables inside each other. pickle, which sends headers to the pool's processes, fails at 498
+    #: levels and json at 990 (CPython 3.11), and the task may add levels of its own.
     deepest: int = 200
-    #: Of a body after decompression; RabbitMQ 4 refuses larger messages itself.
+    #: Bytes of a body after decompression. RabbitMQ 4 refuses larger messages itself.
     largest_bytes: int = 16 * 1024 * 1024
-    #: Seconds from now; a worker would hold it for as long.
+    #: Seconds from now until the latest ETA: the worker holds the message until then.
     latest_eta_s: float = 365 * 86_400.0
 
 
 def is_deeper(value: object, limit: int) -> bool:
-    """Whether the value has more than `limit` levels of lists and tables; a text or a number has none."""
+    """Whether the value has more than `limit` levels of lists and tables; a text or a number has no level."""
     level = _containers([value])
     for _ in range(limit):
         if not level:
@@ -41,7 +41,7 @@ def _containers(values: Iterable[object]) -> list[Mapping[object, object] | Iter
     return [value for value in values if isinstance(value, (Mapping, list, tuple, set, frozenset))]
 
 
-#: What kombu's header `compression` may say, of the codecs that every Python has. The others are optional
+#: Values of kombu's header `compression`, for the codecs of the standard library. The other codecs are optional
 #: packages, which the owner of the worker chose to install.
 _DECOMPRESSORS: Mapping[str, Callable[[], Any]] = {
     **dict.fromkeys(("application/x-gzip", "gzip", "zlib"), zlib.decompressobj),
@@ -51,12 +51,12 @@ _DECOMPRESSORS: Mapping[str, Callable[[], Any]] = {
 
 
 def inflates_beyond(body: bytes, codec: object, limit_bytes: int) -> bool:
-    """Whether the body is compressed with a known codec and has more than `limit_bytes` when it is not."""
+    """Whether the body is compressed with a known codec, and decompresses to more than `limit_bytes`."""
     make = _DECOMPRESSORS.get(codec) if isinstance(codec, str) else None
     if make is None:
         return False
     try:
         return len(make().decompress(body, limit_bytes + 1)) > limit_bytes
     except (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error):
-        # Not compressed at all; kombu finds that out too, and its error is the reason.
+        # It is not compressed like this. kombu finds the same, and its error becomes the reason.
         return False

@@ -1,9 +1,9 @@
-"""When a message is due and when it is too late: times as Celery will convert them, or why it cannot."""
+"""Checks of a message's `eta` and `expires`: whether Celery can convert them, and whether the ETA is near enough."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery.utils.time import maybe_iso8601, maybe_make_aware, timezone
 from kombu.asynchronous.timer import to_timestamp
@@ -14,13 +14,20 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 
-def eta_fault(value: Any, *, zone: tzinfo, now: float, latest_s: float) -> str | None:  # noqa: ANN401 a header
-    """Why a task cannot be held until `value`, or None; times in seconds, `now` since the epoch."""
+def eta_fault(value: object, *, zone: tzinfo, now: float, latest_s: float) -> str | None:
+    """Why a worker cannot hold a task until `value`, or None.
+
+    Args:
+        value: the header `eta`.
+        zone: the time zone of a time that names none.
+        now: seconds since the epoch.
+        latest_s: seconds from now until the latest ETA that is allowed.
+    """
     if value is None:
         return None
     try:
         due = _seconds(value, zone)
-    except Exception as error:  # noqa: BLE001 a parser raises what it likes
+    except Exception as error:  # noqa: BLE001 a parser raises anything
         return f"Its header 'eta' is {shown(value)}, which is no time that this worker can wait for: {shown(error)}."
     if due - now > latest_s:
         return (
@@ -30,24 +37,24 @@ def eta_fault(value: Any, *, zone: tzinfo, now: float, latest_s: float) -> str |
     return None
 
 
-def expires_fault(value: Any, *, zone: tzinfo) -> str | None:  # noqa: ANN401 a header
-    """Why `value` is not a time to compare the clock with, or None."""
+def expires_fault(value: object, *, zone: tzinfo) -> str | None:
+    """Why the header `expires` is not a time, or None."""
     if value is None:
         return None
     try:
         _seconds(value, zone)
-    except Exception as error:  # noqa: BLE001 a parser raises what it likes
+    except Exception as error:  # noqa: BLE001 a parser raises anything
         return f"Its header 'expires' is {shown(value)}, which is no time: {shown(error)}."
     return None
 
 
-def _seconds(value: Any, zone: tzinfo) -> float:  # noqa: ANN401 a header
-    """The time as `celery.worker.request` reads it and `celery.worker.strategy` converts it, since the epoch."""
-    moment = maybe_iso8601(value)
-    if not isinstance(moment, datetime):
+def _seconds(value: object, zone: tzinfo) -> float:
+    """The time in seconds since the epoch, converted as `celery.worker.request` and `celery.worker.strategy` do it."""
+    moment = maybe_iso8601(value) if isinstance(value, (str, datetime)) else None
+    if moment is None:
         raise TypeError("it is neither a time nor an ISO 8601 text")
     aware = maybe_make_aware(moment, zone)
-    # What the worker's timer is given, on the monotonic clock; here for what it raises.
-    to_timestamp(aware, zone)  # type: ignore[arg-type] # unlike celery-types
+    # The worker's timer converts it so. The result is on another clock, but the errors are the same.
+    to_timestamp(aware, zone)  # type: ignore[arg-type] # a time zone, unlike in celery-types
     to_timestamp(timezone.to_system(aware))
     return float(aware.timestamp())
