@@ -1,4 +1,4 @@
-"""A task that takes longer than the broker waits for its acknowledgement."""
+"""Tasks that run longer than the broker's acknowledgement timeout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
     from proj.lab.processes.process import Process
 
-#: What the worker is told that the broker's timeout is; a lease is taken after four fifths of it.
+#: The broker's timeout as the worker is told; it takes a lease after four fifths of it.
 TIMEOUT_S = 3
 LONG = "long" + 60 * "."
 
@@ -52,10 +52,10 @@ def leases(broker: Broker, vhost: str) -> list[str]:
     return [queue["name"] for queue in queues if ".lease." in queue["name"]]
 
 
-def test_lease_outlasts_a_queue_that_is_full(guard: Guard, broker: Broker, vhost: str) -> None:
-    """A message whose time is over is dropped by RabbitMQ when its queue refuses it, but for at-least-once.
+def test_leased_message_is_not_dropped_when_its_work_queue_is_full(guard: Guard, broker: Broker, vhost: str) -> None:
+    """RabbitMQ drops an expired message when its target queue is full, unless it dead-letters at-least-once.
 
-    That it comes back when there is room takes RabbitMQ three minutes, and so is not waited for.
+    RabbitMQ takes three minutes to try again when there is room, so the test does not wait for that.
     """
     with (
         running(guard, broker, vhost, "classic", "full") as worker,
@@ -71,10 +71,8 @@ def test_lease_outlasts_a_queue_that_is_full(guard: Guard, broker: Broker, vhost
 
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
-def test_long_task_keeps_its_message_and_is_done_once(
-    guard: Guard, broker: Broker, vhost: str, queue_type: str
-) -> None:
-    """The broker counts nothing as unacknowledged meanwhile, and gives the busy worker nothing more."""
+def test_long_task_keeps_its_message_and_runs_once(guard: Guard, broker: Broker, vhost: str, queue_type: str) -> None:
+    """The broker sends the busy worker no other message while its own one is leased."""
     with (
         running(guard, broker, vhost, queue_type, f"once-{queue_type}") as worker,
         connected(app.connection_for_write(broker.url(vhost))) as connection,
@@ -82,9 +80,9 @@ def test_long_task_keeps_its_message_and_is_done_once(
         for message in (LONG, "next."):
             work.apply_async((message,), queue=work_queue(queue_type), connection=connection, ignore_result=True)
         wait_until(lambda: leases(broker, vhost), what="the lease", timeout_s=20)
-        wait_until(lambda: "the message is leased" in worker.log_text(), what="the worker to know", timeout_s=10)
+        wait_until(lambda: "the message is leased" in worker.log_text(), what="the acknowledgement", timeout_s=10)
 
-        # The next one waits for whoever is free, and not in the worker that is not.
+        # The next message waits in the queue for a free worker, and not in the busy one.
         assert worker.log_text().count(" received") == 1
         assert [depth.ready for depth in depths_by_declare(connection, [WORK_QUEUE])] == [1]
 
@@ -94,8 +92,8 @@ def test_long_task_keeps_its_message_and_is_done_once(
         assert [depth.ready for depth in depths_by_declare(connection, [WORK_QUEUE])] == [0]
 
 
-def test_leased_task_of_a_worker_that_dies_goes_back(guard: Guard, broker: Broker, vhost: str) -> None:
-    """Nobody renews its lease, so its message goes back by itself, and another worker does it."""
+def test_leased_message_of_a_dead_worker_returns_to_its_queue(guard: Guard, broker: Broker, vhost: str) -> None:
+    """Its lease is not renewed, so the message expires and another worker can run it."""
     with (
         running(guard, broker, vhost, "quorum", "dies") as worker,
         connected(app.connection_for_write(broker.url(vhost))) as connection,
@@ -111,8 +109,8 @@ def test_leased_task_of_a_worker_that_dies_goes_back(guard: Guard, broker: Broke
         )
 
 
-def test_declared_time_limit_beyond_the_timeout_is_told_at_the_start() -> None:
-    """One sentence for each task that says so itself, with both numbers."""
+def test_worker_warns_of_a_time_limit_beyond_the_timeout() -> None:
+    """One sentence for each such task with late acknowledgement, with both numbers."""
 
     class Task:
         def __init__(self, name: str, time_limit: float | None, *, acks_late: bool = True) -> None:

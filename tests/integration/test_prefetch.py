@@ -1,4 +1,4 @@
-"""A worker's window when its pool grows, shrinks, and when it connects again."""
+"""A worker's prefetch count when its pool grows or shrinks, and when it connects again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
     from proj.lab.processes.process import Process
 
-#: Two seconds: enough for three to be held before the first is done.
+#: Seconds of one task: enough for three messages to arrive before the first is done.
 MESSAGE = "held."
 HELD_S = 2.0
 
@@ -35,7 +35,7 @@ HELD_S = 2.0
 def running(guard: Guard, url: str, queue_type: str, *options: str) -> Iterator[Process]:
     """A worker with these options."""
     worker = worker_process(
-        f"fitting-{url.rpartition('/')[2]}@host",
+        f"prefetch-{url.rpartition('/')[2]}@host",
         *options,
         guard=guard,
         broker_url=url,
@@ -49,7 +49,7 @@ def running(guard: Guard, url: str, queue_type: str, *options: str) -> Iterator[
 
 
 def send_three(url: str, queue_type: str) -> Callable[[], int]:
-    """Three messages are in the queue; what is left of them there."""
+    """Publish three messages, and return a function that counts those that are left in the queue."""
     with connected(app.connection_for_write(url)) as connection:
         for _ in range(3):
             work.apply_async((MESSAGE,), queue=work_queue(queue_type), connection=connection, ignore_result=True)
@@ -62,10 +62,10 @@ def send_three(url: str, queue_type: str) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
-def test_window_follows_a_pool_that_people_grow_and_shrink(
+def test_prefetch_count_follows_a_pool_that_is_grown_and_shrunk(
     guard: Guard, broker: Broker, vhost: str, queue_type: str
 ) -> None:
-    """With three slots three messages run at once; with one again, the others wait for whoever is free."""
+    """With three slots three messages run at once; with one slot again, the others stay in the queue."""
     url = broker.url(vhost)
     with (
         Celery(broker=url, set_as_current=False) as client,
@@ -86,10 +86,10 @@ def test_window_follows_a_pool_that_people_grow_and_shrink(
 
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
-def test_pool_that_scales_itself_still_grows_after_a_lost_connection(
+def test_autoscaled_pool_still_grows_after_a_lost_connection(
     guard: Guard, broker: Broker, vhost: str, queue_type: str
 ) -> None:
-    """It was idle, with one process; a window of one message would never let it see that there is work for more."""
+    """It was idle with one process; a prefetch count of one would never show it that there is work for more."""
     url = broker.url(vhost)
     with running(guard, url, queue_type, "--autoscale", "3,1") as worker:
         names = wait_until(lambda: connections(broker, vhost), what="the list of connections", timeout_s=20)

@@ -236,7 +236,7 @@ class Consumer(StockConsumer):
             # The broker redelivers the message over the next connection.
             raise
         except Exception as error:
-            logger.exception("Celery failed at a message.", extra={"action": "handler_failed"})
+            logger.exception("Celery failed at message %s.", message.label, extra={"action": "handler_failed"})
             self.disposition.dead_letter(message, f"Celery failed at it: {type(error).__name__}: {shown(error)}.")
 
     def inspect(self, message: KeptMessage) -> Delivery:
@@ -281,7 +281,9 @@ class Consumer(StockConsumer):
             quarantined = decision is Decision.QUARANTINE
             target = quarantine_queue(delivery.queue) if quarantined else delivery.home
             logger.warning(
-                "A message was redelivered after its worker died. It is moved to the queue %s.",
+                "Message %s was redelivered after its worker died (%d lost so far). It is moved to the queue %s.",
+                message.label,
+                delivery.history.lost_workers,
                 target,
                 extra={"action": "message_quarantined" if quarantined else "message_requeued"},
             )

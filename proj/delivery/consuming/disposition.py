@@ -44,7 +44,7 @@ class Disposition:
 
     def refuse(self, message: KeptMessage, refusal: Refusal, error: Exception | None = None) -> None:
         """Dead-letter the message, record its failure, and send the event and signal that Celery would send."""
-        logger.error("Message refused: %s", refusal.reason, extra={"action": "message_refused"})
+        logger.error("Message %s refused: %s", message.label, refusal.reason, extra={"action": "message_refused"})
         contents = message.delivery.contents
         task_id, name = (contents.headers.get("id"), contents.headers.get("task")) if contents else (None, None)
         known = isinstance(task_id, str) and 0 < len(task_id) <= _LONGEST_ID and isinstance(name, str)
@@ -92,12 +92,18 @@ class Disposition:
         After `proj_strikes` killed processes it is dead-lettered instead, and the reason is returned.
         """
         killed = message.delivery.history.killed_processes + 1
-        if killed >= self._consumer.app.conf.proj_strikes:
+        limit = self._consumer.app.conf.proj_strikes
+        if killed >= limit:
             reason = f"It killed its pool process {killed} times (proj_strikes), last by {cause}."
             self.dead_letter(message, reason)
             return reason
         logger.warning(
-            "A task killed its pool process by %s. It is tried again.", cause, extra={"action": "pool_process_killed"}
+            "Task %s killed its pool process (%s), %d of %d times (proj_strikes). It is tried again.",
+            message.label,
+            cause,
+            killed,
+            limit,
+            extra={"action": "pool_process_killed"},
         )
         self.move(message, message.delivery.home, {header_names.STRIKES: killed})
         return None

@@ -126,7 +126,8 @@ class Forwarder(Service):
             if not isinstance(error, (MessageNacked, LookupError)):
                 self._disconnect()
             logger.warning(
-                "A message could not be moved to the queue %s (%r). It is tried again in %.1f s.",
+                "Message %s could not be moved to the queue %s (%r). It is tried again in %.1f s.",
+                message_copy.original.label,
                 message_copy.queue,
                 error,
                 pause_s,
@@ -144,7 +145,10 @@ class Forwarder(Service):
                 message_copy.then()
             except Exception as error:  # noqa: BLE001 a result backend raises anything
                 logger.warning(
-                    "The failure of a message could not be stored: %r.", error, extra={"action": "failure_not_stored"}
+                    "The failure of message %s could not be stored: %r.",
+                    message_copy.original.label,
+                    error,
+                    extra={"action": "failure_not_stored"},
                 )
 
     def _publish(self, message_copy: MessageCopy) -> None:

@@ -184,7 +184,8 @@ class Leases:
         self.adjust_prefetch()
         message.move_settlement(lease)
         logger.warning(
-            "A task has held its message for %.0f s, and the broker takes it back after %.0f s: the message is leased.",
+            "Task %s has held its message for %.0f s. The broker takes it back after %.0f s, so the message is leased.",
+            message.label,
             SHARE * self.timeout_s,
             self.timeout_s,
             extra={"action": "message_leased"},

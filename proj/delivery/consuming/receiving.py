@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kombu.transport.pyamqp import Message as PyamqpMessage
 
 from proj.delivery.header_names import EXCHANGE, ROUTING_KEY
+from proj.delivery.printable import shown
 from proj.delivery.validation.limits import inflates_beyond
 from proj.delivery.validation.message import TooLarge
 from proj.queues import home_queue
@@ -95,6 +96,11 @@ class KeptMessage(PyamqpMessage):
         exchange, routing_key = self.headers.get(EXCHANGE), self.headers.get(ROUTING_KEY)
         if isinstance(exchange, str) and isinstance(routing_key, str):
             self.delivery_info.update(exchange=exchange, routing_key=routing_key)
+
+    @property
+    def label(self) -> str:
+        """The message in a log line: its task's id, or its delivery tag when it has none."""
+        return shown(self.headers.get("id", self.delivery_tag))
 
     @property
     def can_be_settled(self) -> bool:

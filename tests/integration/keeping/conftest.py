@@ -1,4 +1,4 @@
-"""A worker of the app in `kept.py`, a client that publishes anything to it, and what became of each message."""
+"""Workers of the app in `kept.py`, a client that publishes any message to them, and the end of each message."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ QUEUE = "kept"
 DEAD_LETTERS = "dead_letters"
 
 
-class Scene:
-    """One virtual host with workers of the app, and a connection to publish and look by."""
+class SystemUnderTest:
+    """Workers of the app on one virtual host, with a connection that publishes and reads queues."""
 
     def __init__(self, guard: Guard, url: str) -> None:
-        """Publish and look at `url`."""
+        """Publish to and read from the virtual host at `url`."""
         self.url = url
         self.evidence = guard.folder / f"evidence-{secrets.token_hex(4)}"
         self.evidence.touch()
@@ -43,7 +43,7 @@ class Scene:
         self.channel.auto_decode = False
 
     def worker(self, *options: str, slots: int = 2, **settings: str) -> Process:
-        """A worker that has started and consumes."""
+        """Start a worker, and return when it consumes."""
         process = self.begin_worker(*options, slots=slots, **settings)
         wait_until_ready(process)
         return process
@@ -67,7 +67,7 @@ class Scene:
         self.channel.basic_publish_confirm(message, exchange="", routing_key=queue, mandatory=True)
 
     def send(self, task: str, *args: Any, **headers: Any) -> str:
-        """A proper message of Celery's protocol 2; returns its id."""
+        """Publish a valid message of Celery's protocol 2, and return its id."""
         message = task_message(task, *args, **headers)
         self.publish(message)
         return str(message.headers["id"])
@@ -76,22 +76,22 @@ class Scene:
         return self.evidence.read_text().splitlines()
 
     def begun(self) -> set[str]:
-        """The ids of the good tasks that began."""
+        """The ids of the tasks `good` that began."""
         return {line.split()[-1] for line in self.lines() if line.startswith("begin ")}
 
     def times_begun(self, task: str) -> int:
         return self.lines().count(f"begin {task}")
 
     def ends(self) -> list[str]:
-        """The ids of the tasks that came to their end, as often as they did."""
+        """The ids of the tasks that ended, once for each time."""
         return [line.split()[-1] for line in self.lines() if line.startswith("end ")]
 
     def ended(self) -> set[str]:
-        """The ids of the tasks that came to their end."""
+        """The ids of the tasks that ended."""
         return set(self.ends())
 
     def dead(self) -> list[dict[str, Any]]:
-        """The headers of all dead letters so far."""
+        """The headers of all dead letters so far, with the body under the empty name."""
         while (raw := self.channel.basic_get(DEAD_LETTERS, no_ack=True)) is not None:
             self.letters.append({**raw.headers, "": bytes(raw.body or b""), "properties": raw.properties})
         return self.letters
@@ -124,7 +124,7 @@ def task_message(task: Any, *args: Any, body: Any = None, **headers: Any) -> Mes
 
 
 @pytest.fixture
-def scene(guard: Guard, broker: Broker, vhost: str) -> Iterator[Scene]:
-    scene = Scene(guard, broker.url(vhost))
-    yield scene
-    scene.close()
+def system(guard: Guard, broker: Broker, vhost: str) -> Iterator[SystemUnderTest]:
+    system = SystemUnderTest(guard, broker.url(vhost))
+    yield system
+    system.close()

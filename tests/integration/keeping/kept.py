@@ -1,4 +1,4 @@
-"""An app of somebody else that keeps its messages by our pieces; what its tasks did is in a file."""
+"""An app of another project that uses `keep_messages`; its tasks write what they do into a file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ app.conf.update(
 
 
 def note(line: str) -> None:
-    """One line of evidence, written at once and whole."""
+    """Append one line of evidence in one write."""
     with open(os.environ["KEPT_EVIDENCE"], "ab", buffering=0) as file:  # noqa: PTH123 one write, by one call
         file.write(f"{line}\n".encode())
 
@@ -45,7 +45,7 @@ def note(line: str) -> None:
 @app.task(bind=True)
 def good(self: Any, number: int, seconds: float = 0.0) -> int:
     note(f"begin {number} {os.getpid()} {self.request.id}")
-    time.sleep(seconds)  # the work itself, of a known length
+    time.sleep(seconds)  # the work, of a known length
     note(f"end {number} {os.getpid()} {self.request.id}")
     return number
 

@@ -1,4 +1,4 @@
-"""Messages that harm a stock worker, by name, each with what its reason must say; and odd ones that run."""
+"""Messages that harm a stock worker, each with a part of the reason that it gets; and odd ones that run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMBED: dict[str, Any] = {"callbacks": None, "errbacks": None, "chain": None, "ch
 
 
 class RawMessage(Message):
-    """A message whose table of headers is written byte by byte, as py-amqp itself never would."""
+    """A message whose table of headers is given as bytes, because py-amqp would not write it."""
 
     table = b""
 
@@ -37,7 +37,7 @@ def raw(table: bytes) -> Message:
 
 
 def body(content: Any, **properties: Any) -> Message:
-    """A task's message with these bytes for a body."""
+    """A task's message with these bytes as its body."""
     message = task_message(TASK)
     message.body = content
     message.properties.update(properties)
@@ -73,7 +73,7 @@ def nested(levels: int) -> bytes:
     return b"[" * levels + b"]" * levels
 
 
-#: A short string's length and text, a value's type and the value. Source: RabbitMQ's AMQP 0-9-1 errata.
+#: A header: the length and text of its name, the type of its value and the value. Source: RabbitMQ's AMQP 0-9-1 errata.
 _YEAR_292_BILLION = b"\x01tT" + struct.pack(">Q", 2**63)
 
 
@@ -85,34 +85,34 @@ def _deep_table(levels: int) -> bytes:
 
 
 HOSTILE: dict[str, tuple[Message, str]] = {
-    # --- faults.md: the worker's process dies
+    # --- a stock worker's process dies
     "task-a-list": (task_message([1]), "'task'"),
     "id-a-list": (task(id=[1]), "'id'"),
     "timelimit-a-text": (task(timelimit="soon"), "'timelimit'"),
     "timelimit-of-texts": (task(timelimit=["1", "2"]), "'timelimit'"),
     "stamped-headers-a-number": (task(stamped_headers=5), "'stamped_headers'"),
-    # --- the worker is stuck
+    # --- a stock worker hangs
     "no-id": (without("id"), "no header 'id'"),
     "timelimit-of-one": (task(timelimit=[1]), "'timelimit'"),
-    # --- acknowledged and gone
+    # --- a stock worker acknowledges it and drops it
     "undecodable": (body(b"{not json"), "decoded"),
     "not-utf-8": (body(b"\xff\xfe\x00"), "decoded"),
     "unknown-compression": (compressed("snappy", bytes), "decompressed"),
     "wrong-compression": (compressed("zlib", gzip.compress), "decompressed"),
-    "compression-a-list": (compressed(["zlib"], bytes), "decompressed"),  # type: ignore[arg-type] # the very fault
+    "compression-a-list": (compressed(["zlib"], bytes), "decompressed"),  # type: ignore[arg-type] # this is its fault
     "nested-3000-deep": (body(nested(3000)), "decoded"),
     "nested-300-deep": (body(b"[[" + nested(300) + b"], {}, {}]"), "nested deeper"),
     "integer-of-5000-digits": (body(b"[[" + b"9" * 5000 + b"], {}, {}]"), "decoded"),
     "kwargs-a-list": (body(b"[[], [], {}]"), "keyword arguments"),
     "embed-a-list": (body(b"[[], {}, []]"), "embed"),
     "too-many-arguments": (task_message("kept.good", 1, 2, 3, 4), "arguments do not fit"),
-    # --- dead-lettered before, if there was a policy
+    # --- a stock worker rejects it
     "unregistered": (task_message("kept.no_such_task"), "No task is registered as 'kept.no_such_task'"),
     "eta-no-time": (task(eta="tomorrow"), "'eta'"),
     "expires-no-time": (task(expires="never"), "'expires'"),
     "eta-in-9999": (task(eta="9999-12-31T23:59:59+00:00"), "'eta'"),
     "eta-in-9999-far-west": (task(eta="9999-12-31T23:59:59-12:00"), "'eta'"),
-    # --- and what else can be thought of
+    # --- other values that Celery does not check
     "expired": (task(expires="2001-01-01T00:00:00+00:00"), "expired"),
     "empty": (Message(""), "names no task"),
     "plain-as-the-tutorials": (Message("hello...", delivery_mode=2), "names no task"),
@@ -176,7 +176,7 @@ HOSTILE: dict[str, tuple[Message, str]] = {
     "protocol-1-unregistered": (protocol_1(task="kept.nothing"), "No task is registered"),
     "protocol-1-timelimit": (protocol_1(timelimit=[1]), "'timelimit'"),
     "hybrid-kwargs-a-list": (body(b'{"args": [], "kwargs": []}'), "keyword arguments"),
-    # --- what py-amqp itself cannot read
+    # --- py-amqp cannot read the properties
     "header-in-the-year-292-billion": (raw(_YEAR_292_BILLION), "properties cannot be read"),
     "headers-2000-deep": (raw(_deep_table(2000)), "properties cannot be read"),
     "headers-300-deep": (raw(_deep_table(300)), "nested deeper"),
@@ -184,7 +184,7 @@ HOSTILE: dict[str, tuple[Message, str]] = {
 }
 HOSTILE["reply-to-not-utf-8"][0].properties["reply_to"] = b"\xff\xfe"
 
-#: Odd, and yet each runs.
+#: Odd messages that Celery can run.
 HARMLESS: dict[str, Message] = {
     "protocol-2": task(),
     "protocol-1": protocol_1(),
