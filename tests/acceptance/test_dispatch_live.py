@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from proj.lab.processes.flower import Monitor
+from proj.lab.processes.flower import FlowerProcess
 from proj.lab.processes.waiting import wait_until
-from proj.lab.runs.mode_race import Experiment, Plan
+from proj.lab.runs.mode_race import ModeRace, RacePlan
 from proj.lab.runs.workload import odd_heavy
 from tests.acceptance.chromium import browser
 from tests.acceptance.dispatch_server import text
@@ -24,13 +24,13 @@ MODES = ("round-robin", "fair")
 def test_page_follows_a_running_comparison(guard: Guard, broker: Broker, tmp_path: Path) -> None:
     """Real workers in two modes, real events, the real dashboard: what happens is on the page within seconds."""
     # Long enough for the page to show both modes at work, also on a busy machine.
-    plan = Plan(messages=odd_heavy(8), dot_seconds=0.2)
-    monitor = Monitor(guard, broker_url=broker.url(), management_url=broker.management_url)
-    with browser(tmp_path) as tab, monitor, Experiment(plan, broker=broker, guard=guard) as experiment:
-        monitor.wait_until_ready(monitor.answers, timeout_s=60)
+    plan = RacePlan(messages=odd_heavy(8), dot_seconds=0.2)
+    flower = FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url)
+    with browser(tmp_path) as tab, flower, ModeRace(plan, broker=broker, guard=guard) as race:
+        flower.wait_until_ready(flower.answers, timeout_s=60)
         tab.look()
-        tab.visit(monitor.page)
-        experiment.publish()
+        tab.visit(flower.page)
+        race.publish()
         cards = {
             mode: f"[...document.querySelectorAll('.dispatch-group')].find((one) => "
             f"one.querySelector('.dispatch-queue').textContent === 'task_queue.{mode}')"
@@ -46,8 +46,8 @@ def test_page_follows_a_running_comparison(guard: Guard, broker: Broker, tmp_pat
         wait_until(
             lambda: all(card(mode).startswith(f"{mode}\n") for mode in MODES), what="what they are", timeout_s=60
         )
-        wait_until(experiment.finished, what="the end of all work", timeout_s=60)
-        experiment.conclude()
+        wait_until(race.finished, what="the end of all work", timeout_s=60)
+        race.conclude()
         wait_until(lambda: "Complete" in text(tab, "#dispatch-status"), what="the end on the page", timeout_s=60)
 
         figures = {mode: re.search(r"(\d\.\d\d) times the ideal of \S+ s\n", card(mode)) for mode in MODES}
@@ -55,4 +55,4 @@ def test_page_follows_a_running_comparison(guard: Guard, broker: Broker, tmp_pat
         ratios = {mode: float(found[1]) for mode, found in figures.items() if found}
         assert ratios["round-robin"] > 1.5 > ratios["fair"]
         assert tab.complaints == []
-        assert [address for address in tab.requests if not address.startswith((monitor.url, "data:image/"))] == []
+        assert [address for address in tab.requests if not address.startswith((flower.url, "data:image/"))] == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from proj.lab.processes.environment import child_environment
-from proj.lab.processes.flower import Monitor
+from proj.lab.processes.flower import FlowerProcess
 from proj.lab.processes.ports import free_port
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
@@ -55,9 +55,9 @@ def test_flower_listens_on_loopback_only(guard: Guard, variables: dict[str, str]
 def test_flower_of_the_demo_knows_the_queues_of_its_broker(guard: Guard, broker: Broker, celery: Celery) -> None:
     """The management API of a private broker is on no usual port, so Flower is told where it is."""
     celery("-A", "proj", "send", "hello.", CELERY_BROKER_URL=broker.url())
-    with Monitor(guard, broker_url=broker.url(), management_url=broker.management_url) as monitor:
-        monitor.wait_until_ready(monitor.answers, timeout_s=60)
+    with FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url) as flower:
+        flower.wait_until_ready(flower.answers, timeout_s=60)
 
         # The broker lists a new queue a moment late.
-        wait_until(lambda: "task_queue" in page(f"{monitor.url}/broker"), what="the queue on the page", timeout_s=60)
-        assert broker.password not in " ".join(psutil.Process(monitor.pid).cmdline())
+        wait_until(lambda: "task_queue" in page(f"{flower.url}/broker"), what="the queue on the page", timeout_s=60)
+        assert broker.password not in " ".join(psutil.Process(flower.pid).cmdline())

@@ -43,9 +43,9 @@ def demo(
     """
     del ctx
     from proj.commands.demo.race import run_race
-    from proj.lab.runs.mode_race import Plan
+    from proj.lab.runs.mode_race import RacePlan
     from proj.lab.runs.workload import odd_heavy
 
-    plan = Plan(messages=odd_heavy(messages), workers=workers, dot_seconds=dot_seconds)
+    plan = RacePlan(messages=odd_heavy(messages), workers=workers, dot_seconds=dot_seconds)
     # Who has a page opened means to look at it, also after the half minute in which it changes.
     run_race(plan, keep=keep or (open_page and not as_json), open_page=open_page, as_json=as_json)

@@ -11,17 +11,17 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from proj.commands.demo.scoreboard import board, results
+from proj.commands.demo.scoreboard import results_table, scoreboard
 from proj.commands.terminal.browser import opened
 from proj.commands.terminal.interrupt import interruptible
 from proj.lab.broker import USER, Broker
-from proj.lab.processes.flower import START_TIMEOUT_S, Monitor
+from proj.lab.processes.flower import START_TIMEOUT_S, FlowerProcess
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.waiting import wait_until
-from proj.lab.runs.mode_race import Experiment
+from proj.lab.runs.mode_race import ModeRace
 
 if TYPE_CHECKING:
-    from proj.lab.runs.mode_race import Plan
+    from proj.lab.runs.mode_race import RacePlan
 
 #: Frames a second of the live view.
 FRAMES_PER_SECOND = 8
@@ -29,7 +29,7 @@ FRAMES_PER_SECOND = 8
 PATIENCE_S = 60.0
 
 
-def run_race(plan: Plan, *, keep: bool, open_page: bool, as_json: bool) -> None:
+def run_race(plan: RacePlan, *, keep: bool, open_page: bool, as_json: bool) -> None:
     """Run the plan on a private broker with the Dispatch page beside it, and print what its workers did.
 
     Raises:
@@ -40,58 +40,58 @@ def run_race(plan: Plan, *, keep: bool, open_page: bool, as_json: bool) -> None:
         _say("Starting a private RabbitMQ …")
         with Broker(guard) as broker:
             _say(f"Starting Flower, and {plan.workers} workers for each of {' and '.join(plan.modes)} …")
-            monitor = Monitor(guard, broker_url=broker.url(), management_url=broker.management_url)
-            with monitor, Experiment(plan, broker=broker, guard=guard) as experiment:
+            flower = FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url)
+            with flower, ModeRace(plan, broker=broker, guard=guard) as race:
                 # The workers are there, whose heartbeats it hears.
-                monitor.wait_until_ready(monitor.hears, timeout_s=START_TIMEOUT_S)
-                _say(f"Dispatch page, in Flower: {monitor.page}")
-                if open_page and not opened(monitor.page):
+                flower.wait_until_ready(flower.hears, timeout_s=START_TIMEOUT_S)
+                _say(f"Dispatch page, in Flower: {flower.page}")
+                if open_page and not opened(flower.page):
                     _say("No browser could be opened here; open that page yourself.")
-                _run(experiment)
-                _report(experiment, as_json=as_json)
+                _run(race)
+                _report(race, as_json=as_json)
                 if keep:
-                    _keep(broker, monitor)
+                    _keep(broker, flower)
 
 
-def _run(experiment: Experiment) -> None:
+def _run(race: ModeRace) -> None:
     """Send the workload and show what becomes of it, until all of it is done."""
-    experiment.publish()
-    _watch(experiment)
-    experiment.conclude()
+    race.publish()
+    _watch(race)
+    race.conclude()
 
 
-def _watch(experiment: Experiment) -> None:
-    plan = experiment.plan
+def _watch(race: ModeRace) -> None:
+    plan = race.plan
     timeout_s = PATIENCE_S + sum(message.count(".") for message in plan.messages) * plan.dot_seconds
     talk = Console(stderr=True)
     if not talk.is_terminal:
         _say(f"{len(plan.messages)} messages sent in each mode; waiting for the workers …")
-        wait_until(experiment.finished, what="the end of all work", timeout_s=timeout_s)
+        wait_until(race.finished, what="the end of all work", timeout_s=timeout_s)
         return
     with Live(
         console=talk,
-        get_renderable=lambda: board(experiment),
+        get_renderable=lambda: scoreboard(race),
         refresh_per_second=FRAMES_PER_SECOND,
         transient=True,
     ):
-        wait_until(experiment.finished, what="the end of all work", timeout_s=timeout_s)
+        wait_until(race.finished, what="the end of all work", timeout_s=timeout_s)
 
 
-def _keep(broker: Broker, monitor: Monitor) -> None:
+def _keep(broker: Broker, flower: FlowerProcess) -> None:
     """Leave everything up until Ctrl-C, which is then no failure."""
-    _say(f"The page stays at {monitor.page} until Ctrl-C, and so do the broker and the workers.")
+    _say(f"The page stays at {flower.page} until Ctrl-C, and so do the broker and the workers.")
     _say(f"RabbitMQ's own page: {broker.management.page}  user: {USER}  password: {broker.password}")
     with contextlib.suppress(KeyboardInterrupt):
         wait_until(lambda: False, what="Ctrl-C", timeout_s=float("inf"))
     _say("Ending …")
 
 
-def _report(experiment: Experiment, *, as_json: bool) -> None:
-    outcomes = [experiment.outcome(mode) for mode in experiment.plan.modes]
+def _report(race: ModeRace, *, as_json: bool) -> None:
+    outcomes = [race.outcome(mode) for mode in race.plan.modes]
     if as_json:
         click.echo(json.dumps([{**asdict(outcome), "ratio": outcome.ratio} for outcome in outcomes], indent=2))
     else:
-        Console().print(results(experiment.plan, outcomes))
+        Console().print(results_table(race.plan, outcomes))
 
 
 def _say(text: str) -> None:

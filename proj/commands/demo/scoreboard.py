@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.lab.runs.mode_race import Experiment, Outcome, Plan
+    from proj.lab.runs.mode_race import ModeRace, Outcome, RacePlan
 
 
-def board(experiment: Experiment) -> Group:
+def scoreboard(race: ModeRace) -> Group:
     """Every worker of every mode now: what it works on, what it holds, what it has done."""
-    return Group(*(_mode_board(experiment, mode) for mode in experiment.plan.modes))
+    return Group(*(_mode_table(race, mode) for mode in race.plan.modes))
 
 
-def results(plan: Plan, outcomes: Sequence[Outcome]) -> Group:
+def results_table(plan: RacePlan, outcomes: Sequence[Outcome]) -> Group:
     """One row a mode, and what each worker did in it."""
     # Eighty columns are enough for two workers a mode.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
@@ -60,21 +60,21 @@ def results(plan: Plan, outcomes: Sequence[Outcome]) -> Group:
     return Group(Text(), table, Text(), Text(note, style="dim"))
 
 
-def _mode_board(experiment: Experiment, mode: str) -> Table:
-    attempts = experiment.attempts(mode)
-    outcome = experiment.outcome(mode)
+def _mode_table(race: ModeRace, mode: str) -> Table:
+    attempts = race.attempts(mode)
+    outcome = race.outcome(mode)
     table = Table(title=mode, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("worker", width=16)
     table.add_column("works on", width=32, no_wrap=True)
     table.add_column("holds", justify="right", width=7)
     table.add_column("done", justify="right", width=7)
     table.add_column("busy", justify="right", width=8)
-    for node in experiment.nodes(mode):
+    for node in race.nodes(mode):
         own = [attempt for attempt in attempts if attempt.worker == node]
         running = [attempt for attempt in own if attempt.running]
         table.add_row(
             node.partition("@")[0],
-            ", ".join(_progress(experiment, attempt) for attempt in running) or "[dim]idle[/dim]",
+            ", ".join(_progress(race, attempt) for attempt in running) or "[dim]idle[/dim]",
             str(sum(attempt.held for attempt in own)),
             str(outcome.tasks[node]),
             f"{outcome.busy_s[node]:.1f} s",
@@ -85,10 +85,10 @@ def _mode_board(experiment: Experiment, mode: str) -> Table:
     return table
 
 
-def _progress(experiment: Experiment, attempt: Attempt) -> str:
+def _progress(race: ModeRace, attempt: Attempt) -> str:
     """The name of the message, and a dot for each that is worked off."""
-    message = experiment.message(attempt)
+    message = race.message(attempt)
     weight = weigh(message)
     elapsed_s = time.time() - (attempt.started or 0.0)
-    worked_off = max(0, min(weight, int(elapsed_s / experiment.plan.dot_seconds)))
+    worked_off = max(0, min(weight, int(elapsed_s / race.plan.dot_seconds)))
     return message.rstrip(DOT) + DOT * worked_off

@@ -16,7 +16,7 @@ from proj.journal.writer import JournalWriter
 from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
 from proj.lab.runs.machine import machine
-from proj.lab.runs.measured_run import Trial
+from proj.lab.runs.measured_run import MeasuredRun
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proj.lab.runs.workload import Message
 
 
-def run_series(setups: Sequence[Setup], messages: Sequence[Message], *, output: Path) -> None:
+def repeat_runs(setups: Sequence[Setup], messages: Sequence[Message], *, output: Path) -> None:
     """Try every setup with the messages, and add a run for each to the journal at `output`.
 
     Raises:
@@ -45,9 +45,9 @@ def run_series(setups: Sequence[Setup], messages: Sequence[Message], *, output: 
                 name = free_name(f"{setup.dispatch}-{_plain(setup.workload)}", taken)
                 taken.add(name)
                 _say(f"{name} ({number} of {len(setups)}): starting the workers …")
-                with Trial(name, setup, messages, broker=broker, guard=guard, writer=writer) as trial:
-                    _watch(trial, here)
-                    _say(_outcome(trial))
+                with MeasuredRun(name, setup, messages, broker=broker, guard=guard, writer=writer) as measured:
+                    _watch(measured, here)
+                    _say(_outcome(measured))
     _say(f"Kept in {output}; next: celery -A proj journal compare {output}")
 
 
@@ -56,28 +56,28 @@ def free_name(stem: str, taken: Container[str]) -> str:
     return next(name for number in itertools.count(1) if (name := f"{stem}-{number}") not in taken)
 
 
-def _watch(trial: Trial, here: dict[str, object]) -> None:
+def _watch(measured: MeasuredRun, here: dict[str, object]) -> None:
     """Run it, with a bar where someone looks."""
     talk = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as progress:
-        bar = progress.add_task(trial.name, total=trial.setup.messages)
-        trial.run(here, on_progress=lambda: progress.update(bar, completed=trial.ended))
+        bar = progress.add_task(measured.name, total=measured.setup.messages)
+        measured.run(here, on_progress=lambda: progress.update(bar, completed=measured.ended))
 
 
-def _outcome(trial: Trial) -> str:
-    attempts = trial.attempts()
+def _outcome(measured: MeasuredRun) -> str:
+    attempts = measured.attempts()
     makespan_s = metrics.makespan_s(attempts)
-    ideal_s = metrics.ideal_s(attempts, slots=trial.setup.workers * trial.setup.slots)
+    ideal_s = metrics.ideal_s(attempts, slots=measured.setup.workers * measured.setup.slots)
     notes = [
-        f"{trial.ended} of {trial.setup.messages} messages done in {makespan_s:.2f} s",
+        f"{measured.ended} of {measured.setup.messages} messages done in {makespan_s:.2f} s",
         f"{makespan_s / ideal_s if ideal_s else 0.0:.2f} times the ideal",
     ]
     if again := sum(attempt.redelivered for attempt in attempts):
         notes.append(f"{again} delivered again")
-    if trial.lost:
-        notes.append(f"{trial.lost} lost with the killed worker, which had acknowledged before its work")
-    if trial.setup.kill_worker_at_s is not None and not trial.killed:
+    if measured.lost:
+        notes.append(f"{measured.lost} lost with the killed worker, which had acknowledged before its work")
+    if measured.setup.kill_worker_at_s is not None and not measured.killed:
         notes.append("done before a worker was to be killed")
     return "  " + ", ".join(notes)
 

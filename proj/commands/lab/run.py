@@ -89,7 +89,7 @@ def run(  # noqa: PLR0913 one an option
     was measured until then is in the file.
     """
     del ctx
-    from proj.commands.lab.repeated_runs import run_series
+    from proj.commands.lab.repeated_runs import repeat_runs
     from proj.lab.runs.measured_run import Setup
     from proj.lab.runs.workload import workload as messages_of
 
@@ -110,4 +110,4 @@ def run(  # noqa: PLR0913 one an option
         for number in range(1, repeat + 1)
         for mode in dict.fromkeys(modes)
     ]
-    run_series(setups, chosen, output=output)
+    repeat_runs(setups, chosen, output=output)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from proj.errors import DeadlinePassed, ProjError
 from proj.lab.drills.system.evidence import RAISED, peak
 from proj.lab.drills.system.strike import Cancelled, NotStruck
-from proj.lab.drills.system.system_under_test import SLOTS, Scene
+from proj.lab.drills.system.system_under_test import SLOTS, SystemUnderTest
 from proj.lab.drills.verdict import Verdict, missing, verdict
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ class Drill:
     def __init__(
         self, fault: Fault, *, queue_type: str, dispatch: str, broker: Broker, guard: Guard, cancel: threading.Event
     ) -> None:
-        """Prepare the scene; nothing is started before `run`."""
+        """Prepare the system; nothing is started before `run`."""
         self.fault = fault
         self._queue_type = queue_type
         self._dispatch = dispatch
-        self._scene = Scene(
+        self._system = SystemUnderTest(
             f"{fault.name}-{queue_type}",
             fault.needs,
             broker=broker,
@@ -98,16 +98,16 @@ class Drill:
             Cancelled: the drill was interrupted.
         """
         began = time.monotonic()
-        scene = self._scene
+        system = self._system
         struck, did, late, slots = False, "", "", 0
         reasons: dict[str, str] = {}
         try:
-            with scene:
+            with system:
                 try:
-                    scene.wait_for_work(SOME_TASKS)
-                    did = self.fault.strike(scene)
+                    system.wait_for_work(SOME_TASKS)
+                    did = self.fault.strike(system)
                     struck = True
-                    scene.wait_for_work(SOME_TASKS)
+                    system.wait_for_work(SOME_TASKS)
                 except NotStruck as error:
                     did = error.message
                 # Something is wedged, and what became of the tasks is to be told all the more.
@@ -116,15 +116,15 @@ class Drill:
                 self._end_publishing()
                 self._await_the_rest()
                 slots = self._working_slots()
-                if slots < scene.all_slots:
-                    scene.print_stacks()
-                reasons = scene.mailbox.dead()
+                if slots < system.all_slots:
+                    system.print_stacks()
+                reasons = system.client.dead()
         except Cancelled:
             raise
         # Whatever it could not do is what it has to tell; the other drills go on.
         except (ProjError, OSError) as error:
             late = f"{late} {error}".strip()
-        records = scene.evidence.read()
+        records = system.evidence.read()
         return Result(
             fault=self.fault.name,
             queue_type=self._queue_type,
@@ -133,10 +133,10 @@ class Drill:
             struck=struck,
             late=late,
             verdict=verdict(
-                records, dead=reasons, guilty=scene.guilty, hits=scene.hits, slots=SLOTS, ignore=scene.probes
+                records, dead=reasons, guilty=system.guilty, hits=system.hits, slots=SLOTS, ignore=system.probes
             ),
             slots=slots,
-            all_slots=scene.all_slots,
+            all_slots=system.all_slots,
             raised=next((record.detail for record in records if record.kind == RAISED), ""),
             reasons=reasons,
             seconds=time.monotonic() - began,
@@ -144,49 +144,49 @@ class Drill:
 
     def keep(self, folder: Path) -> None:
         """Copy the evidence and the logs into the folder."""
-        self._scene.keep(folder)
+        self._system.keep(folder)
 
     def _end_publishing(self) -> None:
         """Let the publisher bring its last publish to an end; one that never does is seen in the evidence."""
-        self._scene.publisher.terminate()
+        self._system.publisher.terminate()
         try:
-            self._scene.wait(
-                lambda: not self._scene.publisher.running, what="the publisher", timeout_s=PUBLISH_TIMEOUT_S
+            self._system.wait(
+                lambda: not self._system.publisher.running, what="the publisher", timeout_s=PUBLISH_TIMEOUT_S
             )
         except DeadlinePassed:
-            self._scene.publisher.kill()
+            self._system.publisher.kill()
 
     def _await_the_rest(self) -> None:
         """Return when nothing is missing any more, nothing happens any more, or the broker has nothing any more."""
         now = began = changed = held = time.monotonic()
         known = -1
         while now < began + END_TIMEOUT_S and now < changed + PATIENCE_S and now < held + GIVE_UP_S:
-            records, dead = self._scene.evidence.read(), self._scene.mailbox.dead()
+            records, dead = self._system.evidence.read(), self._system.client.dead()
             if not missing(records, dead):
                 return
             if len(records) + len(dead) != known:
                 known, changed = len(records) + len(dead), now
-            if self._scene.held() != 0:
+            if self._system.held() != 0:
                 held = now
-            self._scene.pause(LOOK_S)
+            self._system.pause(LOOK_S)
             now = time.monotonic()
 
     def _working_slots(self) -> int:
         """In how many slots tasks run at the same moment; asked again until it is all of them, or too late."""
-        scene = self._scene
+        system = self._system
         end = time.monotonic() + RECOVERY_TIMEOUT_S
         most = 0
-        while most < scene.all_slots and time.monotonic() < end:
+        while most < system.all_slots and time.monotonic() < end:
             batch = frozenset(
-                scene.mailbox.send("note", PROBE_S, queue=scene.queues[slot % len(scene.queues)])
-                for slot in range(scene.all_slots)
+                system.client.send("note", PROBE_S, queue=system.queues[slot % len(system.queues)])
+                for slot in range(system.all_slots)
             )
-            scene.probes |= batch
+            system.probes |= batch
 
             def done(batch: frozenset[str] = batch) -> bool:
-                return batch <= scene.finished()
+                return batch <= system.finished()
 
             with contextlib.suppress(DeadlinePassed):
-                scene.wait(done, what="tasks in all slots", timeout_s=max(1.0, end - time.monotonic()))
-            most = max(most, peak(scene.evidence.read(), batch))
+                system.wait(done, what="tasks in all slots", timeout_s=max(1.0, end - time.monotonic()))
+            most = max(most, peak(system.evidence.read(), batch))
         return most

@@ -22,7 +22,7 @@ PREFERRED_PORT = 5555
 START_TIMEOUT_S = 60.0
 
 
-class Monitor(Process):
+class FlowerProcess(Process):
     """`celery dashboard` on loopback, watching one broker."""
 
     def __init__(self, guard: Guard, *, broker_url: str, management_url: str) -> None:

@@ -25,7 +25,7 @@ INTERVAL_S = 0.5
 STOP_TIMEOUT_S = 10.0
 
 
-class Sampler(Service):
+class DepthSampler(Service):
     """The depth of one queue over time, between `start` and `stop`."""
 
     def __init__(self, queue: str, *, connection: Connection, management: Management, vhost: str) -> None:

@@ -1,4 +1,4 @@
-"""What an experiment ran on: the machine and the versions, as a journal keeps them."""
+"""The machine and the versions of a run, as a journal keeps them."""
 
 from __future__ import annotations
 

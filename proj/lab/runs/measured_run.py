@@ -1,4 +1,4 @@
-"""A trial: one workload under one dispatch mode, on fresh workers and a fresh virtual host, kept in a journal."""
+"""A measured run: one workload in one dispatch mode, on new workers and a new virtual host, kept in a journal."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from proj.journal.recording.listener import Listener
 from proj.journal.records import Run
 from proj.lab.processes.waiting import POLL_INTERVAL_S, wait_until
 from proj.lab.processes.worker import Worker, refuse_ended
-from proj.lab.runs.depth_sampler import Sampler, empty_for_s
-from proj.lab.runs.run_journal import Transcript
+from proj.lab.runs.depth_sampler import DepthSampler, empty_for_s
+from proj.lab.runs.run_journal import RunJournal
 from proj.lab.runs.run_marks import mark_began, mark_ended
 from proj.lab.runs.worker_info import ask_run_workers
 from proj.queues import QUORUM, WORK_QUEUE, work_queue
@@ -69,7 +69,7 @@ class Setup:
     repeat: int = 1
 
 
-class Trial(Service):
+class MeasuredRun(Service):
     """The workers of one run, and what becomes of its messages."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Trial(Service):
             broker_write_url=self._url,
         )
         self._listener = Listener(self._client, self._client.connection_for_read())
-        self._sampler = Sampler(
+        self._sampler = DepthSampler(
             self._queue.name,
             connection=self._client.connection_for_read(),
             management=broker.management,
@@ -115,7 +115,7 @@ class Trial(Service):
         self._kill_time = float("inf")
         #: The name of each task, by its id.
         self._sent: dict[str, str] = {}
-        self._transcript = Transcript(
+        self._journal = RunJournal(
             name, listener=self._listener, samplers=(self._sampler,), writer=writer, tasks=self._sent
         )
         self._running = ExitStack()
@@ -143,7 +143,7 @@ class Trial(Service):
     def stop(self) -> None:
         """Keep what is known, and stop everything; safe to call twice and before `start`."""
         try:
-            self._transcript.save()
+            self._journal.save()
         finally:
             # Nothing that they could still do is wanted, and an orderly end of each takes a second.
             for worker in self._workers:
@@ -172,7 +172,7 @@ class Trial(Service):
         with self._client.connection_for_write() as connection:
             mark_ended(self._client, connection, run=self.name, queues=[self._queue.name])
         self._all_answer()
-        self._transcript.finish()
+        self._journal.finish()
 
     @property
     def ended(self) -> int:
@@ -191,7 +191,7 @@ class Trial(Service):
 
     def attempts(self) -> list[Attempt]:
         """What is known of the messages by now."""
-        return self._transcript.attempts()
+        return self._journal.attempts()
 
     @property
     def _patience_s(self) -> float:
@@ -232,7 +232,7 @@ class Trial(Service):
             self._killed = self._workers[0]
             self._killed.kill()
             self._add_worker()
-        self._transcript.save_seldom()
+        self._journal.save_seldom()
         on_progress()
         return self._all_ended()
 

@@ -1,4 +1,4 @@
-"""An experiment: the same workload under each dispatch mode, at the same time, on a queue each."""
+"""A race of dispatch modes: the same workload in each mode at the same time, each mode on its own queue."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
-#: The experiment's name on the Dispatch page.
+#: The race's name on the Dispatch page.
 RUN = "demo"
 #: Seconds until all workers must consume; five were measured for four workers on two cores.
 WORKERS_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class RacePlan:
     """What is run."""
 
     messages: Sequence[str]
@@ -73,10 +73,10 @@ class Outcome:
         return self.makespan_s / self.ideal_s if self.ideal_s else 0.0
 
 
-class Experiment(Service):
+class ModeRace(Service):
     """The workers of each mode, and what they did with the workload."""
 
-    def __init__(self, plan: Plan, *, broker: Broker, guard: Guard) -> None:
+    def __init__(self, plan: RacePlan, *, broker: Broker, guard: Guard) -> None:
         """Prepare the workers; nothing is started before `start`."""
         self.plan = plan
         self._broker = broker

@@ -14,7 +14,7 @@ from celery.utils import uuid
 
 from proj.broker.connection import connected
 from proj.broker.control_bus import ControlBus
-from proj.broker.queue_depths import QueueDepths, depths_by_declare
+from proj.broker.queue_depths import Gauge, depths_by_declare
 from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import halt_workers
 from proj.errors import DeadlinePassed
@@ -23,9 +23,9 @@ from proj.journal.recording.listener import Listener
 from proj.journal.records import Run
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker, refuse_ended
-from proj.lab.runs.depth_sampler import Sampler
+from proj.lab.runs.depth_sampler import DepthSampler
 from proj.lab.runs.pipeline_stages import STAGES, doubled, ids_by_stage, lost, printed
-from proj.lab.runs.run_journal import Transcript
+from proj.lab.runs.run_journal import RunJournal
 from proj.lab.runs.worker_info import ask_run_workers
 from proj.queues import QUORUM, quarantine_queue
 from proj.service import Service
@@ -109,7 +109,7 @@ class Pipeline(Service):
         )
         self._listener = Listener(self._client, self._client.connection_for_read())
         self._samplers = [
-            Sampler(
+            DepthSampler(
                 stage.queue,
                 connection=self._client.connection_for_read(),
                 management=broker.management,
@@ -118,7 +118,7 @@ class Pipeline(Service):
             for stage in STAGES
         ]
         self._ids = ids_by_stage([uuid() for _ in setup.messages])
-        self._transcript = Transcript(
+        self._journal = RunJournal(
             name,
             listener=self._listener,
             samplers=self._samplers,
@@ -157,7 +157,7 @@ class Pipeline(Service):
     def stop(self) -> None:
         """Keep what is known, and stop everything; safe to call twice and before `start`."""
         try:
-            self._transcript.save()
+            self._journal.save()
         finally:
             self._running.close()
 
@@ -183,16 +183,16 @@ class Pipeline(Service):
         )
         self._writer.commit()
         self._publish()
-        queue_depths = QueueDepths(self._client, broker_api=self._broker.management_url)
+        gauge = Gauge(self._client, broker_api=self._broker.management_url)
         with ControlBus(self._client) as bus:
             for place, stage in enumerate(STAGES):
                 there = [worker for later in STAGES[place:] for worker in self._workers[later.name]]
-                self._drain(stage, bus, queue_depths, partial(self._tick, there, on_progress))
+                self._drain(stage, bus, gauge, partial(self._tick, there, on_progress))
                 self._answers()
                 self._halt(stage, bus)
         self._await_events()
         on_progress(self._left())
-        self._transcript.finish()
+        self._journal.finish()
         return self._outcome()
 
     def _publish(self) -> None:
@@ -205,12 +205,10 @@ class Pipeline(Service):
                     first.task, (message,), task_id=task_id, queue=first.queue, producer=producer, ignore_result=True
                 )
 
-    def _drain(
-        self, stage: PipelineStage, bus: ControlBus, queue_depths: QueueDepths, tick: Callable[[], None]
-    ) -> None:
+    def _drain(self, stage: PipelineStage, bus: ControlBus, gauge: Gauge, tick: Callable[[], None]) -> None:
         nodes = [worker.node for worker in self._workers[stage.name]]
         drain(
-            lambda: remainder(bus, queue_depths, queues={stage.queue, quarantine_queue(stage.queue)}, nodes=nodes),
+            lambda: remainder(bus, gauge, queues={stage.queue, quarantine_queue(stage.queue)}, nodes=nodes),
             what=f"the queue {stage.queue}",
             timeout_s=PATIENCE_S + len(self.setup.messages) * stage.dots * self.setup.dot_seconds,
             progress=lambda _: tick(),
@@ -219,7 +217,7 @@ class Pipeline(Service):
     def _halt(self, stage: PipelineStage, bus: ControlBus) -> None:
         nodes = [worker.node for worker in self._workers[stage.name]]
         halted = halt_workers(
-            bus, nodes, listening=frozenset(nodes), timeout_s=PATIENCE_S, progress=lambda _: self._transcript.save()
+            bus, nodes, listening=frozenset(nodes), timeout_s=PATIENCE_S, progress=lambda _: self._journal.save()
         )
         if remaining := [each.worker for each in halted if not each.stopped]:
             raise DeadlinePassed(f"the end of {', '.join(remaining)}", PATIENCE_S)
@@ -227,7 +225,7 @@ class Pipeline(Service):
     def _tick(self, workers: Sequence[Worker], on_progress: Callable[[int], None]) -> None:
         raise_if_interrupted()
         refuse_ended(workers)
-        self._transcript.save_seldom()
+        self._journal.save_seldom()
         on_progress(self._left())
 
     def _left(self) -> int:
@@ -247,7 +245,7 @@ class Pipeline(Service):
         wait_until(heard, what="the end of all work", timeout_s=2 * HEARD_TIMEOUT_S)
 
     def _outcome(self) -> PipelineOutcome:
-        attempts = self._transcript.attempts()
+        attempts = self._journal.attempts()
         last = dict(zip(self._ids[STAGES[-1].name], self.setup.messages, strict=True))
         lines = printed(self._workers[STAGES[-1].name])
         return PipelineOutcome(
@@ -289,7 +287,7 @@ class Pipeline(Service):
     def _answers(self) -> int:
         """Ask the workers what they are and how much they have begun, keep it, and count those that answered."""
         nodes = [worker.node for worker in self._all_workers if worker.running]
-        started = Counter(attempt.worker for attempt in self._transcript.attempts() if attempt.started is not None)
+        started = Counter(attempt.worker for attempt in self._journal.attempts() if attempt.started is not None)
         answers = ask_run_workers(self._client, nodes, started_seen=started)
         self._roll = [*(known for known in self._roll if known.name not in {each.name for each in answers}), *answers]
         self._writer.put_workers(answers)

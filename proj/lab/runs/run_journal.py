@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.journal.recording.listener import Listener
     from proj.journal.writer import JournalWriter
-    from proj.lab.runs.depth_sampler import Sampler
+    from proj.lab.runs.depth_sampler import DepthSampler
 
 #: Seconds between two writes to the journal: what a kill of the lab itself may cost.
 SAVE_INTERVAL_S = 1.0
 
 
-class Transcript:
+class RunJournal:
     """The attempts and samples of one run, and which of them the journal has."""
 
     def __init__(
@@ -26,7 +26,7 @@ class Transcript:
         run: str,
         *,
         listener: Listener,
-        samplers: Sequence[Sampler],
+        samplers: Sequence[DepthSampler],
         writer: JournalWriter,
         tasks: Mapping[str, str],
     ) -> None:

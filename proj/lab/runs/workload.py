@@ -1,4 +1,4 @@
-"""Workloads: the messages of an experiment, when each is sent and when it is due."""
+"""Workloads: the messages of a run, when each is sent and when it is due."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from proj.queues import QUORUM
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from proj.lab.drills.system.system_under_test import Scene
+    from proj.lab.drills.system.system_under_test import SystemUnderTest
 
 #: Seconds that a queue must have existed before its broker is killed: RabbitMQ 3.10 may forget one that was declared
 #: within moments of its death, since Mnesia writes its log with a delay.
@@ -47,124 +47,126 @@ LONG_S = 9.0
 USUAL_WATERMARK = "0.4"
 
 
-def restart(scene: Scene) -> str:
+def restart(system: SystemUnderTest) -> str:
     """Stop the broker in order, and start it again."""
-    pid = scene.broker.pid
-    with scene.hitting(None):
-        scene.broker.restart()
-    _refuse_same(pid, scene.broker.pid)
-    return f"restarted, down for {scene.hits[-1].length_s:.1f} s"
+    pid = system.broker.pid
+    with system.hitting(None):
+        system.broker.restart()
+    _refuse_same(pid, system.broker.pid)
+    return f"restarted, down for {system.hits[-1].length_s:.1f} s"
 
 
-def kill(scene: Scene) -> str:
+def kill(system: SystemUnderTest) -> str:
     """SIGKILL the broker, and start it again with its data."""
-    _settle(scene)
-    pid = scene.broker.pid
-    with scene.hitting(None):
-        scene.broker.kill()
-        scene.broker.start()
-    _refuse_same(pid, scene.broker.pid)
-    return f"killed, down for {scene.hits[-1].length_s:.1f} s"
+    _settle(system)
+    pid = system.broker.pid
+    with system.hitting(None):
+        system.broker.kill()
+        system.broker.start()
+    _refuse_same(pid, system.broker.pid)
+    return f"killed, down for {system.hits[-1].length_s:.1f} s"
 
 
-def close_connections(scene: Scene) -> str:
+def close_connections(system: SystemUnderTest) -> str:
     """Close every connection of workers and publishers over the management API, again and again."""
     closed = 0
     for _ in range(CLOSURES):
         # The API learns of a connection up to five seconds late.
-        names = scene.wait(
-            lambda: _several(_connections(scene)), what="the connections to be listed", timeout_s=NOTICE_TIMEOUT_S
+        names = system.wait(
+            lambda: _several(_connections(system)), what="the connections to be listed", timeout_s=NOTICE_TIMEOUT_S
         )
-        scene.wait_for_work()
-        with scene.hitting(scene.all_slots):
+        system.wait_for_work()
+        with system.hitting(system.all_slots):
             for name in names:
                 # One may have ended by itself since.
                 with contextlib.suppress(NoManagement):
-                    scene.broker.management.request("DELETE", f"connections/{quote(name, safe='')}")
-            _wait_until_gone(scene, names)
+                    system.broker.management.request("DELETE", f"connections/{quote(name, safe='')}")
+            _wait_until_gone(system, names)
         closed += len(names)
-        scene.wait_for_work()
+        system.wait_for_work()
     return f"{closed} connections closed in {CLOSURES} goes"
 
 
-def block_publishers(scene: Scene) -> str:
+def block_publishers(system: SystemUnderTest) -> str:
     """Raise the memory alarm, with which RabbitMQ reads nothing more from whoever publishes."""
-    with scene.hitting(scene.all_slots):
-        scene.broker.order("set_vm_memory_high_watermark", "0")
+    with system.hitting(system.all_slots):
+        system.broker.order("set_vm_memory_high_watermark", "0")
         try:
-            scene.wait(lambda: _alarm(scene), what="the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
-            confirmed = scene.count(CONFIRMED)
-            scene.pause(BLOCKED_S)
-            through = scene.count(CONFIRMED) - confirmed
+            system.wait(lambda: _alarm(system), what="the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
+            confirmed = system.count(CONFIRMED)
+            system.pause(BLOCKED_S)
+            through = system.count(CONFIRMED) - confirmed
         finally:
-            scene.broker.order("set_vm_memory_high_watermark", USUAL_WATERMARK)
-        scene.wait(lambda: not _alarm(scene), what="the end of the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
+            system.broker.order("set_vm_memory_high_watermark", USUAL_WATERMARK)
+        system.wait(lambda: not _alarm(system), what="the end of the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
     # One may have been on the way when the alarm came.
     if through > 1:
         raise NotStruck(f"{through} publishes were confirmed while publishers were to be blocked.")
     return f"publishers blocked for {BLOCKED_S:g} s"
 
 
-def fill_queue(scene: Scene) -> str:
+def fill_queue(system: SystemUnderTest) -> str:
     """Let the queue be full under `reject-publish`: the broker refuses what is published."""
-    there = quote(scene.name, safe="")
-    policies = scene.broker.management.request("GET", f"policies/{there}")
+    there = quote(system.name, safe="")
+    policies = system.broker.management.request("GET", f"policies/{there}")
     (usual,) = (policy for policy in policies if policy["name"] == "work")
     definition = {
         **{
             key: value
             for key, value in usual["definition"].items()
-            if scene.queue_type == QUORUM or key not in OF_QUORUM
+            if system.queue_type == QUORUM or key not in OF_QUORUM
         },
         "max-length": FULL,
         "overflow": "reject-publish",
     }
     narrow = {**usual, "priority": max(policy["priority"] for policy in policies) + 1, "definition": definition}
-    with scene.hitting(scene.all_slots), _stopped(scene):
-        scene.broker.management.request("PUT", f"policies/{there}/full", narrow)
-        refused = scene.wait(lambda: _refused(scene), what="the broker to refuse a message", timeout_s=NOTICE_TIMEOUT_S)
-    scene.pause(FULL_S)
-    scene.broker.management.request("DELETE", f"policies/{there}/full")
+    with system.hitting(system.all_slots), _stopped(system):
+        system.broker.management.request("PUT", f"policies/{there}/full", narrow)
+        refused = system.wait(
+            lambda: _refused(system), what="the broker to refuse a message", timeout_s=NOTICE_TIMEOUT_S
+        )
+    system.pause(FULL_S)
+    system.broker.management.request("DELETE", f"policies/{there}/full")
     return f"full at {FULL} messages; a publish was refused ({refused})"
 
 
-def expire_delivery(scene: Scene) -> str:
+def expire_delivery(system: SystemUnderTest) -> str:
     """Work for longer than the broker waits for an acknowledgement, the first time."""
-    task = scene.mailbox.send("linger", LONG_S, TASK_S)
-    with scene.hitting(scene.all_slots):
-        scene.wait(
-            lambda: "timed out" in scene.broker.log_text() or len(scene.starts(task)) > 1,
+    task = system.client.send("linger", LONG_S, TASK_S)
+    with system.hitting(system.all_slots):
+        system.wait(
+            lambda: "timed out" in system.broker.log_text() or len(system.starts(task)) > 1,
             what="the broker's consumer timeout",
             timeout_s=NOTICE_TIMEOUT_S + CONSUMER_TIMEOUT_S,
         )
-        scene.wait_for_work()
+        system.wait_for_work()
         # Until the second delivery, which an app that knows of the first may keep back until that has ended.
         with contextlib.suppress(DeadlinePassed):
-            scene.wait(lambda: len(scene.starts(task)) > 1, what="the redelivery", timeout_s=CONSUMER_TIMEOUT_S * 2)
-    return f"delivery timed out, the long task started {_times(scene, task)}"
+            system.wait(lambda: len(system.starts(task)) > 1, what="the redelivery", timeout_s=CONSUMER_TIMEOUT_S * 2)
+    return f"delivery timed out, the long task started {_times(system, task)}"
 
 
-def outlast_timeout(scene: Scene) -> str:
+def outlast_timeout(system: SystemUnderTest) -> str:
     """Work for longer than the broker waits, on workers that know how long it does: nobody is to do it again."""
-    task = scene.mailbox.send("linger", LONG_S, TASK_S)
-    scene.wait(lambda: task in scene.finished(), what="the long task to be done", timeout_s=LONG_S + NOTICE_TIMEOUT_S)
-    waits = scene.broker.order("eval", "application:get_env(rabbit, consumer_timeout).")
+    task = system.client.send("linger", LONG_S, TASK_S)
+    system.wait(lambda: task in system.finished(), what="the long task to be done", timeout_s=LONG_S + NOTICE_TIMEOUT_S)
+    waits = system.broker.order("eval", "application:get_env(rabbit, consumer_timeout).")
     if str(CONSUMER_TIMEOUT_S * 1000) not in waits:
         raise NotStruck(f"The broker's consumer timeout is {waits}.")
-    return f"a task of {LONG_S:g} s, where the broker waits for {CONSUMER_TIMEOUT_S} s, started {_times(scene, task)}"
+    return f"a task of {LONG_S:g} s, where the broker waits for {CONSUMER_TIMEOUT_S} s, started {_times(system, task)}"
 
 
-def _times(scene: Scene, task_id: str) -> str:
-    count = len(scene.starts(task_id))
+def _times(system: SystemUnderTest, task_id: str) -> str:
+    count = len(system.starts(task_id))
     return "once" if count == 1 else f"{count} times"
 
 
-def _connections(scene: Scene) -> list[str]:
+def _connections(system: SystemUnderTest) -> list[str]:
     """The names of the connections of workers and publisher."""
-    there = quote(scene.name, safe="")
+    there = quote(system.name, safe="")
     return [
         connection["name"]
-        for connection in scene.broker.management.request("GET", f"vhosts/{there}/connections")
+        for connection in system.broker.management.request("GET", f"vhosts/{there}/connections")
         if "name" in connection and connection.get("client_properties", {}).get("connection_name") != CONNECTION_NAME
     ]
 
@@ -174,39 +176,41 @@ def _several(names: list[str]) -> list[str]:
     return names if len(names) > WORKERS else []
 
 
-def _wait_until_gone(scene: Scene, names: list[str]) -> None:
-    scene.wait(
-        lambda: not set(names) & set(_connections(scene)), what="the connections to be gone", timeout_s=NOTICE_TIMEOUT_S
+def _wait_until_gone(system: SystemUnderTest, names: list[str]) -> None:
+    system.wait(
+        lambda: not set(names) & set(_connections(system)),
+        what="the connections to be gone",
+        timeout_s=NOTICE_TIMEOUT_S,
     )
 
 
-def _alarm(scene: Scene) -> bool:
-    return "memory" in scene.broker.order("eval", "rabbit_alarm:get_alarms().")
+def _alarm(system: SystemUnderTest) -> bool:
+    return "memory" in system.broker.order("eval", "rabbit_alarm:get_alarms().")
 
 
-def _refused(scene: Scene) -> str:
+def _refused(system: SystemUnderTest) -> str:
     """Why the broker refuses one more task; empty when it takes it."""
     try:
-        scene.mailbox.send("note", TASK_S)
+        system.client.send("note", TASK_S)
     except MessageNacked as error:
         return type(error).__name__
     return ""
 
 
 @contextmanager
-def _stopped(scene: Scene) -> Iterator[None]:
+def _stopped(system: SystemUnderTest) -> Iterator[None]:
     """All workers stand still in the block; shorter than the heartbeat, so that nobody misses them."""
-    for worker in scene.workers:
+    for worker in system.workers:
         os.killpg(worker.pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for worker in scene.workers:
+        for worker in system.workers:
             os.killpg(worker.pid, signal.SIGCONT)
 
 
-def _settle(scene: Scene) -> None:
-    scene.wait(lambda: time.time() >= scene.since + SETTLED_S, what="the queue to settle", timeout_s=SETTLED_S + 1)
+def _settle(system: SystemUnderTest) -> None:
+    system.wait(lambda: time.time() >= system.since + SETTLED_S, what="the queue to settle", timeout_s=SETTLED_S + 1)
 
 
 def _refuse_same(before: int, after: int) -> None:

@@ -11,7 +11,7 @@ from proj.lab.drills.system.system_under_test import Needs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proj.lab.drills.system.system_under_test import Scene
+    from proj.lab.drills.system.system_under_test import SystemUnderTest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Fault:
 
     name: str
     #: Does the harm while tasks run and are published, returns what it did, and raises when it did not strike.
-    strike: Callable[[Scene], str]
+    strike: Callable[[SystemUnderTest], str]
     #: How the system under test must be made for it.
     needs: Needs = field(default_factory=Needs)
     #: Whether it is one of the few that `--short` tries, on this type of queue.

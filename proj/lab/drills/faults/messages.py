@@ -12,7 +12,7 @@ from proj.lab.drills.system.strike import NotStruck
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proj.lab.drills.system.system_under_test import Scene
+    from proj.lab.drills.system.system_under_test import SystemUnderTest
 
 #: Seconds until a task that kills must have been started.
 STARTED_TIMEOUT_S = 30.0
@@ -36,25 +36,25 @@ MALFORMED: dict[str, dict[str, Any]] = {
 }
 
 
-def poison(task: str) -> Callable[[Scene], str]:
+def poison(task: str) -> Callable[[SystemUnderTest], str]:
     """The fault that is one such task among the others."""
 
-    def strike(scene: Scene) -> str:
+    def strike(system: SystemUnderTest) -> str:
         task_id: str = uuid()
-        scene.guilty.add(task_id)
-        scene.mailbox.send(task, task_id=task_id)
-        scene.wait(lambda: scene.starts(task_id), what=f"a start of {task}", timeout_s=STARTED_TIMEOUT_S)
-        scene.wait_for_work(20)
+        system.guilty.add(task_id)
+        system.client.send(task, task_id=task_id)
+        system.wait(lambda: system.starts(task_id), what=f"a start of {task}", timeout_s=STARTED_TIMEOUT_S)
+        system.wait_for_work(20)
         return f"one task {task} among the others"
 
     return strike
 
 
-def send_malformed(scene: Scene) -> str:
+def send_malformed(system: SystemUnderTest) -> str:
     """Publish every malformed message that is known to have harmed, among the others."""
     for number, difference in enumerate(MALFORMED.values()):
         task_id = uuid()
-        scene.guilty.add(task_id)
+        system.guilty.add(task_id)
         headers = {
             "lang": "py",
             "task": "proj.lab.drills.system.tasks.note",
@@ -65,7 +65,7 @@ def send_malformed(scene: Scene) -> str:
             "retries": 0,
             "timelimit": [None, None],
         }
-        scene.mailbox.send_raw(
+        system.client.send_raw(
             task_id,
             difference.get("body", json.dumps([[0.1], {}, {}]).encode()),
             headers={
@@ -76,7 +76,7 @@ def send_malformed(scene: Scene) -> str:
             properties=difference.get("properties"),
         )
         if number % 4 == 0:
-            scene.pause(0.1)
-    if not scene.guilty:
+            system.pause(0.1)
+    if not system.guilty:
         raise NotStruck("No malformed message was sent.")
     return f"{len(MALFORMED)} malformed messages among the others"

@@ -8,7 +8,7 @@ from proj.lab.drills.system.strike import NotStruck
 from proj.lab.drills.system.system_under_test import WORKERS
 
 if TYPE_CHECKING:
-    from proj.lab.drills.system.system_under_test import Scene
+    from proj.lab.drills.system.system_under_test import SystemUnderTest
     from proj.lab.processes.proxy import Proxy
 
 #: Seconds without any network.
@@ -21,45 +21,45 @@ HANDSHAKES_BYTES = (0, 8, 300, 450, 600, 1000)
 AGAIN_TIMEOUT_S = 30.0
 
 
-def cut(scene: Scene) -> str:
+def cut(system: SystemUnderTest) -> str:
     """Reset every connection, and turn everyone away for a while."""
-    proxy = _proxy(scene)
-    with scene.hitting(scene.all_slots):
+    proxy = _proxy(system)
+    with system.hitting(system.all_slots):
         proxy.refuse()
         closed = proxy.cut()
-        scene.pause(CUT_S)
+        system.pause(CUT_S)
         proxy.admit()
     _refuse_few(closed)
-    _again(scene, proxy.accepted)
+    _again(system, proxy.accepted)
     return f"{closed} connections cut for {CUT_S:g} s, {proxy.refused} attempts turned away"
 
 
-def freeze(scene: Scene) -> str:
+def freeze(system: SystemUnderTest) -> str:
     """Forget every connection as a NAT table does: nothing passes and nobody is told; new connections pass."""
-    proxy = _proxy(scene)
-    with scene.hitting(scene.all_slots):
+    proxy = _proxy(system)
+    with system.hitting(system.all_slots):
         frozen = proxy.freeze()
         _refuse_few(frozen)
-        _again(scene, proxy.accepted)
-        took_s = scene.wait_for_work_everywhere(AGAIN_TIMEOUT_S)
+        _again(system, proxy.accepted)
+        took_s = system.wait_for_work_everywhere(AGAIN_TIMEOUT_S)
     return f"{frozen} connections frozen, work went on after {took_s:.0f} s"
 
 
-def freeze_handshakes(scene: Scene) -> str:
+def freeze_handshakes(system: SystemUnderTest) -> str:
     """Reset every connection, and freeze those that come instead in the middle of their handshake."""
-    proxy = _proxy(scene)
-    with scene.hitting(scene.all_slots):
+    proxy = _proxy(system)
+    with system.hitting(system.all_slots):
         proxy.freeze_handshakes(HANDSHAKES_BYTES)
         _refuse_few(proxy.cut())
-        scene.wait(lambda: proxy.frozen_handshakes >= WORKERS, what="frozen handshakes", timeout_s=AGAIN_TIMEOUT_S)
-        took_s = scene.wait_for_work_everywhere(AGAIN_TIMEOUT_S)
+        system.wait(lambda: proxy.frozen_handshakes >= WORKERS, what="frozen handshakes", timeout_s=AGAIN_TIMEOUT_S)
+        took_s = system.wait_for_work_everywhere(AGAIN_TIMEOUT_S)
     return f"{proxy.frozen_handshakes} handshakes frozen, work went on after {took_s:.0f} s"
 
 
-def _proxy(scene: Scene) -> Proxy:
-    if scene.proxy is None:
-        raise NotStruck("The scene has no proxy.")
-    return scene.proxy
+def _proxy(system: SystemUnderTest) -> Proxy:
+    if system.proxy is None:
+        raise NotStruck("The system has no proxy.")
+    return system.proxy
 
 
 def _refuse_few(connections: int) -> None:
@@ -67,6 +67,6 @@ def _refuse_few(connections: int) -> None:
         raise NotStruck(f"Only {connections} connections went through the proxy.")
 
 
-def _again(scene: Scene, before: int) -> None:
-    proxy = _proxy(scene)
-    scene.wait(lambda: proxy.accepted > before, what="anyone to connect again", timeout_s=AGAIN_TIMEOUT_S)
+def _again(system: SystemUnderTest, before: int) -> None:
+    proxy = _proxy(system)
+    system.wait(lambda: proxy.accepted > before, what="anyone to connect again", timeout_s=AGAIN_TIMEOUT_S)

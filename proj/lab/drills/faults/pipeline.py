@@ -10,7 +10,7 @@ from proj.lab.drills.system.strike import NotStruck
 from proj.lab.drills.system.tasks import BALKED
 
 if TYPE_CHECKING:
-    from proj.lab.drills.system.system_under_test import Scene
+    from proj.lab.drills.system.system_under_test import SystemUnderTest
 
 #: How many messages each stage raises at.
 RAISES = 3
@@ -18,20 +18,20 @@ RAISES = 3
 BURIED_TIMEOUT_S = 30.0
 
 
-def raise_in_stages(scene: Scene) -> str:
+def raise_in_stages(system: SystemUnderTest) -> str:
     """Let each stage raise at some messages among the others; the reason must be there to be read."""
-    guilty: set[str] = {uuid() for _ in range(RAISES * len(scene.queues))}
-    scene.guilty |= guilty
+    guilty: set[str] = {uuid() for _ in range(RAISES * len(system.queues))}
+    system.guilty |= guilty
     for number, task_id in enumerate(sorted(guilty)):
-        scene.mailbox.send("balk", task_id=task_id, queue=scene.queues[number % len(scene.queues)])
-        scene.pause(0.1)
-    scene.wait(
-        lambda: guilty <= scene.mailbox.dead().keys(),
+        system.client.send("balk", task_id=task_id, queue=system.queues[number % len(system.queues)])
+        system.pause(0.1)
+    system.wait(
+        lambda: guilty <= system.client.dead().keys(),
         what="what a stage raised at to be among the dead letters",
         timeout_s=BURIED_TIMEOUT_S,
     )
-    reasons = scene.mailbox.dead()
+    reasons = system.client.dead()
     if unreadable := {reasons[task_id] for task_id in guilty if BALKED not in reasons[task_id]}:
         raise NotStruck(f"The reason of a dead letter is not what its stage raised: {unreadable.pop()}")
-    scene.wait_for_work(20)
+    system.wait_for_work(20)
     return f"each stage raised {RAISES} times, with the reason in the dead letters"

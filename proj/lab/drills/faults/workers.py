@@ -12,7 +12,7 @@ from proj.lab.drills.system.strike import NotStruck
 from proj.lab.drills.system.system_under_test import SLOTS, WORKERS
 
 if TYPE_CHECKING:
-    from proj.lab.drills.system.system_under_test import Scene
+    from proj.lab.drills.system.system_under_test import SystemUnderTest
     from proj.lab.processes.supervisor import Supervisor
 
 #: How often a worker, or a process of its pool, is killed.
@@ -25,96 +25,96 @@ LEAVE_TIMEOUT_S = 60.0
 DROPPED_TIMEOUT_S = 20.0
 
 
-def kill_workers(scene: Scene) -> str:
+def kill_workers(system: SystemUnderTest) -> str:
     """SIGKILL the main process of the workers in turn, each while it works."""
     for number in range(KILLS):
-        _end(scene, number, signal.SIGKILL, timeout_s=GONE_TIMEOUT_S)
-        scene.wait_for_work()
+        _end(system, number, signal.SIGKILL, timeout_s=GONE_TIMEOUT_S)
+        system.wait_for_work()
     return f"main process killed {KILLS} times"
 
 
-def kill_children(scene: Scene) -> str:
+def kill_children(system: SystemUnderTest) -> str:
     """SIGKILL a pool process in the middle of its task, of the workers in turn."""
     for number in range(KILLS):
-        worker = scene.workers[number % WORKERS]
-        with scene.hitting():
-            pid = scene.wait_for_task_on(worker).pid
+        worker = system.workers[number % WORKERS]
+        with system.hitting():
+            pid = system.wait_for_task_on(worker).pid
             os.kill(pid, signal.SIGKILL)
-            _wait_until_gone(scene, pid)
-        _wait_for_pool(scene, worker)
-        scene.wait_for_work()
+            _wait_until_gone(system, pid)
+        _wait_for_pool(system, worker)
+        system.wait_for_work()
     return f"pool process killed {KILLS} times"
 
 
-def terminate_workers(scene: Scene) -> str:
+def terminate_workers(system: SystemUnderTest) -> str:
     """SIGTERM every worker in turn: a warm shutdown, as in every deployment."""
-    slowest_s = max(_leave(scene, number, signal.SIGTERM) for number in range(WORKERS))
+    slowest_s = max(_leave(system, number, signal.SIGTERM) for number in range(WORKERS))
     return f"SIGTERM {WORKERS} times, slowest exit {slowest_s:.1f} s"
 
 
-def quit_workers(scene: Scene) -> str:
+def quit_workers(system: SystemUnderTest) -> str:
     """SIGQUIT every worker in turn: a cold shutdown."""
-    slowest_s = max(_leave(scene, number, signal.SIGQUIT) for number in range(WORKERS))
+    slowest_s = max(_leave(system, number, signal.SIGQUIT) for number in range(WORKERS))
     return f"SIGQUIT {WORKERS} times, slowest exit {slowest_s:.1f} s"
 
 
-def leave_softly(scene: Scene) -> str:
+def leave_softly(system: SystemUnderTest) -> str:
     """SIGQUIT every worker in turn while `worker_soft_shutdown_timeout` is set: a soft shutdown."""
-    slowest_s = max(_leave(scene, number, signal.SIGQUIT) for number in range(WORKERS))
-    told = sum("Initiating Soft Shutdown" in worker.process.log_text() for worker in scene.workers)
+    slowest_s = max(_leave(system, number, signal.SIGQUIT) for number in range(WORKERS))
+    told = sum("Initiating Soft Shutdown" in worker.process.log_text() for worker in system.workers)
     if told < WORKERS:
         raise NotStruck(f"Only {told} of {WORKERS} workers shut down softly.")
     return f"soft shutdown {WORKERS} times, slowest exit {slowest_s:.1f} s"
 
 
-def suspend_worker(scene: Scene) -> str:
+def suspend_worker(system: SystemUnderTest) -> str:
     """SIGSTOP a worker and its pool until the broker has dropped it, then SIGCONT."""
-    worker = scene.workers[0]
-    scene.wait_for_task_on(worker)
-    began = scene.consumers()
-    with scene.hitting():
+    worker = system.workers[0]
+    system.wait_for_task_on(worker)
+    began = system.consumers()
+    with system.hitting():
         os.killpg(worker.pid, signal.SIGSTOP)
         try:
-            scene.wait(
-                lambda: scene.consumers() < began,
+            system.wait(
+                lambda: system.consumers() < began,
                 what="the broker to drop a stopped worker",
                 timeout_s=DROPPED_TIMEOUT_S,
             )
         finally:
             os.killpg(worker.pid, signal.SIGCONT)
-        scene.wait_for_work()
+        system.wait_for_work()
     return f"stopped until the broker had dropped it ({began} consumers, then fewer), and continued"
 
 
-def _leave(scene: Scene, number: int, how: signal.Signals) -> float:
+def _leave(system: SystemUnderTest, number: int, how: signal.Signals) -> float:
     """Seconds that the worker took to end after the signal; it is back when this returns."""
-    took_s = _end(scene, number, how, timeout_s=LEAVE_TIMEOUT_S)
-    scene.wait_for_work()
+    took_s = _end(system, number, how, timeout_s=LEAVE_TIMEOUT_S)
+    system.wait_for_work()
     return took_s
 
 
-def _end(scene: Scene, number: int, how: signal.Signals, *, timeout_s: float) -> float:
-    worker = scene.workers[number % WORKERS]
+def _end(system: SystemUnderTest, number: int, how: signal.Signals, *, timeout_s: float) -> float:
+    worker = system.workers[number % WORKERS]
     # All of its slots, so that there is somebody who can lose something.
-    _wait_for_pool(scene, worker)
-    with scene.hitting():
-        running = scene.wait_for_task_on(worker)
+    _wait_for_pool(system, worker)
+    with system.hitting():
+        running = system.wait_for_task_on(worker)
         pid = worker.pid
         os.kill(pid, how)
         end = worker.wait_for_end(pid, timeout_s=timeout_s)
     if how == signal.SIGKILL and end.returncode != -signal.SIGKILL:
         raise NotStruck(f"The worker with task {running.task_id} ended with {end.returncode}, not by SIGKILL.")
-    return end.time - scene.hits[-1].began
+    return end.time - system.hits[-1].began
 
 
-def _wait_for_pool(scene: Scene, worker: Supervisor) -> None:
-    scene.wait(
+def _wait_for_pool(system: SystemUnderTest, worker: Supervisor) -> None:
+    system.wait(
         lambda: len(worker.children()) >= SLOTS, what=f"the pool of {worker.process.name}", timeout_s=LEAVE_TIMEOUT_S
     )
 
 
-def _wait_until_gone(scene: Scene, pid: int) -> None:
-    scene.wait(lambda: not _lives(pid), what=f"the end of process {pid}", timeout_s=GONE_TIMEOUT_S)
+def _wait_until_gone(system: SystemUnderTest, pid: int) -> None:
+    system.wait(lambda: not _lives(pid), what=f"the end of process {pid}", timeout_s=GONE_TIMEOUT_S)
 
 
 def _lives(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The mailbox of a drill: its own way to the broker, past the proxy, for what it sends and for what ended dead."""
+"""The client of a drill: its own way to the broker, past the proxy, for what it sends and for what ended dead."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ID_HEADER = "x-drill-id"
 CONNECTION_NAME = "drill"
 
 
-class Mailbox:
+class DrillClient:
     """The work queue and the dead letters of one virtual host."""
 
     def __init__(self, url: str, evidence: Path) -> None:

@@ -1,4 +1,4 @@
-"""The scene of a drill: broker, workers, publisher and proxy, as a fault meets them and may harm them."""
+"""The system of a drill: broker, workers, publisher and proxy, as a fault meets them and may harm them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement
-from proj.lab.drills.system.client import Mailbox
+from proj.lab.drills.system.client import DrillClient
 from proj.lab.drills.system.evidence import FINISHED, STARTED, Evidence, Record, running
 from proj.lab.drills.system.processes import publisher, worker
 from proj.lab.drills.system.strike import Cancelled, Hit
@@ -62,7 +62,7 @@ class Needs:
     broker_settings: tuple[tuple[str, str], ...] = ()
 
 
-class Scene(Service):
+class SystemUnderTest(Service):
     """Two supervised workers and a publisher on a virtual host of their own."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Scene(Service):
         #: Those that the workers consume from: all from one, or as the stages of a pipeline each from its own.
         self.queues = (WORK_QUEUE, LAST_QUEUE) if needs.pipeline else (WORK_QUEUE,)
         self.proxy = Proxy(broker.port) if needs.through_proxy else None
-        self.mailbox = Mailbox(broker.url(name), self.evidence.path)
+        self.client = DrillClient(broker.url(name), self.evidence.path)
         self._cancel = cancel or threading.Event()
         address = broker.url(name)
         if self.proxy is not None:
@@ -223,7 +223,7 @@ class Scene(Service):
 
     def consumers(self) -> int:
         """Consumers of the workers' queues, as the broker counts them now."""
-        depths = [self.mailbox.depth(queue) for queue in self.queues]
+        depths = [self.client.depth(queue) for queue in self.queues]
         return sum(depth.consumers for depth in depths if depth is not None)
 
     def held(self) -> int | None:
