@@ -1,4 +1,4 @@
-"""A thread that samples how full a queue of the lab's broker is."""
+"""A thread that samples the depth of a queue of the lab's broker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from proj.broker.management_api import Management
 
-#: Seconds between two samples: the tick at which the lab's broker counts what is unacknowledged.
+#: Seconds between two samples. The lab's broker counts unacknowledged messages as often.
 INTERVAL_S = 0.5
 #: Seconds until the thread must have ended.
 STOP_TIMEOUT_S = 10.0
@@ -29,7 +29,7 @@ class DepthSampler(Service):
     """The depth of one queue over time, between `start` and `stop`."""
 
     def __init__(self, queue: str, *, connection: Connection, management: Management, vhost: str) -> None:
-        """Ask over `connection`, which becomes the sampler's own, and the management API."""
+        """Ask over `connection`, which the sampler closes, and over the management API."""
         self._queue = queue
         self._connection = connection
         self._management = management
@@ -40,15 +40,15 @@ class DepthSampler(Service):
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """Those so far, the oldest first."""
+        """The samples so far, the oldest first."""
         return tuple(self._samples)
 
     def start(self) -> None:
-        """Begin; the first sample comes at once."""
+        """Start sampling; the first sample is taken at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; safe to call twice and before `start`."""
+        """Stop sampling; safe to call twice and before `start`."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(STOP_TIMEOUT_S)
@@ -61,7 +61,7 @@ class DepthSampler(Service):
                     return
 
     def _look(self, connection: Connection) -> list[Sample]:
-        """One sample: ready and consumers as of now, unacknowledged as of the broker's last tick."""
+        """One sample: ready messages and consumers now, unacknowledged messages as the broker counted them last."""
         try:
             known = {depth.name: depth for depth in depths_by_management(self._management, self._vhost)}
         except ProjError:
@@ -79,9 +79,9 @@ class DepthSampler(Service):
 
 
 def empty_for_s(samples: Sequence[Sample]) -> float:
-    """For how many seconds every sample has said that the broker holds nothing; 0 when the last did not.
+    """Seconds for which every sample has found the queue empty; 0.0 when the last one did not.
 
-    A sample that could not say what is unacknowledged says nothing.
+    A queue is empty without ready and unacknowledged messages. A sample without a count of the latter finds nothing.
     """
     began = None
     for sample in reversed(samples):

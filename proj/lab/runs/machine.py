@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def machine(management: Management) -> dict[str, Any]:
-    """This machine and the broker that answers there, in JSON types.
+    """This machine and the versions of what runs on it, in JSON types.
 
     Raises:
         NoManagement: the broker does not answer.

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from celery import Celery
-
-from proj.broker.connection import connected
-from proj.broker.queue_depths import depths_by_declare
 from proj.dots import duration_s
 from proj.interruption import raise_if_interrupted
-from proj.journal.recording.listener import Listener
 from proj.journal.records import Run
 from proj.lab.processes.waiting import POLL_INTERVAL_S, wait_until
 from proj.lab.processes.worker import Worker, refuse_ended
-from proj.lab.runs.depth_sampler import DepthSampler, empty_for_s
+from proj.lab.runs.depth_sampler import empty_for_s
+from proj.lab.runs.run_client import RunClient
 from proj.lab.runs.run_journal import RunJournal
 from proj.lab.runs.run_marks import mark_began, mark_ended
-from proj.lab.runs.worker_info import ask_run_workers
 from proj.queues import QUORUM, WORK_QUEUE, work_queue
 from proj.service import Service
 from proj.tasks import work
@@ -29,20 +23,16 @@ from proj.tasks import work
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kombu import Connection
-
     from proj.journal.attempt import Attempt
     from proj.journal.writer import JournalWriter
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
     from proj.lab.runs.workload import Message
 
-#: Seconds until all workers must consume and answer; five were measured for four workers on two cores.
-WORKERS_TIMEOUT_S = 60.0
-#: Seconds that all work may take beyond what one slot alone would need: more, and it is lost.
+#: Seconds that all work may take beyond the time that one slot would need. After that, work is missing.
 PATIENCE_S = 60.0
-#: Seconds for which the broker must hold nothing before work that a killed worker had begun is given up; the count
-#: of what is unacknowledged is up to a tick of half a second old.
+#: Seconds for which the queue must be empty before the work that a killed worker had started counts as lost. The count
+#: of unacknowledged messages may be half a second old.
 GIVE_UP_S = 3.0
 
 _ENDED = {"succeeded", "failed", "revoked", "expired"}
@@ -50,7 +40,7 @@ _ENDED = {"succeeded", "failed", "revoked", "expired"}
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What is tried; JSON types only, since the journal keeps it as the run's settings."""
+    """The settings of a run; JSON types only, because the journal keeps them."""
 
     #: The name of the workload, and how many messages of it.
     workload: str
@@ -63,14 +53,14 @@ class Setup:
     #: Seconds of work a dot.
     dot_seconds: float = 0.1
     queue_type: str = QUORUM
-    #: Seconds after the first publish at which one worker is killed; None for never.
+    #: Seconds after the first publish at which one worker is killed; None for no kill.
     kill_worker_at_s: float | None = None
-    #: Which of several like it, from 1.
+    #: The number of the repetition, from 1.
     repeat: int = 1
 
 
 class MeasuredRun(Service):
-    """The workers of one run, and what becomes of its messages."""
+    """The workers of one run, its messages, and the journal that it is written into."""
 
     def __init__(
         self,
@@ -86,79 +76,63 @@ class MeasuredRun(Service):
         self.name = name
         self.setup = setup
         self._messages = messages
-        self._broker = broker
         self._guard = guard
         self._writer = writer
-        self._url = broker.url(name)
-        # Named after the run, so that a journal's workers can be told apart by the queue of its attempts.
+        # The queue has the run's name, so a journal with several runs shows which workers belong to which.
         self._queue = work_queue(setup.queue_type, f"{WORK_QUEUE}.{name}")
-        self._client = Celery("proj.lab", set_as_current=False)
-        self._client.config_from_object("celeryconfig")
-        # The publisher delays messages in the broker only when it knows of a quorum queue, as the workers do.
-        self._client.conf.update(
+        self._client = RunClient(
+            name,
+            broker=broker,
+            # The app delays messages in RabbitMQ only when it knows of a quorum queue, as the workers do.
             task_queues=(self._queue,),
             task_default_queue=self._queue.name,
             task_default_routing_key=self._queue.name,
-            # Both, since a CELERY_BROKER_URL of the user would overrule `broker_url`.
-            broker_read_url=self._url,
-            broker_write_url=self._url,
         )
-        self._listener = Listener(self._client, self._client.connection_for_read())
-        self._sampler = DepthSampler(
-            self._queue.name,
-            connection=self._client.connection_for_read(),
-            management=broker.management,
-            vhost=name,
-        )
+        self._sampler = self._client.sampler(self._queue.name)
         self._workers: list[Worker] = []
         self._killed: Worker | None = None
         self._kill_time = float("inf")
         #: The name of each task, by its id.
         self._sent: dict[str, str] = {}
         self._journal = RunJournal(
-            name, listener=self._listener, samplers=(self._sampler,), writer=writer, tasks=self._sent
+            name, listener=self._client.listener, samplers=(self._sampler,), writer=writer, tasks=self._sent
         )
         self._running = ExitStack()
 
     def start(self) -> None:
-        """Start everything, and return when every worker consumes and has answered.
+        """Start the workers, and return when each consumes and answers.
 
         Raises:
             ProcessEnded: a worker ended instead.
-            DeadlinePassed: they took too long.
+            DeadlinePassed: the workers took too long.
         """
-        self._broker.add_vhost(self.name)
-        self._running.callback(self._broker.remove_vhost, self.name)
-        self._running.callback(self._client.pool.force_close_all)  # type: ignore[attr-defined] # unlike celery-types
-        self._running.enter_context(self._listener)
+        self._running.enter_context(self._client)
         for _ in range(self.setup.workers):
             self._add_worker()
-        with connected(self._client.connection_for_read()) as connection:
-            wait_until(
-                lambda: self._all_consume(connection), what="all workers to consume", timeout_s=WORKERS_TIMEOUT_S
-            )
-        wait_until(self._all_answer, what="all workers to answer", timeout_s=WORKERS_TIMEOUT_S)
+        self._client.wait_until_ready(self._workers, {self._queue.name: self.setup.workers})
+        self._keep_workers()
         self._running.enter_context(self._sampler)
 
     def stop(self) -> None:
-        """Keep what is known, and stop everything; safe to call twice and before `start`."""
+        """Write what is known into the journal, and stop everything; safe to call twice and before `start`."""
         try:
             self._journal.save()
         finally:
-            # Nothing that they could still do is wanted, and an orderly end of each takes a second.
+            # Their work is not needed any more, and a warm shutdown takes a second for each.
             for worker in self._workers:
                 worker.kill()
             self._running.close()
 
     def run(self, machine: dict[str, Any], *, on_progress: Callable[[], None]) -> None:
-        """Send all messages at their times, and return when their work has ended; calls back again and again.
+        """Send all messages at their times, and return when their work has ended; calls `on_progress` repeatedly.
 
         Raises:
-            ProcessEnded: a worker ended that was not killed.
-            DeadlinePassed: work is missing.
+            ProcessEnded: a worker ended by itself.
+            DeadlinePassed: some work did not end in time.
         """
-        with self._client.connection_for_write() as connection:
-            mark_began(self._client, connection, run=self.name, queues=[self._queue.name])
+        app = self._client.app
+        with app.connection_for_write() as connection:
+            mark_began(app, connection, run=self.name, queues=[self._queue.name])
         began = time.time()
         settings = {key: value for key, value in asdict(self.setup).items() if key != "dispatch" and value is not None}
         self._writer.add_run(
@@ -169,28 +143,28 @@ class MeasuredRun(Service):
             self._kill_time = began + self.setup.kill_worker_at_s
         self._publish(began, on_progress)
         wait_until(lambda: self._tick(on_progress), what="the end of all work", timeout_s=self._patience_s)
-        with self._client.connection_for_write() as connection:
-            mark_ended(self._client, connection, run=self.name, queues=[self._queue.name])
-        self._all_answer()
+        with app.connection_for_write() as connection:
+            mark_ended(app, connection, run=self.name, queues=[self._queue.name])
+        self._keep_workers()
         self._journal.finish()
 
     @property
     def ended(self) -> int:
-        """How many messages' work has ended."""
+        """How many messages have been worked on to the end, with success or without."""
         return len(self._sent) - len(self._unfinished())
 
     @property
     def killed(self) -> bool:
-        """Whether a worker was killed; not, when the work had ended before its time."""
+        """Whether a worker was killed; False when all work ended before the time of the kill."""
         return self._killed is not None
 
     @property
     def lost(self) -> int:
-        """How many messages the killed worker took with it."""
+        """How many messages were lost with the killed worker."""
         return len(self._unfinished()) if self._killed is not None else 0
 
     def attempts(self) -> list[Attempt]:
-        """What is known of the messages by now."""
+        """The attempts at the run's messages so far."""
         return self._journal.attempts()
 
     @property
@@ -201,8 +175,9 @@ class MeasuredRun(Service):
 
     def _publish(self, began: float, on_progress: Callable[[], None]) -> None:
         dot_s = self.setup.dot_seconds
-        connection = self._client.connection_for_write()
-        with connection, self._client.amqp.Producer(connection) as producer:
+        app = self._client.app
+        connection = app.connection_for_write()
+        with connection, app.amqp.Producer(connection) as producer:
             tick = began
             for message in sorted(self._messages, key=lambda message: message.sent_dots):
                 due = began + message.sent_dots * dot_s
@@ -212,7 +187,7 @@ class MeasuredRun(Service):
                         tick = time.time() + POLL_INTERVAL_S
                     else:
                         time.sleep(min(due, tick) - now)
-                result = self._client.send_task(
+                result = app.send_task(
                     work.name,
                     (message.text,),
                     countdown=None if message.due_dots is None else countdown_s(message.due_dots * dot_s),
@@ -223,7 +198,7 @@ class MeasuredRun(Service):
                 self._sent[result.id] = work.name
 
     def _tick(self, on_progress: Callable[[], None]) -> bool:
-        """Do what is due, and say whether all work has ended."""
+        """Kill the worker when it is time, save, report progress, and return whether all work has ended."""
         raise_if_interrupted()
         now = time.time()
         refuse_ended(worker for worker in self._workers if worker is not self._killed)
@@ -237,15 +212,15 @@ class MeasuredRun(Service):
         return self._all_ended()
 
     def _unfinished(self) -> dict[str, Attempt | None]:
-        """The messages whose work has not ended, with the latest attempt at each."""
+        """The tasks that have not ended, by id, each with its latest attempt."""
         latest: dict[str, Attempt | None] = dict.fromkeys(self._sent)
-        for attempt in self._listener.attempts:
+        for attempt in self._client.listener.attempts:
             if attempt.task_id in latest:
                 latest[attempt.task_id] = attempt
         return {task: attempt for task, attempt in latest.items() if attempt is None or attempt.state not in _ENDED}
 
     def _all_ended(self) -> bool:
-        """Whether nothing remains to be done, or only what a killed worker had acknowledged before its work."""
+        """Whether all tasks have ended; those that the killed worker had acknowledged early never will."""
         unfinished = self._unfinished().values()
         if not unfinished:
             return True
@@ -260,7 +235,7 @@ class MeasuredRun(Service):
         worker = Worker(
             f"worker-{len(self._workers) + 1}@{self.name}",
             guard=self._guard,
-            broker_url=self._url,
+            broker_url=self._client.url,
             queue=self._queue.name,
             dispatch=self.setup.dispatch,
             slots=self.setup.slots,
@@ -270,21 +245,13 @@ class MeasuredRun(Service):
         self._workers.append(worker)
         self._running.enter_context(worker)
 
-    def _all_consume(self, connection: Connection) -> bool:
-        refuse_ended(self._workers)
-        depths = depths_by_declare(connection, [self._queue.name])
-        return [depth.consumers for depth in depths] == [self.setup.workers]
-
-    def _all_answer(self) -> bool:
-        """Ask the workers what they are, keep it, and say whether all have answered."""
+    def _keep_workers(self) -> None:
+        """Write what the workers say of themselves into the journal."""
         nodes = [worker.node for worker in self._workers if worker is not self._killed]
-        started = Counter(attempt.worker for attempt in self.attempts() if attempt.started is not None)
-        answers = ask_run_workers(self._client, nodes, started_seen=started)
-        self._writer.put_workers(answers)
+        self._writer.put_workers(self._client.worker_records(nodes, self.attempts()))
         self._writer.commit()
-        return len(answers) == len(nodes)
 
 
 def countdown_s(delay_s: float) -> int:
-    """The delay in the whole seconds in which RabbitMQ delays; Celery refuses to hand it less than one."""
+    """The delay in whole seconds, the unit of Celery's delayed delivery in RabbitMQ; at least 1."""
     return max(1, round(delay_s))

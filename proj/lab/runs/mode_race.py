@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proj import metrics
-from proj.broker.connection import connected
-from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
 from proj.interruption import raise_if_interrupted
 from proj.journal.recording.listener import Listener
-from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker, refuse_ended
+from proj.lab.runs.run_client import wait_for_consumers
 from proj.lab.runs.run_marks import mark_began, mark_ended
 from proj.lab.runs.workload import is_light
 from proj.queues import WORK_QUEUE
@@ -23,28 +21,24 @@ from proj.tasks import work
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu import Connection
-
     from proj.journal.attempt import Attempt
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
-#: The race's name on the Dispatch page.
+#: The name of the run on the Dispatch page.
 RUN = "demo"
-#: Seconds until all workers must consume; five were measured for four workers on two cores.
-WORKERS_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RacePlan:
-    """What is run."""
+    """The settings of a race."""
 
     messages: Sequence[str]
     #: Dispatch modes, in the order in which they are shown.
     modes: Sequence[str] = ("round-robin", "fair")
-    #: Workers a mode.
+    #: Workers of each mode.
     workers: int = 2
-    #: Slots a worker.
+    #: Slots of each worker.
     slots: int = 1
     #: Seconds of work a dot.
     dot_seconds: float = 0.1
@@ -52,29 +46,29 @@ class RacePlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one mode did, computed from what its workers reported."""
+    """The figures of one mode, from its workers' events."""
 
     mode: str
-    #: Messages that were sent, and those whose work was reported done.
+    #: Messages sent, and messages whose task succeeded.
     sent: int
     done: int
-    #: Finished tasks, and seconds inside them, by the name of the worker.
+    #: Finished tasks, and seconds spent in them, by the name of the worker.
     tasks: dict[str, int]
     busy_s: dict[str, float]
     makespan_s: float
     ideal_s: float
-    #: Between publish and start, of light tasks alone and of all.
+    #: Longest time from publish to start, of light tasks and of all tasks.
     longest_light_wait_s: float
     longest_wait_s: float
 
     @property
     def ratio(self) -> float:
-        """Makespan over ideal: 1 is as good as any dispatcher can be."""
+        """Makespan / ideal; no dispatcher can do better than 1."""
         return self.makespan_s / self.ideal_s if self.ideal_s else 0.0
 
 
 class ModeRace(Service):
-    """The workers of each mode, and what they did with the workload."""
+    """The workers of each mode, and the attempts that they report."""
 
     def __init__(self, plan: RacePlan, *, broker: Broker, guard: Guard) -> None:
         """Prepare the workers; nothing is started before `start`."""
@@ -89,36 +83,35 @@ class ModeRace(Service):
         self._running = ExitStack()
 
     def start(self) -> None:
-        """Start everything, and return when every worker consumes.
+        """Start the workers, and return when each consumes.
 
         Raises:
             ProcessEnded: a worker ended instead.
-            DeadlinePassed: they took too long.
+            DeadlinePassed: the workers took too long.
         """
-        for workers in self._workers.values():
-            for worker in workers:
-                self._running.enter_context(worker)
+        for worker in self._all_workers:
+            self._running.enter_context(worker)
         self._running.enter_context(self._listener)
-        with connected(app.connection_for_read(self._broker.url())) as connection:
-            wait_until(
-                lambda: self._all_consume(connection), what="all workers to consume", timeout_s=WORKERS_TIMEOUT_S
-            )
+        wait_for_consumers(
+            app.connection_for_read(self._broker.url()),
+            self._all_workers,
+            dict.fromkeys(self._queues, self.plan.workers),
+        )
 
     def stop(self) -> None:
         """Stop everything; safe to call twice and before `start`."""
         done = self._all_done()
-        for workers in self._workers.values():
-            for worker in workers:
-                # Idle workers leave in order, all at the same time. One in the middle of its work would finish
-                # that first, and nobody waits for it any more.
-                if done:
-                    worker.terminate()
-                else:
-                    worker.kill()
+        for worker in self._all_workers:
+            # Idle workers shut down in order, all at the same time. A busy one would finish its task first, which
+            # nobody waits for any more.
+            if done:
+                worker.terminate()
+            else:
+                worker.kill()
         self._running.close()
 
     def publish(self) -> None:
-        """Send every message once to the queue of each mode."""
+        """Send each message once to the queue of each mode."""
         with app.connection_for_write(self._broker.url()) as connection, app.amqp.Producer(connection) as producer:
             mark_began(app, connection, run=RUN, queues=self._queues)
             for message in self.plan.messages:
@@ -129,7 +122,7 @@ class ModeRace(Service):
                     self._mode_by_task[sent.id] = mode
 
     def conclude(self) -> None:
-        """Tell those who watch that all work has ended, so that their figures stand still."""
+        """Send the mark that ends the run, so that the Dispatch page stops its clock."""
         with app.connection_for_write(self._broker.url()) as connection:
             mark_ended(app, connection, run=RUN, queues=self._queues)
 
@@ -138,20 +131,20 @@ class ModeRace(Service):
         return [worker.node for worker in self._workers[mode]]
 
     def attempts(self, mode: str) -> list[Attempt]:
-        """What is known of the mode's tasks by now."""
+        """The attempts at the mode's tasks so far."""
         return [attempt for attempt in self._listener.attempts if self._mode_by_task.get(attempt.task_id) == mode]
 
     def message(self, attempt: Attempt) -> str:
-        """What the attempt works on."""
+        """The message of the attempt's task."""
         return self._message_by_task[attempt.task_id]
 
     def finished(self) -> bool:
-        """Whether the workers reported the end of all work.
+        """Whether the workers have reported that all tasks succeeded.
 
         Raises:
             ProcessEnded: a worker ended before that.
         """
-        self._check_workers()
+        refuse_ended(self._all_workers)
         return self._all_done()
 
     def outcome(self, mode: str) -> Outcome:
@@ -173,6 +166,10 @@ class ModeRace(Service):
         )
 
     @property
+    def _all_workers(self) -> list[Worker]:
+        return [worker for workers in self._workers.values() for worker in workers]
+
+    @property
     def _queues(self) -> list[str]:
         return [queue_of(mode) for mode in self.plan.modes]
 
@@ -191,16 +188,7 @@ class ModeRace(Service):
         done = sum(attempt.succeeded for mode in self.plan.modes for attempt in self.attempts(mode))
         return done == len(self.plan.messages) * len(self.plan.modes)
 
-    def _all_consume(self, connection: Connection) -> bool:
-        self._check_workers()
-        depths = depths_by_declare(connection, self._queues)
-        return [depth.consumers for depth in depths] == [self.plan.workers] * len(self.plan.modes)
-
-    def _check_workers(self) -> None:
-        for workers in self._workers.values():
-            refuse_ended(workers)
-
 
 def queue_of(mode: str) -> str:
-    """The queue of a mode: of the same kind as the work queue and under the same policy."""
+    """The queue of a mode; the work queue's policy holds for it too."""
     return f"{WORK_QUEUE}.{mode}"

@@ -1,4 +1,4 @@
-"""The stages that the lab knows how to run, and what the messages of a pipeline are called in each of them."""
+"""The stages of the lab's pipeline, the ids of a message in each stage, and what the last stage printed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineStage:
-    """One stage: a task on a queue of its own."""
+    """One stage: a task with its own queue."""
 
     name: str
     #: The name of its task.
@@ -27,28 +27,28 @@ class PipelineStage:
     queue: str
     #: Dots of work for each message.
     dots: int
-    #: What its workers are called before their number, as in the tutorials: T1, P1, P2.
+    #: The first letter of its workers' names, as in the tutorials: T1, P1, P2.
     letter: str
 
 
-#: In the order in which a message goes through them.
+#: The stages in the order of a message's way.
 STAGES = (
     PipelineStage(name="to_upper", task=to_upper.name, queue=UPPERCASE_QUEUE, dots=UPPERCASE_DOTS, letter="T"),
     PipelineStage(name="printer", task=printer.name, queue=PRINT_QUEUE, dots=PRINT_DOTS, letter="P"),
 )
 
-#: Workers of one stage, each a process of its own: whatever has three digits.
+#: The most workers of one stage; the option takes three digits.
 MOST_WORKERS = 999
 
-#: A line of a worker's log in which a stage says what it has done: when, under which id, what.
+#: A line of a worker's log that a stage wrote: the time, the task's id, the text.
 _LINE = r"^\[([^\]]+): INFO/[^\]]*\] {task}\[([^\]]+)\]: (.*)$"
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Printed:
-    """One line that a printer printed; they sort by time."""
+    """One line that a printer printed; lines sort by time."""
 
-    #: As the log has it, to the millisecond.
+    #: As in the log, to the millisecond.
     time: str
     #: Such as "P1: GOODBYE".
     line: str
@@ -56,10 +56,10 @@ class Printed:
 
 
 def chosen_workers(settings: Iterable[str]) -> dict[str, int]:
-    """How many workers each stage gets, by its name, from words such as `printer=2`; one where nothing is said.
+    """The number of workers of each stage, by the stage's name, from options such as `printer=2`; 1 by default.
 
     Raises:
-        InvalidSetting: there is no such stage, no such number of workers, or a stage is named twice.
+        InvalidSetting: there is no such stage, the number is not allowed, or a stage is given twice.
     """
     stages = [stage.name for stage in STAGES]
     workers: dict[str, int] = {}
@@ -75,7 +75,7 @@ def chosen_workers(settings: Iterable[str]) -> dict[str, int]:
 
 
 def ids_by_stage(input_ids: Sequence[str]) -> dict[str, list[str]]:
-    """The ids of the messages in each stage, by its name, in the order of the inputs."""
+    """The ids of the tasks of each stage, by the stage's name, in the order of the inputs."""
     ids = list(input_ids)
     known = {STAGES[0].name: ids}
     for stage in STAGES[1:]:
@@ -85,7 +85,7 @@ def ids_by_stage(input_ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def printed(workers: Iterable[Process]) -> list[Printed]:
-    """What the workers of the last stage printed, in the order in which they did."""
+    """What the workers of the last stage printed, in order of time."""
     line = re.compile(_LINE.format(task=re.escape(STAGES[-1].task)), re.MULTILINE)
     return sorted(
         Printed(time=when, line=text, task_id=task_id)
@@ -95,13 +95,13 @@ def printed(workers: Iterable[Process]) -> list[Printed]:
 
 
 def lost(expected: Mapping[str, str], lines: Iterable[Printed]) -> list[str]:
-    """The messages that nobody printed; `expected` are the messages by their id in the last stage."""
+    """The messages that were not printed; `expected` are all messages by their id in the last stage."""
     there = {line.task_id for line in lines}
     return [message for task_id, message in expected.items() if task_id not in there]
 
 
 def doubled(expected: Mapping[str, str], lines: Iterable[Printed]) -> list[str]:
-    """The messages that were printed more than once, each as often as that was too often."""
+    """The messages that were printed more than once, each listed once for each extra time."""
     seen: set[str] = set()
     again = []
     for line in lines:

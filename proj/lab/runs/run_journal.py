@@ -1,4 +1,4 @@
-"""What is known of one run by now, and how it gets into a journal bit by bit."""
+"""Writes the attempts and samples of one run into a journal while it runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from proj.journal.writer import JournalWriter
     from proj.lab.runs.depth_sampler import DepthSampler
 
-#: Seconds between two writes to the journal: what a kill of the lab itself may cost.
+#: Seconds between two writes to the journal; a kill of the lab loses at most so much.
 SAVE_INTERVAL_S = 1.0
 
 
 class RunJournal:
-    """The attempts and samples of one run, and which of them the journal has."""
+    """The attempts and samples of one run, and which of them are written already."""
 
     def __init__(
         self,
@@ -30,14 +30,14 @@ class RunJournal:
         writer: JournalWriter,
         tasks: Mapping[str, str],
     ) -> None:
-        """Keep what a listener and samplers tell.
+        """Take the sources of attempts and samples.
 
         Args:
             run: the name of the run.
-            listener: hears the events.
-            samplers: one a queue.
-            writer: fills the journal.
-            tasks: the name of each task that belongs to the run, by its id; it may grow.
+            listener: receives the workers' events.
+            samplers: one for each queue.
+            writer: writes the journal.
+            tasks: the name of each task of the run, by task id; it may grow.
         """
         self._run = run
         self._listener = listener
@@ -49,7 +49,7 @@ class RunJournal:
         self._save_time = 0.0
 
     def attempts(self) -> list[Attempt]:
-        """What is known of the messages by now."""
+        """The attempts at the run's tasks so far."""
         return [
             replace(attempt, run=self._run, name=attempt.name or self._tasks[attempt.task_id])
             for attempt in self._listener.attempts
@@ -57,7 +57,7 @@ class RunJournal:
         ]
 
     def save(self) -> None:
-        """Write down what is new."""
+        """Write the attempts and samples that are new or have changed."""
         changed = [
             attempt for attempt in self.attempts() if self._saved.get((attempt.task_id, attempt.number)) != attempt
         ]
@@ -70,14 +70,14 @@ class RunJournal:
         self._saved.update({(attempt.task_id, attempt.number): attempt for attempt in changed})
 
     def save_seldom(self) -> None:
-        """The same, once in a while."""
+        """Save when `SAVE_INTERVAL_S` has passed since the last time."""
         now = time.time()
         if now >= self._save_time:
             self._save_time = now + SAVE_INTERVAL_S
             self.save()
 
     def finish(self) -> None:
-        """Write it all anew: what is known in the end takes the place of what was in between."""
+        """Replace what was written by the final state of each attempt, and end the run."""
         self._writer.replace_attempts(self.attempts())
         self.save()
         self._writer.end_run(self._run, time.time())

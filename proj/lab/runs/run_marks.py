@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def mark_began(app: Celery, connection: Connection, *, run: str, queues: Collection[str]) -> None:
-    """Tell that the run begins: tasks of these queues belong to it from now on."""
+    """Mark the beginning of the run: tasks of these queues belong to it from now on."""
     _send(app, connection, run=run, state=BEGAN, queues=queues)
 
 
 def mark_ended(app: Celery, connection: Connection, *, run: str, queues: Collection[str]) -> None:
-    """Tell that nothing more belongs to the run."""
+    """Mark the end of the run: later tasks do not belong to it."""
     _send(app, connection, run=run, state=ENDED, queues=queues)
 
 

@@ -15,31 +15,31 @@ from proj.errors import InvalidSetting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-#: Dots of a heavy message and of a light one: far enough apart that the heavy half is nearly all the work.
+#: Dots of a heavy message and of a light one; the heavy half of the messages is nearly all the work.
 HEAVY_DOTS, LIGHT_DOTS = 20, 1
-#: One message in so many is heavy in `rare_heavy`.
+#: In `rare_heavy` one message in so many is heavy.
 RARITY = 10
-#: Median dots, and the spread of their logarithm, in `heavy_tailed`: one message in a hundred weighs sixteen medians.
+#: Median of the dots, and standard deviation of their logarithm, in `heavy_tailed`: 1 % weigh 16 medians or more.
 MEDIAN_DOTS, SIGMA = 3.0, 1.2
-#: Messages a burst in `bursts`, and the dots between the beginnings of two bursts.
+#: Messages of each burst in `bursts`, and dots from the beginning of one burst to the next.
 BURST_MESSAGES, BURST_GAP_DOTS = 10, 30
-#: Dots of an ordinary message where a workload says nothing else, least and most.
+#: Least and most dots of an ordinary message.
 USUAL_DOTS = (1, 5)
-#: Dots until a delayed message of `eta_mix` is due, least and most.
+#: Least and most dots of delay of a delayed message in `eta_mix`.
 ETA_DOTS = (10, 30)
 
-#: A workload that is read from a file is named by this and the path.
+#: The name of a workload from a file is this and the path.
 FILE_PREFIX = "file:"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One message; times are in dots, so that a workload is the same however long a dot takes."""
+    """One message; times are in dots, so a workload does not depend on the seconds of a dot."""
 
     text: str
-    #: When it is sent, in dots after the first.
+    #: When it is sent, in dots after the first message.
     sent_dots: float = 0.0
-    #: When it is due, in dots after it is sent; None for one that is due at once.
+    #: When its task may start, in dots after it is sent; None for at once.
     due_dots: float | None = None
 
 
@@ -49,10 +49,10 @@ def workload(name: str, *, seed: int, count: int | None = None) -> list[Message]
     Args:
         name: one of `WORKLOADS`, or `file:` and the path of a file with one message a line.
         seed: the same seed gives the same messages.
-        count: how many, instead of the workload's usual number; a given list begins again when it is too short.
+        count: how many messages, instead of the workload's own number. A fixed list repeats when it is shorter.
 
     Raises:
-        InvalidSetting: there is no such workload, or no message in the file.
+        InvalidSetting: there is no such workload, or the file has no message or cannot be read.
     """
     if name.startswith(FILE_PREFIX):
         return _repeated(_lines(Path(name.removeprefix(FILE_PREFIX))), count)
@@ -82,18 +82,18 @@ def tutorial_five(count: int, _: random.Random) -> list[Message]:
 
 
 def fifteen_numbered(count: int, _: random.Random) -> list[Message]:
-    """The numbered messages of the oldest tutorial, at the moment of its example; each is one dot of work."""
+    """The numbered messages of the oldest tutorial, with the time stamp of its example; each is one dot of work."""
     return _at_once(f"{number} 2014-04-22 00:10:16.946810 - Basic - Hello World" for number in range(count))
 
 
 def rare_heavy(count: int, rng: random.Random) -> list[Message]:
-    """One message in ten is heavy, somewhere: the few reports between many clicks."""
+    """One message in ten is heavy, at a random place."""
     heavy = set(rng.sample(range(1, count + 1), k=math.ceil(count / RARITY)))
     return _at_once(_heavy(number) if number in heavy else _light(number) for number in range(1, count + 1))
 
 
 def heavy_tailed(count: int, rng: random.Random) -> list[Message]:
-    """Lognormal weights: most are small, and the few largest are most of the work."""
+    """Lognormal weights: most messages are light, and the few heaviest are most of the work."""
     return _at_once(
         f"message {number}" + DOT * max(1, round(rng.lognormvariate(math.log(MEDIAN_DOTS), SIGMA)))
         for number in range(1, count + 1)
@@ -101,7 +101,7 @@ def heavy_tailed(count: int, rng: random.Random) -> list[Message]:
 
 
 def bursts(count: int, rng: random.Random) -> list[Message]:
-    """Ten messages at once, and the next ten when these ought to be done."""
+    """Ten messages at once, and ten more every `BURST_GAP_DOTS`."""
     return [
         Message(text=_usual(number, rng), sent_dots=float((number - 1) // BURST_MESSAGES * BURST_GAP_DOTS))
         for number in range(1, count + 1)
@@ -109,7 +109,7 @@ def bursts(count: int, rng: random.Random) -> list[Message]:
 
 
 def eta_mix(count: int, rng: random.Random) -> list[Message]:
-    """Every other message is due only later."""
+    """Every second message has a delay."""
     return [
         Message(text=_usual(number, rng), due_dots=None if number % 2 else float(rng.randint(*ETA_DOTS)))
         for number in range(1, count + 1)
@@ -120,7 +120,7 @@ def _odd_heavy(count: int, _: random.Random) -> list[Message]:
     return _at_once(odd_heavy(count))
 
 
-#: What makes the messages, and how many there usually are.
+#: For each workload the function that makes it, and its own number of messages.
 _CATALOGUE: dict[str, tuple[Callable[[int, random.Random], list[Message]], int]] = {
     "tutorial-five": (tutorial_five, 5),
     "fifteen-numbered": (fifteen_numbered, 15),
