@@ -1,4 +1,4 @@
-"""A private RabbitMQ node: in its own folder, on loopback, and gone without a trace."""
+"""A private RabbitMQ node, in a folder of its own and on loopback, that leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,22 +27,21 @@ if TYPE_CHECKING:
 
     from proj.lab.processes.guard import Guard
 
-#: Seconds until a node must answer; four to eight were measured on two cores.
+#: Seconds until a node must answer; 4 s to 8 s were measured on two cores.
 START_TIMEOUT_S = 90.0
-#: Seconds until a node must have stopped; one to six were measured.
+#: Seconds until a node must have stopped; 1 s to 6 s were measured.
 STOP_TIMEOUT_S = 30.0
-#: Seconds that an order to a running node may take; two were measured, nearly all of it the program's own start.
+#: Seconds that a `rabbitmqctl` command may take; 2 s were measured, most of them its own start.
 ORDER_TIMEOUT_S = 60.0
 USER = "proj"
-#: Who a fresh RabbitMQ lets in, with this as the password too; its tutorials' programs know no other.
+#: The user of a new RabbitMQ, and its password. RabbitMQ's tutorials use it.
 GUEST = "guest"
 
 
 class Broker(Service):
     """One RabbitMQ node with the management plug-in and our policies.
 
-    It may be stopped or killed and started again with its data. Both ports and the password stay
-    the same for its whole life.
+    It may be stopped or killed, and started again with its data. Its ports and its password stay the same.
     """
 
     def __init__(
@@ -60,12 +59,12 @@ class Broker(Service):
 
         Args:
             guard: owner of the node's processes.
-            folder: where the data stay; without one they go with the guard.
-            port: of AMQP.
-            management_port: of the management API.
+            folder: keeps the data; without it the data are removed with the guard's folder.
+            port: AMQP port; a free one when None.
+            management_port: port of the management API; a free one when None.
             settings: further lines of rabbitmq.conf, by their keys.
-            guest: whether the user guest, whose password everyone knows, may do all that ours may, as on a fresh
-                RabbitMQ. Without it there is none, also where an earlier node of the folder had one.
+            guest: whether the user guest exists, with the well-known password and all permissions, as on a new
+                RabbitMQ. When False, an earlier guest of the folder's data is deleted.
             version: of RabbitMQ, such as 4.3; without one that of `PROJ_RABBITMQ`, else the machine's own.
 
         Raises:
@@ -104,16 +103,16 @@ class Broker(Service):
 
     @property
     def running(self) -> bool:
-        """Whether the node's process lives."""
+        """Whether the node's process runs."""
         return self._server.running
 
     @property
     def returncode(self) -> int | None:
-        """How the node ended, as `subprocess` says it; None while it runs."""
+        """The node's exit status as `subprocess` gives it; None while it runs."""
         return self._server.returncode
 
     def log_text(self) -> str:
-        """All that the node has printed."""
+        """Everything that the node has printed."""
         return self._server.log_text()
 
     def log_tail(self) -> str:
@@ -122,16 +121,16 @@ class Broker(Service):
 
     @property
     def management_url(self) -> str:
-        """The management API in the form that Flower and `queues` take."""
+        """The URL of the management API, with user and password, as Flower and `queues` take it."""
         return f"http://{USER}:{self.password}@{LOOPBACK}:{self.management_port}/api/"
 
     def url(self, vhost: str = "/") -> str:
-        """The AMQP address of one of its virtual hosts, in the form that every client reads alike (`/` is %2F)."""
+        """The AMQP URL of one of its virtual hosts; / is written %2F, which every client understands."""
         return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.port}/{quote(vhost, safe='')}"
 
     def start(self) -> None:
         """Start the node, and return when it answers AMQP and HTTP."""
-        # The node would start an epmd that outlives it if none were there first.
+        # First, because the node would start an epmd that outlives it.
         self._epmd.start()
         self._epmd.wait_until_ready(lambda: not is_free(self._epmd_port), timeout_s=START_TIMEOUT_S)
         self._server.start()
@@ -142,7 +141,7 @@ class Broker(Service):
                 self.management.request("DELETE", f"users/{GUEST}")
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """End the node: in order when its data are kept; else by a kill, which takes no six seconds."""
+        """End the node and its epmd: in order when the data are kept, else by SIGKILL, which is faster."""
         if self._keeps_data:
             self._server.stop(timeout_s)
         else:
@@ -150,23 +149,23 @@ class Broker(Service):
         self._epmd.stop()
 
     def kill(self) -> None:
-        """Kill the node as a power cut would; its data stay in the folder."""
+        """Kill the node by SIGKILL; its data stay in the folder."""
         self._server.kill()
 
     def restart(self) -> None:
-        """Stop it in order and start it again, on the same ports and data."""
+        """Stop the node in order, and start it again with the same ports and data."""
         self._server.stop(STOP_TIMEOUT_S)
         self.start()
 
     def order(self, *words: str) -> str:
-        """What `rabbitmqctl` answers to an order, for the few that the management API does not know.
+        """What `rabbitmqctl` prints, for commands that the management API does not have.
 
         Raises:
-            ProcessEnded: the node refuses.
+            ProcessEnded: the command failed; the error has its output.
         """
         done = subprocess.run(
             [self._installation.ctl, "--quiet", *words],
-            # Its own node, which answers the order, listens for as long as it lives.
+            # `rabbitmqctl` is an Erlang node too, and listens while it runs.
             env={**self._environment, "RABBITMQ_CTL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -179,7 +178,7 @@ class Broker(Service):
         return done.stdout
 
     def add_vhost(self, name: str) -> str:
-        """Make a virtual host with our policies, and return its AMQP address."""
+        """Make a virtual host with our policies, and return its AMQP URL."""
         there = quote(name, safe="")
         self.management.request("PUT", f"vhosts/{there}", {})
         self.management.request("PUT", f"permissions/{there}/{USER}", {"configure": ".*", "write": ".*", "read": ".*"})
@@ -192,18 +191,18 @@ class Broker(Service):
         return self.url(name)
 
     def remove_vhost(self, name: str) -> None:
-        """Remove a virtual host with all that is in it."""
+        """Remove a virtual host with its queues and messages."""
         self.management.request("DELETE", f"vhosts/{quote(name, safe='')}")
 
     def _kept_password(self) -> str:
-        """The password of an earlier node in this folder, or a new random one."""
+        """The password of an earlier node of this folder, or a new random one."""
         kept = self.folder / "password"
         if not kept.exists():
             _write_private(kept, secrets.token_urlsafe(16))
         return kept.read_text()
 
     def _configure(self, settings: Mapping[str, str]) -> dict[str, str]:
-        """Write the node's files; return its whole environment, with nothing of the caller's in it."""
+        """Write the node's configuration, and return its whole environment; it inherits only PATH."""
         folder = self.folder
         definitions = packaged_definitions()
         (ours,) = definitions["users"]
@@ -220,8 +219,8 @@ class Broker(Service):
             f"load_definitions = {folder / 'definitions.json'}\n"
             + "".join(f"{key} = {value}\n" for key, value in settings.items()),
         )
-        # Quorum queues report their counts at the first tick, where the usual five seconds is long for someone who
-        # watches; a `consumer_timeout` is looked at with the second, usually once a minute.
+        # Milliseconds. Quorum queues report their counts at the first tick, by default every 5 s. The second is when
+        # RabbitMQ checks for a `consumer_timeout`, by default every minute.
         _write_private(
             folder / "advanced.config",
             "[{rabbit, [{quorum_tick_interval, 500}, {channel_tick_interval, 1000}]}].\n",
@@ -232,12 +231,12 @@ class Broker(Service):
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(folder / "home"),
             "LANG": "C.UTF-8",
-            # The script then becomes the node, so that the child's id is the node's.
+            # The script then execs the node, so the child's id is the node's.
             "RUNNING_UNDER_SYSTEMD": "true",
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": LOOPBACK,
             "RABBITMQ_ERLANG_COOKIE": secrets.token_hex(16),
-            # Its epmd is its own, so the name need not be unique on the machine.
+            # It has its own epmd, so the name need not be unique on the machine.
             "RABBITMQ_NODENAME": "lab@localhost",
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
@@ -264,7 +263,7 @@ class Broker(Service):
 
 
 def packaged_definitions() -> dict[str, Any]:
-    """The policies, dead-letter queue and user that docker-compose.yml mounts and the lab loads."""
+    """The policies, the dead-letter queue and the user of `definitions.json`, which docker-compose.yml mounts too."""
     text = resources.files("proj.lab").joinpath("definitions.json").read_text()
     definitions: dict[str, Any] = json.loads(text)
     return definitions
@@ -280,6 +279,6 @@ def hash_password(password: str) -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read: it may hold a password."""
+    """Write a file that only its owner can read, because it may hold a password."""
     path.touch(mode=0o600)
     path.write_text(text)

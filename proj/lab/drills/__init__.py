@@ -1,1 +1,1 @@
-"""Drills: a fault injected while tasks run, and what became of every task."""
+"""Drills: each injects a fault while tasks run, and reports what became of every task."""

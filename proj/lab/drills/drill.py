@@ -1,4 +1,4 @@
-"""A drill: one fault among running tasks and publishes, and what became of every one of them."""
+"""A drill: injects one fault while tasks run and are published, and reports what became of each task."""
 
 from __future__ import annotations
 
@@ -22,62 +22,64 @@ if TYPE_CHECKING:
     from proj.lab.drills.faults.catalogue import Fault
     from proj.lab.processes.guard import Guard
 
-#: Tasks that are done before the fault, and again after it.
+#: Tasks that must finish before the fault, and again after it.
 SOME_TASKS = 25
-#: Seconds that a publish may still take when the fault is over: more than any of our own deadlines.
+#: Seconds that the last publish may take after the fault: more than `proj_publish_timeout_s`.
 PUBLISH_TIMEOUT_S = 90.0
-#: Seconds without a line of evidence or a dead letter after which what is missing is given up.
+#: Seconds without new evidence or a new dead letter after which the missing tasks count as lost.
 PATIENCE_S = 30.0
-#: Seconds for which the broker must hold nothing of it before it is given up; the count of what is unacknowledged is up
-#: to a tick of half a second old.
+#: Seconds for which the queues must be empty before the missing tasks count as lost. The count of unacknowledged
+#: messages may be half a second old.
 GIVE_UP_S = 5.0
-#: Seconds after which it is given up however much goes on: a task that kills may do so for ever.
+#: Seconds after which missing tasks count as lost in any case, because a task that kills may do so for ever.
 END_TIMEOUT_S = 90.0
-#: Seconds until all workers must work in all their slots again, and seconds of a task that looks for that.
+#: Seconds until tasks must run in all slots again, and seconds of a probe task that checks this.
 RECOVERY_TIMEOUT_S = 60.0
 PROBE_S = 0.5
-#: Seconds between two looks at what is still missing.
+#: Seconds between two checks for missing tasks.
 LOOK_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """How a drill ended."""
+    """The result of a drill."""
 
     fault: str
     queue_type: str
     dispatch: str
-    #: What the fault did, or why it did nothing.
+    #: What the fault did, or why it had no effect.
     did: str
     struck: bool
-    #: What did not happen in time, in one sentence; empty when everything did.
+    #: What did not happen in time, in one sentence; empty when all did.
     late: str
     verdict: Verdict
-    #: Slots in which tasks ran at the same moment afterwards, and all slots there are.
+    #: Slots in which tasks ran at the same time after the fault, and the number of all slots.
     slots: int
     all_slots: int
-    #: Why the first of the publishes that raised did so, and the dead letters' reasons by task.
+    #: The error of the first publish that raised, and the reason of each dead letter, by task id.
     raised: str
     reasons: Mapping[str, str]
     seconds: float
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """What is not as promised, each in one sentence."""
-        said = () if self.struck else (f"The fault did not strike: {self.did}",)
+        """Each broken promise, in one sentence."""
+        said = () if self.struck else (f"The fault had no effect: {self.did}",)
         wedged = (
-            (f"Only {self.slots} of {self.all_slots} slots work afterwards.",) if self.slots < self.all_slots else ()
+            (f"Only {self.slots} of {self.all_slots} slots work after the fault.",)
+            if self.slots < self.all_slots
+            else ()
         )
         return (*said, *((self.late,) if self.late else ()), *self.verdict.complaints, *wedged)
 
 
 class Drill:
-    """One fault on one type of queue."""
+    """A drill of one fault on one type of queue."""
 
     def __init__(
         self, fault: Fault, *, queue_type: str, dispatch: str, broker: Broker, guard: Guard, cancel: threading.Event
     ) -> None:
-        """Prepare the system; nothing is started before `run`."""
+        """Prepare the system under test; nothing is started before `run`."""
         self.fault = fault
         self._queue_type = queue_type
         self._dispatch = dispatch
@@ -92,7 +94,7 @@ class Drill:
         )
 
     def run(self) -> Result:
-        """Do the harm, and tell what became of every task.
+        """Inject the fault, and return what became of every task.
 
         Raises:
             Cancelled: the drill was interrupted.
@@ -110,7 +112,7 @@ class Drill:
                     system.wait_for_work(SOME_TASKS)
                 except NotStruck as error:
                     did = error.message
-                # Something is wedged, and what became of the tasks is to be told all the more.
+                # Something hangs. The verdict on the tasks is still wanted.
                 except DeadlinePassed as error:
                     struck, late = True, error.message
                 self._end_publishing()
@@ -121,7 +123,7 @@ class Drill:
                 reasons = system.client.dead()
         except Cancelled:
             raise
-        # Whatever it could not do is what it has to tell; the other drills go on.
+        # The error is a part of the result; the other drills go on.
         except (ProjError, OSError) as error:
             late = f"{late} {error}".strip()
         records = system.evidence.read()
@@ -147,7 +149,7 @@ class Drill:
         self._system.keep(folder)
 
     def _end_publishing(self) -> None:
-        """Let the publisher bring its last publish to an end; one that never does is seen in the evidence."""
+        """Stop the publisher after its last publish. The evidence shows a publish that never ends."""
         self._system.publisher.terminate()
         try:
             self._system.wait(
@@ -157,7 +159,7 @@ class Drill:
             self._system.publisher.kill()
 
     def _await_the_rest(self) -> None:
-        """Return when nothing is missing any more, nothing happens any more, or the broker has nothing any more."""
+        """Return when no task is missing, nothing new happens, or all queues are empty."""
         now = began = changed = held = time.monotonic()
         known = -1
         while now < began + END_TIMEOUT_S and now < changed + PATIENCE_S and now < held + GIVE_UP_S:
@@ -172,7 +174,7 @@ class Drill:
             now = time.monotonic()
 
     def _working_slots(self) -> int:
-        """In how many slots tasks run at the same moment; asked again until it is all of them, or too late."""
+        """The number of slots in which probe tasks run at the same time; probes again until all do, or the deadline."""
         system = self._system
         end = time.monotonic() + RECOVERY_TIMEOUT_S
         most = 0

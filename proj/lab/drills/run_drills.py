@@ -1,4 +1,4 @@
-"""Drills in lanes: one for each type of queue, at the same time, on brokers of their own."""
+"""Runs drills in lanes, one for each type of queue, at the same time and on separate brokers."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def chosen_faults(names: Sequence[str], queue_type: str, *, short: bool) -> list[Fault]:
-    """The named faults, or all of them; when `short`, of these the few that are tried on this type of queue.
+    """The named faults, or all without a name; with `short`, only those of the short run on this type of queue.
 
     Raises:
-        InvalidSetting: there is none of a name.
+        InvalidSetting: there is no fault of a given name.
     """
     for name in names:
         if name not in BY_NAME:
@@ -46,9 +46,10 @@ def run_drills(
     on_result: Callable[[Result], None],
     keep: Path | None = None,
 ) -> list[Result]:
-    """The results of all faults on each type of queue, in the order of the faults; `on_result` has each at once.
+    """The results of all faults on each type of queue, in the order of the faults.
 
-    Evidence and logs of a drill that was not as promised are copied into the folder `keep`.
+    `on_result` is called with each result when its drill ends. Evidence and logs of a drill that broke a promise are
+    copied into the folder `keep`.
 
     Raises:
         ProjError: a broker did not start.
@@ -63,7 +64,7 @@ def run_drills(
                 for fault in group:
                     if cancel.is_set():
                         raise Cancelled("The drills were interrupted.")
-                    # A drill that could not bring its broker back is no reason to leave out the next one.
+                    # The drill before may have left the broker stopped.
                     broker.start()
                     drill = Drill(
                         fault, queue_type=queue_type, dispatch=dispatch, broker=broker, guard=guard, cancel=cancel

@@ -1,4 +1,4 @@
-"""The verdict on a drill: what became of every task, from the evidence alone."""
+"""The verdict on a drill: what became of every task, computed from the evidence alone."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
 
     from proj.lab.drills.system.evidence import Record
 
-#: Seconds after its end for which a task counts as in flight: its acknowledgement is on the way from the pool over the
-#: worker to the broker's disk, and AMQP confirms no acknowledgement.
+#: Seconds after its end for which a task counts as in flight. Its acknowledgement is on the way from the pool process
+#: to the broker's disk, and AMQP does not confirm acknowledgements.
 ACKNOWLEDGED_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of the tasks of a drill; of tasks that a fault consists of, `guilty` ones, too."""
+    """What became of the tasks of a drill. A guilty task is one that is itself the fault; the others are innocent."""
 
-    #: Publishes that returned, that raised, and that did neither although the publisher has ended.
+    #: Publishes that returned, that raised, and that did neither before the publisher ended.
     confirmed: int
     raised: int
     unanswered: int
-    #: Tasks whose code came to its end; tasks that are in the dead-letter queue.
+    #: Tasks whose code ran to its end, and tasks in the dead-letter queue.
     finished: int
     dead_lettered: int
-    #: Starts of innocent tasks beyond the first of each, and how many the hits allow: the tasks in flight at each, and
-    #: what one of these had handed on to the next stage before it was done again.
+    #: Starts of innocent tasks beyond the first of each, and the most that the hits allow: the tasks in flight at each
+    #: hit, and the tasks that one of these had handed on to the next stage before it ran again.
     executed_twice: int
     in_flight: int
-    #: How often guilty tasks were started.
+    #: Starts of guilty tasks.
     guilty_starts: int
-    #: Confirmed, and neither finished nor dead-lettered.
+    #: Ids of tasks that were confirmed and neither finished nor dead-lettered.
     lost: tuple[str, ...]
-    #: Innocent, and dead-lettered.
+    #: Ids of innocent tasks that were dead-lettered.
     condemned: tuple[str, ...]
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """What is not as promised, each in one sentence."""
+        """Each broken promise, in one sentence."""
         said = []
         if self.lost:
             said.append(f"{len(self.lost)} confirmed tasks are lost, such as {self.lost[0]}.")
@@ -65,15 +65,15 @@ def verdict(
     slots: int,
     ignore: Collection[str] = (),
 ) -> Verdict:
-    """What the evidence says.
+    """The verdict from the evidence.
 
     Args:
         records: all lines of the drill, in any order.
-        dead: ids of the tasks that the dead-letter queue has had.
-        guilty: ids of the tasks that are the fault; each start of one is a hit too.
+        dead: ids of the tasks that were dead-lettered.
+        guilty: ids of the tasks that are the fault; each of their starts is a hit too.
         hits: when the fault struck.
-        slots: those of one worker, which is as many tasks as a guilty one can harm.
-        ignore: ids of tasks that are no part of the drill.
+        slots: slots of one worker, the most tasks that a guilty one can hit.
+        ignore: ids of tasks that are not part of the drill.
     """
     ids: dict[str, set[str]] = {kind: set() for kind in (SENDING, CONFIRMED, RAISED, STARTED, FINISHED)}
     for record in records:
@@ -83,26 +83,27 @@ def verdict(
     starts = Counter(record.task_id for record in innocent if record.kind == STARTED)
     guilty_starts = [record.time for record in records if record.kind == STARTED and record.task_id in guilty]
     blows = [*hits, *(Hit(began=time, ended=time + ACKNOWLEDGED_S, window=slots) for time in guilty_starts)]
-    buried = set(dead)
+    dead_lettered = set(dead)
     return Verdict(
         confirmed=len(ids[CONFIRMED]),
         raised=len(ids[RAISED]),
         unanswered=len(ids[SENDING] - ids[CONFIRMED] - ids[RAISED]),
         finished=len(ids[FINISHED]),
-        dead_lettered=len(buried),
+        dead_lettered=len(dead_lettered),
         executed_twice=sum(starts.values()) - len(starts),
         in_flight=in_flight(innocent, blows) + handed_on_again(innocent),
         guilty_starts=len(guilty_starts),
-        lost=tuple(sorted(ids[CONFIRMED] - ids[FINISHED] - buried)),
-        condemned=tuple(sorted(buried - set(guilty))),
+        lost=tuple(sorted(ids[CONFIRMED] - ids[FINISHED] - dead_lettered)),
+        condemned=tuple(sorted(dead_lettered - set(guilty))),
     )
 
 
 def in_flight(records: Iterable[Record], hits: Iterable[Hit]) -> int:
-    """How many executions the hits could reach, summed over the hits.
+    """The number of executions that the hits may have cut short, summed over the hits.
 
-    These are the ones that were under way at a hit, or over but hardly acknowledged, and never more than the window of
-    the workers that were struck. One that never ended was ended by the first hit after its start.
+    A hit reaches the executions that run during it and those that ended less than `ACKNOWLEDGED_S` before it, at most
+    as many as the prefetch window of the workers it struck. An execution that never ended was ended by the first hit
+    after its start.
     """
     spans = executions(records)
     total = 0
@@ -118,13 +119,13 @@ def in_flight(records: Iterable[Record], hits: Iterable[Hit]) -> int:
 
 
 def handed_on_again(records: Iterable[Record]) -> int:
-    """How many tasks were published once more under the same id: by a stage that was done again."""
+    """How many tasks were published again under the same id, by a stage that ran again."""
     sent = Counter(record.task_id for record in records if record.kind == SENDING)
     return sum(sent.values()) - len(sent)
 
 
 def executions(records: Iterable[Record]) -> list[tuple[float, float | None]]:
-    """When each execution of a task began, and when it came to its end; None when it never did."""
+    """The start and the end of each execution of a task; None for an end that never came."""
     open_spans: dict[tuple[str, int], float] = {}
     spans: list[tuple[float, float | None]] = []
     for record in sorted(records, key=lambda record: record.time):
@@ -137,7 +138,7 @@ def executions(records: Iterable[Record]) -> list[tuple[float, float | None]]:
 
 
 def missing(records: Iterable[Record], dead: Mapping[str, str]) -> set[str]:
-    """The confirmed tasks that have neither finished nor been dead-lettered by now."""
+    """The confirmed tasks that are neither finished nor dead-lettered so far."""
     confirmed, finished = set(), set()
     for record in records:
         if record.kind == CONFIRMED:

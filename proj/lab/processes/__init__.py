@@ -1,1 +1,1 @@
-"""Processes that the lab starts: owned, awaited, stopped, and never left behind."""
+"""Processes that the lab starts, awaits and stops; none outlives the lab."""

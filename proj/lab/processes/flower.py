@@ -1,4 +1,4 @@
-"""Flower with the Dispatch page, as a process of its own."""
+"""Flower with the Dispatch page, as a process of the lab."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from proj.lab.processes.process import Process
 if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
 
-#: Where Flower listens when it is not told otherwise.
+#: The port on which Flower listens by default.
 PREFERRED_PORT = 5555
-#: Seconds until Flower must answer; two were measured.
+#: Seconds until Flower must answer; 2 s were measured.
 START_TIMEOUT_S = 60.0
 
 
 class FlowerProcess(Process):
-    """`celery dashboard` on loopback, watching one broker."""
+    """`celery -A proj dashboard` on loopback, for one broker."""
 
     def __init__(self, guard: Guard, *, broker_url: str, management_url: str) -> None:
-        """Choose a port; nothing is started before `start`.
+        """Choose a free port; nothing is started before `start`.
 
         Raises:
             MissingProgram: Flower is not installed.
@@ -41,7 +41,7 @@ class FlowerProcess(Process):
                 *(f"--address={LOOPBACK}", f"--port={self.port}"),
             ],
             guard=guard,
-            # The API's password is in the environment, not in the command line that `ps` shows.
+            # In the environment, because `ps` would show a password on the command line.
             environment=child_environment(CELERY_BROKER_URL=broker_url, FLOWER_BROKER_API=management_url),
             log=guard.folder / "flower.log",
         )
@@ -57,11 +57,11 @@ class FlowerProcess(Process):
         return f"{self.url}/dispatch"
 
     def stop(self, timeout_s: float = 0.0) -> None:  # noqa: ARG002 the base's signature
-        """Kill it at once: it keeps nothing, and one that just starts may take SIGTERM very slowly."""
+        """Kill it at once: it has nothing to save, and while it starts it may take long to obey SIGTERM."""
         self.kill()
 
     def answers(self) -> bool:
-        """Whether its pages are served."""
+        """Whether it serves pages."""
         try:
             with urllib.request.urlopen(f"{self.url}/healthcheck", timeout=2) as answer:  # noqa: S310 our own http URL
                 return bool(answer.read())
@@ -69,7 +69,7 @@ class FlowerProcess(Process):
             return False
 
     def hears(self) -> bool:
-        """Whether events reach it: its pages are served a moment before, and what happens until then it never knows."""
+        """Whether it has received an event; it serves pages a little before it listens to events."""
         try:
             with urllib.request.urlopen(f"{self.page}/data", timeout=2) as answer:  # noqa: S310 our own http URL
                 return bool(json.load(answer)["events"]["heard"])

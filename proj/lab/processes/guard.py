@@ -1,8 +1,8 @@
-"""A small process that outlives its parent just long enough to leave nothing behind.
+"""The guard: a small process that kills what the lab started when the lab ends in any way, also by SIGKILL.
 
-Every process of a lab carries the guard's mark in its environment, which children inherit. The
-guard holds one end of a pipe; when the parent ends, in whatever way, SIGKILL included, the pipe
-closes, and the guard kills by their ids all processes that carry the mark and removes the folder.
+Every process of a lab has the guard's mark in its environment, which its children inherit. The guard reads from a pipe
+whose other end the lab holds. When the lab ends, the pipe closes. Then the guard kills all processes with the mark, by
+their ids, and removes the lab's folder.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 from proj.lab.processes import sweep
 from proj.service import Service
 
-#: Seconds that the sweep may take; it needs a few milliseconds.
+#: Seconds for which `stop` waits for the guard to kill and remove everything; a few milliseconds were measured.
 SWEEP_TIMEOUT_S = 10.0
 
 
 class Guard(Service):
-    """A folder and a mark for the processes of one lab; on exit both are gone, and so are they."""
+    """A folder and a mark for the processes of one lab; on exit the folder and all marked processes are gone."""
 
     def __init__(self) -> None:
         """Choose the mark; nothing is started before `start`."""
@@ -33,14 +33,14 @@ class Guard(Service):
 
     @property
     def folder(self) -> Path:
-        """A private folder that lives as long as the guard."""
+        """A private folder, which is removed when the guard stops."""
         if self._folder is None:
             raise RuntimeError("The guard is not started.")
         return self._folder
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process must have in its environment to be guarded."""
+        """The variable that marks a process as one of this lab."""
         return {sweep.MARK_VARIABLE: self.mark}
 
     def start(self) -> None:
@@ -52,15 +52,15 @@ class Guard(Service):
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             env=environment,
-            # Not in the terminal's group: neither Ctrl-C nor a hang-up ends it before its work.
+            # In a session of its own, so that neither Ctrl-C nor a hang-up of the terminal reaches it.
             start_new_session=True,
         )
 
     def stop(self) -> None:
-        """Kill what still carries the mark, and remove the folder. Safe to call twice."""
+        """Kill all processes with the mark, and remove the folder; safe to call twice and before `start`."""
         process, self._process = self._process, None
         if process is None:
             return
-        # Closes the pipe and waits. A guard that takes longer goes on by itself.
+        # This closes the pipe and waits. A guard that needs longer goes on without us.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=SWEEP_TIMEOUT_S)

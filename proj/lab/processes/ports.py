@@ -8,8 +8,8 @@ import socket
 from proj.errors import InvalidSetting
 
 LOOPBACK = "127.0.0.1"
-#: Below the range from which Linux takes the ports of outgoing connections (32768 up), so that no
-#: client of ours can sit on a port while the server that owns it restarts.
+#: Below the range from which Linux takes ports for outgoing connections (from 32768), so that no
+#: client can take the port of a server while that server restarts.
 FIRST_PORT, LAST_PORT = 20000, 32000
 
 _ATTEMPTS = 200
@@ -18,7 +18,7 @@ _ATTEMPTS = 200
 def is_free(port: int) -> bool:
     """Whether a server could listen on the port now."""
     with socket.socket() as probe:
-        # As servers do; without it a port whose last connections linger looks taken.
+        # As servers do. Without it, a port with connections in TIME_WAIT looks taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -39,10 +39,10 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def demanded_port(name: str, port: int) -> int:
-    """The port that a user asked for.
+    """The port that the user asked for, when it is free.
 
     Raises:
-        InvalidSetting: something listens there already.
+        InvalidSetting: something listens on it already; `name` is the option that the error names.
     """
     if not is_free(port):
         raise InvalidSetting(name, port, f"a free port; something listens on {LOOPBACK}:{port} already")

@@ -1,4 +1,4 @@
-"""One process of the operating system: started, awaited, stopped, and never left behind."""
+"""Starts, awaits and stops one process of the operating system."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ KILL_TIMEOUT_S = 10.0
 
 
 class Process(Service):
-    """A command in a session of its own, with a log, under a guard.
+    """A command in a session of its own, whose output goes to a log file, under a guard.
 
-    Safe to stop twice and before it was started; may be started again after it ended, and then
-    adds to the same log.
+    It may be started again after it ended, and then appends to the same log.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class Process(Service):
         environment: Mapping[str, str],
         log: Path,
     ) -> None:
-        """Keep what `start` needs; `environment` is the whole of it, the guard's mark aside."""
+        """Take what `start` needs. The process inherits only `environment` and the guard's mark."""
         self.name = name
         self.command = list(command)
         self.log = log
@@ -52,7 +51,7 @@ class Process(Service):
 
     @property
     def pid(self) -> int:
-        """The process id, which is the id of its group too."""
+        """The process id, which is also the id of its process group."""
         if self._popen is None:
             raise RuntimeError(f"{self.name} is not started.")
         return self._popen.pid
@@ -64,7 +63,7 @@ class Process(Service):
 
     @property
     def returncode(self) -> int | None:
-        """How it ended, as `subprocess` says it; None while it runs."""
+        """Its exit status as `subprocess` gives it; None while it runs."""
         return None if self._popen is None else self._popen.poll()
 
     def start(self) -> None:
@@ -78,17 +77,17 @@ class Process(Service):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
-                # Not where the user stands: a module or a flowerconfig.py that lies there is not ours.
+                # Not in the user's folder, where a module or a flowerconfig.py of theirs may lie.
                 cwd=self._folder,
                 start_new_session=True,
             )
 
     def wait_until_ready(self, ready: Callable[[], bool], *, timeout_s: float) -> None:
-        """Return when `ready` says so.
+        """Return when `ready` returns True.
 
         Raises:
-            ProcessEnded: it ended first.
-            DeadlinePassed: it was not ready in time.
+            ProcessEnded: the process ended before that.
+            DeadlinePassed: it was not ready within `timeout_s`.
         """
 
         def ready_or_ended() -> bool:
@@ -107,12 +106,12 @@ class Process(Service):
         return "\n".join(self.log_text().splitlines()[-LOG_TAIL_LINES:])
 
     def terminate(self) -> None:
-        """Ask it to end, by SIGTERM to the process itself; does nothing unless it runs."""
+        """Send SIGTERM to the process, when it runs."""
         if self._popen is not None:
             self._popen.terminate()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """End it by SIGTERM, and by SIGKILL when that takes longer than `timeout_s`."""
+        """End it by SIGTERM, and by SIGKILL after `timeout_s`; safe to call twice and before `start`."""
         if self._popen is None:
             return
         self.terminate()
@@ -124,12 +123,12 @@ class Process(Service):
             self.kill()
 
     def kill(self) -> None:
-        """End it and its group by SIGKILL, as a power cut would."""
+        """End it and its process group by SIGKILL."""
         if self._popen is None or self._popen.returncode is not None:
             return
-        # Before the process is reaped, so that its id cannot belong to anyone else yet.
+        # The process is not reaped yet, so no other process can have its id.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
-        # A process that hangs in the kernel outlives a kill; the guard goes on with it.
+        # A process that hangs in a system call ends later; the guard kills it again.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(KILL_TIMEOUT_S)

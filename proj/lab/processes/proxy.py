@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that forwards, and can cut connections or freeze them, new ones in their handshake."""
+"""A TCP proxy on loopback that can cut its connections, freeze them, and freeze new ones in their handshake."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _CHUNK_BYTES = 65536
-#: Seconds after which a thread looks whether it is still wanted.
+#: Seconds after which a thread checks whether it is to end.
 _TICK_S = 0.2
 #: Seconds until the thread that accepts must have ended.
 STOP_TIMEOUT_S = 10.0
-#: Close at once and tell the other side by a reset, as a cable that is plugged in elsewhere does.
+#: SO_LINGER with zero seconds: closing the socket sends a reset.
 _RESET = struct.pack("ii", 1, 0)
 
 
 def allowed(chunk_bytes: int, *, passed_bytes: int, limit_bytes: int | None) -> int:
-    """How many bytes of a chunk still pass when `passed_bytes` have, and no more than `limit_bytes` may."""
+    """How many bytes of a chunk may pass after `passed_bytes`, when `limit_bytes` may pass in all; None is no limit."""
     return chunk_bytes if limit_bytes is None else max(0, min(chunk_bytes, limit_bytes - passed_bytes))
 
 
@@ -36,7 +36,7 @@ class _Link:
         self.limit_bytes = limit_bytes
         self.frozen = threading.Event()
         self.closed = threading.Event()
-        # Before the first thread, which may close both at once.
+        # Before the first thread starts, because it may close both sockets at once.
         for end in self.sockets:
             end.settimeout(_TICK_S)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -44,13 +44,13 @@ class _Link:
             threading.Thread(target=self._pump, args=(source, sink, limit), name="proxy pump", daemon=True).start()
 
     def close(self, *, reset: bool) -> None:
-        """End it on both sides; a frozen one too."""
+        """Close both sockets, also of a frozen connection."""
         self.closed.set()
         for end in self.sockets:
             with contextlib.suppress(OSError):
                 if reset:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                # A pump may sit inside `recv`, which keeps a closed socket open.
+                # A thread inside `recv` keeps a closed socket open, so shut it down first.
                 elif not self.frozen.is_set():
                     end.shutdown(socket.SHUT_RDWR)
                 end.close()
@@ -58,7 +58,7 @@ class _Link:
     def _pump(self, source: socket.socket, sink: socket.socket, limit_bytes: int | None) -> None:
         passed_bytes = 0
         while not self.closed.is_set():
-            # A frozen link reads nothing, so that neither side learns of the other, not even that it has closed.
+            # A frozen link reads nothing, so neither side learns that the other one has closed.
             if self.frozen.is_set():
                 self.closed.wait(_TICK_S)
                 continue
@@ -75,7 +75,7 @@ class _Link:
             if len(part) < len(chunk):
                 self.frozen.set()
             try:
-                # Blocking, and shared with the other pump's timeout, hence in small steps.
+                # The socket has the other thread's timeout, so send in small steps.
                 _send(sink, part, self.closed)
             except OSError:
                 break
@@ -92,7 +92,7 @@ def _send(sink: socket.socket, data: bytes, closed: threading.Event) -> None:
 
 
 class Proxy(Service):
-    """Connections to `port` here go on to `server_port`; what becomes of them is decided by the methods."""
+    """Forwards connections to `port` here to `server_port`; its methods cut, refuse or freeze them."""
 
     def __init__(self, server_port: int) -> None:
         """Choose a port; nothing is accepted before `start`."""
@@ -108,23 +108,23 @@ class Proxy(Service):
         self._refusing = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
-        #: Connections that went through, and that were turned away.
+        #: Connections that were accepted, and that were refused.
         self.accepted = 0
         self.refused = 0
 
     @property
     def open(self) -> int:
-        """Connections that pass now."""
+        """How many connections are open and not frozen."""
         return sum(not link.closed.is_set() and not link.frozen.is_set() for link in self._links)
 
     @property
     def frozen(self) -> int:
-        """Connections that were frozen so far, in whatever way."""
+        """How many connections have been frozen so far."""
         return sum(link.frozen.is_set() for link in self._links)
 
     @property
     def frozen_handshakes(self) -> int:
-        """Connections that froze in their handshake so far."""
+        """How many connections have been frozen in their handshake so far."""
         return sum(link.frozen.is_set() and link.limit_bytes is not None for link in self._links)
 
     def start(self) -> None:
@@ -133,7 +133,7 @@ class Proxy(Service):
         self._thread.start()
 
     def stop(self) -> None:
-        """End every connection; safe to call twice and before `start`."""
+        """Stop listening and reset every connection; safe to call twice and before `start`."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(STOP_TIMEOUT_S)
@@ -141,7 +141,7 @@ class Proxy(Service):
         self.cut()
 
     def cut(self) -> int:
-        """Reset every connection; how many passed until then."""
+        """Reset every connection, and return how many were not frozen."""
         with self._lock:
             cut = [link for link in self._links if not link.closed.is_set()]
             for link in cut:
@@ -149,15 +149,15 @@ class Proxy(Service):
             return sum(not link.frozen.is_set() for link in cut)
 
     def refuse(self) -> None:
-        """Turn new connections away until `admit`."""
+        """Refuse new connections until `admit`."""
         self._refusing.set()
 
     def admit(self) -> None:
-        """Let new connections through again."""
+        """Accept new connections again."""
         self._refusing.clear()
 
     def freeze(self) -> int:
-        """Freeze every connection there is, for ever, while new ones pass; how many."""
+        """Freeze every open connection for ever, and return how many. New connections pass."""
         with self._lock:
             freezing = [link for link in self._links if not link.closed.is_set() and not link.frozen.is_set()]
             for link in freezing:
@@ -165,7 +165,7 @@ class Proxy(Service):
             return len(freezing)
 
     def freeze_handshakes(self, limits_bytes: Sequence[int]) -> None:
-        """Freeze each of the next new connections after so many bytes of its client; those after them pass."""
+        """Freeze the next connections, one for each limit, after so many bytes from the client. Later ones pass."""
         with self._lock:
             self._limits = iter(limits_bytes)
 
@@ -177,7 +177,7 @@ class Proxy(Service):
                 continue
             if self._refusing.is_set():
                 self.refused += 1
-                # It may have gone by itself.
+                # The client may have closed it already.
                 with contextlib.suppress(OSError):
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 client.close()

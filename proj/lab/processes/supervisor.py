@@ -1,4 +1,4 @@
-"""A supervisor: starts a process again whenever it ends, as systemd's `Restart=always` would."""
+"""A supervisor: starts a process again whenever it ends, as systemd does with `Restart=always`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STOP_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """How one life of the process ended, and when (seconds since the epoch)."""
+    """One end of the process: its id, its exit status, and the time in seconds since the epoch."""
 
     pid: int
     returncode: int
@@ -32,10 +32,10 @@ class End:
 
 
 class Supervisor(Service):
-    """One process that lives again after every end, until `stop`."""
+    """Starts one process again after each end, until `stop`."""
 
     def __init__(self, process: Process) -> None:
-        """Take the process, which is not started before `start`."""
+        """Supervise the process, which `start` starts."""
         self.process = process
         self.ends: list[End] = []
         self._stopping = threading.Event()
@@ -43,33 +43,33 @@ class Supervisor(Service):
 
     @property
     def pid(self) -> int:
-        """The id of the process in its present life."""
+        """The id of the process that runs now."""
         return self.process.pid
 
     def start(self) -> None:
-        """Start the process and watch it."""
+        """Start the process and supervise it."""
         self.process.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Kill the process with its group, and watch no more; safe to call twice and before `start`."""
+        """Stop supervising and kill the process with its group; safe to call twice and before `start`."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(STOP_TIMEOUT_S)
         self.process.kill()
 
     def children(self) -> set[int]:
-        """The ids of the process's children now: of a worker, its pool."""
+        """The ids of its child processes now; those of a worker are its pool."""
         try:
             return {child.pid for child in psutil.Process(self.pid).children()}
         except psutil.NoSuchProcess:
             return set()
 
     def wait_for_end(self, pid: int, *, timeout_s: float) -> End:
-        """How the life with this id ended.
+        """How the process with this id ended, when it has.
 
         Raises:
-            DeadlinePassed: it did not.
+            DeadlinePassed: it did not end within `timeout_s`.
         """
         (end,) = wait_until(
             lambda: [end for end in self.ends if end.pid == pid],
@@ -83,7 +83,7 @@ class Supervisor(Service):
             returncode = self.process.returncode
             if returncode is None:
                 continue
-            # systemd ends what is left of the group (KillMode=control-group): pool processes without their worker.
+            # As systemd does (KillMode=control-group): the pool processes of a dead worker must not live on.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
             self.ends.append(End(pid=self.pid, returncode=returncode, time=time.time()))

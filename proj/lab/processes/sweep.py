@@ -1,7 +1,6 @@
-"""What the guard's process runs: wait for the end of the parent, then kill all that carries the mark.
+"""The program of the guard: waits until its parent ends, then kills all processes with the mark.
 
-It is run as a script and imports nothing of ours, so that it starts at once and depends on nothing
-that its parent changes.
+It runs as a script and imports nothing of proj, so that it starts at once and cannot fail with its parent.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ MARK_VARIABLE = "PROJ_LAB_MARK"
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """The living processes that carry the mark in their environment."""
+    """The running processes with the mark in their environment."""
     found = []
     for process in psutil.process_iter():
-        # Other people's processes and those that just ended cannot be read, and are not ours.
+        # The environment of another user's process, or of one that just ended, cannot be read.
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK_VARIABLE) == mark:
                 found.append(process)
@@ -28,7 +27,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def sweep(mark: str) -> None:
-    """Kill all processes with the mark, until none is left: one that forks meanwhile is met again."""
+    """Kill all processes with the mark until none is left; one that forked meanwhile is found in the next round."""
     while remaining := marked(mark):
         for process in remaining:
             with contextlib.suppress(psutil.Error):
@@ -37,7 +36,7 @@ def sweep(mark: str) -> None:
 
 
 def main() -> None:
-    """Wait for the end of the parent, then sweep."""
+    """Wait until the parent ends, then kill its processes and remove its folder."""
     mark, folder = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

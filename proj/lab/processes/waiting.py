@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline."""
+"""Waits for a condition, with a deadline, until a signal ends the command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds between two looks: short beside anything that is awaited, and no load.
+#: Seconds between two checks of the condition.
 POLL_INTERVAL_S = 0.05
 
 

@@ -1,4 +1,4 @@
-"""A `celery worker` of our application, as a process of its own."""
+"""A `celery -A proj worker`, as a process of the lab."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Worker(Process):
         dot_seconds: float,
         queue_type: str | None = None,
     ) -> None:
-        """Name it; nothing is started before `start`. Without a `queue_type` it makes queues of the usual one."""
+        """Take the worker's settings; without a `queue_type` it declares queues of the default type."""
         super().__init__(
             f"worker {node}",
             [
@@ -51,10 +51,10 @@ class Worker(Process):
 
 
 def refuse_ended(workers: Iterable[Worker]) -> None:
-    """Do nothing while all of them run.
+    """Check that all workers run.
 
     Raises:
-        ProcessEnded: one does not; the error has the end of its log.
+        ProcessEnded: a worker has ended; the error has the end of its log.
     """
     for worker in workers:
         if not worker.running:

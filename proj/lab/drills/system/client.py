@@ -1,4 +1,4 @@
-"""The client of a drill: its own way to the broker, past the proxy, for what it sends and for what ended dead."""
+"""The client of a drill: publishes to the broker past the proxy, and reads the dead letters."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
     from proj.broker.queue_depths import Depth
 
-#: The header by which a message is known in the dead-letter queue whatever else is wrong with it.
+#: The header with the task's id, which survives in a malformed message too.
 ID_HEADER = "x-drill-id"
-#: How the broker lists the connections of the drill itself.
+#: The name under which the broker lists the client's connections.
 CONNECTION_NAME = "drill"
 
 
 class DrillClient:
-    """The work queue and the dead letters of one virtual host."""
+    """Publishes to one virtual host, and reads its dead letters."""
 
     def __init__(self, url: str, evidence: Path) -> None:
-        """Reach the virtual host at `url`, and note every publish in the file of evidence."""
+        """Connect to `url`, and write every publish into the file of evidence."""
         self._url = url
         self._evidence = evidence
         self._dead: dict[str, str] = {}
 
     def send(self, task: str, *args: object, task_id: str | None = None, queue: str = WORK_QUEUE) -> str:
-        """Publish a task of the drill to the queue with confirm; its id.
+        """Publish a task of the drill to the queue, wait for the confirm, and return the task's id.
 
         Raises:
-            amqp.exceptions.MessageNacked: the broker refuses it.
+            amqp.exceptions.MessageNacked: the broker refuses the message.
         """
         chosen: str = task_id or uuid()
         message = Celery(set_as_current=False).amqp.as_task_v2(chosen, f"proj.lab.drills.system.tasks.{task}", args, {})
@@ -58,10 +58,10 @@ class DrillClient:
         properties: Mapping[str, Any] | None = None,
         queue: str = WORK_QUEUE,
     ) -> None:
-        """Publish whatever it is to the queue, and note that the broker has confirmed it.
+        """Publish any body and headers to the queue, and write down that the broker has confirmed the message.
 
         Raises:
-            amqp.exceptions.MessageNacked: the broker refuses it.
+            amqp.exceptions.MessageNacked: the broker refuses the message.
         """
         append(self._evidence, SENDING, task_id)
         with connected(self._connection(confirm_publish=True)) as connection:
@@ -80,7 +80,7 @@ class DrillClient:
         append(self._evidence, CONFIRMED, task_id)
 
     def dead(self) -> dict[str, str]:
-        """The ids of all messages that the dead-letter queue has had, with the reason; what is found there is taken."""
+        """The reason of each dead letter so far, by task id; takes new ones from the dead-letter queue."""
         with connected(self._connection()) as connection:
             channel = connection.channel()
             try:
@@ -89,11 +89,11 @@ class DrillClient:
                     task_id = headers.get(ID_HEADER) or headers.get("id") or message.properties.get("correlation_id")
                     self._dead[str(task_id)] = str(headers.get(REASON) or _reason_of_broker(headers))
             except connection.channel_errors:
-                return dict(self._dead)  # there is no such queue, so nothing is in it
+                return dict(self._dead)  # the queue does not exist, so it is empty
         return dict(self._dead)
 
     def depth(self, queue: str = WORK_QUEUE) -> Depth | None:
-        """The queue as the broker counts it now; None when there is none."""
+        """The depth of the queue now; None when the queue does not exist."""
         with connected(self._connection()) as connection:
             return next(iter(depths_by_declare(connection, [queue])), None)
 

@@ -1,7 +1,7 @@
-"""Evidence: one line for everything that a task or a publisher did, on disk before it goes on.
+"""Evidence: a file with one line for each step of a task or publisher, synced to disk before the next step.
 
-Events can be lost with the connection that carries them, and results with the broker. A line that was appended to a
-file and synced can be lost with neither, whoever is killed in the next instant.
+Events can be lost with their connection, and results with the broker. A line that was synced to disk is not lost,
+whichever process is killed next.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-#: Where the processes of a drill find the file.
+#: The environment variable with the path of the file.
 FILE_VARIABLE = "PROJ_LAB_EVIDENCE"
 
-#: A publish begins; it returned; it raised.
+#: A publish begins; it has returned; it has raised.
 SENDING, CONFIRMED, RAISED = "sending", "confirmed", "raised"
-#: The code of a task begins; it is done.
+#: The code of a task begins; it has ended.
 STARTED, FINISHED = "started", "finished"
 KINDS = frozenset({SENDING, CONFIRMED, RAISED, STARTED, FINISHED})
 
@@ -29,20 +29,20 @@ _FIELDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One line: what was done with which task, by which process, when (seconds since the epoch)."""
+    """One line: the step, the task, the process id, and the time in seconds since the epoch."""
 
     kind: str
     task_id: str
     pid: int
     time: float
-    #: Why a publish raised; empty otherwise.
+    #: The error of a publish that raised; empty otherwise.
     detail: str = ""
 
 
 def append(path: str | os.PathLike[str], kind: str, task_id: str, detail: str = "") -> None:
-    """Add a line and sync it: when this returns, neither a killed process nor a broker can take it back."""
+    """Append a line and sync it to disk."""
     words = (kind, task_id, str(os.getpid()), f"{time.time():.6f}", " ".join(detail.split()))
-    # One write of a short line to a file opened so is never mixed with those of other processes.
+    # With O_APPEND, one write of a short line is never mixed with those of other processes.
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, (" ".join(words).rstrip() + "\n").encode())
@@ -52,7 +52,7 @@ def append(path: str | os.PathLike[str], kind: str, task_id: str, detail: str = 
 
 
 def parse(lines: Iterable[str]) -> list[Record]:
-    """The records in the lines; a line that is none is passed over, such as one that a kill cut short."""
+    """The records in the lines; skips a line that is not a record, such as one that a kill cut short."""
     records = []
     for line in lines:
         words = line.rstrip("\n").split(" ", _FIELDS - 1)
@@ -67,16 +67,16 @@ def parse(lines: Iterable[str]) -> list[Record]:
 
 
 class Evidence:
-    """The records of a file that grows, read as far as they are complete."""
+    """Reads the complete records of a file that grows."""
 
     def __init__(self, path: Path) -> None:
-        """Read `path`, which need not exist yet."""
+        """Read from `path`, which may not exist yet."""
         self.path = path
         self._records: list[Record] = []
         self._offset = 0
 
     def read(self) -> list[Record]:
-        """All records so far, in the order in which they were written."""
+        """All records so far, in the order of the file."""
         if self.path.exists():
             with self.path.open("rb") as file:
                 file.seek(self._offset)
@@ -87,7 +87,7 @@ class Evidence:
 
 
 def running(records: Iterable[Record]) -> dict[str, Record]:
-    """The start of each task that has started and not finished since, by the task's id."""
+    """The last start of each task that has not finished since, by task id."""
     started: dict[str, Record] = {}
     for record in records:
         if record.kind == STARTED:
@@ -98,7 +98,7 @@ def running(records: Iterable[Record]) -> dict[str, Record]:
 
 
 def peak(records: Iterable[Record], task_ids: frozenset[str]) -> int:
-    """How many of these tasks ran at the same moment, at most."""
+    """The most of these tasks that ran at the same time."""
     at_once = most = 0
     for record in sorted(records, key=lambda record: record.time):
         if record.task_id in task_ids:

@@ -1,4 +1,4 @@
-"""The processes of a drill: a worker as users start one, and the publisher."""
+"""The processes of a drill: workers, started as users do, and the publisher."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
     from proj.lab.processes.guard import Guard
 
-#: Seconds between heartbeats of a drill's workers: a connection that is dead is dropped by the broker after two. Ours
-#: are 10 s by default, with which each drill that waits for it would take half a minute.
+#: Seconds between heartbeats of a drill's workers. RabbitMQ drops a dead connection after two. With the app's own 10 s,
+#: each drill that waits for this would take half a minute.
 HEARTBEAT_S = 4
 
 
 def worker(
     node: str, *, guard: Guard, environment: Mapping[str, str], queue: str, slots: int, settings: Mapping[str, str]
 ) -> Process:
-    """A worker of our app with the tasks of a drill, on one queue; `settings` are Celery's, by their names."""
+    """A worker with the tasks of a drill, on one queue; `settings` are Celery settings by name."""
     chosen = {"broker_heartbeat": str(HEARTBEAT_S), **settings}
     return Process(
         f"worker {node}",
         [
             *(sys.executable, "-m", "celery", "-A", "proj.lab.drills.system.tasks", "worker"),
             *("--hostname", node, "--concurrency", str(slots), "--loglevel", "INFO"),
-            # The work queue is everyone's without a word.
+            # Workers consume from the work queue by default.
             *(() if queue == WORK_QUEUE else ("--queues", queue)),
             "--",
             *(f"{name}={value}" for name, value in chosen.items()),
@@ -43,7 +43,7 @@ def worker(
 def publisher(
     name: str, *, guard: Guard, environment: Mapping[str, str], task: str, task_s: float, interval_s: float
 ) -> Process:
-    """The publisher, which calls the task of that name for `task_s` seconds each until SIGTERM."""
+    """The publisher, which calls the named task, `task_s` seconds each, every `interval_s` seconds until SIGTERM."""
     return Process(
         name,
         [sys.executable, "-m", "proj.lab.drills.system.publisher", task, str(task_s), str(interval_s)],

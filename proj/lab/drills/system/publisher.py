@@ -1,4 +1,4 @@
-"""The publisher of a drill: a process that calls tasks one after the other until SIGTERM, and notes each outcome."""
+"""The publisher of a drill: a process that calls tasks until SIGTERM, and writes down the outcome of each publish."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Call the task every `interval_s` seconds; one that is being published at SIGTERM is brought to its end."""
+    """Call the task every `interval_s` seconds; at SIGTERM, end after the publish in progress."""
     task, *words = sys.argv[1:]
     seconds, interval_s = map(float, words)
     path = os.environ[FILE_VARIABLE]
-    # No threading.Event: the handler would wait for ever for the lock that its own thread holds just then.
+    # Not a threading.Event: its `set` in the handler could wait for ever for a lock that this very thread holds.
     told: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         append(path, SENDING, task_id)
         try:
             app.tasks[f"proj.lab.drills.system.tasks.{task}"].apply_async((seconds,), task_id=task_id)
-        except Exception as error:  # noqa: BLE001 whatever it is, the caller was told
+        except Exception as error:  # noqa: BLE001 any error is an outcome to write down
             append(path, RAISED, task_id, f"{type(error).__name__}: {error}")
         else:
             append(path, CONFIRMED, task_id)

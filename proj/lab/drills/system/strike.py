@@ -1,4 +1,4 @@
-"""What a strike of a fault comes to: a hit, a fault that did not strike, or a cancelled drill."""
+"""The outcomes of a fault: a hit, no effect, or a cancelled drill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from proj.errors import ProjError
 
 
 class NotStruck(ProjError):
-    """A fault did not do what it is there to do, so that its drill shows nothing."""
+    """The fault had no effect, so its drill proves nothing."""
 
 
 class Cancelled(ProjError):
@@ -17,15 +17,15 @@ class Cancelled(ProjError):
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """One blow of a fault, from its beginning until it was over (seconds since the epoch)."""
+    """One effect of a fault, from its beginning to its end (seconds since the epoch)."""
 
     began: float
     ended: float
-    #: How many messages the workers that it struck may hold at most: their windows. None when the broker itself was
-    #: struck, which may forget acknowledgements that it had.
+    #: The prefetch window of the workers that it struck: the most messages that they hold. None when it struck the
+    #: broker itself, which may lose acknowledgements that it has received.
     window: int | None = None
 
     @property
     def length_s(self) -> float:
-        """Seconds that it took."""
+        """Its duration in seconds."""
         return self.ended - self.began

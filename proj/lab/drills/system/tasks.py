@@ -1,4 +1,4 @@
-"""The app of a drill's workers: our own, with tasks that leave evidence and tasks that kill."""
+"""The app of a drill's workers: proj's own, with tasks that write evidence and tasks that kill."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from proj.queues import WORK_QUEUE
 
 __all__ = ("app", "balk", "exhaust", "first", "kill_child", "kill_main", "last", "leave", "linger", "note")
 
-#: The queue of a pipeline's second stage: named so that all that holds for the work queue holds for it.
+#: The queue of a pipeline's second stage; its name is matched by the work queue's policy.
 LAST_QUEUE = f"{WORK_QUEUE}.last"
-#: What a stage that raises says.
+#: The text of the error that a stage raises.
 BALKED = "I will not do this one"
 
-#: Seconds until a killed process is gone; nothing may be done after the kill was sent.
+#: Seconds for which a task sleeps until its process is killed.
 _GONE_S = 60.0
 
 
@@ -33,7 +33,7 @@ def _end(task: Any) -> None:  # noqa: ANN401 Celery has no types
 
 @app.task(bind=True)
 def note(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
-    """Work for so many seconds."""
+    """Work for `seconds`."""
     _begin(self)
     time.sleep(seconds)
     _end(self)
@@ -41,7 +41,7 @@ def note(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
 
 @app.task(bind=True)
 def linger(self: Any, first_s: float, again_s: float) -> None:  # noqa: ANN401 Celery has no types
-    """Work for `first_s` seconds the first time, and for `again_s` when it is delivered again."""
+    """Work for `first_s` seconds the first time, and for `again_s` seconds after a redelivery."""
     _begin(self)
     with open(os.environ[FILE_VARIABLE], encoding="utf-8") as file:  # noqa: PTH123 one line beats a Path here
         starts = sum(record.kind == STARTED and record.task_id == self.request.id for record in parse(file))
@@ -51,7 +51,7 @@ def linger(self: Any, first_s: float, again_s: float) -> None:  # noqa: ANN401 C
 
 @app.task(bind=True)
 def kill_child(self: Any) -> None:  # noqa: ANN401 Celery has no types
-    """Kill the pool process that runs it."""
+    """Kill the pool process that runs this task."""
     _begin(self)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -80,7 +80,7 @@ def exhaust(self: Any) -> NoReturn:  # noqa: ANN401 Celery has no types
 
 @app.task(bind=True, base=Stage)
 def first(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
-    """Work for so many seconds, and hand as many on to the last stage."""
+    """Work for `seconds`, and hand on to the last stage, which works as long."""
     _begin(self)
     time.sleep(seconds)
     path, handed_on = os.environ[FILE_VARIABLE], output_id(self.request.id, last.name)
@@ -92,7 +92,7 @@ def first(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no type
 
 @app.task(bind=True, base=Stage)
 def last(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
-    """Work for so many seconds, as the last stage."""
+    """Work for `seconds`, as the last stage."""
     _begin(self)
     time.sleep(seconds)
     _end(self)
@@ -100,6 +100,6 @@ def last(self: Any, seconds: float) -> None:  # noqa: ANN401 Celery has no types
 
 @app.task(bind=True, base=Stage)
 def balk(self: Any) -> NoReturn:  # noqa: ANN401 Celery has no types
-    """Raise what any code may raise."""
+    """Raise a ValueError."""
     _begin(self)
     raise ValueError(BALKED)

@@ -41,7 +41,7 @@ def test_drill_whose_fault_did_not_strike_has_shown_nothing() -> None:
     """Nothing was lost, and yet it is no success."""
     idle = dataclasses.replace(GOOD, struck=False, did="Only 0 connections were there to be closed.")
 
-    assert idle.complaints == ("The fault did not strike: Only 0 connections were there to be closed.",)
+    assert idle.complaints == ("The fault had no effect: Only 0 connections were there to be closed.",)
 
 
 def test_drill_in_which_something_never_happened_is_no_success() -> None:
@@ -53,7 +53,7 @@ def test_drill_in_which_something_never_happened_is_no_success() -> None:
 
 def test_drill_after_which_a_slot_works_no_more_is_no_success() -> None:
     """The other slots may have done all the work, and still a worker is half dead."""
-    assert dataclasses.replace(GOOD, slots=3).complaints == ("Only 3 of 4 slots work afterwards.",)
+    assert dataclasses.replace(GOOD, slots=3).complaints == ("Only 3 of 4 slots work after the fault.",)
 
 
 def test_faults_are_all_of_them_unless_some_are_named() -> None:
