@@ -1,4 +1,4 @@
-"""`celery -A proj send`: messages to work on, as the tutorials' `new_task.py` sends them."""
+"""`celery -A proj send`: sends messages to work on, as the tutorials' `new_task.py` does."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-#: What `new_task.py` sends when it is given no words.
+#: The message that `new_task.py` sends without arguments.
 DEFAULT_MESSAGE = "Hello World!"
 TASK = "proj.tasks.work"
-#: Messages on their way at a time.
+#: The most messages that are published and not yet confirmed.
 IN_FLIGHT = 1000
-#: Bytes of a routing key in AMQP.
+#: The most bytes of a routing key in AMQP.
 LONGEST_KEY = 255
 
 
@@ -35,14 +35,14 @@ LONGEST_KEY = 255
 @click.option(
     "--exchange",
     type=click.Choice(["broadcast", "direct", "topic"]),
-    help="Send to workers by this exchange instead: to each one, or to those that ask for --key.",
+    help="Send through this exchange instead: to each worker, or to those whose PROJ_BIND matches --key.",
 )
 @click.option("--key", help="The routing key, such as image.heavy; with --exchange direct or topic.")
-@click.option("--plain", is_flag=True, help="Send bare texts, as new_task.py does, for any AMQP client to read.")
+@click.option("--plain", is_flag=True, help="Send plain texts, as new_task.py does, which any AMQP client can read.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
-    help="Seconds without any progress until it is given up, a full queue included.  [default: 90]",
+    help="Seconds without progress after which it gives up, also when the queue is full.  [default: 90]",
 )
 @click.pass_context
 @handle_preload_options
@@ -57,11 +57,11 @@ def send(
     plain: bool,
     timeout: float | None,
 ) -> None:
-    """Send MESSAGES to the work queue; every dot in one is a second of work.
+    """Send MESSAGES to the work queue; each dot in a message is a second of work.
 
-    Without MESSAGES it reads them from standard input, one a line, or sends 'Hello World!' when that is
-    a terminal. A message is reported as sent when the broker has it on disk. An empty MESSAGE is one, without work;
-    an empty line is none.
+    Without MESSAGES it reads standard input, one message for each line, or sends 'Hello World!' when that is a
+    terminal. A message is reported as sent when RabbitMQ has confirmed it. An empty MESSAGE is sent, as a message
+    without work; an empty line is skipped.
 
     \b
     Examples:
@@ -73,19 +73,20 @@ def send(
       celery -A proj send --plain "for worker.py.."
 
     \b
-    --exchange broadcast   each worker does it once
-    --exchange topic       workers started with PROJ_BIND="*.heavy" or another
-                           pattern that the key matches; those of the same
-                           patterns share the work, and a message that matches
-                           two of them comes once
-    --exchange direct      workers started with PROJ_BIND=image.heavy, which is
-                           exactly the key
+    --exchange broadcast   each worker gets it once
+    --exchange topic       workers started with a pattern in PROJ_BIND that
+                           matches the key, such as PROJ_BIND="*.heavy"; workers
+                           with the same patterns share the messages, and a
+                           message that matches two patterns comes once
+    --exchange direct      workers started with exactly the key,
+                           PROJ_BIND=image.heavy
 
-    Many are on their way at a time, and what was not confirmed when the broker went away is sent again when it is
-    back. Where a queue is full (a policy with reject-publish), it waits for room. Standard input is sent line by line.
+    Up to 1000 messages are in flight at a time. When the broker goes away, messages without a confirm are sent
+    again when it is back. When a queue is full (a policy with reject-publish), it waits for room. From standard
+    input each line is confirmed before the next is read.
 
-    Exit codes: 0 all sent; 1 one was refused, its queue is full, no queue takes it, or standard output was closed
-    (as under '| head -1': then no more are begun, and those that were are sent once); 2 wrong use; 3 no broker
+    Exit codes: 0 all sent; 1 a message was refused, its queue is full, no queue takes it, or standard output was
+    closed (as with '| head -1': messages that were begun are sent once, and no others); 2 wrong use; 3 no broker
     answers.
     """
     if count is not None and messages:
@@ -108,7 +109,7 @@ def send(
     elif messages:
         given = messages
     else:
-        # Whoever types lines, or makes them slowly, wants to see each one sent before the next.
+        # A user who types lines wants to see each one sent before the next.
         given, in_flight = _from_stdin(), 1
     with naming_the_app(ctx):
         send_messages(app, given, address, task=task, in_flight=in_flight, timeout_s=timeout)
@@ -120,15 +121,15 @@ def _check_address(queue: str | None, exchange: str | None, key: str | None) -> 
     if exchange is not None and queue is not None:
         raise click.UsageError("Give --queue or --exchange, not both.")
     if exchange == "broadcast" and key is not None:
-        raise click.UsageError("--exchange broadcast reaches each worker, whatever the --key; leave it away.")
+        raise click.UsageError("--exchange broadcast reaches every worker and takes no --key; remove it.")
     if exchange in {"direct", "topic"} and not key:
         raise click.UsageError(f"--exchange {exchange} needs a --key, such as image.heavy.")
     if key is not None and len(key.encode(errors="surrogateescape")) > LONGEST_KEY:
-        raise click.UsageError(f"--key has more than {LONGEST_KEY} bytes, the most that AMQP carries.")
+        raise click.UsageError(f"--key has more than {LONGEST_KEY} bytes, the most that AMQP allows.")
 
 
 def numbered(count: int) -> Iterator[str]:
-    """The numbered messages of the oldest tutorial; the time stamp's dot makes each a second of work."""
+    """The numbered messages of the oldest tutorial; the dot in the time stamp makes each one second of work."""
     now = datetime.now().isoformat(sep=" ", timespec="microseconds")  # noqa: DTZ005 local time, as in the tutorial
     return (f"{number} {now} - Basic - Hello World" for number in range(count))
 

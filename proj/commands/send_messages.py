@@ -1,4 +1,4 @@
-"""Messages on their way to the address that `send` was given, each reported when the broker has it."""
+"""Sends the messages of `send` to an address, and reports each one when RabbitMQ has confirmed it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where to send: the app's default queue, another one, or an exchange of ours by a key."""
+    """Where to send: the app's default queue, another queue, or an exchange of ours with a routing key."""
 
     queue: str | None = None
     exchange: str | None = None
     key: str = ""
 
     def task_options(self) -> dict[str, Any]:
-        """The address as `apply_async` takes it."""
+        """The address as options of `apply_async`."""
         if self.exchange is None:
             return {"queue": self.queue}
         return {"exchange": self.exchange, "routing_key": self.key}
 
     def plain(self, text: str, message_id: str, app: Celery) -> PlainMessage:
-        """The text as a message to it; what it is sent to is made when it is missing, as `new_task.py` does."""
+        """The text as a plain message to the address, which is declared first, as `new_task.py` does."""
         if self.exchange is not None:
             made = EXCHANGES[self.exchange]
             return PlainMessage(text=text, id=message_id, exchange=self.exchange, routing_key=self.key, declare=(made,))
@@ -47,12 +47,12 @@ class Address:
         return PlainMessage(text=text, id=message_id, routing_key=queue.name, declare=(queue,))
 
     def remedy(self) -> str:
-        """Why nothing takes what is sent there, and what to do."""
+        """Why no queue takes a message there, and what to do."""
         if self.exchange == BROADCAST.name:
-            return "no worker listens to the exchange 'broadcast'. Start one: celery -A proj worker"
+            return "no worker is bound to the exchange 'broadcast'. Start one: celery -A proj worker"
         return (
-            f"no queue is bound to the exchange {self.exchange!r} by the key {self.key!r}. "
-            f"Start a worker that takes it: PROJ_BIND={self.key!r} celery -A proj worker"
+            f"no queue is bound to the exchange {self.exchange!r} with the routing key {self.key!r}. "
+            f"Start a worker that is: PROJ_BIND={self.key!r} celery -A proj worker"
         )
 
 
@@ -65,21 +65,21 @@ def send_messages(
     in_flight: int,
     timeout_s: float | None = None,
 ) -> None:
-    """Send each message to the address and say so: as a task, or as a bare text when there is none.
+    """Send each message to the address and print it when it is confirmed; without a `task`, as a plain text.
 
-    It is given up after `timeout_s` without any progress, or what is usual for the app.
+    It gives up after `timeout_s` without progress, by default after `proj_publish_timeout_s`.
 
     Raises:
-        InvalidMessage: one is not text; those before it are sent.
-        Unroutable: no queue takes some of them; the others are sent.
-        PublishRefused: the broker will not have some of them for another reason.
-        QueueFull: a queue had no room in time; the others are sent.
-        Unconfirmed: the broker did not confirm in time.
+        InvalidMessage: a message is not text; those before it are sent.
+        Unroutable: no queue takes some of the messages; the others are sent.
+        PublishRefused: RabbitMQ refuses some of the messages for another reason.
+        QueueFull: a queue was full until the deadline; the other messages are sent.
+        Unconfirmed: RabbitMQ did not confirm in time.
         NoBroker: no broker answers.
-        BrokenPipeError: nobody reads what is said of them any more; those that were begun are sent.
-        ProjError: it cannot be written for another reason; those that were begun are sent.
+        BrokenPipeError: standard output was closed; messages that were begun are sent.
+        ProjError: standard output cannot be written for another reason; messages that were begun are sent.
     """
-    # A broker that is not there is told at once: the retries are for one that goes away meanwhile.
+    # A missing broker is an error at once. The retries are for one that goes away later.
     with connected(app.connection_for_write()):
         pass
     on_their_way: dict[str, str] = {}
@@ -99,15 +99,15 @@ def send_messages(
         try:
             click.echo(f" [x] Sent {on_their_way.pop(message_id)!r}")
         except BrokenPipeError:
-            # Nobody reads any more, as under `| head -1`: click ends without a word.
+            # As with `| head -1`. Click exits without a message.
             raise
         except OSError as error:
             _abandon_output()
             raise ProjError(
-                f"Standard output takes no more ({error.strerror}); the messages that were begun are sent, no others."
+                f"Standard output takes no more ({error.strerror}). Messages that were begun are sent, and no others."
             ) from error
 
-    # Where both go to the terminal, the messages themselves are the progress.
+    # When both go to the terminal, the printed messages show the progress.
     shown = sys.stderr.isatty() and not sys.stdout.isatty()
     try:
         send_many(
@@ -130,7 +130,7 @@ def send_messages(
 
 
 def _abandon_output() -> None:
-    """Let what is left for standard output vanish, which Python would try to write once more at its end, and fail.
+    """Discard what is still buffered for standard output; Python would try to write it again at its end, and fail.
 
     Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe
     """
@@ -140,7 +140,7 @@ def _abandon_output() -> None:
 
 
 class _Talk:
-    """What is said of the progress, on stderr: how far it is, where that is shown, and once that it waits for room."""
+    """Prints the progress on stderr: once that it waits for room, and the counts when `shown`."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -151,16 +151,16 @@ class _Talk:
             self._waits = True
             click.echo("The queue is full; waiting for room.", err=True)
         if self._shown:
-            click.echo(f"\r{now.confirmed} sent, {now.in_flight} on their way", nl=False, err=True)
+            click.echo(f"\r{now.confirmed} sent, {now.in_flight} in flight", nl=False, err=True)
 
 
 def _check(message: str) -> None:
-    """Refuse what no other client could read.
+    """Check that other clients can read the message.
 
     Raises:
-        InvalidMessage: bytes that are not UTF-8 reached us as lone surrogates.
+        InvalidMessage: it has lone surrogates, which stand for bytes that are not UTF-8.
     """
     try:
         message.encode()
     except UnicodeEncodeError as error:
-        raise InvalidMessage(f"The message {message!r} is not UTF-8 text, so nothing could read it.") from error
+        raise InvalidMessage(f"The message {message!r} is not UTF-8 text, so no client could read it.") from error

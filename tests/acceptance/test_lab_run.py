@@ -78,7 +78,7 @@ def test_run_with_a_killed_worker_keeps_what_became_of_its_task(celery: Celery, 
 
     assert done.returncode == 0, done.stderr
     assert "1 of 1 messages done" in done.stderr
-    assert "1 delivered again" in done.stderr
+    assert "1 redelivered" in done.stderr
     assert "0 of 1 messages done" in done.stderr
     assert "1 lost with the killed worker" in done.stderr
     with open_journal(file) as journal:

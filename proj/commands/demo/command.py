@@ -1,25 +1,24 @@
-"""`celery -A proj demo`: the same work under round-robin and under fair dispatch, watched on the Dispatch page."""
+"""`celery -A proj demo`: runs the same work in round-robin and in fair dispatch, with the Dispatch page."""
 
 from __future__ import annotations
 
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.terminal.options import dot_seconds_option
+
 
 @click.command(cls=CeleryCommand)
-@click.option("--messages", type=click.IntRange(min=1), default=20, show_default=True, help="Messages a mode.")
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Workers a mode.")
+@click.option("--messages", type=click.IntRange(min=1), default=20, show_default=True, help="Messages for each mode.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Workers of each mode.")
+@dot_seconds_option(0.1)
 @click.option(
-    "--dot-seconds",
-    type=click.FloatRange(min=0.001, max=3600),
-    default=0.1,
-    show_default=True,
-    help="Seconds of work a dot.",
+    "--open",
+    "open_page",
+    is_flag=True,
+    help="Open the Dispatch page in a browser; implies --keep, but not with --json.",
 )
-@click.option(
-    "--open", "open_page", is_flag=True, help="Open the Dispatch page in a browser; without --json, --keep is implied."
-)
-@click.option("--keep", is_flag=True, help="Leave the page, the broker and the workers up until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Keep the page, the broker and the workers running until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.pass_context
 @handle_preload_options
@@ -33,13 +32,13 @@ def demo(
     keep: bool,
     as_json: bool,
 ) -> None:
-    """See round-robin beside fair dispatch, on a RabbitMQ of its own.
+    """Compare round-robin and fair dispatch on a private RabbitMQ.
 
-    Starts a private broker, Flower with the Dispatch page, and for each mode its own workers of one
-    slot; sends the tutorials' workload, in which every odd message is heavy and every even one light;
-    shows who has what while it runs; then prints what each worker did. Nothing is left behind.
+    Starts a private broker, Flower with the Dispatch page, and workers of one slot for each mode. Sends
+    the tutorials' workload, in which odd messages are heavy and even ones light. Shows what each worker
+    has while it runs, and then prints what each worker did. Nothing is left running.
 
-    Exit codes: 0 done; 1 something did not start, or work is missing; 130 interrupted.
+    Exit codes: 0 done; 1 a process did not start, or a task did not end; 130 interrupted.
     """
     del ctx
     from proj.commands.demo.race import run_race
@@ -47,5 +46,5 @@ def demo(
     from proj.lab.runs.workload import odd_heavy
 
     plan = RacePlan(messages=odd_heavy(messages), workers=workers, dot_seconds=dot_seconds)
-    # Who has a page opened means to look at it, also after the half minute in which it changes.
+    # A user who opens the page wants to look at it after the run too.
     run_race(plan, keep=keep or (open_page and not as_json), open_page=open_page, as_json=as_json)

@@ -1,4 +1,4 @@
-"""The demo's race: broker, dashboard and workers started, the work shown while it runs, then the figures."""
+"""Runs the demo: starts broker, Flower and workers, shows the work while it runs, then prints the figures."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from proj.lab.runs.mode_race import ModeRace
 if TYPE_CHECKING:
     from proj.lab.runs.mode_race import RacePlan
 
-#: Frames a second of the live view.
+#: Frames per second of the live view.
 FRAMES_PER_SECOND = 8
-#: Seconds that all work may take beyond what one worker alone would need: more, and it is lost.
+#: Seconds that all work may take beyond the time that one worker would need. After that, work is missing.
 PATIENCE_S = 60.0
 
 
@@ -33,8 +33,8 @@ def run_race(plan: RacePlan, *, keep: bool, open_page: bool, as_json: bool) -> N
     """Run the plan on a private broker with the Dispatch page beside it, and print what its workers did.
 
     Raises:
-        ProjError: something did not start, or work is missing.
-        Interrupted: by Ctrl-C, SIGTERM or a hang-up; nothing is left running.
+        ProjError: a process did not start, or a task did not end.
+        Interrupted: Ctrl-C, SIGTERM or a hang-up came; nothing is left running.
     """
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
         _say("Starting a private RabbitMQ …")
@@ -42,7 +42,7 @@ def run_race(plan: RacePlan, *, keep: bool, open_page: bool, as_json: bool) -> N
             _say(f"Starting Flower, and {plan.workers} workers for each of {' and '.join(plan.modes)} …")
             flower = FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url)
             with flower, ModeRace(plan, broker=broker, guard=guard) as race:
-                # The workers are there, whose heartbeats it hears.
+                # The workers run now, and Flower receives their heartbeats.
                 flower.wait_until_ready(flower.hears, timeout_s=START_TIMEOUT_S)
                 _say(f"Dispatch page, in Flower: {flower.page}")
                 if open_page and not opened(flower.page):
@@ -54,7 +54,7 @@ def run_race(plan: RacePlan, *, keep: bool, open_page: bool, as_json: bool) -> N
 
 
 def _run(race: ModeRace) -> None:
-    """Send the workload and show what becomes of it, until all of it is done."""
+    """Send the workload, and show the work until all of it is done."""
     race.publish()
     _watch(race)
     race.conclude()
@@ -78,7 +78,7 @@ def _watch(race: ModeRace) -> None:
 
 
 def _keep(broker: Broker, flower: FlowerProcess) -> None:
-    """Leave everything up until Ctrl-C, which is then no failure."""
+    """Keep everything running until Ctrl-C, which is then not a failure."""
     _say(f"The page stays at {flower.page} until Ctrl-C, and so do the broker and the workers.")
     _say(f"RabbitMQ's own page: {broker.management.page}  user: {USER}  password: {broker.password}")
     with contextlib.suppress(KeyboardInterrupt):
@@ -95,5 +95,5 @@ def _report(race: ModeRace, *, as_json: bool) -> None:
 
 
 def _say(text: str) -> None:
-    """Talk goes to stderr; stdout is for the figures."""
+    """Print to stderr; stdout is for the figures."""
     click.echo(text, err=True)

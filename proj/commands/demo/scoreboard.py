@@ -1,4 +1,4 @@
-"""What the demo shows: a board while the work runs, and the table at its end."""
+"""The tables of the demo: one while the work runs, and one with the figures."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def scoreboard(race: ModeRace) -> Group:
-    """Every worker of every mode now: what it works on, what it holds, what it has done."""
+    """A table for each mode: what each worker works on, holds and has done."""
     return Group(*(_mode_table(race, mode) for mode in race.plan.modes))
 
 
 def results_table(plan: RacePlan, outcomes: Sequence[Outcome]) -> Group:
-    """One row a mode, and what each worker did in it."""
-    # Eighty columns are enough for two workers a mode.
+    """One row for each mode, with the figures of its workers."""
+    # For two workers of each mode it fits into 80 columns.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("\ndispatch")
     for heading in (
@@ -53,9 +53,9 @@ def results_table(plan: RacePlan, outcomes: Sequence[Outcome]) -> Group:
         )
     weights = sorted({weigh(message) for message in plan.messages}, reverse=True)
     note = (
-        f"{len(plan.messages)} messages a mode, odd ones of {weights[0]} dots, even ones of {weights[-1]}; "
-        f"{plan.dot_seconds:g} s a dot; {plan.workers} workers of one slot a mode. "
-        "Makespan: first publish to last finish. Ideal: all work / slots, or the longest task."
+        f"{len(plan.messages)} messages for each mode, odd ones of {weights[0]} dots, even ones of {weights[-1]}; "
+        f"{plan.dot_seconds:g} s for each dot; {plan.workers} workers of one slot for each mode. "
+        "Makespan: from the first publish to the last finish. Ideal: all work / slots, but at least the longest task."
     )
     return Group(Text(), table, Text(), Text(note, style="dim"))
 
@@ -86,7 +86,7 @@ def _mode_table(race: ModeRace, mode: str) -> Table:
 
 
 def _progress(race: ModeRace, attempt: Attempt) -> str:
-    """The name of the message, and a dot for each that is worked off."""
+    """The message with only the dots that are done."""
     message = race.message(attempt)
     weight = weigh(message)
     elapsed_s = time.time() - (attempt.started or 0.0)

@@ -1,4 +1,4 @@
-"""A private broker in the foreground."""
+"""Runs a private broker in the foreground."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ AMQP_PORT = 5672
 
 
 def run_broker(*, port: int | None, management_port: int | None, folder: Path | None, guest: bool = False) -> None:
-    """Run a broker until it is interrupted, and say how to reach it; with `guest`, as the tutorials' programs do.
+    """Run a broker until it is interrupted, and print how to reach it; with `guest`, also for the tutorials' programs.
 
     Raises:
-        InvalidSetting: a port that was asked for is taken.
-        ProjError: it did not start, or died.
+        InvalidSetting: a port that the user asked for is not free.
+        ProjError: the broker did not start, or ended by itself.
     """
     with Guard() as guard:
         broker = Broker(
@@ -37,7 +37,7 @@ def run_broker(*, port: int | None, management_port: int | None, folder: Path | 
             folder=folder.absolute() if folder else None,
             guest=guest,
         )
-        # Asked before it listens itself.
+        # Before the broker listens on its port.
         programs = _programs(broker.port)
         try:
             with interruptible("The broker has ended."):
@@ -59,11 +59,11 @@ def run_broker(*, port: int | None, management_port: int | None, folder: Path | 
 
 
 def _programs(port: int) -> str:
-    """Whether the tutorials' programs, which know one port, find a broker on this one; and if not, what to do."""
+    """Whether the tutorials' programs, which know only port 5672, find this broker; if not, what to change in them."""
     if port == AMQP_PORT:
         return ": the programs of RabbitMQ's tutorials run as they are"
-    why = "" if is_free(AMQP_PORT) else ", where something else listens"
+    why = "" if is_free(AMQP_PORT) else ", where another program listens"
     return (
-        f", but the programs of RabbitMQ's tutorials look for it on port {AMQP_PORT}{why}: let them say "
+        f", but the programs of RabbitMQ's tutorials connect to port {AMQP_PORT}{why}: change them to "
         f"pika.ConnectionParameters(host='localhost', port={port}), or start this again when that port is free"
     )

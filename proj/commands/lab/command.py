@@ -1,4 +1,4 @@
-"""`celery -A proj lab`: everything that starts processes of its own."""
+"""`celery -A proj lab`: the commands that start brokers and workers of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from proj.commands.lab.run import run
 
 @click.group()
 def lab() -> None:
-    """Private brokers, repeatable experiments, and faults on purpose."""
+    """Private brokers, repeatable measurements, and injected faults."""
 
 
 @lab.command(cls=CeleryCommand)
@@ -27,28 +27,28 @@ def lab() -> None:
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the data here, for the next start.  [default: nothing is kept]",
+    help="Keep the data in this folder for the next start.  [default: none are kept]",
 )
 @click.option(
     "--guest",
     is_flag=True,
-    help="Let the user guest in too, with the password guest, as a fresh RabbitMQ does: for the programs of "
-    "RabbitMQ's tutorials, unedited.",
+    help="Make the user guest too, with the password guest, as a new RabbitMQ has: for the programs of "
+    "RabbitMQ's tutorials, unchanged.",
 )
 @click.pass_context
 @handle_preload_options
 def broker(
     ctx: click.Context, *, port: int | None, management_port: int | None, folder: Path | None, guest: bool
 ) -> None:
-    """Run a private RabbitMQ until Ctrl-C, for people who have none.
+    """Run a private RabbitMQ until Ctrl-C.
 
-    It listens on loopback only, with a random password, the management plug-in and our policies, and
-    prints on stdout what to export so that workers, `send`, `queues` and Flower find it.
+    It listens on loopback only, with a random password, the management plug-in and our policies. It prints on
+    stdout the variables to export, with which workers, `send`, `queues` and Flower find it.
 
-    With --guest the tutorials' programs find it as they are, at localhost:5672. Where that port is taken it takes
-    another, and says what to change in them. Without --guest there is no such user.
+    With --guest the tutorials' programs find it unchanged, at localhost:5672. When that port is not free, it takes
+    another one and prints what to change in them. Without --guest there is no such user.
 
-    Exit codes: 0 ended by Ctrl-C; 1 it did not start, or died; 2 wrong use.
+    Exit codes: 0 ended by Ctrl-C; 1 it did not start, or ended by itself; 2 wrong use.
     """
     del ctx
     from proj.commands.lab.broker import run_broker

@@ -1,4 +1,4 @@
-"""`celery -A proj lab drill`: faults on purpose, and what became of every task."""
+"""`celery -A proj lab drill`: injects faults, and counts what became of every task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 
 @click.command(cls=CeleryCommand)
 @click.option(
-    "--fault", "names", multiple=True, metavar="NAME", help="A fault by name, more than once.  [default: all]"
+    "--fault",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A fault by name; may be given several times.  [default: all]",
 )
 @click.option(
     "--queue-type",
@@ -21,19 +25,19 @@ from celery.bin.base import CeleryCommand, handle_preload_options
     show_default="both, at the same time",
     help="Type of queue.",
 )
-@click.option("--short", is_flag=True, help="A few faults only, in less than a minute.")
+@click.option("--short", is_flag=True, help="Only a few faults, in less than a minute.")
 @click.option(
     "--dispatch",
     type=click.Choice(["fair", "round-robin"]),
     default="fair",
     show_default=True,
-    help="Dispatch mode; round-robin acknowledges early, so its drills must find losses.",
+    help="Dispatch mode. Round-robin acknowledges early, so its drills find losses.",
 )
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Copy evidence and logs of a drill that was not as promised into this folder.",
+    help="Copy evidence and logs of a drill that broke a promise into this folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -48,11 +52,12 @@ def drill(
     keep: Path | None,
     as_json: bool,
 ) -> None:
-    """Do harm to workers, broker, network and messages on purpose, and count what is lost.
+    """Inject faults into workers, broker, network and messages, and count what is lost.
 
-    Each drill has a virtual host, two workers under a supervisor, and a publisher that calls tasks throughout. Tasks
-    and publisher write what they do into a file and sync it; the verdict comes from that file alone. A fault that did
-    not demonstrably strike fails its drill, and so do a slot that works no more and an innocent task among the dead.
+    Each drill has a virtual host, two workers under a supervisor, and a publisher that calls tasks all the time.
+    Tasks and publisher write each step into a file and sync it to disk; the verdict comes from that file alone. A
+    drill also fails when its fault had no effect, when a slot no longer works afterwards, or when a task that is not
+    part of the fault was dead-lettered.
 
     \b
     Faults of workers:
@@ -63,16 +68,16 @@ def drill(
       soft-shutdown       soft shutdown of each worker
       suspended           SIGSTOP until the broker has dropped the worker, then SIGCONT
     Faults of the broker:
-      connections-closed  every connection closed by the broker, three times
-      memory-alarm        publishers blocked
-      queue-full          publishes refused: length limit and reject-publish
-      broker-restarted    stopped in order, and started again
-      broker-killed       SIGKILL, and started again
-      consumer-timeout    a task that takes longer than the broker waits
-      long-task           the same on workers whose `proj_consumer_timeout_s` says how long that is
+      connections-closed  the broker closes every connection, three times
+      memory-alarm        the broker blocks publishers
+      queue-full          the broker rejects publishes: length limit and reject-publish
+      broker-restarted    the broker is stopped in order, and started again
+      broker-killed       SIGKILL of the broker, and started again
+      consumer-timeout    a task that takes longer than the broker's consumer timeout
+      long-task           the same, with workers whose `proj_consumer_timeout_s` is that timeout
     Faults of the network, by a proxy:
       network-cut         no connection for three seconds
-      half-open           old connections frozen, new ones pass
+      half-open           open connections freeze, new ones pass
       handshake-frozen    new connections freeze in the middle of their handshake
     Faults of tasks and messages:
       kills-child         a task that kills its pool process each time
@@ -80,22 +85,22 @@ def drill(
       system-exit         a task that raises SystemExit each time
       memory-error        a task that raises MemoryError each time
       malformed           messages that no worker can run
-    Faults of a pipeline, of which each worker is a stage:
+    Faults of a pipeline, where each worker is a stage:
       stage-killed        SIGKILL of a stage's main process, three times
       stage-child-killed  SIGKILL of a stage's pool process, three times
-      stage-raises        a stage that raises an error, at some messages
+      stage-raises        a stage that raises an error for some messages
 
     \b
     What is counted:
-      confirmed  publishes that returned, and so are promised
-      raised     publishes whose caller was told that nobody knows
-      done       tasks whose code came to its end
-      twice      starts of a task beyond its first / the most that the fault allows: the tasks in flight, and what
-                 one of these had handed on to the next stage
+      confirmed  publishes that returned
+      raised     publishes that raised an error: their caller knows that they may be lost
+      done       tasks whose code ran to its end
+      twice      starts of tasks beyond the first of each / the most that the fault allows: the tasks in flight, and
+                 the tasks that one of these had handed on to the next stage
       dead       messages in the dead-letter queue
-      lost       confirmed, and neither finished nor dead-lettered
+      lost       tasks that were confirmed, and neither finished nor dead-lettered
 
-    Exit codes: 0 all as promised; 1 something was lost, or another promise broken; 2 wrong use; 130 interrupted.
+    Exit codes: 0 all promises kept; 1 a task was lost, or another promise was broken; 2 wrong use; 130 interrupted.
     """
     del ctx
     from proj.commands.lab.drill_table import show_drills

@@ -1,4 +1,4 @@
-"""Drills run one after the other, with a line for each, and their table or JSON in the end."""
+"""Runs drills, prints a line for each, and at the end their table or JSON."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from proj.lab.drills.drill import Result
     from proj.lab.drills.faults.catalogue import Fault
 
-#: Columns of numbers, in their order.
+#: The columns with numbers, in order.
 NUMBERS = ("confirmed", "raised", "done", "twice", "dead", "lost", "slots")
 
 
 def show_drills(faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | None, as_json: bool) -> None:
-    """Run the faults, print what became of all tasks, and end with 1 when a promise was broken.
+    """Run the faults, print what became of all tasks, and exit with 1 when a promise was broken.
 
     Raises:
         ProjError: a broker did not start.
-        Interrupted: by Ctrl-C, SIGTERM or a hang-up; nothing is left running.
+        Interrupted: Ctrl-C, SIGTERM or a hang-up came; nothing is left running.
     """
     began = time.monotonic()
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
@@ -50,7 +50,7 @@ def show_drills(faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | N
     lost = sum(len(result.verdict.lost) for result in results)
     broken = sum(bool(result.complaints) for result in results)
     click.echo(
-        f"{len(results)} drills in {time.monotonic() - began:.0f} s: {lost} lost, {broken} drills not as promised.",
+        f"{len(results)} drills in {time.monotonic() - began:.0f} s: {lost} lost, {broken} with a broken promise.",
         err=True,
     )
     if broken:
@@ -58,7 +58,7 @@ def show_drills(faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | N
 
 
 def table(results: Sequence[Result]) -> Table:
-    """One row a drill, as narrow as a terminal usually is."""
+    """One row for each drill, narrow enough for 80 columns."""
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     drawn.add_column("fault", no_wrap=True)
     drawn.add_column("queue", no_wrap=True)
@@ -81,8 +81,8 @@ def table(results: Sequence[Result]) -> Table:
 
 
 def _say(result: Result) -> None:
-    """One line when a drill has ended: talk, while the others go on."""
-    outcome = "NOT AS PROMISED" if result.complaints else "as promised"
+    """Print one line to stderr when a drill has ended."""
+    outcome = "A PROMISE WAS BROKEN" if result.complaints else "as promised"
     click.echo(f"{result.queue_type:8}{result.fault:20}{result.did}: {outcome} ({result.seconds:.0f} s)", err=True)
 
 

@@ -1,13 +1,16 @@
-"""`celery -A proj lab pipeline`: the tutorials' pipeline, with as many workers a stage as one likes."""
+"""`celery -A proj lab pipeline`: runs the tutorials' pipeline, with a chosen number of workers for each stage."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import queue_type_option
+from proj.commands.terminal.options import dispatch_option, dot_seconds_option, journal_option, queue_type_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command(cls=CeleryCommand)
@@ -17,29 +20,12 @@ from proj.commands.terminal.options import queue_type_option
     "stages",
     multiple=True,
     metavar="NAME=WORKERS",
-    help="How many workers a stage has, to_upper or printer; up to 999.  [default: one each]",
+    help="Workers of a stage, to_upper or printer; up to 999.  [default: one each]",
 )
-@click.option(
-    "--dot-seconds",
-    type=click.FloatRange(min=0.001, max=3600),
-    default=1.0,
-    show_default=True,
-    help="Seconds of work a dot: to_upper takes one for a message, printer two.",
-)
-@click.option(
-    "--dispatch",
-    type=click.Choice(["round-robin", "fair"]),
-    default="fair",
-    show_default=True,
-    help="Dispatch mode. Stages acknowledge late in each.",
-)
+@dot_seconds_option(1.0, ": to_upper works one dot for a message, printer two")
+@dispatch_option(more=". Stages acknowledge late in both.")
 @queue_type_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep all that happened in this journal; runs are added to one that exists.  [default: nothing is kept]",
-)
+@journal_option()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 @handle_preload_options
@@ -56,9 +42,9 @@ def pipeline(
 ) -> None:
     """Send the words of TEXT through two stages, and find the slower one.
 
-    Each word is a message on the queue my_queue. Workers of to_upper write it in capital letters and hand it on to
+    Each word is a message on the queue my_queue. Workers of to_upper write it in capital letters and send it to
     the queue upper; workers of printer print it. They are `celery worker` processes of one slot on a private
-    RabbitMQ. When nothing is left in a stage its workers are halted, then those of the next one.
+    RabbitMQ. When a stage has no message left, its workers are halted, then those of the next stage.
 
     \b
     Example:
@@ -67,15 +53,15 @@ def pipeline(
 
     \b
     What is shown:
-      timeline     a lane a worker; each message has the same sign in all of them
-      can do       messages a second that the stage does when it is never idle:
-                   workers / seconds each
-      did          messages a second of the whole run
-      utilisation  the share of the whole run for which its workers worked
+      timeline     one lane for each worker; a message has the same sign in all
+      can do       messages per second that the stage does when it is never
+                   idle: workers / seconds of each message
+      did          messages per second over the whole run
+      utilisation  the share of the run for which the stage's workers worked
       bottleneck   the stage that can do least, and how many workers would
                    balance it
 
-    Exit codes: 0 every word was printed once; 1 one was lost or printed twice, or something did not start; 2 wrong
+    Exit codes: 0 each word was printed once; 1 a word was lost or printed twice, or a process did not start; 2 wrong
     use; 130 interrupted.
     """
     del ctx

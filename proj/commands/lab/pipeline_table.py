@@ -1,4 +1,4 @@
-"""A pipeline run on a private broker: progress on stderr, then its timeline, its figures and what was printed."""
+"""Runs a pipeline on a private broker: progress on stderr, then the timeline, the figures and the printed lines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from proj.lab.runs.pipeline import PipelineOutcome, PipelineSetup
 
-#: What the file is called that is written where nobody asked for one.
+#: The name of the temporary journal when the user asked for none.
 UNKEPT = "pipeline.sqlite"
 
 
@@ -39,9 +39,9 @@ def show_pipeline(setup: PipelineSetup, *, output: Path | None, as_json: bool) -
     """Run it and print what happened.
 
     Raises:
-        UnreadableJournal: there is something else at `output`.
-        ProjError: something did not start, or did not come to its end.
-        Interrupted: by Ctrl-C, SIGTERM or a hang-up; nothing is left running.
+        UnreadableJournal: the file at `output` is not a journal.
+        ProjError: a process did not start, or a stage did not end.
+        Interrupted: Ctrl-C, SIGTERM or a hang-up came; nothing is left running.
         Exit: a message was lost, or printed twice.
     """
     kept = f", and {output} has what was measured until then" if output else ""
@@ -62,7 +62,7 @@ def show_pipeline(setup: PipelineSetup, *, output: Path | None, as_json: bool) -
 
 
 def _run_into(output: Path, setup: PipelineSetup) -> PipelineOutcome:
-    # The file before all else: what is no journal is refused before anything is started.
+    # The file first, so that a file that is not a journal is refused before anything is started.
     with JournalWriter(output) as writer, Guard() as guard:
         return _run(setup, writer, guard)
 
@@ -86,7 +86,7 @@ def _run(setup: PipelineSetup, writer: JournalWriter, guard: Guard) -> PipelineO
 
 
 def _progress() -> AbstractContextManager[Progress]:
-    """A bar where someone looks."""
+    """A progress bar on a terminal, nothing elsewhere."""
     talk = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal)

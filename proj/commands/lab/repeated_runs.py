@@ -1,4 +1,4 @@
-"""A series of trials: run one after the other on a private broker, watched on stderr, kept in one journal."""
+"""Measured runs, one after the other on a private broker, with progress on stderr, kept in one journal."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def repeat_runs(setups: Sequence[Setup], messages: Sequence[Message], *, output: Path) -> None:
-    """Try every setup with the messages, and add a run for each to the journal at `output`.
+    """Measure the messages in each setup, and add a run for each to the journal at `output`.
 
     Raises:
-        UnreadableJournal: there is something else at `output`.
-        ProjError: something did not start, or work is missing.
-        Interrupted: by Ctrl-C, SIGTERM or a hang-up; what was measured until then is in the file.
+        UnreadableJournal: the file at `output` is not a journal.
+        ProjError: a process did not start, or a task did not end.
+        Interrupted: Ctrl-C, SIGTERM or a hang-up came; the journal has what was measured until then.
     """
     interruption = f"Interrupted; nothing is left running, and {output} has what was measured until then."
     with interruptible(interruption), JournalWriter(output) as writer, Guard() as guard:
@@ -52,12 +52,12 @@ def repeat_runs(setups: Sequence[Setup], messages: Sequence[Message], *, output:
 
 
 def free_name(stem: str, taken: Container[str]) -> str:
-    """The stem with the first number from 1 that is free."""
+    """The stem with the first number from 1 that gives a new name."""
     return next(name for number in itertools.count(1) if (name := f"{stem}-{number}") not in taken)
 
 
 def _watch(measured: MeasuredRun, here: dict[str, object]) -> None:
-    """Run it, with a bar where someone looks."""
+    """Run it, with a progress bar on a terminal."""
     talk = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as progress:
@@ -74,19 +74,19 @@ def _outcome(measured: MeasuredRun) -> str:
         f"{makespan_s / ideal_s if ideal_s else 0.0:.2f} times the ideal",
     ]
     if again := sum(attempt.redelivered for attempt in attempts):
-        notes.append(f"{again} delivered again")
+        notes.append(f"{again} redelivered")
     if measured.lost:
-        notes.append(f"{measured.lost} lost with the killed worker, which had acknowledged before its work")
+        notes.append(f"{measured.lost} lost with the killed worker, which had acknowledged them before their work")
     if measured.setup.kill_worker_at_s is not None and not measured.killed:
-        notes.append("done before a worker was to be killed")
+        notes.append("all done before the time of the kill")
     return "  " + ", ".join(notes)
 
 
 def _plain(workload: str) -> str:
-    """The workload's name in letters that a virtual host, a queue and a node may have."""
+    """The workload's name in characters that a virtual host, a queue and a node may have."""
     return re.sub(r"[^a-z0-9]+", "-", workload.rpartition("/")[2].lower()).strip("-") or "file"
 
 
 def _say(text: str) -> None:
-    """Talk goes to stderr."""
+    """Print to stderr; stdout is for data."""
     click.echo(text, err=True)

@@ -1,55 +1,40 @@
-"""`celery -A proj lab run`: one workload under one dispatch mode or more, measured and kept in a journal."""
+"""`celery -A proj lab run`: measures a workload in one or more dispatch modes, and keeps it in a journal."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import queue_type_option
+from proj.commands.terminal.options import dispatch_option, dot_seconds_option, journal_option, queue_type_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command(cls=CeleryCommand)
-@click.option(
-    "--dispatch",
-    "modes",
-    type=click.Choice(["round-robin", "fair"]),
-    multiple=True,
-    default=("fair",),
-    show_default="fair",
-    help="Dispatch mode; given more than once, the modes take turns.",
-)
+@dispatch_option("modes", multiple=True, more="; give it twice to run both in turn.")
 @click.option("--workload", default="odd-heavy", show_default=True, help="A workload by name, or file:PATH.")
-@click.option("--messages", type=click.IntRange(min=1), help="How many.  [default: the workload's own number]")
-@click.option("--seed", type=int, default=1, show_default=True, help="For workloads with chance in them.")
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Workers a run.")
-@click.option("--slots", type=click.IntRange(min=1), default=1, show_default=True, help="Slots a worker.")
 @click.option(
-    "--dot-seconds",
-    type=click.FloatRange(min=0.001, max=3600),
-    default=0.1,
-    show_default=True,
-    help="Seconds of work a dot.",
+    "--messages", type=click.IntRange(min=1), help="Number of messages.  [default: the workload's own number]"
 )
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of workloads that are random.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Workers of each run.")
+@click.option("--slots", type=click.IntRange(min=1), default=1, show_default=True, help="Slots of each worker.")
+@dot_seconds_option(0.1)
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each mode.")
 @queue_type_option
 @click.option(
     "--kill-worker-at",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Kill one worker (SIGKILL) so many seconds after the first publish, and start another.",
+    help="Kill one worker (SIGKILL) this long after the first publish, and start another.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The journal; runs are added to one that exists.",
-)
+@journal_option(required=True)
 @click.pass_context
 @handle_preload_options
-def run(  # noqa: PLR0913 one an option
+def run(  # noqa: PLR0913 one parameter for each option
     ctx: click.Context,
     *,
     modes: tuple[str, ...],
@@ -64,29 +49,29 @@ def run(  # noqa: PLR0913 one an option
     kill_worker_at: float | None,
     output: Path,
 ) -> None:
-    """Measure a workload on a private RabbitMQ, and keep all that happened in a journal.
+    """Measure a workload on a private RabbitMQ, and keep every attempt in a journal.
 
-    Each run has workers, a virtual host and a queue of its own. Several modes take turns (A B A B), since a
-    machine is never equally fast for long. The file also keeps the machine, the versions and the settings.
+    Each run has its own workers, virtual host and queue. Several modes run in turn (A B A B), because the speed of
+    a machine changes over time. The journal also has the machine, the versions and the settings.
 
     \b
     Workloads:
       tutorial-five     the tutorials' five messages, of one dot to five
       fifteen-numbered  fifteen messages of one dot
-      odd-heavy         every odd message 20 dots, every even one 1
-      rare-heavy        one message in ten 20 dots, the others 1
+      odd-heavy         odd messages of 20 dots, even messages of 1
+      rare-heavy        one message in ten of 20 dots, the others of 1
       heavy-tailed      lognormal weights
-      bursts            ten messages at once, again and again
-      eta-mix           every other message due only later
-      file:PATH         one message a line
+      bursts            ten messages at once, repeatedly
+      eta-mix           every second message is delayed
+      file:PATH         one message for each line
 
     \b
     Example:
       celery -A proj lab run --dispatch round-robin --dispatch fair --repeat 5 -o run.sqlite
       celery -A proj journal compare run.sqlite
 
-    Exit codes: 0 measured; 1 something did not start, or work is missing; 2 wrong use; 130 interrupted, and what
-    was measured until then is in the file.
+    Exit codes: 0 measured; 1 a process did not start, or a task did not end; 2 wrong use; 130 interrupted: the
+    journal has what was measured until then.
     """
     del ctx
     from proj.commands.lab.repeated_runs import repeat_runs

@@ -1,1 +1,1 @@
-"""What all commands share: the console, the browser, interruptions, and options."""
+"""What commands share: the console, the browser, interruptions and options."""

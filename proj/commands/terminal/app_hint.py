@@ -1,4 +1,4 @@
-"""The app as the user typed it after -A, put into hints that can only say `yourapp`."""
+"""Puts the app that the user typed after -A into hints that say `yourapp`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
     import click
 
-#: What errors say that do not know the command line.
+#: The text in errors that are raised where the command line is not known.
 PLACEHOLDER = "celery -A yourapp "
 
 
 @contextmanager
 def naming_the_app(ctx: click.Context) -> Iterator[None]:
-    """Let the commands that an error proposes be ones that can be typed as they are."""
+    """Replace `yourapp` in errors of the block, so that the user can type the proposed command as it is."""
     try:
         yield
     except ProjError as error:
         typed = ctx.find_root().params.get("app")
         hints = PLACEHOLDER in error.message and error.exit_code == EXIT_FAILED
-        # Celery's own programs may give the app itself.
+        # Celery's own programs may pass the app itself.
         if not hints or not isinstance(typed, str) or not typed:
             raise
         raise ProjError(error.message.replace(PLACEHOLDER, f"celery -A {typed} ")) from error

@@ -1,4 +1,4 @@
-"""The user's browser: opened where there is one, and never in the way of the terminal."""
+"""Opens a page in the user's browser, when there is one that does not take over the terminal."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import os
 import threading
 import webbrowser
 
-#: Seconds after which a browser that has not ended is taken to show the page; a command that fails does so at once.
+#: Seconds after which a browser that still runs is taken to show the page; one that fails ends at once.
 PATIENCE_S = 2.0
 
 
 def opened(url: str) -> bool:
-    """Whether the page was opened: by what BROWSER says, else by the desktop's browser."""
+    """Open the page with the command in BROWSER, else with the desktop's browser; whether it was opened."""
     try:
         browser = webbrowser.get()
     except webbrowser.Error:
         return False
-    # Python's last resort without a desktop is a browser for terminals; ours is taken already.
+    # Without a desktop, Python opens a browser for terminals, but the command needs the terminal.
     if type(browser) is webbrowser.GenericBrowser and "BROWSER" not in os.environ:
         return False
     answers: list[bool] = []
-    # A command that BROWSER names may last as long as its window.
+    # A command in BROWSER may run until its window is closed.
     opener = threading.Thread(target=lambda: answers.append(browser.open(url)), name="browser", daemon=True)
     opener.start()
     opener.join(PATIENCE_S)

@@ -1,10 +1,10 @@
-"""Where tables are printed: as wide as the terminal, and wide enough for whole lines where there is none."""
+"""The console for tables: as wide as the terminal, or wide enough for whole lines in a pipe or file."""
 
 from __future__ import annotations
 
 from rich.console import Console
 
-#: Columns for a pipe or a file: programs and tests that read a table want its lines whole.
+#: Columns of a table in a pipe or a file, where programs read whole lines.
 PIPE_WIDTH = 200
 
 

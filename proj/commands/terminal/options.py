@@ -1,14 +1,20 @@
-"""The option that says where RabbitMQ's management API is, the same for every command."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 broker_api_option = click.option(
     "--broker-api",
     envvar="FLOWER_BROKER_API",
     show_envvar=True,
-    help="The management API, such as http://user:password@localhost:15672/api/.  "
+    help="URL of the management API, such as http://user:password@localhost:15672/api/.  "
     "[default: the broker's host and credentials, port 15672]",
 )
 
@@ -21,3 +27,41 @@ queue_type_option = click.option(
     show_default=True,
     help="Type of queue.",
 )
+
+
+def dot_seconds_option(default: float, more: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--dot-seconds`, with this default and further help."""
+    return click.option(
+        "--dot-seconds",
+        type=click.FloatRange(min=0.001, max=3600),
+        default=default,
+        show_default=True,
+        help=f"Seconds of work for each dot{more}.",
+    )
+
+
+def dispatch_option(
+    name: str = "dispatch", *, multiple: bool = False, more: str = "."
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--dispatch`, as the parameter `name`, with further help; fair by default."""
+    return click.option(
+        "--dispatch",
+        name,
+        type=click.Choice(["round-robin", "fair"]),
+        multiple=multiple,
+        default=("fair",) if multiple else "fair",
+        show_default="fair" if multiple else True,
+        help=f"Dispatch mode{more}",
+    )
+
+
+def journal_option(*, required: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`-o`, the journal that a run is written into."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        required=required,
+        help="The journal to write; an existing journal gets further runs."
+        + ("" if required else "  [default: none is kept]"),
+    )
