@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celery.utils import uuid
 
 from proj.broker.control_bus import ControlBus
-from proj.broker.queue_depths import Gauge
+from proj.broker.queue_depths import QueueDepths
 from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import halt_workers
 from proj.errors import DeadlinePassed
@@ -154,11 +154,11 @@ class Pipeline(Service):
         )
         self._writer.commit()
         self._publish()
-        gauge = Gauge(self._client.app, broker_api=self._broker.management_url)
+        queue_depths = QueueDepths(self._client.app, broker_api=self._broker.management_url)
         with ControlBus(self._client.app) as bus:
             for place, stage in enumerate(STAGES):
                 there = [worker for later in STAGES[place:] for worker in self._workers[later.name]]
-                self._drain(stage, bus, gauge, partial(self._tick, there, on_progress))
+                self._drain(stage, bus, queue_depths, partial(self._tick, there, on_progress))
                 self._keep_workers()
                 self._halt(stage, bus)
         self._await_events()
@@ -177,10 +177,12 @@ class Pipeline(Service):
                     first.task, (message,), task_id=task_id, queue=first.queue, producer=producer, ignore_result=True
                 )
 
-    def _drain(self, stage: PipelineStage, bus: ControlBus, gauge: Gauge, tick: Callable[[], None]) -> None:
+    def _drain(
+        self, stage: PipelineStage, bus: ControlBus, queue_depths: QueueDepths, tick: Callable[[], None]
+    ) -> None:
         nodes = [worker.node for worker in self._workers[stage.name]]
         drain(
-            lambda: remainder(bus, gauge, queues={stage.queue, quarantine_queue(stage.queue)}, nodes=nodes),
+            lambda: remainder(bus, queue_depths, queues={stage.queue, quarantine_queue(stage.queue)}, nodes=nodes),
             what=f"the queue {stage.queue}",
             timeout_s=PATIENCE_S + len(self.setup.messages) * stage.dots * self.setup.dot_seconds,
             progress=lambda _: tick(),
