@@ -161,7 +161,7 @@ def test_every_worker_is_bound_to_the_broadcast() -> None:
     [
         (None, "topic", None, "needs a --key"),
         (None, "direct", "", "needs a --key"),
-        (None, "broadcast", "a", "whatever the --key"),
+        (None, "broadcast", "a", "takes no --key"),
         (None, None, "a", "--key is for --exchange"),
         (None, "topic", "é" * 128, "255 bytes"),
         ("other", "topic", "a", "not both"),
