@@ -1,31 +1,37 @@
-"""The names of Celery, kombu and py-amqp that we lean on and that they do not document."""
+"""Undocumented behaviour of Celery, kombu and py-amqp on which this package depends."""
 
 from __future__ import annotations
 
 import inspect
 from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
 
 import amqp
-import amqp.serialization
 import celery.app.amqp
-import celery.app.task
+import celery.app.base
 import celery.worker.consumer
 import celery.worker.control
 import celery.worker.state
 import kombu
-import kombu.connection
 import kombu.transport.native_delayed_delivery
-import kombu.utils.objects
 import pytest
-from celery.exceptions import WorkerShutdown
+from amqp.exceptions import PreconditionFailed
+from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.worker.autoscale import Autoscaler
+from kombu.connection import ConnectionPool
 from kombu.pidbox import Mailbox
 
-# --- Dead letters, halt, health: what is looked into and told ---------------------------------------
+from proj.delivery.publishing.confirm_channel import ConfirmChannel
+from proj.delivery.publishing.delayed_delivery import without_delay
+from proj.delivery.publishing.producer_pool import DeadlineConnection, DeadlineConnectionPool
+
+# --- Dead letters, halt, health ---------------------------------------------------------------------
 
 
-def test_returned_publish_is_given_to_who_listens_on_the_channel() -> None:
-    """`proj.delivery.dead_letters.queue` hears so that a requeued letter has no queue."""
+def test_returned_publish_is_given_to_the_listeners_of_the_channel() -> None:
+    """`proj.delivery.dead_letters.queue` notices by it that a requeued letter reaches no queue."""
     channel = amqp.Channel.__new__(amqp.Channel)
     channel.events = defaultdict(set)
     heard: list[object] = []
@@ -77,13 +83,40 @@ def test_commands_that_health_and_drain_ask_exist() -> None:
 # --- Confirmed publishing ---------------------------------------------------------------------------
 
 
-def test_sender_of_tasks_is_made_by_a_method_that_a_subclass_can_extend() -> None:
-    """`proj.delivery.publishing.amqp` wraps what it returns, and gives it the dispatcher of `task-sent`."""
-    source = inspect.getsource(celery.app.amqp.AMQP._create_task_sender)  # noqa: SLF001 this is the name
+class Recorder:
+    """A producer or an event dispatcher that records what it is to publish."""
 
-    assert "event_dispatcher or default_evd" in source
-    assert "evd.publish('task-sent', sent_event," in source
-    assert isinstance(celery.app.amqp.AMQP.__dict__["_event_dispatcher"], kombu.utils.objects.cached_property)
+    connection = None
+
+    def __init__(self) -> None:
+        self.published: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def publish(self, *args: Any, **options: Any) -> None:
+        self.published.append((args, options))
+
+
+def test_sender_of_tasks_is_made_by_a_method_that_a_subclass_can_extend() -> None:
+    """`proj.delivery.publishing.amqp` wraps the sender, and passes it a dispatcher for the event `task-sent`."""
+    made: list[object] = []
+
+    class Extended(celery.app.amqp.AMQP):
+        def _create_task_sender(self) -> Any:
+            made.append(self)
+            return super()._create_task_sender()
+
+    app = Celery("theirs", amqp=Extended, set_as_current=False)
+    usual, given, producer = Recorder(), Recorder(), Recorder()
+    app.amqp.__dict__["_event_dispatcher"] = usual
+    send = app.amqp.send_task_message
+
+    for options in ({}, {"event_dispatcher": given}):
+        message = app.amqp.create_task_message("the-id", "note", create_sent_event=True)
+        send(producer, "note", message, **options)
+
+    assert made == [app.amqp]
+    for dispatcher in (usual, given):
+        (((kind, fields, by), _options),) = dispatcher.published
+        assert (kind, fields["uuid"], fields["queue"], by) == ("task-sent", "the-id", "celery", producer)
 
 
 def test_callbacks_are_published_through_a_method_that_a_subclass_can_replace() -> None:
@@ -92,30 +125,74 @@ def test_callbacks_are_published_through_a_method_that_a_subclass_can_replace() 
 
 
 def test_task_is_sent_by_an_attribute_of_the_app() -> None:
-    """`publishing.confirm_publishing` puts its own there; positions up to `task_id` are as it repeats them."""
-    parameters = list(inspect.signature(celery.Celery.send_task).parameters)
+    """`publishing.confirm_publishing` replaces it; its positions up to `task_id` are as Celery's."""
+    app = Celery("theirs", set_as_current=False)
+    sent: list[tuple[Any, ...]] = []
 
-    assert parameters[1:7] == ["name", "args", "kwargs", "countdown", "eta", "task_id"]
-    assert "app.send_task(" in inspect.getsource(celery.app.task.Task.apply_async)
+    @app.task(name="note", shared=False)
+    def note(*_: object, **__: object) -> None:
+        """Never run here."""
+
+    app.send_task = lambda *args, **_: sent.append(args)
+    note.delay("x", key=1)
+
+    assert sent == [("note", ("x",), {"key": 1})]
+    positions = list(inspect.signature(celery.Celery.send_task).parameters)
+    assert positions[1:7] == ["name", "args", "kwargs", "countdown", "eta", "task_id"]
 
 
-def test_app_that_has_published_is_told_of_a_fork_by_its_pool() -> None:
-    """`proj.delivery.publishing.amqp` has that done without the pool."""
-    assert "self._ensure_after_fork()" in inspect.getsource(celery.Celery.pool.fget)  # type: ignore[attr-defined] # a property
+def test_app_that_has_published_is_told_of_a_fork_by_its_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a method that registers the app; `proj.delivery.publishing.amqp` calls it without the pool."""
+    registered: list[object] = []
+    monkeypatch.setattr(celery.app.base, "register_after_fork", lambda app, _cleanup: registered.append(app))
+    with_pool, without_pool = (Celery(name, broker="memory://", set_as_current=False) for name in ("with", "without"))
+
+    assert with_pool.pool
+    without_pool._ensure_after_fork()  # noqa: SLF001 this is the name
+
+    assert registered == [with_pool, without_pool]
 
 
 def test_channel_that_the_broker_closed_is_opened_again_by_a_method_of_its_own() -> None:
-    """`proj.delivery.publishing.confirm_channel` replaces it, for its delivery tags would begin anew."""
-    source = inspect.getsource(amqp.Channel._on_close)  # noqa: SLF001 this is the name
+    """`proj.delivery.publishing.confirm_channel` replaces it, because delivery tags would start again."""
+    calls: list[str] = []
 
-    assert source.index("self._do_revive()") < source.index("raise error_for_code")
+    class Closed(amqp.Channel):
+        def __init__(self) -> None:
+            self.channel_id = 1
+            self.connection = amqp.Connection()
+            self.is_closing = False
+
+        def send_method(self, *_: Any, **__: Any) -> None:
+            calls.append("close-ok")
+
+        def _do_revive(self) -> None:
+            calls.append("revive")
+
+    with pytest.raises(PreconditionFailed):
+        Closed()._on_close(406, "PRECONDITION_FAILED", 60, 40)  # noqa: SLF001 this is the name
+
+    assert calls == ["close-ok", "revive"]
 
 
-def test_connection_in_confirm_mode_replaces_the_publish_of_a_channel_by_an_attribute() -> None:
-    """`proj.delivery.publishing.confirm_channel` takes it away again."""
-    assert "self.basic_publish = self.basic_publish_confirm" in inspect.getsource(amqp.Channel.__init__)
-    assert callable(amqp.Connection._on_blocked)  # noqa: SLF001 calls `on_blocked`, which we set
-    assert "self.on_blocked(reason)" in inspect.getsource(amqp.Connection._on_blocked)  # noqa: SLF001 this is the name
+def test_channel_of_a_connection_in_confirm_mode_confirms_in_our_way() -> None:
+    """py-amqp replaces `basic_publish` by an attribute of the channel; `ConfirmChannel` removes the attribute."""
+    connection = amqp.Connection(confirm_publish=True)
+
+    assert "basic_publish" in vars(amqp.Channel(connection))
+    assert "basic_publish" not in vars(ConfirmChannel(connection))
+
+
+def test_channel_is_told_when_the_broker_blocks_the_connection() -> None:
+    """By two attributes of the connection, which `ConfirmChannel` sets."""
+    connection = amqp.Connection()
+    channel = ConfirmChannel(connection)
+
+    connection._on_blocked()  # noqa: SLF001 py-amqp calls it
+    was_blocked = channel.blocked
+    connection._on_unblocked()  # noqa: SLF001 py-amqp calls it
+
+    assert (was_blocked, channel.blocked) == (True, False)
 
 
 def test_producer_publishes_on_the_channel_that_it_keeps() -> None:
@@ -127,31 +204,70 @@ def test_producer_publishes_on_the_channel_that_it_keeps() -> None:
 
 
 def test_pool_makes_its_connections_from_the_details_of_one() -> None:
-    """`proj.delivery.publishing.producer_pool` does so with a class of its own."""
-    assert "**dict(self.connection._info(resolve=False))" in inspect.getsource(kombu.connection.ConnectionPool.new)
+    """`proj.delivery.publishing.producer_pool` makes the same connections of a class of its own."""
+    first = kombu.Connection("amqp://user:word@host:1234/v", heartbeat=7, transport_options={"confirm_publish": False})
+
+    stock, ours = ConnectionPool(first, limit=1).new(), DeadlineConnectionPool(first, limit=1).new()
+
+    assert isinstance(ours, DeadlineConnection)
+    assert ours.info() == stock.info()
+    assert ours.as_uri(include_password=True) == first.as_uri(include_password=True)
 
 
 def test_delay_is_a_prefix_of_the_routing_key() -> None:
-    """`proj.delivery.publishing.delayed_delivery` finds the queue behind it, to see to it that the way leads there."""
+    """`proj.delivery.publishing.delayed_delivery` removes it, to find the queue of a delayed message."""
     native = kombu.transport.native_delayed_delivery
-    delayed = native.calculate_routing_key(5, "a.key")
 
-    assert native._delay_prefix_re.sub("", delayed, count=1) == "a.key"  # noqa: SLF001 this is the name
+    assert without_delay(native.calculate_routing_key(5, "a.key")) == "a.key"
+    assert without_delay("0.1.a.key") == "0.1.a.key"
     assert native.level_name(native.MAX_LEVEL) == "celery_delayed_27"
 
 
-# --- The window: what it is made of, and when Celery changes it -------------------------------------
+# --- Prefetch: the attributes that Celery reads and changes -----------------------------------------
 
 
-def test_consumer_asks_by_these_names_how_large_its_window_may_be() -> None:
-    """`proj.delivery.consuming.prefetch` wraps them, for a lost connection and for a changed pool."""
-    stock = celery.worker.consumer.Consumer
-    lost = inspect.getsource(stock.on_connection_error_after_connected)
+@pytest.mark.parametrize(("qos_global", "count", "is_full"), [(False, 4, True), (True, 1, False)])
+def test_consumer_sets_its_prefetch_count_after_a_lost_connection(
+    monkeypatch: pytest.MonkeyPatch, *, qos_global: bool, count: int, is_full: bool
+) -> None:
+    """From the property `max_prefetch_count`, which our consumer replaces."""
+    monkeypatch.setattr("celery.worker.consumer.consumer.active_requests", {object() for _ in range(3)})
 
-    assert isinstance(inspect.getattr_static(stock, "max_prefetch_count"), property)
-    assert "self.initial_prefetch_count = self.max_prefetch_count" in lost
-    assert "self._maximum_prefetch_restored = " in lost
-    for command in ("pool_grow", "pool_shrink"):
-        assert "consumer._update_prefetch_count(" in inspect.getsource(getattr(celery.worker.control, command))
-    assert "consumer._update_prefetch_count(" in inspect.getsource(Autoscaler._update_consumer_prefetch_count)  # noqa: SLF001 this is the name
-    assert "self.max_concurrency = max" in inspect.getsource(Autoscaler.update)
+    class Four(celery.worker.consumer.Consumer):
+        max_prefetch_count = property(lambda _: 4)
+
+        def __init__(self) -> None:
+            self.app = SimpleNamespace(
+                conf=SimpleNamespace(
+                    worker_cancel_long_running_tasks_on_connection_loss=False,
+                    worker_enable_prefetch_count_reduction=True,
+                )
+            )
+            self.connection = None
+            self.prefetch_multiplier = 1
+            self.qos_global = qos_global
+
+    consumer = Four()
+    with pytest.warns(CPendingDeprecationWarning):
+        consumer.on_connection_error_after_connected(ConnectionResetError("lost"))
+
+    assert isinstance(inspect.getattr_static(celery.worker.consumer.Consumer, "max_prefetch_count"), property)
+    assert (consumer.initial_prefetch_count, consumer._maximum_prefetch_restored) == (count, is_full)  # noqa: SLF001 this is the name
+
+
+def test_consumer_is_told_of_a_pool_that_a_person_changes() -> None:
+    """By `_update_prefetch_count`, which our consumer replaces."""
+    changes: list[int] = []
+    pool = SimpleNamespace(grow=lambda _: None, shrink=lambda _: None, num_processes=2)
+    consumer = SimpleNamespace(
+        pool=pool, controller=SimpleNamespace(autoscaler=None), _update_prefetch_count=changes.append
+    )
+    state = SimpleNamespace(consumer=consumer)
+
+    celery.worker.control.pool_grow(state, 3)
+    celery.worker.control.pool_shrink(state, 1)
+    autoscaler = Autoscaler(pool, 2, worker=SimpleNamespace(consumer=consumer))
+    autoscaler.update(max=7)
+
+    assert changes == [3, -1, 5]
+    assert autoscaler.max_concurrency == 7
