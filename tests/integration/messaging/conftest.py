@@ -1,4 +1,4 @@
-"""Message queues on a virtual host of their own, and consumers in threads that end with their test."""
+"""Message queues on a virtual host for each test, and consumers in threads that end with the test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Startable(Protocol):
 
 
 class Queues:
-    """Makes queues on one broker, and looks into them."""
+    """Makes queues on one broker, and reads what they hold."""
 
     def __init__(self, url: str, queue_type: str) -> None:
         self.url = url
@@ -39,12 +39,12 @@ class Queues:
         self.made: list[MessageQueue] = []
 
     def __call__(self, name: str = "my_queue", **options: Any) -> MessageQueue:
-        """A queue, which is closed at the end of the test."""
+        """A queue that is closed at the end of the test."""
         self.made.append(MessageQueue(name, **{**self.options, **options}))
         return self.made[-1]
 
     def ready(self, name: str = "my_queue") -> int:
-        """Messages that wait."""
+        """How many messages are ready."""
         with Connection(self.url) as connection, connection.channel() as channel:
             return int(channel.queue_declare(name, passive=True).message_count)
 
@@ -53,7 +53,7 @@ class Queues:
             return int(channel.queue_declare(name, passive=True).consumer_count)
 
     def take(self, name: str = "my_queue") -> list[Any]:
-        """All messages that wait, taken out; py-amqp's."""
+        """All ready messages, removed from the queue, as py-amqp's."""
         taken = []
         with Connection(self.url) as connection, connection.channel() as channel:
             channel.auto_decode = False
@@ -65,7 +65,7 @@ class Queues:
         return [bytes(message.body or b"").decode() for message in self.take(name)]
 
     def letters(self) -> list[Any]:
-        """What became a dead letter, taken out."""
+        """All dead letters, removed from their queue."""
         return self.take(DEAD_LETTERS)
 
 
@@ -77,7 +77,7 @@ def queues(broker: Broker, vhost: str, request: pytest.FixtureRequest) -> Iterat
 
 @pytest.fixture
 def quorum(broker: Broker, vhost: str) -> Iterator[Queues]:
-    """Queues of the usual type, for what does not depend on it."""
+    """Quorum queues, for tests that do not depend on the type."""
     yield from _queues(broker.url(vhost), "quorum")
 
 
@@ -90,14 +90,14 @@ def _queues(url: str, queue_type: str) -> Iterator[Queues]:
 
 @pytest.fixture
 def proxy(broker: Broker) -> Iterator[Proxy]:
-    """Stands between a consumer and the broker."""
+    """A proxy between a consumer and the broker."""
     with Proxy(broker.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def running() -> Callable[..., Any]:
-    """Runs each consumer in a thread for as long as a `with` block, and stops those that are left."""
+    """Runs consumers in threads during a `with` block, and stops those that still run at its end."""
 
     @contextmanager
     def run(*startables: Startable) -> Iterator[list[threading.Thread]]:
@@ -128,13 +128,13 @@ def running() -> Callable[..., Any]:
 
 
 def wait_for_end(threads: list[threading.Thread]) -> None:
-    """Return when each has ended by itself."""
+    """Return when all have ended by themselves."""
     wait_until(
         lambda: not any(thread.is_alive() for thread in threads), what="every consumer to end", timeout_s=TIMEOUT_S
     )
 
 
 def through(proxy: Proxy, queues: Queues) -> str:
-    """The broker's address by way of the proxy."""
+    """The URL of the broker through the proxy."""
     head, _, tail = queues.url.rpartition(":")
     return f"{head}:{proxy.port}/{tail.partition('/')[2]}"

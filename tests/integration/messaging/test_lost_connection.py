@@ -1,4 +1,4 @@
-"""Message queues when the connection is lost: closed by the broker, cut, half-open, or silent for long."""
+"""Message queues when the connection is lost: closed by the broker, cut, half-open, or silent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def close_connections(broker: Broker, vhost: str) -> int:
-    """Close all that the management API lists; it is some seconds behind."""
+    """Close all connections that the management API lists; its list is some seconds late."""
     names = [row["name"] for row in broker.management.request("GET", f"vhosts/{vhost}/connections")]
     for name in names:
         broker.management.request("DELETE", f"connections/{quote(name, safe='')}")
@@ -31,7 +31,7 @@ def close_connections(broker: Broker, vhost: str) -> int:
 def test_consumer_and_publisher_go_on_when_the_broker_closes_their_connections(
     quorum: Queues, broker: Broker, vhost: str, running: Callable[..., Any]
 ) -> None:
-    """Nothing is lost, and only what was in hand is done twice."""
+    """No message is lost, and only the current one is worked on twice."""
     published: list[str] = []
     seen: list[str] = []
     ending = threading.Event()
@@ -55,14 +55,14 @@ def test_consumer_and_publisher_go_on_when_the_broker_closes_their_connections(
         wait_until(lambda: quorum.ready() == 0, what="an empty queue", timeout_s=TIMEOUT_S)
 
     assert closed
-    # One in the consumer's hand and one in the publisher's.
+    # One that the consumer worked on, and one that the publisher was publishing.
     assert len(seen) - len(set(seen)) <= 2
 
 
-def test_consumer_waits_for_a_broker_that_is_away_when_it_starts(
+def test_consumer_that_starts_before_the_broker_waits_for_it(
     quorum: Queues, proxy: Proxy, running: Callable[..., Any]
 ) -> None:
-    """It may be started first."""
+    """It works on messages as soon as the broker answers."""
     proxy.refuse()
     seen: list[str] = []
     consumer = quorum(url=through(proxy, quorum))
@@ -76,10 +76,10 @@ def test_consumer_waits_for_a_broker_that_is_away_when_it_starts(
     assert seen == ["first"]
 
 
-def test_message_whose_connection_was_lost_under_its_handler_is_given_out_again(
+def test_message_whose_connection_is_lost_while_its_handler_works_is_delivered_again(
     quorum: Queues, proxy: Proxy, running: Callable[..., Any]
 ) -> None:
-    """It cannot be acknowledged any more, and the consumer goes on."""
+    """It cannot be acknowledged any more; the consumer connects again."""
     seen: list[bool] = []
     consumer = quorum(url=through(proxy, quorum))
 
@@ -101,7 +101,7 @@ def test_message_whose_connection_was_lost_under_its_handler_is_given_out_again(
 def test_half_open_connection_is_noticed_within_heartbeats(
     quorum: Queues, proxy: Proxy, running: Callable[..., Any]
 ) -> None:
-    """A connection of which a NAT table knows nothing any more does not make a consumer wait for ever."""
+    """A connection that a NAT has forgotten does not make a consumer wait for ever."""
     seen: list[str] = []
     consumer = quorum(url=through(proxy, quorum), heartbeat_s=1)
     consumer.register(lambda message: seen.append(message.text))
@@ -115,14 +115,14 @@ def test_half_open_connection_is_noticed_within_heartbeats(
     assert seen == ["first"]
 
 
-def test_handler_of_many_heartbeats_keeps_its_message(quorum: Queues) -> None:
-    """A handler may take minutes: another thread beats for it."""
+def test_handler_that_works_longer_than_the_heartbeat_keeps_its_message(quorum: Queues) -> None:
+    """A handler may take minutes: another thread sends the heartbeats."""
     queue = quorum(heartbeat_s=1)
     queue.publish("long")
 
     def work(_message: Message) -> None:
         queue.stop()
-        # The broker, which closes a connection after three silent seconds, is asked on another one.
+        # The broker closes a connection after three silent seconds; another connection would see the message ready.
         with suppress(DeadlinePassed):
             wait_until(lambda: quorum.ready() > 0, what="the broker to take it back", timeout_s=4)
 
@@ -132,8 +132,8 @@ def test_handler_of_many_heartbeats_keeps_its_message(quorum: Queues) -> None:
     assert quorum.ready() == 0
 
 
-def test_consumer_without_heartbeats_works_as_any_other(quorum: Queues) -> None:
-    """`heartbeat_s=0`: nothing beats, and nothing waits for a beat."""
+def test_consumer_without_heartbeats_starts_no_heartbeat_thread(quorum: Queues) -> None:
+    """`heartbeat_s=0` works as any other value."""
     queue = quorum(heartbeat_s=0)
     queue.publish("first")
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""MessageQueue on a real RabbitMQ: what is published, worked on, acknowledged, given back, and given up."""
+"""MessageQueue on a real RabbitMQ: publishing, handlers, acknowledgements, requeues and dead letters."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tests.integration.messaging.conftest import Queues
 
 
-def test_published_text_is_persistent_in_a_durable_queue_that_was_not_there(queues: Queues) -> None:
-    """Any client can read it, and it outlives the broker."""
+def test_published_text_is_persistent_in_a_durable_queue_that_did_not_exist(queues: Queues) -> None:
+    """Any client can read it, and it survives a restart of the broker."""
     queues().publish("grüße...")
 
     (message,) = queues.take()
@@ -46,8 +46,8 @@ def test_queue_that_was_closed_connects_again_when_it_is_used(quorum: Queues) ->
     assert quorum.bodies() == ["first", "second"]
 
 
-def test_publishing_goes_on_through_a_lost_connection(quorum: Queues, proxy: Proxy) -> None:
-    """Each text is there when `publish` has returned, and once when the loss came in between."""
+def test_publish_survives_a_lost_connection(quorum: Queues, proxy: Proxy) -> None:
+    """Each text is there when `publish` has returned, and only once when the loss came between two texts."""
     queue = quorum(url=through(proxy, quorum))
     for number in range(6):
         if number % 2:
@@ -57,8 +57,8 @@ def test_publishing_goes_on_through_a_lost_connection(quorum: Queues, proxy: Pro
     assert quorum.bodies() == [*map(str, range(6))]
 
 
-def test_queue_that_is_deleted_meanwhile_is_made_again_by_the_next_message(quorum: Queues) -> None:
-    """A publisher that runs for long need not be started again."""
+def test_queue_that_was_deleted_is_declared_again_by_the_next_message(quorum: Queues) -> None:
+    """A publisher need not be restarted."""
     queue = quorum()
     queue.publish("first")
     quorum.take()
@@ -87,8 +87,8 @@ def test_order_is_kept_for_one_consumer(queues: Queues) -> None:
     assert queues.ready() == 0
 
 
-def test_consumers_that_are_equally_fast_take_turns(quorum: Queues, running: Callable[..., Any]) -> None:
-    """Round robin: each of two gets every other message."""
+def test_equally_fast_consumers_take_turns(quorum: Queues, running: Callable[..., Any]) -> None:
+    """Round robin: each of two consumers gets every other message."""
     both = threading.Barrier(2)
     seen: dict[str, list[str]] = {"P1": [], "P2": []}
     consumers = []
@@ -107,7 +107,7 @@ def test_consumers_that_are_equally_fast_take_turns(quorum: Queues, running: Cal
 
 
 def test_consumer_that_is_busy_gets_no_other_message(queues: Queues, running: Callable[..., Any]) -> None:
-    """Fair dispatch: whoever is free gets the next one."""
+    """Fair dispatch: the free consumer gets the next message."""
     done = threading.Event()
     busy, free = queues(), queues()
     seen: dict[str, list[str]] = {"busy": [], "free": []}
@@ -126,7 +126,7 @@ def test_consumer_that_is_busy_gets_no_other_message(queues: Queues, running: Ca
 
 
 def test_message_is_acknowledged_after_its_handler_and_not_before(queues: Queues) -> None:
-    """Whoever dies in its handler loses nothing."""
+    """A consumer that dies in its handler loses nothing."""
     queue = queues()
     queue.publish("first")
 
@@ -146,8 +146,8 @@ def test_message_is_acknowledged_after_its_handler_and_not_before(queues: Queues
     assert queues.ready() == 0
 
 
-def test_message_that_is_not_acknowledged_comes_back_when_its_consumer_has_gone(queues: Queues) -> None:
-    """`acknowledge=False`: what the handler forgets is given out again, what it acknowledges is not."""
+def test_unacknowledged_message_is_requeued_when_its_consumer_has_ended(queues: Queues) -> None:
+    """`acknowledge=False`: the handler acknowledges; a message that it forgets is delivered again."""
     queue = queues(prefetch=0)
     for text in ("forgotten", "remembered", "end"):
         queue.publish(text)
@@ -165,7 +165,7 @@ def test_message_that_is_not_acknowledged_comes_back_when_its_consumer_has_gone(
 
 
 def test_message_is_acknowledged_by_another_thread(quorum: Queues, running: Callable[..., Any]) -> None:
-    """Whoever hands the work to threads acknowledges from there."""
+    """A handler that gives its work to threads can acknowledge from them."""
     queue = quorum()
     handed: list[Message] = []
     queue.register(handed.append, acknowledge=False)
@@ -176,13 +176,13 @@ def test_message_is_acknowledged_by_another_thread(quorum: Queues, running: Call
         handed[0].ack()
         wait_until(lambda: len(handed) == 2, what="the second message", timeout_s=TIMEOUT_S)
         handed[1].ack()
-        wait_until(lambda: not queue._subscriptions[0]._settled, what="it to be written", timeout_s=TIMEOUT_S)  # noqa: SLF001 nothing else tells
+        wait_until(lambda: not queue._subscriptions[0]._settled, what="it to be written", timeout_s=TIMEOUT_S)  # noqa: SLF001 nothing public shows it
 
     assert quorum.ready() == 0
 
 
-def test_loop_acknowledges_a_message_when_the_next_is_asked_for(queues: Queues) -> None:
-    """One whose loop ends by an error or by `break` goes back, and those before it are done."""
+def test_loop_acknowledges_a_message_when_it_asks_for_the_next(queues: Queues) -> None:
+    """An error or `break` requeues the current message; those before it are acknowledged."""
     queue = queues()
     for text in ("first", "second", "third"):
         queue.publish(text)
@@ -202,7 +202,7 @@ def test_loop_acknowledges_a_message_when_the_next_is_asked_for(queues: Queues) 
 def test_handler_that_fails_is_tried_again_and_then_its_message_is_a_dead_letter(
     queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is lost, nothing spins for ever, and the next message is worked on."""
+    """After `attempts` attempts, with the reason; then the next message is worked on."""
     monkeypatch.setattr(handler, "RETRY_PAUSE_S", 0.01)
     queue = queues()
     queue.publish("bad")
@@ -227,10 +227,10 @@ def test_handler_that_fails_is_tried_again_and_then_its_message_is_a_dead_letter
     assert queues.ready() == 0
 
 
-def test_handler_that_passes_at_the_second_time_leaves_no_dead_letter(
+def test_handler_that_succeeds_at_the_second_attempt_leaves_no_dead_letter(
     quorum: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what is no fault of the message is not counted at all."""
+    """An error that is not the fault of the message, such as QueueFull, is not counted as an attempt."""
     monkeypatch.setattr(handler, "RETRY_PAUSE_S", 0.01)
     queue = quorum(attempts=2)
     queue.publish("first")
@@ -249,10 +249,10 @@ def test_handler_that_passes_at_the_second_time_leaves_no_dead_letter(
     assert quorum.ready() == 0
 
 
-def test_message_that_is_no_text_is_a_dead_letter_at_once_for_who_reads_its_text(quorum: Queues) -> None:
-    """Its bytes are kept, and those who read its `body` have them."""
+def test_message_that_is_no_text_is_dead_lettered_at_once_by_a_handler_that_reads_its_text(quorum: Queues) -> None:
+    """The dead letter has its bytes, and a handler can read them as `body`."""
     queue = quorum()
-    queue._publisher.publish(b"\xff\x00", queue=queue._queue, subject="bytes", content_type="image/x")  # noqa: SLF001 a stranger
+    queue._publisher.publish(b"\xff\x00", queue=queue._queue, subject="bytes", content_type="image/x")  # noqa: SLF001 as another client publishes
     queue.publish("end")
     tried = []
 
@@ -270,8 +270,8 @@ def test_message_that_is_no_text_is_a_dead_letter_at_once_for_who_reads_its_text
     assert "is not UTF-8 text" in letter.properties["application_headers"]["x-proj-reason"]
 
 
-def test_message_whose_properties_cannot_be_read_is_worked_on_as_any_other(quorum: Queues) -> None:
-    """py-amqp would end the connection at a time in the year 292 billion, again and again."""
+def test_message_with_unreadable_properties_is_worked_on(quorum: Queues) -> None:
+    """py-amqp alone would end the connection because of a time in the year 292 billion, again and again."""
     queue = quorum()
     queue.declare()
     with Connection(quorum.url) as connection, connection.channel() as channel:
@@ -293,8 +293,8 @@ class Ancient(amqp.Message):
         return struct.pack(">HI", 0x2000, len(table)) + table
 
 
-def test_text_that_cannot_be_written_is_refused(quorum: Queues) -> None:
-    """Nothing could read it."""
+def test_text_that_utf_8_cannot_write_is_refused(quorum: Queues) -> None:
+    """No client could read it; bytes are refused too."""
     with pytest.raises(InvalidMessage, match="UTF-8"):
         quorum().publish("\udcff")
     with pytest.raises(InvalidMessage, match="UTF-8"):
@@ -302,8 +302,8 @@ def test_text_that_cannot_be_written_is_refused(quorum: Queues) -> None:
 
 
 @pytest.mark.parametrize("prefetch", [1, 0])
-def test_stop_in_a_handler_finishes_its_message_and_gives_back_what_is_held(queues: Queues, prefetch: int) -> None:
-    """The message in hand is acknowledged, and no other."""
+def test_stop_in_a_handler_acknowledges_its_message_and_requeues_the_others(queues: Queues, prefetch: int) -> None:
+    """Only the current message is acknowledged."""
     queue = queues(prefetch=prefetch)
     for number in range(5):
         queue.publish(str(number))
@@ -317,7 +317,7 @@ def test_stop_in_a_handler_finishes_its_message_and_gives_back_what_is_held(queu
 
 
 def test_stop_by_another_thread_ends_a_consumer_that_waits(quorum: Queues, running: Callable[..., Any]) -> None:
-    """It need not be waited for until a message comes."""
+    """It ends although no message comes."""
     queue = quorum()
     queue.register(print)
     queue.declare()
@@ -328,7 +328,7 @@ def test_stop_by_another_thread_ends_a_consumer_that_waits(quorum: Queues, runni
 
 
 def test_stop_by_a_signal_handler_ends_a_consumer_that_waits(quorum: Queues) -> None:
-    """As SIGTERM does it, in the thread that consumes."""
+    """The signal handler runs in the thread that consumes."""
     queue = quorum()
     queue.register(print)
     earlier = signal.signal(signal.SIGALRM, lambda *_: queue.stop())
@@ -339,8 +339,8 @@ def test_stop_by_a_signal_handler_ends_a_consumer_that_waits(quorum: Queues) -> 
         signal.signal(signal.SIGALRM, earlier)
 
 
-def test_stop_that_comes_before_the_start_is_not_forgotten(quorum: Queues) -> None:
-    """A signal may come in between; the start after that works again."""
+def test_stop_before_the_start_ends_the_next_start_only(quorum: Queues) -> None:
+    """A signal may come before `start`; the start after that works again."""
     queue = quorum()
     queue.register(lambda _message: queue.stop())
     queue.stop()

@@ -1,4 +1,4 @@
-"""Message queues without a broker: what is decided about a pill, a message and its options, and the heartbeat."""
+"""Message queues without a broker: the pill, the message, the options, the handler and the heartbeat."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from proj.messaging.poison_pill import RENEW_AFTER, PillAction, pill_action
 NOWHERE = "amqp://nobody@127.0.0.1:1//"
 
 
-class Desk:
-    """Remembers what was settled."""
+class Settlements:
+    """Records acknowledgements and requeues."""
 
     def __init__(self) -> None:
         self.settled: list[tuple[str, int]] = []
@@ -32,8 +32,8 @@ class Desk:
         self.settled.append(("give back", tag))
 
 
-def message(body: bytes, desk: Desk) -> Message:
-    return Message(body, {}, tag=7, redelivered=False, settlement=desk)
+def message(body: bytes, settlements: Settlements) -> Message:
+    return Message(body, {}, tag=7, redelivered=False, settlement=settlements)
 
 
 @pytest.mark.parametrize(
@@ -46,36 +46,38 @@ def message(body: bytes, desk: Desk) -> Message:
         (1, RENEW_AFTER, PillAction.RENEW),
     ],
 )
-def test_pill_is_handed_on_until_nobody_is_left(others: int, redeliveries: int, expected: PillAction) -> None:
-    """And renewed before a quorum queue would drop it."""
+def test_pill_is_handed_on_until_no_other_consumer_is_left(
+    others: int, redeliveries: int, expected: PillAction
+) -> None:
+    """It is renewed before a quorum queue would drop it."""
     assert pill_action(others=others, redeliveries=redeliveries) is expected
 
 
 def test_message_is_settled_once() -> None:
-    """Whatever a handler and its caller do after each other."""
-    desk = Desk()
-    one = message(b"hello", desk)
+    """A second `ack` or `give_back` does nothing."""
+    settlements = Settlements()
+    one = message(b"hello", settlements)
 
     one.ack()
     one.ack()
     one.give_back()
 
-    assert desk.settled == [("ack", 7)]
+    assert settlements.settled == [("ack", 7)]
 
 
-def test_message_prints_as_its_text_also_when_it_is_none() -> None:
-    """`print(message)` never fails; `text` says what is wrong."""
-    assert f"{message('grüße'.encode(), Desk())}" == "grüße"
-    broken = message(b"\xff!", Desk())
+def test_message_prints_its_text_also_when_it_is_not_utf_8() -> None:
+    """`print(message)` never fails; `message.text` says what is wrong."""
+    assert f"{message('grüße'.encode(), Settlements())}" == "grüße"
+    broken = message(b"\xff!", Settlements())
     assert f"{broken}" == "\N{REPLACEMENT CHARACTER}!"
     with pytest.raises(InvalidMessage, match="is not UTF-8 text; its `body` has the bytes") as refused:
         _ = broken.text
-    assert refused.value.__suppress_context__  # one traceback, and not Python's own words before ours
+    assert refused.value.__suppress_context__  # one traceback, without Python's own error before ours
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, "\udcff", b"my_queue", None, 5])
-def test_queue_of_a_name_that_amqp_cannot_carry_is_refused(name: Any) -> None:
-    """A queue without a name would be one that the broker names, and nobody finds."""
+def test_queue_name_that_amqp_does_not_allow_is_refused(name: Any) -> None:
+    """An empty name would make the broker choose one that no other client knows."""
     with pytest.raises(InvalidSetting, match="a text of 1 to 255 bytes"):
         MessageQueue(name)
 
@@ -107,18 +109,16 @@ def test_queue_of_a_name_that_amqp_cannot_carry_is_refused(name: Any) -> None:
         ("url", 5, "the URL of a RabbitMQ broker"),
     ],
 )
-def test_option_that_could_only_fail_later_is_refused_when_the_queue_is_named(
-    option: str, value: Any, allowed: str
-) -> None:
-    """With what it is, and what it may be; nothing is connected yet."""
+def test_invalid_option_is_refused_when_the_queue_is_made(option: str, value: Any, allowed: str) -> None:
+    """The error has the value and the allowed values; nothing is connected yet."""
     with pytest.raises(InvalidSetting) as refused:
         MessageQueue("my_queue", **{"url": NOWHERE, option: value})
 
     assert str(refused.value).startswith(f"{option} is {value!r}, but must be {allowed}")
 
 
-def test_password_in_a_url_that_is_refused_is_not_repeated() -> None:
-    """A log may have many readers."""
+def test_refused_url_is_reported_without_its_password() -> None:
+    """The error may go to a log that many people read."""
     with pytest.raises(InvalidSetting) as refused:
         MessageQueue("my_queue", "http://user:secret@host:5672//")
 
@@ -127,13 +127,13 @@ def test_password_in_a_url_that_is_refused_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("options", [{"prefetch": 0, "heartbeat_s": 0}, {"prefetch": 65_535, "heartbeat_s": 1.5}])
-def test_option_at_the_end_of_what_it_may_be_is_taken(options: dict[str, Any]) -> None:
-    """No limit is narrower than the broker's."""
+def test_largest_and_smallest_option_values_are_accepted(options: dict[str, Any]) -> None:
+    """Our limits are those of the broker."""
     MessageQueue("x" * 255, NOWHERE, attempts=1, timeout_s=None, **options)
 
 
-def test_queue_reads_what_it_is_not_told_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CELERY_BROKER_URL and PROJ_QUEUE_TYPE, as our workers do."""
+def test_queue_reads_its_defaults_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CELERY_BROKER_URL and PROJ_QUEUE_TYPE, as the Celery workers do."""
     monkeypatch.setenv("PROJ_QUEUE_TYPE", "stream")
     with pytest.raises(InvalidSetting, match="PROJ_QUEUE_TYPE"):
         MessageQueue("my_queue")
@@ -143,8 +143,8 @@ def test_queue_reads_what_it_is_not_told_from_the_environment(monkeypatch: pytes
         MessageQueue("my_queue")
 
 
-def test_queue_without_a_handler_or_a_pill_says_so() -> None:
-    """Nothing is started that could do nothing."""
+def test_start_without_a_handler_and_halt_without_a_pill_are_refused() -> None:
+    """The error says what is missing."""
     queue = MessageQueue("my_queue", NOWHERE)
     with pytest.raises(RuntimeError, match="No handler is registered"):
         queue.start()
@@ -156,17 +156,15 @@ def test_queue_without_a_handler_or_a_pill_says_so() -> None:
     )
 
 
-def test_handler_that_cannot_be_called_is_refused_before_any_message_is_lost_by_it() -> None:
-    """`register(print())` would make a dead letter of every message."""
+def test_handler_that_cannot_be_called_is_refused() -> None:
+    """`register(print())` would make every message a dead letter."""
     with pytest.raises(InvalidSetting, match="must be a function of one message"):
         MessageQueue("my_queue", NOWHERE).register(None)  # type: ignore[arg-type] # that is the point
 
 
 @pytest.mark.parametrize(("kind", "words"), [(Consumer, ("C", "in")), (Worker, ("W", "in", "out"))])
-def test_consumer_without_work_is_refused_before_any_message_is_lost_by_it(
-    kind: type[Consumer], words: tuple[str, ...]
-) -> None:
-    """`work` is what a subclass is for: one that has misspelt it would make a dead letter of every message."""
+def test_consumer_without_work_is_refused(kind: type[Consumer], words: tuple[str, ...]) -> None:
+    """A subclass that misspells `work` would make every message a dead letter."""
     misspelt = type("Misspelt", (kind,), {"wrok": print})
 
     with pytest.raises(TypeError, match=r"Misspelt.*abstract.*work"):
@@ -181,27 +179,27 @@ def test_consumer_without_work_is_refused_before_any_message_is_lost_by_it(
         (ValueError(" "), "Its handler failed once with ValueError."),
     ],
 )
-def test_reason_of_a_dead_letter_ends_with_what_there_is_to_say(error: Exception, reason: str) -> None:
-    """An `assert` fails without a word."""
+def test_reason_of_a_dead_letter_has_the_text_of_the_error_if_any(error: Exception, reason: str) -> None:
+    """A failed `assert` may have none."""
     letters: list[dict[str, Any]] = []
 
-    class Office:
+    class Letters:
         def publish(self, _body: bytes, **properties: Any) -> None:
             letters.append(properties["application_headers"])
 
     def fail(_message: Message) -> None:
         raise error
 
-    office: Any = Office()
-    Handler(fail, queue="in", publisher=office, attempts=1, acknowledge=True, pause=lambda _: True).handle(
-        message(b"hello", Desk())
+    publisher: Any = Letters()
+    Handler(fail, queue="in", publisher=publisher, attempts=1, acknowledge=True, pause=lambda _: True).handle(
+        message(b"hello", Settlements())
     )
 
     assert [letter[REASON] for letter in letters] == [reason]
 
 
-def test_heartbeat_beats_only_while_nobody_else_uses_the_connection() -> None:
-    """Two threads that write at once would mix their frames."""
+def test_heartbeat_is_sent_only_while_no_other_thread_uses_the_connection() -> None:
+    """Frames of two threads that write at once would be mixed."""
     lock, beats = threading.Lock(), []
 
     with Heartbeat(lambda: beats.append(lock.locked()), 0.01, lock=lock):
@@ -216,7 +214,7 @@ def test_heartbeat_beats_only_while_nobody_else_uses_the_connection() -> None:
 
 
 def test_heartbeat_ends_with_the_connection() -> None:
-    """The thread that uses it meets the same error, and connects again."""
+    """The thread that uses the connection meets the same error and connects again."""
     tried = threading.Event()
 
     def fail() -> None:
@@ -226,4 +224,4 @@ def test_heartbeat_ends_with_the_connection() -> None:
     heartbeat = Heartbeat(fail, 0.01, lock=threading.Lock())
     with heartbeat:
         assert tried.wait(5)
-        wait_until(lambda: not heartbeat._thread.is_alive(), what="its thread to end", timeout_s=5)  # noqa: SLF001 nothing else tells
+        wait_until(lambda: not heartbeat._thread.is_alive(), what="its thread to end", timeout_s=5)  # noqa: SLF001 nothing public shows it

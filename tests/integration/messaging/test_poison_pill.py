@@ -1,4 +1,4 @@
-"""The poison pill on a real RabbitMQ: one ends every consumer of a queue, and then those of the next."""
+"""The poison pill on a real RabbitMQ: one pill ends every consumer of a queue, and then those of the next queue."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Printer(Consumer):
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_one_pill_ends_any_number_of_consumers_behind_all_earlier_work(queues: Queues, count: int) -> None:
-    """The exercise that the tutorials leave: what was before the pill is done.
+    """Messages before the pill are worked on, and messages behind it stay in the queue.
 
-    What is behind it stays; where there are several, those that did not get the pill yet may take some of it.
+    With several consumers, those that have not had the pill yet may take some of the messages behind it.
     """
     queue = queues(pill="HALT")
     for number in range(12):
@@ -58,8 +58,8 @@ def test_one_pill_ends_any_number_of_consumers_behind_all_earlier_work(queues: Q
     assert queues.bodies() == (["behind"] if count == 1 else [])
 
 
-def test_pill_goes_down_the_pipeline_behind_all_output(queues: Queues) -> None:
-    """The last worker of a stage hands it on, so one ends every consumer of every stage."""
+def test_pill_goes_to_the_next_queue_behind_all_output(queues: Queues) -> None:
+    """The last worker of a stage publishes it, so one pill ends every consumer of every stage."""
     queue = queues(pill="HALT")
     for number in range(12):
         queue.publish(f"n{number}")
@@ -75,10 +75,8 @@ def test_pill_goes_down_the_pipeline_behind_all_output(queues: Queues) -> None:
     assert (queues.ready("my_queue"), queues.ready("upper"), queues.letters()) == (0, 0, [])
 
 
-def test_pill_that_comes_while_another_is_busy_waits_for_its_output(
-    queues: Queues, running: Callable[..., Any]
-) -> None:
-    """Nothing is written behind the pill, and the idle one need not wait."""
+def test_pill_waits_for_the_output_of_a_busy_worker(queues: Queues, running: Callable[..., Any]) -> None:
+    """No output is written behind the pill, and the idle worker ends at once."""
     begun, done = threading.Event(), threading.Event()
 
     class Slow(ToUpper):
@@ -105,7 +103,7 @@ def test_pill_that_comes_while_another_is_busy_waits_for_its_output(
 
 
 def test_pill_for_each_consumer_leaves_none_in_the_queue(queues: Queues) -> None:
-    """Who follows the tutorials' first hint, and counts, needs to clear nothing away."""
+    """As many pills as consumers, as the tutorials suggest first, leave nothing behind."""
     queue = queues(pill="HALT")
     for _ in range(2):
         queue.halt()
@@ -116,8 +114,8 @@ def test_pill_for_each_consumer_leaves_none_in_the_queue(queues: Queues) -> None
     assert set(queues.bodies("upper")) == {"HALT"}
 
 
-def test_pills_that_are_too_many_are_taken_away_with_the_last(queues: Queues) -> None:
-    """Whoever starts next is not ended by what was meant for others, and what is behind them stays."""
+def test_surplus_pills_are_removed_with_the_last(queues: Queues) -> None:
+    """The next consumer is not ended by an old pill, and messages behind the pills stay."""
     queue = queues(pill="HALT")
     for _ in range(3):
         queue.halt()
@@ -128,10 +126,8 @@ def test_pills_that_are_too_many_are_taken_away_with_the_last(queues: Queues) ->
     assert queues.bodies() == ["behind"]
 
 
-def test_pill_that_waits_already_ends_no_consumer_before_the_others_are_there(
-    quorum: Queues, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`launch` lets nobody begin before all consume; else the late one would wait for ever."""
+def test_waiting_pill_ends_no_consumer_before_all_consume(quorum: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`launch` lets no consumer work before all consume; otherwise the late one would wait for ever."""
     early_consumes = threading.Event()
     stock = Subscription.open
 
@@ -151,7 +147,7 @@ def test_pill_that_waits_already_ends_no_consumer_before_the_others_are_there(
 
 
 def test_pill_whose_consumer_dies_goes_to_another(queues: Queues, running: Callable[..., Any]) -> None:
-    """It is acknowledged by nobody who has not handed it on."""
+    """A consumer acknowledges the pill only after it has handed it on."""
     queue = queues(pill="HALT")
     queue.halt()
     for message in queues():
@@ -165,8 +161,8 @@ def test_pill_whose_consumer_dies_goes_to_another(queues: Queues, running: Calla
     assert queues.ready() == 0
 
 
-def test_pill_that_was_delivered_often_is_renewed(quorum: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quorum queue drops what it has delivered too often."""
+def test_pill_that_was_redelivered_often_is_renewed(quorum: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quorum queue drops a message that it has delivered too often."""
     monkeypatch.setattr(poison_pill, "RENEW_AFTER", 1)
     queue = quorum(pill="HALT")
     renewed: list[int] = []
@@ -190,8 +186,8 @@ def quorum_consumers(queues: Queues) -> int:
     return queues.consumers()
 
 
-def test_text_of_the_pill_is_work_for_who_has_none(quorum: Queues) -> None:
-    """`pill=None`, the default of a queue alone."""
+def test_text_of_the_pill_is_work_for_a_queue_without_a_pill(quorum: Queues) -> None:
+    """`pill=None` is the default of a `MessageQueue`."""
     queue = quorum()
     queue.publish("HALT")
     seen = []
@@ -203,7 +199,7 @@ def test_text_of_the_pill_is_work_for_who_has_none(quorum: Queues) -> None:
 
 
 def test_input_is_acknowledged_only_when_the_output_is_confirmed(quorum: Queues) -> None:
-    """A worker that dies in between leaves its input, and the output is written again."""
+    """A worker that dies between the two leaves its input in the queue."""
     queue = quorum()
     queue.publish("first")
 
@@ -219,8 +215,8 @@ def test_input_is_acknowledged_only_when_the_output_is_confirmed(quorum: Queues)
     assert quorum.bodies() == ["first"]
 
 
-def test_output_queue_with_another_type_ends_a_worker_before_it_takes_any_work(quorum: Queues) -> None:
-    """And `launch` stops the others, and raises what ended the one."""
+def test_output_queue_with_another_type_ends_a_worker_before_it_works(quorum: Queues) -> None:
+    """`launch` stops the other consumers and raises the error."""
     quorum("upper", queue_type="classic").declare()
     queue = quorum()
     queue.publish("first")

@@ -1,4 +1,4 @@
-"""What a message queue says when the broker is away or will not have it: one sentence, below a short traceback."""
+"""The errors of a message queue when the broker is away or refuses: one sentence and a short traceback."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.integration.messaging.conftest import Queues
 
 
-def test_queue_with_another_type_is_refused_in_one_sentence(quorum: Queues) -> None:
-    """Publisher and consumer alike say what there is and what was asked for."""
+def test_queue_with_another_type_is_refused(quorum: Queues) -> None:
+    """Publisher and consumer both say which type exists and which one is declared."""
     quorum().publish("first")
     other = quorum(queue_type="classic")
     other.register(print)
@@ -29,8 +29,8 @@ def test_queue_with_another_type_is_refused_in_one_sentence(quorum: Queues) -> N
 
 
 @pytest.mark.parametrize("act", ["publish", "declare", "start", "loop"])
-def test_error_comes_without_the_story_of_how_it_came_about(quorum: Queues, act: str) -> None:
-    """Its sentence has the broker's words; the tracebacks of three libraries before it would hide it."""
+def test_error_has_one_short_traceback(quorum: Queues, act: str) -> None:
+    """The tracebacks of three libraries would hide the sentence, which has the broker's text."""
     quorum().declare()
     other = quorum(queue_type="classic")
     other.register(print)
@@ -47,17 +47,17 @@ def test_error_comes_without_the_story_of_how_it_came_about(quorum: Queues, act:
     told = "".join(traceback.format_exception(refused.value))
     assert (told.count("Traceback"), "amqp" in told) == (1, False)
     assert len(told.splitlines()) <= 20
-    assert isinstance(refused.value.__context__, amqp.PreconditionFailed)  # for who wants to know
+    assert isinstance(refused.value.__context__, amqp.PreconditionFailed)  # for debugging
 
 
-def test_broker_that_is_not_there_is_told_at_once_to_who_publishes(quorum: Queues) -> None:
-    """Nobody waits for a minute in front of a broker that was never started."""
+def test_publish_without_a_broker_raises_no_broker_at_once(quorum: Queues) -> None:
+    """There is no retry for a broker that has never answered."""
     with pytest.raises(NoBroker, match="No broker answers"):
         quorum(url="amqp://guest:guest@127.0.0.1:1//").publish("first")
 
 
-def test_broker_that_does_not_let_us_in_is_told_to_who_consumes(quorum: Queues) -> None:
-    """Another attempt would not help; neither with a wrong password nor on a virtual host that is not there."""
+def test_consumer_whose_login_is_refused_raises_no_broker(quorum: Queues) -> None:
+    """With a wrong password and with a virtual host that does not exist; another attempt would not help."""
     elsewhere = quorum(url=quorum.url + "-elsewhere")
     elsewhere.register(print)
     with pytest.raises(NoBroker, match=r"refuses the login.*virtual host"):

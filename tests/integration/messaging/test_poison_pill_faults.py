@@ -1,4 +1,4 @@
-"""The end of a consumer by the pill when broker, network or next queue are in the way of it."""
+"""The poison pill when the broker, the network or the next queue fails."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Upper(Worker):
-    """Its output is its input in capital letters."""
+    """Writes its input in capital letters."""
 
     def work(self, message: str) -> None:
         self.write(message.upper())
 
 
 class Notes(Consumer):
-    """Notes what it was given."""
+    """Records its messages."""
 
     def __init__(self, *words: Any, **options: Any) -> None:
         super().__init__(*words, **options)
@@ -41,15 +41,15 @@ class Notes(Consumer):
 
 
 def noted(queue: Any, times: list[str], name: str) -> Any:
-    """The queue with a handler that does nothing, and a note of who ended last."""
+    """The queue with a handler that does nothing, and a record of which consumer ended last."""
     queue.register(lambda _: None, when_last=lambda: times.append(name))
     return queue
 
 
-def test_pill_waits_for_the_broker_to_say_how_many_consume(
+def test_pill_waits_until_the_broker_says_how_many_consumers_there_are(
     quorum: Queues, broker: Broker, vhost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A leader that is slow is reported as a queue without consumers: that ends no stage before its work is done."""
+    """RabbitMQ reports a queue with a slow leader as one without consumers; that must not end a stage too early."""
     leader, held, free = f"'{vhost}_my_queue'", threading.Event(), threading.Event()
     stalled: list[int] = []
     stock = Subscription.count
@@ -92,8 +92,8 @@ def test_pill_waits_for_the_broker_to_say_how_many_consume(
     assert (quorum.ready(), quorum.ready("upper")) == (0, 0)
 
 
-def test_what_follows_the_pill_is_tried_until_it_passes(quorum: Queues, caplog: pytest.LogCaptureFixture) -> None:
-    """A next queue that is full for a while costs no pill: it is in hand, and is given out once."""
+def test_when_last_is_tried_until_it_succeeds(quorum: Queues, caplog: pytest.LogCaptureFixture) -> None:
+    """While the next queue is full, the consumer keeps the pill, which is delivered once."""
     queue = quorum(pill="HALT")
     queue.halt()
     tries: list[int] = []
@@ -113,8 +113,8 @@ def test_what_follows_the_pill_is_tried_until_it_passes(quorum: Queues, caplog: 
     assert (quorum.ready(), quorum.letters()) == (0, [])
 
 
-def test_consumer_that_waits_with_its_pill_can_be_stopped_and_leaves_it(quorum: Queues) -> None:
-    """Who starts next does what follows."""
+def test_consumer_that_waits_with_its_pill_can_be_stopped_and_requeues_it(quorum: Queues) -> None:
+    """The next consumer that starts gets the pill."""
     queue = quorum(pill="HALT")
     queue.halt()
 
@@ -128,8 +128,8 @@ def test_consumer_that_waits_with_its_pill_can_be_stopped_and_leaves_it(quorum: 
     wait_until(lambda: quorum.ready() == 1, what="the pill", timeout_s=TIMEOUT_S)
 
 
-def test_error_of_what_follows_the_pill_ends_the_consumer_and_leaves_the_pill(queues: Queues) -> None:
-    """It is no lost connection, though Python has one class for both."""
+def test_error_of_when_last_ends_the_consumer_and_requeues_the_pill(queues: Queues) -> None:
+    """An OSError of `when_last` is not taken for a lost connection."""
     queue = queues(pill="HALT")
     queue.halt()
 
@@ -144,10 +144,10 @@ def test_error_of_what_follows_the_pill_ends_the_consumer_and_leaves_the_pill(qu
 
 
 @pytest.mark.parametrize("settled_by", ["give_back", "ack"])
-def test_connection_that_is_lost_behind_the_pill_does_not_bring_its_consumer_back(
+def test_connection_lost_after_the_pill_does_not_bring_the_consumer_back(
     quorum: Queues, proxy: Proxy, running: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, settled_by: str
 ) -> None:
-    """It has handed it on, or was the last; the next pill would never come."""
+    """The consumer has handed the pill on or was the last, so another pill would never come."""
     last: list[str] = []
     cut = noted(quorum(url=through(proxy, quorum), pill="HALT"), last, "cut")
     other = noted(quorum(pill="HALT"), last, "other")
@@ -177,8 +177,8 @@ def test_connection_that_is_lost_behind_the_pill_does_not_bring_its_consumer_bac
     assert quorum.ready() == 0
 
 
-def test_pill_whose_connection_was_lost_while_it_was_sent_on_is_sent_on_once(quorum: Queues, proxy: Proxy) -> None:
-    """A second one would end whoever starts next on the next queue, before any work."""
+def test_pill_whose_connection_is_lost_in_when_last_goes_to_the_next_queue_once(quorum: Queues, proxy: Proxy) -> None:
+    """A second pill would end the next consumer of the next queue before it has worked."""
 
     class Cut(Upper):
         def when_last(self) -> None:
@@ -194,10 +194,8 @@ def test_pill_whose_connection_was_lost_while_it_was_sent_on_is_sent_on_once(quo
     assert quorum.ready() == 0
 
 
-def test_consumer_that_has_lost_its_connection_waits_for_the_others_that_have_too(
-    quorum: Queues, running: Callable[..., Any]
-) -> None:
-    """The first to be back after a restart of the broker finds nobody else; it is not the last one."""
+def test_consumer_that_lost_its_connection_waits_for_the_others(quorum: Queues, running: Callable[..., Any]) -> None:
+    """The first consumer after a restart of the broker finds no other, but it is not the last one."""
     last: list[str] = []
     with (
         Proxy(int(quorum.url.rpartition(":")[2].partition("/")[0])) as one,
@@ -224,8 +222,8 @@ def test_consumer_that_has_lost_its_connection_waits_for_the_others_that_have_to
     assert quorum.ready() == 0
 
 
-def test_consumers_that_were_launched_may_be_launched_again_after_one_failed(quorum: Queues) -> None:
-    """None of them takes the stop of the first time for one of the second."""
+def test_consumers_can_be_launched_again_after_one_failed(quorum: Queues) -> None:
+    """The stop of the first launch does not end the second."""
 
     class Failing(Notes):
         def when_last(self) -> None:
@@ -245,10 +243,10 @@ def test_consumers_that_were_launched_may_be_launched_again_after_one_failed(quo
     assert (quorum.ready(), quorum.ready("elsewhere")) == (0, 0)
 
 
-def test_message_that_its_consumers_never_acknowledge_becomes_a_dead_letter_before_the_broker_drops_it(
+def test_message_that_is_never_acknowledged_is_dead_lettered_before_the_broker_drops_it(
     quorum: Queues,
 ) -> None:
-    """RabbitMQ 4 drops what it has delivered twenty times from a queue without a dead-letter exchange."""
+    """RabbitMQ 4 drops a message after twenty deliveries when its queue has no dead-letter exchange."""
     quorum().publish("poison")
     for _ in range(15):
         for _message in quorum():
@@ -268,7 +266,7 @@ def test_message_that_its_consumers_never_acknowledge_becomes_a_dead_letter_befo
 
 
 def test_acknowledgement_by_another_thread_is_written_soon(quorum: Queues) -> None:
-    """With one message at a time, the next one comes when it is."""
+    """With a prefetch count of one, the next message comes only after the acknowledgement."""
     queue = quorum()
     for number in range(20):
         queue.publish(str(number))
@@ -284,14 +282,14 @@ def test_acknowledgement_by_another_thread_is_written_soon(quorum: Queues) -> No
     begun = time.monotonic()
     queue.start()
 
-    # A look five times a second would take four seconds.
+    # If it were written only five times a second, this would take four seconds.
     assert time.monotonic() - begun < 2.5
     assert got == [*map(str, range(20))]
 
 
 @pytest.mark.parametrize("prefetch", [0, 4])
-def test_pills_that_came_along_with_the_first_are_taken_away_with_it(queues: Queues, prefetch: int) -> None:
-    """A consumer with a larger window holds them already; its next start would end at once by one of them."""
+def test_prefetched_pills_are_removed_with_the_first(queues: Queues, prefetch: int) -> None:
+    """With a larger prefetch count the consumer holds them already; they must not end its next start."""
     queue = queues(pill="HALT", prefetch=prefetch)
     for text in ("first", "HALT", "HALT", "behind"):
         queue.publish(text)
