@@ -1,10 +1,10 @@
-"""Forgets to acknowledge: what it printed stays unacknowledged, and is printed again when it is started again.
+"""Forgets to acknowledge: the messages that it prints stay unacknowledged, and it prints them again at its next start.
 
-It is also given out again, while this runs, when the broker's consumer_timeout (30 minutes) has passed; and a quorum
-queue counts: what came back 15 times is not printed any more, but becomes a dead letter. Ctrl-C ends it.
+While it runs, the broker delivers them again after the consumer_timeout (30 minutes). A quorum queue counts the
+deliveries: a message that came back 15 times becomes a dead letter. Ctrl-C ends the program.
 
-It takes all messages at once (`prefetch=0`), as RabbitMQ gives them to whoever does not ask for fewer: with the usual
-one at a time it would wait for ever after the first.
+It takes all messages at once (`prefetch=0`), RabbitMQ's default. With the usual one at a time it would wait for ever
+after the first message.
 """
 
 import signal

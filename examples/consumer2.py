@@ -1,4 +1,4 @@
-"""Acknowledges each message when its handler has returned; Ctrl-C ends it between two messages, not within one."""
+"""Acknowledges each message when its handler has returned; Ctrl-C ends it after the current message."""
 
 import signal
 

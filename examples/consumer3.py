@@ -1,4 +1,4 @@
-"""Ends by itself at the poison pill, or by Ctrl-C: python examples/producer.py Hello world HALT."""
+"""Ends at the poison pill or at Ctrl-C; publish the pill with: python examples/producer.py Hello world HALT."""
 
 import signal
 

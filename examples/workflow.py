@@ -1,4 +1,4 @@
-"""Two stages in threads of one process, my_queue -> ToUpper -> upper -> Printer, both ended by one HALT."""
+"""Two stages in threads of one process, my_queue -> ToUpper -> upper -> Printer; one HALT ends both."""
 
 import logging
 
@@ -6,10 +6,10 @@ from proj.messaging import Consumer, Worker, launch
 
 
 class ToUpper(Worker):
-    """Writes each message in capital letters to the next queue."""
+    """Publishes each message in capital letters to the next queue."""
 
     def work(self, message: str) -> None:
-        """Write one."""
+        """Publish one message in capital letters."""
         self.write(message.upper())
 
 
@@ -17,7 +17,7 @@ class Printer(Consumer):
     """Prints each message."""
 
     def work(self, message: str) -> None:
-        """Print one."""
+        """Print one message."""
         print(message)
 
 

@@ -1,4 +1,4 @@
-"""The same with stages of one second and of two, of which the slow one has two consumers; still one HALT ends all."""
+"""As workflow.py, with a stage of one second and a stage of two seconds that has two consumers; one HALT ends all."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ class ToUpper(Worker):
     """Takes a second for each message."""
 
     def work(self, message: str) -> None:
-        """Write one in capital letters."""
+        """Publish one message in capital letters."""
         print(f"{self.name}: {message}")
         time.sleep(DOT_S)
         self.write(message.upper())
@@ -23,7 +23,7 @@ class Printer(Consumer):
     """Takes two seconds for each message."""
 
     def work(self, message: str) -> None:
-        """Print one."""
+        """Print one message."""
         time.sleep(2 * DOT_S)
         print(f"{self.name}: {message}")
 

@@ -1,10 +1,10 @@
-"""The properties of plain messages as the publishers of other languages set them."""
+"""The properties that publishers in other languages set in plain messages."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: What the publishers of RabbitMQ's second tutorial set, by their languages, with their clients' own defaults.
+#: The properties that publishers of RabbitMQ's second tutorial set, with the defaults of their clients, by language.
 PUBLISHERS: dict[str, dict[str, Any]] = {
     "python pika": {"delivery_mode": 2},
     "java PERSISTENT_TEXT_PLAIN": {"content_type": "text/plain", "delivery_mode": 2, "priority": 0},

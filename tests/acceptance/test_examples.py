@@ -1,4 +1,4 @@
-"""The programs in `examples/`, typed as the tutorials type theirs, and the unacknowledged messages that each leaves."""
+"""The programs in `examples/`, run as in the tutorials, and the unacknowledged messages that each leaves."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 20
 NOWHERE = "amqp://guest:guest@127.0.0.1:1//"
-#: Seconds of a dot: short, and long beside what a message takes on its way.
+#: Seconds of a dot: short, but long compared with the time that a message takes.
 DOT_S = 0.1
 
 
 class Programs:
-    """Starts programs in `examples/`, and asks the broker what they left."""
+    """Starts programs in `examples/`, and asks the broker what they left in the queues."""
 
     def __init__(self, broker: Broker, vhost: str, guard: Guard, folder: Path) -> None:
         self._broker = broker
@@ -43,7 +43,7 @@ class Programs:
     def end(
         self, name: str, *words: str, folder: str = "examples", **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """How it ends by itself."""
+        """Run a program until it ends by itself."""
         return subprocess.run(
             [sys.executable, str(ROOT / folder / name), *words],
             env={**self._environment, **variables},
@@ -54,13 +54,13 @@ class Programs:
         )
 
     def run(self, name: str, *words: str) -> str:
-        """What it prints until it ends by itself, in order."""
+        """The output of a program that ends by itself."""
         done = self.end(name, *words)
         assert (done.returncode, done.stderr) == (0, "") or name.startswith("workflow"), done.stderr
         return done.stdout
 
     def start(self, name: str) -> Process:
-        """The program, which runs until it is ended."""
+        """Start a program that runs until it is stopped."""
         log = self._folder / f"{len(self.started)}-{name}.log"
         program = Process(
             name,
@@ -74,7 +74,7 @@ class Programs:
         return program
 
     def wait_for_unacknowledged(self, count: int) -> None:
-        """Return when the management API, which is some seconds behind, says that so many are."""
+        """Return when the management API, which is some seconds late, reports so many unacknowledged messages."""
 
         def counts() -> bool:
             row = self._broker.management.request("GET", f"queues/{self._vhost}/my_queue")
@@ -83,7 +83,7 @@ class Programs:
         wait_until(counts, what=f"{count} unacknowledged and none ready", timeout_s=TIMEOUT_S)
 
     def left(self, queue: str = "my_queue") -> int:
-        """Messages in the queue when its last consumer has gone, so that none is unacknowledged any more."""
+        """How many messages the queue has when its last consumer has ended, so that none is unacknowledged."""
         with Connection(self._broker.url(self._vhost)) as connection, connection.channel() as channel:
             wait_until(
                 lambda: channel.queue_declare(queue, passive=True).consumer_count == 0,
@@ -95,7 +95,7 @@ class Programs:
 
 @pytest.fixture
 def programs(broker: Broker, vhost: str, guard: Guard, tmp_path: Path) -> Iterator[Programs]:
-    """The examples, on a virtual host of their own."""
+    """The programs, on a virtual host of their own."""
     programs = Programs(broker, vhost, guard, tmp_path)
     yield programs
     for program in programs.started:
@@ -110,8 +110,8 @@ def wait_for_end(program: Process) -> None:
     wait_until(lambda: not program.running, what=f"the end of {program.name}", timeout_s=TIMEOUT_S)
 
 
-def test_consumer_that_forgets_to_acknowledge_leaves_two_and_prints_them_again(programs: Programs) -> None:
-    """consumer1.py: two unacknowledged while it runs, two ready when it was killed, and printed anew."""
+def test_consumer_that_forgets_to_acknowledge_leaves_two_messages_and_prints_them_again(programs: Programs) -> None:
+    """consumer1.py: two are unacknowledged while it runs and ready after a kill; its next start prints them again."""
     programs.run("producer.py", "Hello", "world")
 
     for killed in range(2):
@@ -124,8 +124,8 @@ def test_consumer_that_forgets_to_acknowledge_leaves_two_and_prints_them_again(p
         assert programs.left() == 2
 
 
-def test_consumer_that_forgets_to_acknowledge_ends_quietly_by_ctrl_c_and_leaves_two(programs: Programs) -> None:
-    """consumer1.py: people press Ctrl-C; what it forgot is ready again as when it is killed."""
+def test_consumer_that_forgets_to_acknowledge_ends_at_ctrl_c_and_leaves_two_messages(programs: Programs) -> None:
+    """consumer1.py: without a traceback; the messages are ready again as after a kill."""
     programs.run("producer.py", "Hello", "world")
     consumer = programs.start("consumer1.py")
     wait_for_line(consumer, "world")
@@ -139,7 +139,7 @@ def test_consumer_that_forgets_to_acknowledge_ends_quietly_by_ctrl_c_and_leaves_
 
 
 def test_consumer_that_acknowledges_leaves_none_and_ends_by_ctrl_c(programs: Programs) -> None:
-    """consumer2.py: what it printed is gone, and Ctrl-C ends it in order."""
+    """consumer2.py: acknowledged messages are gone, and Ctrl-C ends it without a traceback."""
     programs.run("producer.py", "Hello", "world")
     consumer = programs.start("consumer2.py")
     wait_for_line(consumer, "world")
@@ -153,7 +153,7 @@ def test_consumer_that_acknowledges_leaves_none_and_ends_by_ctrl_c(programs: Pro
 
 
 def test_consumer_with_a_poison_pill_ends_by_itself_and_leaves_none(programs: Programs) -> None:
-    """consumer3.py: the queue is filled first, and the pill itself is not printed."""
+    """consumer3.py: it prints the messages before the pill, and not the pill."""
     programs.run("producer.py", "Hello", "world", "HALT")
 
     printed = programs.run("consumer3.py")
@@ -168,8 +168,8 @@ def test_consumer_with_a_poison_pill_ends_by_itself_and_leaves_none(programs: Pr
     assert programs.left() == 0
 
 
-def test_consumer_with_a_poison_pill_ends_quietly_by_ctrl_c(programs: Programs) -> None:
-    """consumer3.py: when no pill comes."""
+def test_consumer_with_a_poison_pill_ends_at_ctrl_c(programs: Programs) -> None:
+    """consumer3.py: without a traceback, when no pill comes."""
     programs.run("producer.py", "Hello")
     consumer = programs.start("consumer3.py")
     wait_for_line(consumer, "Hello")
@@ -182,7 +182,7 @@ def test_consumer_with_a_poison_pill_ends_quietly_by_ctrl_c(programs: Programs) 
 
 
 def test_producer_without_words_prints_its_usage(programs: Programs) -> None:
-    """It does not end as if something were published; and it does not need a broker to say so."""
+    """It ends with exit code 2, also without a broker."""
     done = programs.end("producer.py", CELERY_BROKER_URL=NOWHERE)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -221,10 +221,10 @@ def test_producer_without_words_prints_its_usage(programs: Programs) -> None:
         ),
     ],
 )
-def test_program_that_cannot_go_on_says_why_below_one_short_traceback(
+def test_program_that_fails_shows_one_short_traceback_and_one_sentence(
     programs: Programs, program: str, variables: dict[str, str], told: str
 ) -> None:
-    """A queue with other arguments, no broker, a wrong address: no traceback of the libraries beneath."""
+    """For a queue with other arguments, no broker, and a wrong URL; without tracebacks of the libraries."""
     programs.run("producer.py", "Hello")
 
     done = programs.end(*program.split(), **variables)
@@ -241,7 +241,7 @@ def test_program_that_cannot_go_on_says_why_below_one_short_traceback(
 def test_measurement_of_message_queues_says_how_it_is_used(
     programs: Programs, words: tuple[str, ...], code: int
 ) -> None:
-    """bench/messaging.py: a reader of the figures wants to repeat them."""
+    """bench/messaging.py: a reader of the figures can find out how to repeat them."""
     done = programs.end("messaging.py", *words, folder="bench")
 
     assert done.returncode == code
@@ -258,7 +258,7 @@ def test_workflow_prints_in_capital_letters_and_one_pill_ends_both_stages(progra
 
 
 def test_scaled_workflow_shares_the_slow_stage_and_one_pill_ends_all_three(programs: Programs) -> None:
-    """workflow2.py: P1 and P2 print four each, in turn, and neither is left hanging."""
+    """workflow2.py: P1 and P2 print four messages each, and both end."""
     words = ["goodbye", "cruel", "world", "I", "am", "leaving", "you", "today"]
     programs.run("producer.py", *words, "HALT")
 
@@ -271,8 +271,8 @@ def test_scaled_workflow_shares_the_slow_stage_and_one_pill_ends_all_three(progr
     assert (programs.left(), programs.left("upper")) == (0, 0)
 
 
-def test_scaled_workflow_finishes_what_is_in_hand_when_it_is_asked_to_end(programs: Programs) -> None:
-    """SIGTERM: no message is half done, and the others wait in their queues."""
+def test_scaled_workflow_finishes_its_current_messages_at_sigterm(programs: Programs) -> None:
+    """workflow2.py: no message is lost or half done; the others stay in their queues."""
     workflow = programs.start("workflow2.py")
     wait_for_line(workflow, "P2 starts.")
     programs.run("producer.py", "one", "two", "three", "four")

@@ -1,4 +1,4 @@
-"""The tutorials' statements about poison pills, tried on RabbitMQ with bare clients that know one."""
+"""The tutorials' statements about poison pills, tested on RabbitMQ with plain clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Printer:
         self.halted = False
 
     def run(self) -> list[str]:
-        """Do what is there; what it has printed so far."""
+        """Work on all waiting messages; return what it has printed so far."""
         while not self.halted and len(self.shell.look(QUEUE)) > self.seen:
             delivery = self.shell.received[self.seen]
             self.seen += 1
@@ -51,7 +51,7 @@ def run_to_the_end(printers: list[Printer]) -> None:
 
 @pytest.fixture
 def producer(shell: Callable[[], Shell]) -> Shell:
-    """Who publishes."""
+    """A program that publishes."""
     producer = shell()
     producer.declare(QUEUE)
     return producer
@@ -60,7 +60,7 @@ def producer(shell: Callable[[], Shell]) -> Shell:
 def test_pill_that_was_queued_behind_the_messages_ends_the_consumer_after_them(
     producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """Published before anyone consumes: it waits as they do, and nothing is left."""
+    """It waits in the queue like the messages before it, and nothing is left."""
     producer.publish("Hello", "world", PILL, queue=QUEUE)
     printer = Printer(shell())
 
@@ -70,7 +70,7 @@ def test_pill_that_was_queued_behind_the_messages_ends_the_consumer_after_them(
 
 
 def test_only_one_of_several_consumers_receives_the_pill(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """The other one is left running and hangs."""
+    """The other consumer goes on and waits for ever."""
     first, second = Printer(shell()), Printer(shell())
 
     producer.publish(PILL, queue=QUEUE)
@@ -81,8 +81,8 @@ def test_only_one_of_several_consumers_receives_the_pill(producer: Shell, shell:
     assert producer.ready(QUEUE) == 0
 
 
-def test_another_pill_ends_the_consumer_that_hangs(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """The tutorial's remedy in the meantime."""
+def test_second_pill_ends_the_consumer_that_waits(producer: Shell, shell: Callable[[], Shell]) -> None:
+    """The tutorial's first remedy."""
     first, second = Printer(shell()), Printer(shell())
     for _ in range(2):
         producer.publish(PILL, queue=QUEUE)
@@ -93,7 +93,7 @@ def test_another_pill_ends_the_consumer_that_hangs(producer: Shell, shell: Calla
 
 
 def test_as_many_pills_as_consumers_end_them_all(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """The first of the tutorial's two ways, if each stops at its first pill and holds no other."""
+    """The first of the tutorial's two ways, if each consumer stops at its first pill and holds no other."""
     printers = [Printer(shell()) for _ in range(3)]
 
     producer.publish("work", *[PILL] * 3, queue=QUEUE)
@@ -102,8 +102,8 @@ def test_as_many_pills_as_consumers_end_them_all(producer: Shell, shell: Callabl
     assert producer.ready(QUEUE) == 0
 
 
-def test_pill_too_many_halts_the_consumer_that_comes_next(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """What counting pills risks: one whose consumer had died waits for somebody else."""
+def test_surplus_pill_ends_the_next_consumer(producer: Shell, shell: Callable[[], Shell]) -> None:
+    """The risk of counting pills: the pill of a consumer that had died ends another one."""
     gone = Printer(shell())
     gone.shell.close()
     producer.publish(PILL, "work", queue=QUEUE)

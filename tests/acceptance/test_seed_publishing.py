@@ -1,4 +1,4 @@
-"""The tutorials' statements about declaring a queue anew and about stronger guarantees for what is published."""
+"""The tutorials' statements about declaring an existing queue and about stronger guarantees for publishing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_existing_queue_cannot_be_redefined_with_another(
 def test_error_is_returned_to_any_program_that_redefines_a_queue(
     variables: dict[str, str], shell: Callable[[], Shell]
 ) -> None:
-    """Whatever its client is, and however often it tries."""
+    """With any client, at every attempt."""
     for program in (shell(), shell()):
         with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="PRECONDITION_FAILED"):
             program.declare("hello", durable=True)
@@ -60,7 +60,7 @@ def test_error_is_returned_to_any_program_that_redefines_a_queue(
 
 
 def test_redefinition_leaves_the_queue_as_it_was(hello: Shell, shell: Callable[[], Shell]) -> None:
-    """Its messages too, and programs that ask for what is there go on."""
+    """With its messages; a program that declares it as it exists can use it."""
     hello.publish("First message.", queue="hello")
 
     with pytest.raises(pika.exceptions.ChannelClosedByBroker):
@@ -70,7 +70,7 @@ def test_redefinition_leaves_the_queue_as_it_was(hello: Shell, shell: Callable[[
     assert hello.ready("hello") == 1
 
 
-def test_another_name_is_the_way_around(hello: Shell) -> None:
+def test_queue_with_another_name_can_have_other_parameters(hello: Shell) -> None:
     """`task_queue` can be durable beside `hello`."""
     hello.declare("task_queue", durable=True)
 
@@ -78,7 +78,7 @@ def test_another_name_is_the_way_around(hello: Shell) -> None:
 
 
 def test_declaration_must_be_changed_in_producer_and_consumer(shell: Callable[[], Shell]) -> None:
-    """A consumer that still declares as before is refused what the producer made durable."""
+    """A consumer that still declares the old parameters gets an error."""
     producer, consumer = shell(), shell()
     producer.declare("task_queue", durable=True)
 
@@ -105,7 +105,7 @@ def test_transaction_publishes_when_it_is_committed_and_nothing_before(shell: Ca
 
 
 def test_transaction_that_is_rolled_back_publishes_nothing(shell: Callable[[], Shell]) -> None:
-    """So a commit is more than the end of it."""
+    """A later commit publishes nothing either."""
     producer = shell()
     producer.declare("task_queue", durable=True)
     producer.channel.tx_select()
@@ -118,10 +118,10 @@ def test_transaction_that_is_rolled_back_publishes_nothing(shell: Callable[[], S
 
 
 def test_publisher_confirms_tell_what_the_broker_did_not_accept(shell: Callable[[], Shell]) -> None:
-    """The newer tutorial's stronger guarantee; without it the same publish says nothing."""
+    """The newer tutorial's stronger guarantee; without it the same publish raises nothing."""
     producer = shell()
     producer.declare("task_queue", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
-    producer.publish("First message.", "nobody is told that this is refused", queue="task_queue")
+    producer.publish("First message.", "rejected without an error", queue="task_queue")
     assert producer.ready("task_queue") == 1
 
     producer.channel.confirm_delivery()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 VHOST = "stage"
 TIMEOUT_S = 20
 
-#: How often a publish of the stage below is refused because a queue is full; and how often it was run.
+#: How often a publish of the stage below raises QueueFull; and the ids of its runs.
 FULL_TIMES = 2
 runs: list[str] = []
 
@@ -48,13 +48,13 @@ def refuse(**_: object) -> None:
 
 
 def tick(consumer: Any, **_: object) -> None:
-    # Without it the event loop looks only every ten seconds whether it should end.
+    # Otherwise the event loop checks only every ten seconds whether it should end.
     consumer.timer.call_repeatedly(0.1, lambda: None)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _worker(broker: Broker) -> Iterator[None]:
-    """One worker of both stages in this process for all tests of this file; a dot takes 10 ms."""
+    """One worker of both stages in this process, for all tests of this file; a dot takes 10 ms."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CELERY_BROKER_URL", broker.add_vhost(VHOST))
         patch.setitem(app.conf, "proj_dot_seconds", 0.01)
@@ -68,8 +68,8 @@ def _worker(broker: Broker) -> Iterator[None]:
     broker.remove_vhost(VHOST)
 
 
-def test_stage_hands_on_what_the_caller_can_wait_for() -> None:
-    """The first stage's result is the id of its output, whose result comes to the same caller."""
+def test_caller_can_wait_for_the_result_of_the_last_stage() -> None:
+    """The result of the first stage is the id of its output, whose result comes to the same caller."""
     first = to_upper.delay("hello")
 
     following = first.get(timeout=TIMEOUT_S)
@@ -78,8 +78,8 @@ def test_stage_hands_on_what_the_caller_can_wait_for() -> None:
     assert AsyncResult(following, app=app).get(timeout=TIMEOUT_S) == "HELLO"
 
 
-def test_stage_that_raises_leaves_its_input_among_the_dead_letters(broker: Broker) -> None:
-    """With what it raised as the reason, from where it can be requeued; whoever waits is told too."""
+def test_input_of_a_stage_that_raises_is_dead_lettered(broker: Broker) -> None:
+    """With the error as the reason; the caller gets the error too."""
     failed = to_upper.delay(7)
 
     with pytest.raises(Exception, match="A message must be a text"):
@@ -93,8 +93,8 @@ def test_stage_that_raises_leaves_its_input_among_the_dead_letters(broker: Broke
     assert letter.headers[REASON].startswith("It failed: InvalidMessage: A message must be a text")
 
 
-def test_stage_whose_next_queue_is_full_keeps_its_input_until_there_is_room() -> None:
-    """It goes back to its queue and is done again; its output is the same one, once."""
+def test_input_of_a_stage_whose_next_queue_is_full_is_requeued_until_there_is_room() -> None:
+    """The stage runs again for the same input; its output is handed on once, with the same id."""
     runs.clear()
     task_id = uuid()
     crowded.apply_async(("hello",), task_id=task_id, queue=UPPERCASE_QUEUE)

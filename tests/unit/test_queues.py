@@ -19,7 +19,7 @@ from proj.queues import BROADCAST, DIRECT, TASKS, TOPIC, bound_queue, broadcast_
 
 
 def keys(queue: Any, exchange: str) -> set[str]:
-    """The keys by which the queue is bound to the exchange."""
+    """The keys with which the queue is bound to the exchange."""
     return {one.routing_key for one in queue.bindings if one.exchange.name == exchange}
 
 
@@ -32,22 +32,22 @@ def app() -> Celery:
 
 
 def test_pattern_without_a_wildcard_is_a_key_of_the_direct_exchange_too() -> None:
-    """And one with a wildcard is not, for `direct` takes it for a word."""
+    """A pattern with a wildcard is not, because `direct` compares it literally."""
     assert keys(bound_queue(["image.heavy"], "quorum"), "direct") == {"image.heavy"}
     assert keys(bound_queue(["image.*"], "quorum"), "direct") == set()
     assert keys(bound_queue(["image.*"], "quorum"), "topic") == {"image.*"}
 
 
-def test_patterns_of_a_worker_are_one_queue_in_whatever_order_they_were_said() -> None:
-    """With a queue for each, a worker of one slot would hold a message of each, and do twice what matches two."""
+def test_patterns_of_a_worker_are_one_queue_in_any_order() -> None:
+    """With one queue a pattern, a worker of one slot would hold several messages, and run some messages twice."""
     queue = bound_queue(["image.#", "*.heavy", "image.#"], "quorum")
 
     assert queue.name == bound_queue(["*.heavy", "image.#"], "quorum").name == "task_queue.topic.*.heavy,image.#"
     assert keys(queue, "topic") == {"*.heavy", "image.#"}
 
 
-def test_queue_has_a_key_of_its_own_that_is_one_word_and_that_no_other_has() -> None:
-    """So a retry that is published by it reaches this queue alone, whatever wildcards are in the queue's name."""
+def test_queue_has_a_unique_key_of_one_word() -> None:
+    """A retry with this key reaches only this queue, although the queue's name contains wildcards."""
     made = [bound_queue(["#"], "quorum"), bound_queue(["*.heavy"], "quorum"), bound_queue(["a.heavy"], "quorum")]
     made.append(broadcast_queue("w1@host"))
 
@@ -55,13 +55,13 @@ def test_queue_has_a_key_of_its_own_that_is_one_word_and_that_no_other_has() -> 
 
     assert len(set(own)) == len(made)
     assert all(key.isalnum() and keys(queue, TASKS.name) == {key} for key, queue in zip(own, made, strict=True))
-    # Celery publishes by the exchange, and leaves the delays of this class alone.
+    # Celery publishes to the exchange, and does not bind a Broadcast to its delays.
     assert all(queue.exchange == TASKS and isinstance(queue, Broadcast) for queue in made)
 
 
 @pytest.mark.parametrize("queue_type", ["quorum", "classic"])
-def test_queue_of_a_pattern_is_under_the_policy_of_the_work_queue(queue_type: str) -> None:
-    """Durable, of the type that was asked for, and called after `task_queue`, so that its dead letters are kept."""
+def test_policy_of_the_work_queue_applies_to_the_queue_of_a_pattern(queue_type: str) -> None:
+    """Its name starts with `task_queue`, so its dead letters are kept; it is durable and has the chosen type."""
     queue = bound_queue(["*.heavy"], queue_type)
 
     assert queue.name.startswith("task_queue")
@@ -70,8 +70,8 @@ def test_queue_of_a_pattern_is_under_the_policy_of_the_work_queue(queue_type: st
 
 
 @pytest.mark.parametrize("last", ["x", "é"])
-def test_longest_pattern_fits_into_every_name_that_is_made_of_it(last: str) -> None:
-    """AMQP's names and keys have 255 bytes at most."""
+def test_longest_pattern_fits_into_every_name_made_of_it(last: str) -> None:
+    """AMQP allows 255 bytes for names and keys."""
     pattern = "x" * (queues.LONGEST_PATTERNS - len(last.encode())) + last
 
     queue = bound_queue([pattern], "quorum")
@@ -82,16 +82,16 @@ def test_longest_pattern_fits_into_every_name_that_is_made_of_it(last: str) -> N
 
 @pytest.mark.parametrize("key", ["", "image.heavy", "a.@topic", "@topic.a"])
 @pytest.mark.parametrize("exchange", ["broadcast", "direct", "topic"])
-def test_delayed_key_tells_its_exchange(exchange: str, key: str) -> None:
-    """With Celery's prefix and without; any other key tells none."""
+def test_delayed_key_names_its_exchange(exchange: str, key: str) -> None:
+    """With Celery's prefix and without; other keys name none."""
     assert exchange_of(delayed_key(exchange, key)) == exchange
     assert exchange_of("0.1." + delayed_key(exchange, key)) == exchange
     assert exchange_of(key) is None
     assert exchange_of("task_queue") is None
 
 
-def test_own_queue_of_a_worker_is_told_by_its_name() -> None:
-    """And no queue of somebody's that is called alike."""
+def test_broadcast_queue_of_a_worker_is_recognised_by_its_name() -> None:
+    """A queue of the user with a similar name is not."""
     assert queues.is_broadcast_queue(broadcast_queue("w1@host").name)
     assert not queues.is_broadcast_queue("broadcast.news")
     assert queues.is_fed_by(broadcast_queue("w1@host").name, "broadcast")
@@ -101,7 +101,7 @@ def test_own_queue_of_a_worker_is_told_by_its_name() -> None:
 
 @pytest.mark.parametrize("exchange", ["topic", TOPIC])
 def test_task_for_an_exchange_goes_there_and_declares_it_alone(app: Celery, exchange: object) -> None:
-    """Celery alone would declare the default queue, and report it as the task's."""
+    """Celery alone would declare the default queue and report it as the queue of the task."""
     options = routing_options(app, {"exchange": exchange, "routing_key": "a.b", "priority": 1}, delayed=False)
 
     assert (options["exchange"], options["routing_key"], options["priority"]) == ("topic", "a.b", 1)
@@ -112,7 +112,7 @@ def test_delayed_task_for_an_exchange_names_it_in_its_key(app: Celery) -> None:
     """Celery alone would send it to the default queue."""
     options = routing_options(app, {"exchange": "direct", "routing_key": "a"}, delayed=True)
 
-    # What Celery computes the key of the delay from, when the exchange is not a direct one.
+    # Celery computes the key of the delay from these, when the exchange is not a direct one.
     assert options["queue"].routing_key == delayed_key("direct", "a")
     assert options["queue"].exchange.type == "topic"
     assert not {"exchange", "routing_key"} & options.keys()
@@ -122,8 +122,8 @@ def test_delayed_task_for_an_exchange_names_it_in_its_key(app: Celery) -> None:
     ("exchange", "key"),
     [("tasks", "other"), ("tasks", "0." * 28 + "other"), ("celery_delayed_delivery", "0." * 28 + "other")],
 )
-def test_delayed_retry_goes_to_the_queue_that_it_came_from(app: Celery, exchange: str, key: str) -> None:
-    """Celery alone would send a retry from any queue to the default one."""
+def test_delayed_retry_returns_to_its_queue(app: Celery, exchange: str, key: str) -> None:
+    """Celery alone would send a retry from any queue to the default queue."""
     options = routing_options(app, {"exchange": exchange, "routing_key": key}, delayed=True)
 
     assert options["queue"].name == "other"
@@ -134,15 +134,15 @@ def test_delayed_retry_goes_to_the_queue_that_it_came_from(app: Celery, exchange
     [{}, {"queue": "other"}, {"exchange": "elsewhere", "routing_key": "a"}, {"exchange": "topic", "queue": "other"}],
 )
 @pytest.mark.parametrize("delayed", [False, True])
-def test_task_that_names_no_exchange_of_ours_is_left_alone(
+def test_task_that_names_no_exchange_of_ours_is_unchanged(
     app: Celery, options: dict[str, str], *, delayed: bool
 ) -> None:
-    """It goes as Celery sends it."""
+    """Celery routes it as usual."""
     assert routing_options(app, options, delayed=delayed) == options
 
 
 def test_every_worker_is_bound_to_the_broadcast() -> None:
-    """By a queue that outlives a restart of the broker, and is removed when its worker is gone for a minute."""
+    """Its queue survives a restart of the broker, and is deleted when its worker is away for a minute."""
     queue = broadcast_queue("w1@host", dead_letters="graves")
 
     assert keys(queue, BROADCAST.name) == {""}
@@ -167,10 +167,10 @@ def test_every_worker_is_bound_to_the_broadcast() -> None:
         ("other", "topic", "a", "not both"),
     ],
 )
-def test_address_that_does_not_tell_where_to_send_is_refused(
+def test_incomplete_or_contradictory_address_is_refused(
     queue: str | None, exchange: str | None, key: str | None, complaint: str
 ) -> None:
-    """Before anything is sent."""
+    """Before any message is sent."""
     with pytest.raises(UsageError, match=complaint):
         _check_address(queue, exchange, key)
 
@@ -180,7 +180,7 @@ def test_address_that_does_not_tell_where_to_send_is_refused(
     [(None, "0.1." + delayed_key("topic", "a"), "topic"), (None, "0.1.task_queue", None), ("q", "a", "q")],
 )
 def test_event_of_a_delayed_task_names_its_exchange(queue: str | None, routing_key: str, told: str | None) -> None:
-    """As that of one which is sent at once, so that its copies are known for what they are."""
+    """As the event of a task that is sent at once, so its copies are recognised."""
     dispatcher = Mock()
 
     SentEvents(dispatcher).publish("task-sent", {"queue": queue, "routing_key": routing_key}, producer=None)
@@ -188,8 +188,8 @@ def test_event_of_a_delayed_task_names_its_exchange(queue: str | None, routing_k
     assert dispatcher.publish.call_args.args[1]["queue"] == told
 
 
-def test_what_waits_behind_an_exchange_is_counted_for_its_tasks() -> None:
-    """Their events name the exchange, and their messages wait in the queues that it feeds."""
+def test_messages_in_the_queues_of_an_exchange_count_for_its_tasks() -> None:
+    """The events of the tasks name the exchange, and their messages wait in the queues bound to it."""
     assert _may_hold("task_queue.topic.*.heavy", {"topic"})
     assert _may_hold("broadcast.w1@host", {"broadcast"})
     assert not _may_hold("task_queue.topic.*.heavy", {"task_queue", "broadcast"})

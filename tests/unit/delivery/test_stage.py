@@ -1,4 +1,4 @@
-"""The stages of a pipeline: what makes a task one, and what the lab knows of ours."""
+"""The stages of a pipeline: the base class of their tasks, and what the lab knows about ours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Following:
-    """In the place of a signature: what it is published with, or how that ends."""
+    """A signature that records its options, or raises instead of being published."""
 
     task = "following"
 
@@ -36,7 +36,7 @@ class Following:
 
 
 def handing_on(outcome: Exception | None = None) -> tuple[Any, list[tuple[str, dict[str, Any]]]]:
-    """A stage that hands each word on, and what it published; or one whose publishes end so."""
+    """A stage that hands each word on, with its outputs; or a stage whose publishes raise `outcome`."""
     theirs = Celery("theirs", set_as_current=False)
     sent: list[tuple[str, dict[str, Any]]] = []
 
@@ -56,8 +56,8 @@ def run(stage: Any, text: str, **request: Any) -> None:
         stage.pop_request()
 
 
-def test_stage_done_again_hands_on_the_same_ids_again() -> None:
-    """So that what is done twice is seen; each output of an input has an id of its own, and each input others."""
+def test_stage_that_runs_again_hands_on_the_same_ids() -> None:
+    """Duplicates can be seen by it. Each output of an input has another id, and so has each input."""
     stage, sent = handing_on()
 
     for input_id in ("first", "first", "second"):
@@ -72,15 +72,15 @@ def test_stage_done_again_hands_on_the_same_ids_again() -> None:
     assert {options["reply_to"] for _, options in sent} == {"caller"}
 
 
-def test_ids_of_different_stages_differ_though_their_inputs_are_one() -> None:
-    """Two stages that follow the same one must not take each other's outputs for their own."""
+def test_outputs_of_different_stages_have_different_ids_for_the_same_input() -> None:
+    """Two stages after the same stage must not hand on the same ids."""
     assert output_id("x", "proj.tasks.printer") != output_id("x", "proj.tasks.to_upper")
     assert output_id("x", "proj.tasks.printer") == output_id("x", "proj.tasks.printer", 0)
 
 
-@pytest.mark.parametrize("passing", [Unconfirmed("nobody knows"), QueueFull("full")])
-def test_stage_gives_its_input_back_when_the_broker_does_not_take_its_output_now(passing: Exception) -> None:
-    """It is no failure of the input: it waits in its own queue for better times."""
+@pytest.mark.parametrize("passing", [Unconfirmed("not confirmed"), QueueFull("full")])
+def test_stage_requeues_its_input_when_its_output_is_not_confirmed(passing: Exception) -> None:
+    """It is not the fault of the input, which waits in its own queue."""
     stage, _ = handing_on(passing)
 
     with pytest.raises(Reject) as raised:
@@ -90,8 +90,8 @@ def test_stage_gives_its_input_back_when_the_broker_does_not_take_its_output_now
     assert raised.value.reason == str(passing)
 
 
-def test_stage_fails_when_no_queue_will_ever_take_its_output() -> None:
-    """With the reason; trying again would change nothing."""
+def test_stage_fails_when_its_output_is_unroutable() -> None:
+    """It raises the error and does not requeue its input, because another attempt would fail too."""
     stage, _ = handing_on(Unroutable("no queue"))
 
     with pytest.raises(Unroutable):
@@ -99,8 +99,8 @@ def test_stage_fails_when_no_queue_will_ever_take_its_output() -> None:
 
 
 @pytest.mark.parametrize("handed", ["text", printer, {"task": "following"}, None])
-def test_stage_that_hands_on_no_signature_is_told_what_to_give(handed: object) -> None:
-    """A sentence with what it was given, and nothing is counted as handed on."""
+def test_hand_on_refuses_what_is_no_signature(handed: object) -> None:
+    """The error shows what it was given and an example; nothing counts as handed on."""
     theirs = Celery("theirs", set_as_current=False)
 
     @theirs.task(base=Stage, bind=True, name="wrong", shared=False)  # type: ignore[untyped-decorator] # Celery has no types
@@ -113,21 +113,21 @@ def test_stage_that_hands_on_no_signature_is_told_what_to_give(handed: object) -
 
 
 def test_stage_acknowledges_late_in_every_dispatch_mode() -> None:
-    """Early acknowledgement would lose what a killed stage was at; what fails is rejected, and so a dead letter."""
+    """Early acknowledgement would lose the input of a killed stage; a failed input is rejected and dead-lettered."""
     for task in (to_upper, printer):
         assert (task.acks_late, task.reject_on_worker_lost) == (True, True)
         assert (task.acks_on_failure, task.acks_on_timeout) == (False, False)
 
 
 @pytest.mark.parametrize("stage", [to_upper, printer])
-def test_stage_refuses_what_is_no_text(stage: Any) -> None:
-    """In one sentence, before it works or hands on."""
+def test_stage_refuses_a_message_that_is_no_text(stage: Any) -> None:
+    """Before it works or hands anything on."""
     with pytest.raises(InvalidMessage, match="A message must be a text"):
         stage(7)
 
 
 def test_every_stage_has_a_queue_that_default_workers_do_not_consume() -> None:
-    """A worker without `-Q` is one of the work queue alone."""
+    """A worker without `-Q` consumes the work queue only."""
     default = {queue.name for queue in celeryconfig.task_queues}
 
     assert {stage.task: {"queue": stage.queue} for stage in STAGES} == celeryconfig.task_routes
@@ -136,14 +136,14 @@ def test_every_stage_has_a_queue_that_default_workers_do_not_consume() -> None:
     assert len({stage.letter for stage in STAGES}) == len(STAGES)
 
 
-def test_stages_have_one_worker_each_unless_it_is_said_otherwise() -> None:
-    """In the order of the stages, whatever the order of the words."""
+def test_stages_have_one_worker_each_by_default() -> None:
+    """In the order of the stages, in whatever order they are given."""
     assert chosen_workers([]) == {"to_upper": 1, "printer": 1}
     assert list(chosen_workers(["printer=999", "to_upper=3"]).items()) == [("to_upper", 3), ("printer", 999)]
 
 
-def test_stage_that_is_given_workers_twice_is_refused() -> None:
-    """Which of the two is meant, nobody knows."""
+def test_stage_that_is_given_twice_is_refused() -> None:
+    """It is not clear which of the two numbers is meant."""
     with pytest.raises(InvalidSetting, match="--stage is 'printer=3', but must be given once for printer, which has 2"):
         chosen_workers(["printer=2", "printer=3"])
 
@@ -151,15 +151,15 @@ def test_stage_that_is_given_workers_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     "word", ["reader=1", "printer=0", "printer", "printer=two", "printer=-1", "=2", "printer=1000"]
 )
-def test_number_of_workers_that_is_none_is_refused(word: str) -> None:
-    """One sentence that names the stages there are, and the most."""
+def test_invalid_number_of_workers_is_refused(word: str) -> None:
+    """The error names the stages and the largest number."""
     allowed = "NAME=WORKERS, such as printer=2, of to_upper, printer, with 1 to 999 workers"
     with pytest.raises(InvalidSetting, match=allowed):
         chosen_workers([word])
 
 
-def test_messages_keep_their_places_from_stage_to_stage() -> None:
-    """The lab knows beforehand under which id the printer has a word."""
+def test_ids_of_each_stage_are_in_the_order_of_the_messages() -> None:
+    """The lab knows beforehand which id a message has at the printer."""
     ids = ids_by_stage(["a", "b"])
 
     assert ids == {"to_upper": ["a", "b"], "printer": [output_id("a", printer.name), output_id("b", printer.name)]}
@@ -167,7 +167,7 @@ def test_messages_keep_their_places_from_stage_to_stage() -> None:
 
 @pytest.fixture
 def logs(tmp_path: Path) -> list[Process]:
-    """Two printers that have ended, and what is in their logs."""
+    """The logs of two printers that have ended."""
     line = "[2026-11-21 10:00:0{}: INFO/ForkPoolWorker-1] proj.tasks.{}[{}]: {}"
     texts = {
         "P1": [
@@ -191,7 +191,7 @@ def logs(tmp_path: Path) -> list[Process]:
 
 
 def test_printed_lines_are_those_of_the_last_stage_in_the_order_of_time(logs: list[Process]) -> None:
-    """From the workers' own logs, which nobody's events can lose."""
+    """They are read from the workers' logs, because events can be lost."""
     assert [(each.line, each.task_id) for each in printed(logs)] == [
         ("P1: GOODBYE", "a"),
         ("P2: CRUEL", "b"),
@@ -199,8 +199,8 @@ def test_printed_lines_are_those_of_the_last_stage_in_the_order_of_time(logs: li
     ]
 
 
-def test_message_that_nobody_printed_is_lost_and_one_that_was_printed_again_is_double(logs: list[Process]) -> None:
-    """By the ids, for two words of a text may be the same."""
+def test_unprinted_message_is_lost_and_one_that_was_printed_twice_is_doubled(logs: list[Process]) -> None:
+    """They are told apart by their ids, because two messages may have the same text."""
     lines = [*printed(logs), Printed(time="2026-11-21 10:00:09,000", line="P2: GOODBYE", task_id="a")]
     expected = {"a": "goodbye", "b": "cruel", "c": "world", "d": "goodbye"}
 
