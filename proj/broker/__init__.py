@@ -1,1 +1,1 @@
-"""What a broker is asked and told: connections, the management API, queue depths, the control bus."""
+"""What is asked of a broker: connections, the management API, queue depths and rates, the control bus."""

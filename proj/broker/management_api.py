@@ -1,4 +1,4 @@
-"""The management API of RabbitMQ: requests, and their failures in one sentence."""
+"""RabbitMQ's management API: requests, and one clear error when they fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from proj.errors import InvalidSetting, NoManagement
 
-#: Where the plug-in listens unless it was told otherwise.
+#: The plug-in's default port.
 DEFAULT_PORT = 15672
 #: Seconds to wait for an answer; on loopback it takes milliseconds.
 TIMEOUT_S = 5.0
@@ -24,7 +24,7 @@ class Management:
         """Take the URL in Flower's form, `http://user:password@host:15672/api/`.
 
         Raises:
-            InvalidSetting: it is not such a URL.
+            InvalidSetting: it is no such URL.
         """
         parts = urlsplit(api_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -37,12 +37,12 @@ class Management:
 
     @classmethod
     def beside(cls, *, hostname: str, userid: str, password: str) -> Management:
-        """The API of the broker at `hostname`, on its usual port, with the credentials that AMQP has."""
+        """The API of the broker at `hostname`, on the default port, with the credentials used for AMQP."""
         return cls(f"http://{quote(userid, safe='')}:{quote(password, safe='')}@{hostname}:{DEFAULT_PORT}/api/")
 
     @property
     def page(self) -> str:
-        """The address for a browser, without the password."""
+        """The address of the management page, without the password."""
         return self._base + "/"
 
     def request(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 JSON has no narrower type

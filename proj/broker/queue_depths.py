@@ -1,4 +1,4 @@
-"""How full a queue is: asked of the management API where there is one, else of AMQP."""
+"""How full queues are: by the management API where there is one, else by AMQP alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
 
-#: Counts of messages that have left a queue by way of a consumer.
+#: Counters of the management API for messages that consumers have finished.
 FINISHED = ("ack", "deliver_no_ack", "get_no_ack")
 
 
@@ -26,39 +26,39 @@ class Depth:
     """What the broker says of one queue."""
 
     name: str
-    #: quorum, classic or stream; None when the broker cannot be asked.
+    #: quorum, classic or stream; None without the management API.
     type: str | None
     #: Messages that wait for a consumer.
     ready: int
-    #: Messages that a consumer has and did not acknowledge yet; None when the broker cannot be asked.
+    #: Messages that consumers have and did not acknowledge yet; None without the management API.
     unacknowledged: int | None
     consumers: int
-    #: Messages that may wait in it, by policy or argument; None when there is no such limit, or nobody may tell.
+    #: Messages that may wait in it, by policy or argument; None when there is no limit, or it is unknown.
     limit: int | None = None
-    #: Whether it goes when nobody has asked for it for a while; by policy or argument.
+    #: Whether the broker deletes it when it is unused for a while, by policy or argument.
     expires: bool = False
 
     @property
     def is_plumbing(self) -> bool:
-        """Whether Celery or our workers made the queue for themselves, and nothing waits in it."""
+        """Whether Celery or our workers made the queue for themselves, and no message waits in it."""
         return self.ready == 0 and is_plumbing(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What the broker says of what consumers did with one queue's messages; seconds old."""
+    """What consumers have done with one queue's messages, by the broker's statistics, which are seconds old."""
 
-    #: Acknowledged, or taken without acknowledgement, since the queue or the broker began.
+    #: Messages acknowledged, or taken without acknowledgement, since the queue or the broker started.
     finished: int
-    #: Whether no consumer has more than its window, all of them have one, and all of them acknowledge.
+    #: Whether every consumer acknowledges and has a prefetch window.
     windowed: bool
 
 
 class QueueDepths:
-    """Reads the depths of the queues that an app uses, from the best source there is."""
+    """Reads the depths of the queues that an app uses, from the best source that answers."""
 
     def __init__(self, app: Celery, *, broker_api: str | None = None) -> None:
-        """Look at the broker of `app`; its management API is at `broker_api`, or on its host's usual port.
+        """Read the broker of `app`; its management API is at `broker_api`, or on the usual port of the broker's host.
 
         Raises:
             InvalidSetting: `broker_api` is not a URL.
@@ -78,7 +78,7 @@ class QueueDepths:
         self.doubt: str | None = None
 
     def read(self, also: Iterable[str] = ()) -> list[Depth]:
-        """The queues now, by name; those called `also` too where only the app's own are known.
+        """The depths of all queues now, by name; without the management API, of the app's own queues and `also`.
 
         Raises:
             NoBroker: neither the management API nor AMQP answers.
@@ -87,13 +87,13 @@ class QueueDepths:
             depths = depths_by_management(self.management, self._address.virtual_host or "/")
         except NoManagement as error:
             self.doubt = (
-                f"{error.message} So these are the app's own queues as AMQP counts them, "
-                "without what is unacknowledged; --broker-api says where the API is."
+                f"{error.message} So only the app's own queues are shown, without unacknowledged messages. "
+                "--broker-api takes the API's address."
             )
             return self._by_declare({*self._app.amqp.queues, *also})
         self.doubt = None
-        # The API learns of consumers, and of what is ready in a quorum queue, seconds late; a declaration asks now. It
-        # also begins a queue's time to expire anew, and so would keep what a dead worker left for as long as one looks.
+        # The API knows consumers, and a quorum queue's ready messages, seconds late; a passive declaration counts now.
+        # But it restarts the time after which an unused queue expires, and so would keep what a dead worker left.
         asked = (depth.name for depth in depths if not depth.is_plumbing and not depth.expires)
         now = {depth.name: depth for depth in self._by_declare(asked)}
         return [
@@ -104,7 +104,7 @@ class QueueDepths:
         ]
 
     def read_progress(self) -> dict[str, Progress]:
-        """What consumers did with the messages of each queue; empty when the management API does not tell."""
+        """What consumers have done with the messages of each queue; empty without the management API."""
         try:
             return progress_by_management(self.management, self._address.virtual_host or "/")
         except NoManagement:
@@ -118,9 +118,9 @@ class QueueDepths:
 def depths_by_management(management: Management, vhost: str = "/") -> list[Depth]:
     """Every queue of the virtual host, by name.
 
-    The listing with `enable_queue_totals` is live for classic queues, where the one with statistics is up
-    to nine seconds old; for quorum queues it is as old as their last tick (`quorum_tick_interval`, five
-    seconds). It has no consumers; these come from a list of their own, up to five seconds old.
+    The listing with `enable_queue_totals` is live for classic queues, where the one with statistics is up to nine
+    seconds old. For quorum queues it is as old as their last tick (`quorum_tick_interval`, five seconds). It has no
+    consumers; these come from a list of their own, up to five seconds old.
 
     Raises:
         NoManagement: the API does not answer, or refuses.
@@ -136,16 +136,16 @@ def depths_by_management(management: Management, vhost: str = "/") -> list[Depth
 
 
 def progress_by_management(management: Management, vhost: str = "/") -> dict[str, Progress]:
-    """What consumers did with the messages of each queue, by its name.
+    """What consumers have done with the messages of each queue, by the queue's name.
 
     Raises:
         NoManagement: the API does not answer, or refuses.
     """
     there = quote(vhost, safe="")
     consumers = management.request("GET", f"consumers/{there}")
-    # A consumer that says 0 has the window of its channel, which is 0 when there is none.
-    whole = any(not consumer.get("prefetch_count") for consumer in consumers)
-    channels = management.request("GET", f"vhosts/{there}/channels") if whole else []
+    # A consumer whose prefetch count is 0 has its channel's, which is 0 for no limit.
+    has_channel_windows = any(not consumer.get("prefetch_count") for consumer in consumers)
+    channels = management.request("GET", f"vhosts/{there}/channels") if has_channel_windows else []
     windows = {channel.get("name"): channel.get("global_prefetch_count") for channel in channels}
     unlimited = {
         consumer["queue"]["name"]
@@ -163,10 +163,10 @@ def progress_by_management(management: Management, vhost: str = "/") -> dict[str
 
 
 def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Depth]:
-    """The named queues that exist, counted now by a passive declaration, which knows no more than this."""
+    """The named queues that exist, counted now by passive declarations: ready messages and consumers."""
     depths = []
     for name in sorted(names):
-        # A queue that is not there closes the channel, so each is asked on one of its own.
+        # The broker closes the channel when a queue does not exist, so each is asked on its own.
         channel = open_channel(connection)
         try:
             answer = count_queue(channel, name)
@@ -186,7 +186,7 @@ def depths_by_declare(connection: Connection, names: Iterable[str]) -> list[Dept
 
 
 def _policies(management: Management, there: str) -> dict[str, dict[str, Any]]:
-    """The definition of each policy, by its name; none for a user who may not see policies."""
+    """The definition of each policy, by its name; empty for a user who may not see policies."""
     try:
         policies = management.request("GET", f"policies/{there}")
     except NoManagement:
@@ -204,7 +204,7 @@ def _from_listing(queue: dict[str, Any], consumers: dict[str, int], policies: di
         ready=queue.get("messages_ready", 0),
         unacknowledged=queue.get("messages_unacknowledged", 0),
         consumers=consumers.get(queue["name"], 0),
-        # The lesser one counts.
+        # RabbitMQ applies the lesser one.
         limit=min((limit for limit in limits if isinstance(limit, int)), default=None),
         expires="x-expires" in arguments or "expires" in policy,
     )

@@ -15,7 +15,7 @@ import click
 from rich.live import Live
 from rich.text import Text
 
-from proj.broker.queue_rates import Flow, Look, Trend
+from proj.broker.queue_rates import Counts, RateMeter, Rates
 from proj.commands.queues.depth_layout import GAP, WIDE_GAP, fit_table
 from proj.commands.terminal.browser import opened
 from proj.commands.terminal.console import console
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from proj.commands.queues.depth_layout import Row
 
     #: A queue as it is now, and how it changes; None when it was looked at once.
-    Line = tuple[Depth, Flow | None]
+    Line = tuple[Depth, Rates | None]
 
 #: The columns without --watch.
 COUNTS = ("name", "type", "ready", "unacknowledged", "consumers")
@@ -62,7 +62,7 @@ def show_depths(
     try:
         if as_json:
             for view in views:
-                click.echo(json.dumps([_json(depth, flow) for depth, flow in view.rows]))
+                click.echo(json.dumps([_json(depth, rates) for depth, rates in view.rows]))
         elif interval_s is None or not out.is_terminal:
             _print(out, views)
         else:
@@ -100,7 +100,7 @@ class View:
             show_all: keep also the empty queues that Celery makes for itself.
             is_whole: the look is at all queues of the broker, not at the app's own alone.
         """
-        self.rows = [(depth, flow) for depth, flow in look if show_all or not depth.is_plumbing]
+        self.rows = [(depth, rates) for depth, rates in look if show_all or not depth.is_plumbing]
         #: The sentence that is printed when there is no queue to show; None when there is one.
         self.nothing: str | None = None
         if not self.rows:
@@ -116,8 +116,8 @@ class View:
 
 def table(rows: Sequence[Line], *, width: int) -> Table:
     """A table of that width of one look with at least one line; with rates where they are known."""
-    watched = any(flow is not None for _depth, flow in rows)
-    cells = [_watched_row(depth, flow or Flow()) if watched else _row(depth) for depth, flow in rows]
+    watched = any(rates is not None for _depth, rates in rows)
+    cells = [_watched_row(depth, rates or Rates()) if watched else _row(depth) for depth, rates in rows]
     return fit_table(cells, left={"type"}, width=width, gap=GAP if watched else WIDE_GAP)
 
 
@@ -149,24 +149,24 @@ def _silenced_stderr() -> Iterator[None]:
 
 
 def _looks(queue_depths: QueueDepths, *, interval_s: float | None, one_a_slot: bool) -> Iterator[list[Line]]:
-    trends: defaultdict[str, Trend] = defaultdict(Trend)
+    meters: defaultdict[str, RateMeter] = defaultdict(RateMeter)
     while True:
         depths = queue_depths.read()
-        flows: dict[str, Flow] = {}
+        rates: dict[str, Rates] = {}
         if interval_s is not None:
             progress = queue_depths.read_progress() if queue_depths.doubt is None else {}
             now_s = time.monotonic()
             for depth in depths:
-                look = _look(depth, progress.get(depth.name), now_s=now_s, one_a_slot=one_a_slot)
-                flows[depth.name] = trends[depth.name].add(look)
-        yield [(depth, flows.get(depth.name)) for depth in depths]
+                counts = _counts(depth, progress.get(depth.name), now_s=now_s, one_a_slot=one_a_slot)
+                rates[depth.name] = meters[depth.name].add(counts)
+        yield [(depth, rates.get(depth.name)) for depth in depths]
         if interval_s is None:
             return
         time.sleep(interval_s)
 
 
-def _look(depth: Depth, progress: Progress | None, *, now_s: float, one_a_slot: bool) -> Look:
-    return Look(
+def _counts(depth: Depth, progress: Progress | None, *, now_s: float, one_a_slot: bool) -> Counts:
+    return Counts(
         at_s=now_s,
         ready=depth.ready,
         unacknowledged=depth.unacknowledged,
@@ -175,11 +175,11 @@ def _look(depth: Depth, progress: Progress | None, *, now_s: float, one_a_slot: 
     )
 
 
-def _json(depth: Depth, flow: Flow | None) -> dict[str, object]:
+def _json(depth: Depth, rates: Rates | None) -> dict[str, object]:
     counts = {name: getattr(depth, name) for name in COUNTS}
-    if flow is None:
+    if rates is None:
         return counts
-    figures = {name: None if value is None else round(value, 3) for name, value in asdict(flow).items()}
+    figures = {name: None if value is None else round(value, 3) for name, value in asdict(rates).items()}
     return {**counts, "limit": depth.limit, **figures}
 
 
@@ -193,22 +193,22 @@ def _row(depth: Depth) -> Row:
     }
 
 
-def _watched_row(depth: Depth, flow: Flow) -> Row:
+def _watched_row(depth: Depth, rates: Rates) -> Row:
     """With rates. The type is left out to make room for them."""
-    if flow.empty_in_s is not None:
-        empty_in = format_duration(flow.empty_in_s)
+    if rates.empty_in_s is not None:
+        empty_in = format_duration(rates.empty_in_s)
     else:
-        empty_in = "?" if flow.growth_per_s is None else "never"
+        empty_in = "?" if rates.growth_per_s is None else "never"
     return {
         "name": depth.name,
         "ready": _ready(depth),
         "unacked": _known(depth.unacknowledged),
         "consumers": str(depth.consumers),
-        "in/s": _rate(flow.in_per_s),
-        "out/s": _rate(flow.out_per_s),
-        "growth/s": _rate(flow.growth_per_s, signed=True),
+        "in/s": _rate(rates.in_per_s),
+        "out/s": _rate(rates.out_per_s),
+        "growth/s": _rate(rates.growth_per_s, signed=True),
         "empty in": empty_in,
-        "slots\nneeded": _known(None if flow.slots is None else math.ceil(round(flow.slots, 1))),
+        "slots\nneeded": _known(None if rates.slots is None else math.ceil(round(rates.slots, 1))),
     }
 
 

@@ -23,16 +23,16 @@ def depth(name: str, ready: int = 0) -> Depth:
     ],
 )
 def test_empty_queue_that_celery_made_for_itself_is_plumbing(name: str) -> None:
-    """Delays, remote control, events, replies, and our own aside are not what a user looks for."""
+    """A user does not look for delays, mailboxes, events, replies, or our own quarantine and leases."""
     assert depth(name).is_plumbing
 
 
 def test_delay_queue_with_tasks_in_it_is_shown() -> None:
-    """A task that waits for its time must not be hidden."""
+    """A task that waits until it is due must not be hidden."""
     assert not depth("celery_delayed_3", ready=1).is_plumbing
 
 
 @pytest.mark.parametrize("name", ["task_queue", "dead_letters", "celery", "my-ba4ddd5e"])
 def test_queue_of_the_user_is_never_plumbing(name: str) -> None:
-    """Whatever is in it."""
+    """Also when it is empty."""
     assert not depth(name).is_plumbing

@@ -8,17 +8,17 @@ import pytest
 from rich.console import Console
 
 from proj.broker.queue_depths import Depth
-from proj.broker.queue_rates import Flow
+from proj.broker.queue_rates import Rates
 from proj.commands.queues.depth_table import View, format_duration, table
 
 
-def printed(depth: Depth, flow: Flow | None, width: int = 100) -> str:
+def printed(depth: Depth, rates: Rates | None, width: int = 100) -> str:
     output = io.StringIO()
-    Console(file=output, width=width).print(table([(depth, flow)], width=width))
+    Console(file=output, width=width).print(table([(depth, rates)], width=width))
     return output.getvalue()
 
 
-LONG_FIGURES = Flow(in_per_s=234.56, out_per_s=200.0, growth_per_s=34.56, empty_in_s=None, slots=123.4)
+LONG_FIGURES = Rates(in_per_s=234.56, out_per_s=200.0, growth_per_s=34.56, empty_in_s=None, slots=123.4)
 
 
 def queue(name: str, limit: int | None = None) -> Depth:
@@ -39,8 +39,8 @@ def test_table_with_rates_fits_into_a_terminal(width: int, limit: int | None) ->
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("flow", [LONG_FIGURES, None])
-def test_table_folds_names_at_the_end_of_a_word(width: int, flow: Flow | None) -> None:
+@pytest.mark.parametrize("rates", [LONG_FIGURES, None])
+def test_table_folds_names_at_the_end_of_a_word(width: int, rates: Rates | None) -> None:
     """Never within a word, and never a figure. In a narrow terminal columns are left out before names are cut."""
     names = [
         "dead_letters",
@@ -50,7 +50,7 @@ def test_table_folds_names_at_the_end_of_a_word(width: int, flow: Flow | None) -
         "task_queue.topic.*.heavy,image.light",
     ]
     output = io.StringIO()
-    Console(file=output, width=width).print(table([(queue(name, 10000), flow) for name in names], width=width))
+    Console(file=output, width=width).print(table([(queue(name, 10000), rates) for name in names], width=width))
 
     lines = output.getvalue().splitlines()
     begun = next(number for number, line in enumerate(lines) if "───" in line)
@@ -78,7 +78,7 @@ def test_sentence_says_that_there_is_no_queue() -> None:
     delays = Depth(name="celery_delayed_1", type="quorum", ready=0, unacknowledged=0, consumers=0)
 
     assert View([], show_all=False).nothing == "There are no queues."
-    assert "but those that Celery made for itself" in (View([(delays, Flow())], show_all=False).nothing or "")
+    assert "but those that Celery made for itself" in (View([(delays, Rates())], show_all=False).nothing or "")
     assert View([(delays, None)], show_all=True).nothing is None
     assert View([], show_all=False, is_whole=False).nothing == "None of the app's own queues exists."
 
@@ -87,8 +87,8 @@ def test_table_shows_unknown_figures_as_question_marks_and_no_sign_before_zero()
     """A zero is 0.0, not +0.0 or -0.0."""
     depth = Depth(name="q", type=None, ready=3, unacknowledged=None, consumers=0)
 
-    assert printed(depth, Flow()).split()[-9:] == ["q", "3", "?", "0", *"?????"]
-    assert printed(depth, Flow(growth_per_s=-0.01, empty_in_s=300.0)).split()[-4:] == ["0.0", "5", "min", "?"]
+    assert printed(depth, Rates()).split()[-9:] == ["q", "3", "?", "0", *"?????"]
+    assert printed(depth, Rates(growth_per_s=-0.01, empty_in_s=300.0)).split()[-4:] == ["0.0", "5", "min", "?"]
 
 
 @pytest.mark.parametrize(
