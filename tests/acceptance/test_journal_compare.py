@@ -56,8 +56,8 @@ def journal(tmp_path: Path) -> Path:
     return path
 
 
-def test_compare_says_in_words_which_differences_are_real(celery: Celery, journal: Path) -> None:
-    """A table on stdout, and a sentence a figure; no broker is needed, and none of ours in the app."""
+def test_compare_tells_which_differences_are_significant(celery: Celery, journal: Path) -> None:
+    """A table and a sentence for each figure on stdout, without a broker and without our app."""
     done = celery("journal", "compare", str(journal))
 
     assert done.returncode == 0, done.stderr
@@ -68,7 +68,7 @@ def test_compare_says_in_words_which_differences_are_real(celery: Celery, journa
 
 
 def test_compare_prints_the_same_as_json(celery: Celery, journal: Path) -> None:
-    """For programs: every number of the table, unrounded."""
+    """JSON has every number of the table, not rounded."""
     done = celery("journal", "compare", "--json", str(journal))
 
     (comparison,) = json.loads(done.stdout)
@@ -78,8 +78,8 @@ def test_compare_prints_the_same_as_json(celery: Celery, journal: Path) -> None:
     assert real == {"makespan_s", "wait_p95_s"}
 
 
-def test_compare_takes_the_same_mode_of_two_files_for_two_groups(celery: Celery, journal: Path, tmp_path: Path) -> None:
-    """Before and after a change of the code; and two runs are said to be too few."""
+def test_mode_in_two_files_is_two_groups(celery: Celery, journal: Path, tmp_path: Path) -> None:
+    """Two files may be from before and after a change; two runs are too few to tell."""
     other = tmp_path / "after.sqlite"
     write(other, "fair", [0.5, 0.51])
 
@@ -90,8 +90,8 @@ def test_compare_takes_the_same_mode_of_two_files_for_two_groups(celery: Celery,
     assert any("too few runs" in verdict for verdict in comparison["verdicts"])
 
 
-def test_compare_leaves_out_what_has_not_ended(celery: Celery, tmp_path: Path) -> None:
-    """It says so; with nothing left, the answer is no."""
+def test_compare_leaves_out_runs_that_have_not_ended(celery: Celery, tmp_path: Path) -> None:
+    """It names them on stderr; if no run is left, it fails."""
     path = tmp_path / "run.sqlite"
     write(path, "fair", [1.0], ended=False)
 
@@ -102,8 +102,8 @@ def test_compare_leaves_out_what_has_not_ended(celery: Celery, tmp_path: Path) -
     assert re.search(r"No run in .* has ended", done.stderr)
 
 
-def test_compare_of_a_file_that_is_not_there_is_one_sentence(celery: Celery, tmp_path: Path) -> None:
-    """With the path, and no traceback; nothing is made there."""
+def test_compare_of_a_missing_file_is_an_error_without_a_traceback(celery: Celery, tmp_path: Path) -> None:
+    """The error names the path, and no file is made there."""
     done = celery("journal", "compare", str(tmp_path / "none.sqlite"))
 
     assert done.returncode == 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .conftest import Celery
 
-#: An app that has never heard of us, but for its broker, which every test has its own.
+#: An app that does not use proj.
 THEIRS = """
 from celery import Celery
 
@@ -52,7 +52,7 @@ def their_environment(tmp_path: Path, variables: dict[str, str]) -> dict[str, st
 
 @pytest.fixture
 def process(guard: Guard, tmp_path: Path, their_environment: dict[str, str]) -> Iterator[Callable[..., Process]]:
-    """Starts `celery …`, and ends it with the test."""
+    """Start `celery …` processes, which end with the test."""
     started: list[Process] = []
 
     def start(name: str, *words: str) -> Process:
@@ -74,7 +74,7 @@ def process(guard: Guard, tmp_path: Path, their_environment: dict[str, str]) -> 
 
 @pytest.fixture
 def record(process: Callable[..., Process], path: Path) -> Callable[[str], Process]:
-    """Starts a recorder, and returns when it records."""
+    """Start a recorder, and return when it records."""
 
     def start(name: str) -> Process:
         recorder = process(name, "-A", "theirs", "journal", "record", "-o", str(path), "--run", "r")
@@ -92,15 +92,15 @@ def attempts(path: Path) -> list[Attempt]:
         return []
 
 
-def test_app_that_is_not_ours_is_recorded_audited_and_reported_though_the_recorder_dies(
+def test_other_app_is_recorded_audited_and_reported_although_the_recorder_is_killed(
     celery: Celery,
     process: Callable[..., Process],
     record: Callable[[str], Process],
     variables: dict[str, str],
     path: Path,
 ) -> None:
-    """The recorder is killed, misses what happens meanwhile, and has all of it when it is back."""
-    # Without -E, so that only the recorder can have had its events sent.
+    """The recorder is killed, a task runs meanwhile, and the restarted recorder has all its events."""
+    # Without -E: only the recorder can have enabled its events.
     worker = process("worker", "-A", "theirs", "worker", "--hostname", "w@h", "--concurrency", "2")
 
     def call(times: int) -> None:
@@ -150,8 +150,8 @@ def test_app_that_is_not_ours_is_recorded_audited_and_reported_though_the_record
     assert (reported.returncode, "w@h" in reported.stdout) == (0, True), reported.stderr
 
 
-def test_record_ends_in_order_at_ctrl_c(record: Callable[[str], Process], path: Path) -> None:
-    """It says what it has, and leaves one file."""
+def test_record_ends_cleanly_at_ctrl_c(record: Callable[[str], Process], path: Path) -> None:
+    """It prints the number of events, and leaves one file."""
     recorder = record("recorder")
 
     os.kill(recorder.pid, signal.SIGINT)
@@ -162,10 +162,10 @@ def test_record_ends_in_order_at_ctrl_c(record: Callable[[str], Process], path: 
     assert sorted(file.name for file in path.parent.glob(f"{path.name}*")) == [path.name]
 
 
-def test_record_deletes_its_queue_when_asked(
+def test_delete_queue_deletes_the_event_queue(
     celery: Celery, record: Callable[[str], Process], variables: dict[str, str], path: Path
 ) -> None:
-    """The broker then keeps nothing for a recording that will not go on."""
+    """The broker then keeps no events for the journal."""
     record("recorder").stop()
     with open_journal(path) as journal:
         queue = journal.note("queue")
@@ -179,8 +179,8 @@ def test_record_deletes_its_queue_when_asked(
         connection.default_channel.queue_declare(queue=queue, passive=True)
 
 
-def test_record_without_a_broker_says_so_at_once(celery: Celery, tmp_path: Path) -> None:
-    """In one sentence, with the code for it."""
+def test_record_without_a_broker_fails_at_once(celery: Celery, tmp_path: Path) -> None:
+    """It prints one sentence and exits with 3."""
     (tmp_path / "theirs.py").write_text(THEIRS)
 
     refused = celery("-A", "theirs", "journal", "record", "-o", "x.sqlite", CELERY_BROKER_URL="amqp://127.0.0.1:1//")
@@ -191,7 +191,7 @@ def test_record_without_a_broker_says_so_at_once(celery: Celery, tmp_path: Path)
 
 
 def test_record_refuses_a_file_that_is_not_a_journal(celery: Celery, variables: dict[str, str], tmp_path: Path) -> None:
-    """And leaves it as it is."""
+    """The file stays unchanged."""
     (tmp_path / "theirs.py").write_text(THEIRS)
     (tmp_path / "notes").write_text("mine" * 1000)
 

@@ -23,7 +23,7 @@ BEGAN = 1_000_000.0
 
 
 def fill(path: Path, *, messages: int = 10) -> Path:
-    """A journal of two runs: every other message is heavy, and by turns one worker gets all of these."""
+    """A journal of two runs: every second message is heavy; with round-robin one worker gets all of these."""
     with JournalWriter(path) as writer:
         for began, mode in ((BEGAN, "round-robin"), (BEGAN + 60, "fair")):
             free = {f"{mode}-{number}@host": began for number in (1, 2)}
@@ -76,7 +76,7 @@ def shared_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 @pytest.fixture
 def tab(shared_tab: Tab) -> Tab:
-    """A tab that has complained of nothing and asked for nothing yet."""
+    """A tab without recorded complaints and requests."""
     shared_tab.do("Emulation.setEmulatedMedia", features=[])
     shared_tab.do("Emulation.clearDeviceMetricsOverride")
     shared_tab.complaints.clear()
@@ -87,8 +87,8 @@ def tab(shared_tab: Tab) -> Tab:
 # --- The command ------------------------------------------------------------------------------------------
 
 
-def test_report_is_text_unless_it_is_told_otherwise(celery: Celery, journal: Path) -> None:
-    """Figures of runs side by side on stdout, with no broker anywhere."""
+def test_report_is_text_by_default(celery: Celery, journal: Path) -> None:
+    """The figures of the runs are side by side on stdout; no broker is needed."""
     shown = celery("-A", "proj", "journal", "report", str(journal), CELERY_BROKER_URL="amqp://127.0.0.1:1//")
 
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -96,7 +96,7 @@ def test_report_is_text_unless_it_is_told_otherwise(celery: Celery, journal: Pat
 
 
 def test_report_works_with_any_app(celery: Celery, journal: Path, tmp_path: Path) -> None:
-    """Nothing of ours has to be in it; JSON is for programs."""
+    """The app does not use proj; the report is JSON for programs."""
     (tmp_path / "theirs.py").write_text("from celery import Celery\napp = Celery('theirs')\n")
 
     shown = celery("-A", "theirs", "journal", "report", str(journal), "--format", "json", "--run", "fair")
@@ -109,10 +109,10 @@ def test_report_works_with_any_app(celery: Celery, journal: Path, tmp_path: Path
     ("name", "beginning"),
     [("page.html", "<!doctype html>"), ("a.md", "### run"), ("a.txt", "run.sqlite"), ("a.json", '{"format"')],
 )
-def test_report_has_the_form_that_the_files_ending_asks_for(
+def test_ending_of_the_output_chooses_the_format(
     celery: Celery, journal: Path, tmp_path: Path, name: str, beginning: str
 ) -> None:
-    """What was in the file before is replaced; what is said of it goes to stderr."""
+    """The old content is replaced, and the summary goes to stderr."""
     (tmp_path / name).write_text("old")
 
     written = celery("-A", "proj", "journal", "report", str(journal), "-o", name)
@@ -133,10 +133,10 @@ def test_report_has_the_form_that_the_files_ending_asks_for(
         (("run.sqlite", "-o", "nowhere/page.html"), 1, "cannot be written to nowhere/page.html"),
     ],
 )
-def test_report_says_in_one_sentence_what_is_wrong(
+def test_report_names_the_error_in_one_sentence(
     celery: Celery, journal: Path, tmp_path: Path, words: tuple[str, ...], status: int, said: str
 ) -> None:
-    """No journal, nothing in it, no such run, no such format, no such folder."""
+    """There is no journal, no attempt in it, no such run, no such format or no such folder."""
     with JournalWriter(tmp_path / "empty.sqlite") as writer:
         writer.commit()
     assert journal.exists()
@@ -151,8 +151,8 @@ def test_report_says_in_one_sentence_what_is_wrong(
 # --- The page ---------------------------------------------------------------------------------------------
 
 
-def test_page_draws_without_a_complaint_and_asks_nobody(tab: Tab, page: Path) -> None:
-    """A picture for each run's timeline and depth and for each kind of wait, none of them blank, and nothing loaded."""
+def test_page_draws_without_errors_and_loads_nothing(tab: Tab, page: Path) -> None:
+    """There is a picture for each timeline, each depth and each kind of wait, and none of them is blank."""
     tab.open(page)
 
     blank = """[...document.querySelectorAll("canvas[role]")].filter((canvas) => {
@@ -165,8 +165,8 @@ def test_page_draws_without_a_complaint_and_asks_nobody(tab: Tab, page: Path) ->
     assert [address for address in tab.requests if not address.startswith(("file:", "data:"))] == []
 
 
-def test_page_has_a_table_under_every_picture(tab: Tab, page: Path) -> None:
-    """Who cannot see a picture reads the figures; a picture also says in words what it shows."""
+def test_page_has_a_table_below_every_picture(tab: Tab, page: Path) -> None:
+    """The tables have the figures of the pictures, and each picture has a description."""
     tab.open(page)
 
     assert tab.value("[...document.querySelectorAll('caption')].map((one) => one.textContent)") == [
@@ -182,8 +182,8 @@ def test_page_has_a_table_under_every_picture(tab: Tab, page: Path) -> None:
     assert tab.value("[...document.querySelectorAll('canvas[role]')].every((one) => one.ariaLabel.length > 20)")
 
 
-def test_timeline_is_walked_with_the_keyboard(tab: Tab, page: Path) -> None:
-    """The arrow keys go from bar to bar, and what each is stands below; markup in a message is text."""
+def test_timeline_is_read_with_the_keyboard(tab: Tab, page: Path) -> None:
+    """The arrow keys move from bar to bar, and the bar is described below; markup in a message is text."""
     tab.open(page)
     tab.value("document.querySelector('canvas[tabindex]').focus()")
 
@@ -202,7 +202,7 @@ def test_timeline_is_walked_with_the_keyboard(tab: Tab, page: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_fits_and_can_be_read(tab: Tab, page: Path, scheme: str, width: int) -> None:
-    """In light and dark, on a desk and on a phone: nothing is cut off, and contrast is at least 4.5 (WCAG AA)."""
+    """Nothing is cut off on a desktop or a phone, and contrast is at least 4.5 (WCAG AA) in light and dark."""
     tab.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     tab.do("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
     tab.open(page)
@@ -221,7 +221,7 @@ def test_page_fits_and_can_be_read(tab: Tab, page: Path, scheme: str, width: int
 
 
 def test_page_prints_in_light_with_its_tables_open(tab: Tab, page: Path) -> None:
-    """Paper is white and cannot be clicked; on the screen all is as before afterwards."""
+    """Paper cannot be clicked; after printing, the tables on the screen are as before."""
     tab.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     tab.open(page)
     tab.value(
@@ -237,7 +237,7 @@ def test_page_prints_in_light_with_its_tables_open(tab: Tab, page: Path) -> None
 
 
 def test_page_is_drawn_again_with_newer_data(tab: Tab, page: Path) -> None:
-    """As a live page does: the pictures are replaced, and what the reader opened stays open."""
+    """A live page replaces the pictures, and opened tables stay open."""
     tab.open(page)
 
     again = """(() => {

@@ -1,4 +1,4 @@
-"""The receiver that the dashboard and the lab share, on a real broker that carries anything."""
+"""The receiver that the dashboard and the lab share, with malformed messages on a real broker."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
-#: Bodies that are JSON, and no event.
+#: JSON bodies that are not events.
 NO_EVENTS: tuple[Any, ...] = (
     *(5, "text", None, [], [[]], [None, 5], {}, {"type": None}, {"type": ["x"]}),
     *({"type": {}, "clock": 1}, [{"uuid": "x"}]),
 )
-#: Bytes with the type and the coding that they pretend to have.
+#: Bodies with a content type and an encoding that are wrong.
 UNREADABLE = (
     (b"{not json", "application/json", "utf-8"),
     (b"\xff\xfe", "application/json", "utf-8"),
@@ -43,7 +43,7 @@ def publish(url: str, *bodies: Any, **options: Any) -> None:
             producer.publish(body, routing_key="task.multi", delivery_mode=1, **options)
 
 
-def publish_garbage(url: str) -> None:
+def publish_malformed(url: str) -> None:
     publish(url, *NO_EVENTS, serializer="json")
     for body, content_type, coding in UNREADABLE:
         publish(url, body, content_type=content_type, content_encoding=coding)
@@ -60,7 +60,7 @@ def app(broker: Broker, vhost: str) -> Celery:
 
 
 def heard(app: Celery, publish: Callable[[], None], *, last: str) -> list[Any]:
-    """What the handler is given of what is published while it listens, until the task `last`."""
+    """The events that the handler gets while `publish` runs, up to that of the task `last`."""
     found: list[Any] = []
     with app.connection_for_read() as connection:
 
@@ -73,22 +73,22 @@ def heard(app: Celery, publish: Callable[[], None], *, last: str) -> list[Any]:
     return found
 
 
-def test_receiver_goes_on_after_whatever_anyone_publishes(app: Celery, broker: Broker, vhost: str) -> None:
-    """Celery's own ends with the first event without a type, and its queue with it."""
+def test_receiver_survives_malformed_messages(app: Celery, broker: Broker, vhost: str) -> None:
+    """Celery's own receiver ends at the first event without a type, and its queue is deleted."""
 
-    def garbage_then_event() -> None:
-        publish_garbage(broker.url(vhost))
+    def malformed_then_event() -> None:
+        publish_malformed(broker.url(vhost))
         publish(broker.url(vhost), [event("a"), 5, event("b")], serializer="json")
 
-    found = heard(app, garbage_then_event, last="b")
+    found = heard(app, malformed_then_event, last="b")
 
-    # A list is as many events as it has.
-    told = sum(len(body) if isinstance(body, list) else 1 for body in NO_EVENTS)
-    assert [one and one["uuid"] for one in found] == [*[None] * (told + len(UNREADABLE) + 1), "a", None, "b"]
+    # Each entry of a list counts as an event.
+    malformed = sum(len(body) if isinstance(body, list) else 1 for body in NO_EVENTS)
+    assert [one and one["uuid"] for one in found] == [*[None] * (malformed + len(UNREADABLE) + 1), "a", None, "b"]
 
 
-def test_receiver_gives_timestamps_as_written_and_clocks_that_are_ones(app: Celery, broker: Broker, vhost: str) -> None:
-    """Celery would shift the time by the offset, and give a forged clock to all workers with our next message."""
+def test_receiver_keeps_timestamps_and_replaces_forged_clocks(app: Celery, broker: Broker, vhost: str) -> None:
+    """Celery would shift the time by the offset, and send a forged clock to all workers with our next message."""
     clock = app.clock.value
     hostile = (event(str(number), timestamp=1000.0, utcoffset=-5, clock=forged) for number, forged in enumerate(FORGED))
 
@@ -104,10 +104,10 @@ def test_receiver_gives_timestamps_as_written_and_clocks_that_are_ones(app: Cele
 FORGED = (None, "x", -1, 1.5, True, [], 10**400, 2**53, 2**53 - 1)
 
 
-def test_listener_takes_attempts_between_garbage(app: Celery, broker: Broker, vhost: str) -> None:
-    """The lab's runs and the demo hear over the same receiver."""
+def test_listener_keeps_attempts_between_malformed_messages(app: Celery, broker: Broker, vhost: str) -> None:
+    """The lab's runs and the demo use the same receiver."""
     with Listener(app, app.connection_for_read()) as listener:
-        publish_garbage(broker.url(vhost))
+        publish_malformed(broker.url(vhost))
         publish(broker.url(vhost), event("t", timestamp=1000.0, utcoffset=5), serializer="json")
         wait_until(lambda: bool(list(listener.attempts)), what="the attempt", timeout_s=20)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def publish(url: str, body: Any, **options: Any) -> None:
-    """Send an event as workers do."""
+    """Publish events as workers do."""
     with Connection(url) as connection:
         producer = connection.Producer(exchange=get_exchange(connection))
         producer.publish(body, routing_key="task.multi", delivery_mode=1, **options)
@@ -62,8 +62,10 @@ def app(broker: Broker, vhost: str) -> Celery:
     return Celery("theirs", broker=broker.url(vhost), set_as_current=False)
 
 
-def test_recorder_takes_what_was_sent_while_it_was_away(app: Celery, broker: Broker, vhost: str, path: Path) -> None:
-    """Its queue is durable, belongs to no connection, and is bounded in length, bytes and time."""
+def test_recorder_records_events_that_were_sent_while_it_was_away(
+    app: Celery, broker: Broker, vhost: str, path: Path
+) -> None:
+    """Its queue is durable, not exclusive, and bounded in messages, bytes and time."""
     with Recorder(app, path, broker_api=broker.management_url) as recorder:
         publish(broker.url(vhost), [event("a")])
     assert task_ids(path) == {"a"}
@@ -81,8 +83,8 @@ def test_recorder_takes_what_was_sent_while_it_was_away(app: Celery, broker: Bro
     assert queue["arguments"]["x-message-ttl"] == queue["arguments"]["x-expires"] == 86_400_000
 
 
-def test_recorder_goes_on_after_whatever_anyone_publishes(app: Celery, broker: Broker, vhost: str, path: Path) -> None:
-    """Forged, in another coding, or no event at all."""
+def test_recorder_survives_malformed_events(app: Celery, broker: Broker, vhost: str, path: Path) -> None:
+    """Messages may be forged, in another encoding, or no events at all."""
     url = broker.url(vhost)
     with Recorder(app, path, broker_api=broker.management_url):
         publish(url, b"\x80\x04", content_type="application/x-python-serialize", content_encoding="binary")
@@ -94,16 +96,16 @@ def test_recorder_goes_on_after_whatever_anyone_publishes(app: Celery, broker: B
         wait_until(lambda: path.exists() and "last" in task_ids(path), what="the good event", timeout_s=15)
 
 
-def test_recorder_takes_timestamps_as_they_were_written(app: Celery, broker: Broker, vhost: str, path: Path) -> None:
-    """Whatever time zone a worker says it is in: seconds since the epoch are the same everywhere."""
+def test_recorder_does_not_shift_timestamps(app: Celery, broker: Broker, vhost: str, path: Path) -> None:
+    """The time zone of a worker does not matter: seconds since the epoch are the same everywhere."""
     with Recorder(app, path, broker_api=broker.management_url):
         publish(broker.url(vhost), event("t", timestamp=1000.0, utcoffset=5), serializer="json")
 
     assert [attempt.received for attempt in attempts(path)] == [1000.0]
 
 
-def test_recorder_says_when_its_queue_was_deleted_meanwhile(app: Celery, broker: Broker, path: Path) -> None:
-    """Nobody knows what was in it, but that it is missing is known."""
+def test_recorder_writes_a_gap_if_its_queue_was_deleted(app: Celery, broker: Broker, path: Path) -> None:
+    """The number of missing events is not known."""
     with Recorder(app, path, broker_api=broker.management_url) as recorder:
         pass
     with app.connection_for_write() as connection:
@@ -115,10 +117,10 @@ def test_recorder_says_when_its_queue_was_deleted_meanwhile(app: Celery, broker:
         assert [(gap.events, gap.reason) for gap in journal.gaps()] == [(None, "The event queue was gone.")]
 
 
-def test_recorder_says_when_its_queue_overflowed(
+def test_recorder_writes_a_gap_if_its_queue_overflowed(
     app: Celery, broker: Broker, vhost: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest events went; that they did is known, and the newest are there."""
+    """The broker dropped the oldest events; the newest are recorded."""
     monkeypatch.setattr(event_queue, "MOST_MESSAGES", 3)
     with Recorder(app, path, broker_api=broker.management_url):
         pass
@@ -131,10 +133,10 @@ def test_recorder_says_when_its_queue_overflowed(
     assert ["overflowed" in reason for reason in _gaps(path)] == [True]
 
 
-def test_event_that_could_not_be_written_is_given_again(
+def test_event_that_could_not_be_written_is_delivered_again(
     app: Celery, broker: Broker, vhost: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is acknowledged when it is on the disk, and not before."""
+    """An event is acknowledged only when it is on the disk."""
     with Recorder(app, path, broker_api=broker.management_url):
         pass
     publish(broker.url(vhost), event("t"), serializer="json")
@@ -148,8 +150,8 @@ def test_event_that_could_not_be_written_is_given_again(
     assert task_ids(path) == {"t"}
 
 
-def test_recorder_refuses_a_queue_that_is_someone_else_s(app: Celery, path: Path) -> None:
-    """It would take what is not meant for it."""
+def test_recorder_refuses_a_queue_with_other_arguments(app: Celery, path: Path) -> None:
+    """It would consume messages that are not events."""
     with app.connection_for_write() as connection:
         connection.default_channel.queue_declare("theirs", durable=True, auto_delete=False)
 
@@ -157,8 +159,8 @@ def test_recorder_refuses_a_queue_that_is_someone_else_s(app: Celery, path: Path
         Recorder(app, path, queue="theirs").start()
 
 
-def test_recorder_goes_on_when_the_broker_is_back(guard: Guard, path: Path) -> None:
-    """And says from when to when events may be missing, for a broker that ends takes those in its queues with it."""
+def test_recorder_continues_after_a_restart_of_the_broker(guard: Guard, path: Path) -> None:
+    """It writes a gap, because a broker that restarts loses the events in its queues."""
     with Broker(guard) as broker:
         app = Celery("theirs", broker=broker.url(), set_as_current=False)
         with Recorder(app, path, broker_api=broker.management_url):

@@ -1,4 +1,4 @@
-"""Attempts, put together from events."""
+"""Attempts, made from the events of tasks."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def event(kind: str, timestamp: float, worker: str = "w1", **more: object) -> di
     return {"type": f"task-{kind}", "uuid": "t", "timestamp": timestamp, "hostname": worker, **more}
 
 
-def test_attempt_has_the_times_of_its_whole_way() -> None:
-    """From the producer's publish to the worker's end, with the pool's own run time."""
+def test_attempt_has_the_times_of_all_its_events() -> None:
+    """From the publish by the producer to the end at the worker, with the run time of the pool process."""
     (attempt,) = told(
         event("sent", 1.0, worker="producer", queue="q", args="('hello...',)"),
         event("received", 2.0),
@@ -48,8 +48,8 @@ def test_attempt_has_the_times_of_its_whole_way() -> None:
     )
 
 
-def test_attempt_is_held_between_delivery_and_start_and_running_until_its_end() -> None:
-    """What a worker has and does not work on is told apart from what it works on."""
+def test_attempt_is_held_until_its_start_and_running_until_its_end() -> None:
+    """The two states exclude each other."""
     (held,) = told(event("received", 2.0))
     (running,) = told(event("received", 2.0), event("started", 3.0))
 
@@ -57,15 +57,15 @@ def test_attempt_is_held_between_delivery_and_start_and_running_until_its_end() 
     assert (running.held, running.running) == (False, True)
 
 
-def test_sent_event_that_comes_late_takes_nothing_back() -> None:
-    """It is published after the task itself, so a fast worker is heard of first."""
+def test_late_sent_event_keeps_the_state_of_the_attempt() -> None:
+    """It is published after the task itself, so the events of a fast worker can come first."""
     (attempt,) = told(event("received", 2.0), event("started", 2.1), event("sent", 1.9, worker="producer", queue="q"))
 
     assert (attempt.state, attempt.worker, attempt.sent) == ("started", "w1", 1.9)
 
 
-def test_redelivery_is_another_attempt_and_overwrites_nothing() -> None:
-    """The attempt that a dead worker left keeps what is known of it, and is lost."""
+def test_redelivery_is_another_attempt_and_the_first_one_is_lost() -> None:
+    """The attempt of the dead worker keeps its times."""
     first, second = told(
         event("sent", 1.0, worker="producer", queue="q"),
         event("received", 2.0, worker="w1"),
@@ -81,8 +81,8 @@ def test_redelivery_is_another_attempt_and_overwrites_nothing() -> None:
 
 
 @pytest.mark.parametrize("exchange", ["broadcast", "topic"])
-def test_copies_of_one_task_at_several_workers_supersede_nothing(exchange: str) -> None:
-    """Each worker has its own, which is a redelivery only when that worker had it before."""
+def test_copies_of_one_task_at_several_workers_are_no_redeliveries(exchange: str) -> None:
+    """Only a second delivery to the same worker is a redelivery."""
     both = [
         event("sent", 9.0, "sender", queue=exchange),
         event("received", 10.0, "w1"),
@@ -102,15 +102,15 @@ def test_copies_of_one_task_at_several_workers_supersede_nothing(exchange: str) 
     ]
 
 
-def test_attempt_that_was_held_and_given_to_another_is_returned() -> None:
-    """Nothing was lost with it, for it was never begun."""
+def test_held_attempt_that_another_worker_receives_is_returned() -> None:
+    """It had not started, so no work was lost."""
     first, second = told(event("received", 2.0, worker="w1"), event("received", 5.0, worker="w2"))
 
     assert (first.state, second.state) == ("returned", "received")
 
 
-def test_attempt_that_seemed_lost_and_ends_was_not() -> None:
-    """A worker that loses its connection goes on, though the broker gave its task to another."""
+def test_attempt_that_seemed_lost_and_ends_is_not_lost() -> None:
+    """A worker that loses its connection continues, although the broker delivers its task to another worker."""
     first, second = told(
         event("received", 2.0, worker="w1"),
         event("started", 2.1, worker="w1"),
@@ -121,8 +121,8 @@ def test_attempt_that_seemed_lost_and_ends_was_not() -> None:
     assert (first.state, first.finished, second.state) == ("succeeded", 4.0, "received")
 
 
-def test_worker_that_is_given_its_running_task_again_ends_the_first_first() -> None:
-    """After a broken connection, one worker has two attempts of one task at once."""
+def test_worker_that_receives_its_running_task_again_ends_the_first_attempt_first() -> None:
+    """After a lost connection, one worker has two attempts of one task at once."""
     first, second = told(
         event("received", 1.0),
         event("started", 1.1),
@@ -135,8 +135,8 @@ def test_worker_that_is_given_its_running_task_again_ends_the_first_first() -> N
     assert (first.started, first.finished, second.started, second.finished) == (1.1, 3.0, 3.1, 5.0)
 
 
-def test_end_belongs_to_the_start_that_its_run_time_tells() -> None:
-    """A worker that was given its running task again may run both at once, in two slots."""
+def test_end_belongs_to_the_start_that_fits_its_run_time() -> None:
+    """A worker that receives its running task again may run both attempts at once, in two slots."""
     first, second = told(
         event("received", 1.0),
         event("started", 1.1),
@@ -149,8 +149,8 @@ def test_end_belongs_to_the_start_that_its_run_time_tells() -> None:
     assert (first.finished, second.finished) == (3.0, 5.0)
 
 
-def test_worker_that_is_killed_and_started_again_under_its_name_lost_the_first() -> None:
-    """Nothing but the time of the run tells whose end it is."""
+def test_attempt_of_a_killed_worker_is_lost_although_it_restarts_under_its_name() -> None:
+    """Only the run time tells which attempt ended."""
     first, second = told(
         event("received", 1.0),
         event("started", 1.1),
@@ -163,7 +163,7 @@ def test_worker_that_is_killed_and_started_again_under_its_name_lost_the_first()
 
 
 def test_retry_is_another_attempt_with_a_publish_of_its_own() -> None:
-    """It is no redelivery: the task asked for it."""
+    """It is not a redelivery, because the task asked for it."""
     first, second = told(
         event("sent", 1.0, worker="producer", queue="q", retries=0),
         event("received", 2.0),
@@ -181,14 +181,14 @@ def test_retry_is_another_attempt_with_a_publish_of_its_own() -> None:
 
 
 def test_revocation_of_a_running_task_ends_it_once() -> None:
-    """Celery may tell of the failure too."""
+    """Celery may send a `task-failed` event after `task-revoked`."""
     (attempt,) = told(event("received", 1.0), event("started", 1.1), event("revoked", 2.0), event("failed", 2.1))
 
     assert (attempt.state, attempt.finished) == ("revoked", 2.0)
 
 
-def test_task_whose_first_events_are_missing_is_still_an_attempt() -> None:
-    """Where the producer sends no events, or the recorder came late."""
+def test_end_event_alone_makes_an_attempt() -> None:
+    """The producer may send no events, or the recorder may start late."""
     (attempt,) = told(event("succeeded", 4.0, runtime=None))
 
     assert (attempt.state, attempt.worker, attempt.finished, attempt.runtime_s) == ("succeeded", "w1", 4.0, None)
@@ -196,7 +196,7 @@ def test_task_whose_first_events_are_missing_is_still_an_attempt() -> None:
 
 @st.composite
 def stories(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """All events of one task in their order: redeliveries and retries, on workers that come and go."""
+    """All events of one task in their order, with redeliveries and retries on several workers."""
     clock = 1.0
     events = [event("sent", clock, worker="producer", queue="q", args="(1,)", name="n", retries=0)]
 
@@ -221,8 +221,8 @@ def stories(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @given(st.data())
-def test_attempts_are_the_same_in_whatever_order_and_however_often_events_come(data: st.DataObject) -> None:
-    """Workers publish over connections of their own, and the broker gives again what was not acknowledged."""
+def test_attempts_do_not_depend_on_the_order_and_repetition_of_events(data: st.DataObject) -> None:
+    """Workers publish over different connections, and RabbitMQ redelivers what was not acknowledged."""
     story = data.draw(stories())
     shuffled = data.draw(st.permutations(story + data.draw(st.lists(st.sampled_from(story)))))
 
@@ -230,8 +230,8 @@ def test_attempts_are_the_same_in_whatever_order_and_however_often_events_come(d
 
 
 @given(st.data())
-def test_attempts_are_the_same_when_events_come_in_batches_over_restarts(data: st.DataObject) -> None:
-    """All that is kept between two events is what is written down, and it says what the events said."""
+def test_attempts_do_not_depend_on_batches_and_restarts(data: st.DataObject) -> None:
+    """Attempts in the journal hold the same facts as the events that they were made from."""
     story = [known for known in map(parsed, data.draw(stories())) if isinstance(known, TaskEvent)]
     cut = data.draw(st.integers(0, len(story)))
 
@@ -239,8 +239,8 @@ def test_attempts_are_the_same_when_events_come_in_batches_over_restarts(data: s
     assert updated_attempts(updated_attempts([], story), story) == updated_attempts([], story)
 
 
-def test_later_attempts_extend_earlier_ones_unless_something_was_wrong() -> None:
-    """What only fills in can be written over; what tells attempts apart anew cannot."""
+def test_attempts_extend_earlier_ones_unless_an_attempt_must_be_split() -> None:
+    """Filled-in fields can be merged; attempts that are split must be replaced."""
     before = told(event("received", 2.0))
 
     assert extends(told(event("received", 2.0), event("started", 2.1)), before)
@@ -262,13 +262,13 @@ def test_later_attempts_extend_earlier_ones_unless_something_was_wrong() -> None
         7,
     ],
 )
-def test_forged_event_says_nothing(forged: object) -> None:
-    """Whoever can publish may send anything; it must not end the listener."""
+def test_forged_event_is_ignored(forged: object) -> None:
+    """Everyone who can publish may send any event; it must not end the listener."""
     assert parsed(forged) is None
 
 
-def test_forged_fields_are_not_taken_over() -> None:
-    """A known event with impossible values is what remains without them, in a form that a file can keep."""
+def test_forged_fields_are_ignored_or_cut() -> None:
+    """An event with impossible values counts without them, and its text can be written to a file."""
     (attempt,) = told(
         event("sent", 1.0, queue={"q": 1}, args="\ud800" + "x" * 9999, retries=-1, eta="tomorrow", name=3),
         event("received", 2.0, retries=True, eta="9999-99-99"),
@@ -281,8 +281,8 @@ def test_forged_fields_are_not_taken_over() -> None:
 
 
 @pytest.mark.parametrize(("expired", "state"), [(True, "expired"), (False, "revoked"), ("yes", "revoked")])
-def test_task_that_came_too_late_is_expired_and_not_revoked(expired: object, state: str) -> None:
-    """Celery tells both by one event; a ledger must tell them apart."""
+def test_task_that_expired_is_not_revoked(expired: object, state: str) -> None:
+    """Celery sends `task-revoked` for both, with a field that tells them apart."""
     (attempt,) = told(event("received", 2.0), event("revoked", 3.0, expired=expired, terminated=False))
 
     assert (attempt.state, attempt.finished) == (state, 3.0)
@@ -307,10 +307,10 @@ EARLY = [("received", 2.0, "w1", 0)]
 @example([("sent", 1.0, "w1", 0)], [("received", 2.0, "w1", 1)])
 @example(EARLY, [("received", 2.0, "w1", 0)])
 @given(ways, ways)
-def test_usual_order_is_told_the_same_in_its_short_way(before: list[Any], after: list[Any]) -> None:
-    """Most tasks are sent, received, started and ended once; that way saves nine tenths of the time, and no more."""
+def test_usual_order_gives_the_same_attempts_as_rebuilding_them(before: list[Any], after: list[Any]) -> None:
+    """The short way for tasks that are sent, received, started and ended once changes only the time it takes."""
 
-    def facts(way: list[Any]) -> list[TaskEvent]:
+    def events_of(way: list[Any]) -> list[TaskEvent]:
         return [
             TaskEvent("t", kind, time, by, name=f"{by}{time}", arguments=by, retries=retries, eta=time or None)
             if kind in {"sent", "received"}
@@ -318,9 +318,9 @@ def test_usual_order_is_told_the_same_in_its_short_way(before: list[Any], after:
             for kind, time, by, retries in way
         ]
 
-    known = rebuilt_attempts([], facts(before))
-    # As a journal has them, with the run and the only queue of the worker.
+    known = rebuilt_attempts([], events_of(before))
+    # With the run and the queue that the journal adds.
     kept = [replace(attempt, run="r", queue="placed") for attempt in known]
 
-    assert updated_attempts([], facts(before)) == known
-    assert updated_attempts(kept, facts(after)) == rebuilt_attempts(kept, facts(after))
+    assert updated_attempts([], events_of(before)) == known
+    assert updated_attempts(kept, events_of(after)) == rebuilt_attempts(kept, events_of(after))

@@ -1,4 +1,4 @@
-"""Generated records, and a slow, obvious reference for their figures: whole seconds, each looked at by itself."""
+"""Generated records with times in whole seconds, and a slow and simple reference for their figures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ worker = st.builds(
 
 
 def ordered(lifetime: Attempt) -> Attempt:
-    """The same attempt with its times in the order in which they happen, for half of all examples to be sane."""
+    """The same attempt with its times in order, so that half of the examples are possible ones."""
     known = iter(
         sorted(
             time for time in (lifetime.sent, lifetime.received, lifetime.started, lifetime.finished) if time is not None
@@ -65,7 +65,7 @@ def ordered(lifetime: Attempt) -> Attempt:
 
 @st.composite
 def records(draw: st.DrawFn) -> tuple[list[Attempt], list[Worker]]:
-    """Some attempts, most not as any worker would tell them, numbered within their tasks."""
+    """Attempts, numbered within their tasks; most of them are impossible for a real worker."""
     drawn = draw(st.lists(attempt | attempt.map(ordered), max_size=8))
     numbers: dict[str, int] = {}
     attempts = []
@@ -80,7 +80,7 @@ several = settings(max_examples=200, deadline=None, database=None)
 
 
 class Reference:
-    """Each figure straight from its definition, by looking at every second of everything."""
+    """Computes each figure from its definition, second by second."""
 
     def __init__(self, attempts: Sequence[Attempt], workers: Sequence[Worker]) -> None:
         self.attempts = attempts
@@ -228,7 +228,7 @@ class Reference:
 
 
 def summary(seconds: Sequence[float]) -> metrics.Distribution:
-    """The definition of nearest rank, counted out."""
+    """The distribution, with percentiles by counting values as nearest rank defines it."""
     if not seconds:
         return metrics.Distribution(count=0, mean=0, p50=0, p95=0, p99=0, max=0)
 

@@ -1,4 +1,4 @@
-"""The figures beside a slow, obvious reference."""
+"""The figures, compared with a slow and simple reference on generated records."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @several
 @given(records())
-def test_avoidable_wait_is_what_looking_at_every_second_finds(record: tuple[list[Attempt], list[Worker]]) -> None:
-    """The sweep finds the seconds held while another worker had a free slot, whatever the record says."""
+def test_avoidable_waits_equal_those_of_the_reference(record: tuple[list[Attempt], list[Worker]]) -> None:
+    """The sweep finds the same seconds as looking at each second, for any record."""
     attempts, workers = record
     reference = Reference(attempts, workers)
 
@@ -30,10 +30,10 @@ def test_avoidable_wait_is_what_looking_at_every_second_finds(record: tuple[list
 
 @several
 @given(records())
-def test_figures_of_workers_are_what_looking_at_every_second_finds(
+def test_figures_of_workers_equal_those_of_the_reference(
     record: tuple[list[Attempt], list[Worker]],
 ) -> None:
-    """Who took part, with how many slots, busy for how long, and idle while there was work for it."""
+    """The workers that took part, their slots, busy seconds, and idle seconds while work waited."""
     attempts, workers = record
     reference = Reference(attempts, workers)
 
@@ -51,8 +51,8 @@ def busy(reference: Reference, name: str) -> int:
 
 @several
 @given(records())
-def test_waits_are_what_looking_at_every_second_finds(record: tuple[list[Attempt], list[Worker]]) -> None:
-    """In the broker and held, each second once, with percentiles that were measured."""
+def test_waits_equal_those_of_the_reference(record: tuple[list[Attempt], list[Worker]]) -> None:
+    """Waits in the broker and held waits count each second once."""
     attempts, workers = record
     reference = Reference(attempts, workers)
     had = [one for one in attempts if reference.received(one) is not None]
@@ -70,7 +70,7 @@ def test_waits_are_what_looking_at_every_second_finds(record: tuple[list[Attempt
 @several
 @given(records())
 def test_figures_are_consistent_with_each_other(record: tuple[list[Attempt], list[Worker]]) -> None:
-    """What must hold between them holds for every record, however odd."""
+    """Relations between figures hold for every record, also for impossible ones."""
     attempts, workers = record
 
     found = metrics.figures(attempts, workers, longest=3)
@@ -90,7 +90,7 @@ def test_figures_are_consistent_with_each_other(record: tuple[list[Attempt], lis
 @several
 @given(records())
 def test_figures_do_not_depend_on_the_order_of_attempts(record: tuple[list[Attempt], list[Worker]]) -> None:
-    """A journal may hand them over in any."""
+    """Attempts may be given in any order."""
     attempts, workers = record
 
     found = metrics.figures(attempts, workers, longest=0)
@@ -101,7 +101,7 @@ def test_figures_do_not_depend_on_the_order_of_attempts(record: tuple[list[Attem
 @several
 @given(records())
 def test_lanes_have_every_attempt_of_every_worker_once(record: tuple[list[Attempt], list[Worker]]) -> None:
-    """A lane a slot, from 0, and nothing lost or drawn twice."""
+    """There is one lane for each slot, and each attempt is in exactly one lane."""
     attempts, workers = record
     reference = Reference(attempts, workers)
 
@@ -117,10 +117,10 @@ def test_lanes_have_every_attempt_of_every_worker_once(record: tuple[list[Attemp
 
 @several
 @given(records())
-def test_lanes_overlap_only_where_more_ran_than_there_are_slots(
+def test_lanes_overlap_only_if_more_attempts_ran_than_there_are_slots(
     record: tuple[list[Attempt], list[Worker]],
 ) -> None:
-    """As many lanes as run at once are enough, if each attempt takes one that is free."""
+    """If each attempt takes a free lane, as many lanes are enough as attempts run at once."""
     attempts, workers = record
     reference = Reference(attempts, workers)
 
@@ -134,7 +134,7 @@ def test_lanes_overlap_only_where_more_ran_than_there_are_slots(
 
 
 def lanes_that_overlap(attempts: Sequence[Attempt], workers: Sequence[Worker]) -> set[str]:
-    """The workers with a lane in which two attempts run at the same second."""
+    """The workers with a lane in which two attempts overlap."""
     reference = Reference(attempts, workers)
     return {
         lane.worker
@@ -145,8 +145,8 @@ def lanes_that_overlap(attempts: Sequence[Attempt], workers: Sequence[Worker]) -
 
 @several
 @given(records(), st.integers(0, 30).map(float))
-def test_parts_of_a_record_are_the_whole_split(record: tuple[list[Attempt], list[Worker]], now: float) -> None:
-    """Every wait is in one part and as long as in the whole, whoever the other attempts belong to."""
+def test_parts_of_a_record_add_up_to_the_whole(record: tuple[list[Attempt], list[Worker]], now: float) -> None:
+    """Every wait is in one part, and as long as in the whole record."""
     attempts, workers = record
     whole = metrics.Record.of(attempts, workers, until=now)
     names = list(whole.participants.by_name)
@@ -167,8 +167,10 @@ def test_parts_of_a_record_are_the_whole_split(record: tuple[list[Attempt], list
 
 @several
 @given(records(), st.integers(20, 30).map(float))
-def test_time_changes_only_what_is_open(record: tuple[list[Attempt], list[Worker]], now: float) -> None:
-    """When everything has ended, the figures stand still."""
+def test_time_changes_no_figure_once_all_attempts_have_ended(
+    record: tuple[list[Attempt], list[Worker]], now: float
+) -> None:
+    """`until` is ignored if no attempt is open."""
     attempts, workers = record
     ended = [one for one in attempts if one.state not in {"sent", "received", "started"}]
 

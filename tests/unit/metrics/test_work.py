@@ -1,4 +1,4 @@
-"""The figures, on attempts small enough to be checked by hand."""
+"""Makespan, ideal and work, on attempts that are computed by hand."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ THREE = (
 
 
 def test_makespan_is_from_the_first_publish_to_the_last_finish() -> None:
-    """10.0 to 10.0 + 4.0."""
+    """The first publish is at 10.0, the last finish at 14.0."""
     assert metrics.makespan_s(THREE) == 4.0
 
 
 def test_ideal_is_bounded_by_the_longest_task() -> None:
-    """All work on two slots would be 3, but one task alone takes 4."""
+    """All work takes 3 s on two slots, but one task alone takes 4 s."""
     assert metrics.ideal_s(THREE, slots=2) == 4.0
 
 
 def test_ideal_is_bounded_by_all_work_on_all_slots() -> None:
-    """Six seconds of work on one slot."""
+    """Six seconds of work take 6 s on one slot."""
     assert metrics.ideal_s(THREE, slots=1) == 6.0
 
 
 def test_tasks_and_busy_seconds_are_counted_for_idle_workers_too() -> None:
-    """A worker that got nothing is in the table, with nothing."""
+    """A worker without tasks has 0 tasks and 0 s."""
     workers = ["w1", "w2", "w3"]
 
     assert metrics.tasks_by_worker(THREE, workers) == {"w1": 1, "w2": 2, "w3": 0}
@@ -53,17 +53,17 @@ def test_tasks_and_busy_seconds_are_counted_for_idle_workers_too() -> None:
 
 
 def test_longest_wait_is_between_publish_and_start() -> None:
-    """The third task: 10.1 to 11.5."""
+    """The third task waits from 10.1 to 11.5."""
     assert metrics.longest_wait_s(THREE) == pytest.approx(1.4)
 
 
 def test_wait_is_never_negative() -> None:
-    """A start can be stamped before the sent event is."""
+    """The timestamp of a start can be earlier than that of the sent event."""
     assert metrics.longest_wait_s([done("w1", sent=10.0, started=9.9, runtime_s=1.0)]) == 0.0
 
 
-def test_figures_of_nothing_are_zero() -> None:
-    """Nothing sent, or nothing finished yet, is not an error."""
+def test_figures_of_no_attempts_are_zero() -> None:
+    """No attempts, or none that has finished, is no error."""
     waiting = Attempt(task_id="t", state="sent", sent=1.0)
 
     assert metrics.makespan_s([]) == metrics.makespan_s([waiting]) == 0.0

@@ -1,4 +1,4 @@
-"""A pipeline's figures, its timeline and its verdict, from runs that are made by hand."""
+"""Figures, timeline and verdict of a pipeline, from runs that are made up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS = ["goodbye", "cruel", "world", "I", "am", "leaving", "you", "today"]
 def pipeline(
     workers: dict[str, int], *, service_s: dict[str, float] | None = None, messages: int = len(WORDS)
 ) -> dict[str, list[Attempt]]:
-    """What becomes of messages that are all there at 0: each stage gives the next one to whoever is free first."""
+    """The attempts of messages that are published at 0: each stage gives the next one to its first free worker."""
     ready = [0.0] * messages
     attempts: dict[str, list[Attempt]] = {}
     for stage, work_s in (service_s or SERVICE_S).items():
@@ -51,16 +51,16 @@ def figures(**workers: int) -> metrics.PipelineFigures:
 @pytest.mark.parametrize(
     ("printers", "makespan_s", "bottlenecks", "balanced"),
     [
-        # One printer does half as many as arrive; two keep pace; of three one is too many, and two writers fed them.
+        # One printer does half of what arrives; two keep pace; three are one too many, unless to_upper has two.
         (1, 17.0, ("printer",), (1, 2)),
         (2, 10.0, ("to_upper", "printer"), (1, 2)),
         (3, 10.0, ("to_upper",), (2, 2)),
     ],
 )
-def test_bottleneck_of_the_tutorials_pipeline_moves_with_the_number_of_printers(
+def test_bottleneck_depends_on_the_number_of_printers(
     printers: int, makespan_s: float, bottlenecks: tuple[str, ...], balanced: tuple[int, int]
 ) -> None:
-    """A stage of one second feeds one of two: twice as many workers balance it, as the tutorial says."""
+    """A stage of one second feeds a stage of two: twice as many workers balance it, as in the tutorial."""
     found = figures(to_upper=1, printer=printers)
 
     assert found.makespan_s == pytest.approx(makespan_s)
@@ -75,15 +75,15 @@ def test_bottleneck_of_the_tutorials_pipeline_moves_with_the_number_of_printers(
 
 
 @pytest.mark.parametrize("printers", [1, 2, 3])
-def test_ideal_of_a_pipeline_is_reached_by_one_that_never_waits_without_need(printers: int) -> None:
-    """Filling the stages before the bottleneck and emptying those after it take their time; it is never more."""
+def test_ideal_is_the_makespan_of_a_pipeline_without_avoidable_waits(printers: int) -> None:
+    """It contains the time to fill the stages before the bottleneck and to empty those after it."""
     found = figures(to_upper=1, printer=printers)
 
     assert found.ideal_s == pytest.approx(found.makespan_s)
 
 
-def test_capacities_that_differ_by_what_publishing_costs_are_alike() -> None:
-    """A measured second is never exactly one: no third printer is asked for because of it."""
+def test_capacities_within_the_tolerance_count_as_equal() -> None:
+    """A measured second is never exactly one; this does not ask for a third printer."""
     nearly = {"to_upper": 1.0, "printer": 2.0 * (1 + TOLERANCE / 2)}
     workers = {"to_upper": 1, "printer": 2}
 
@@ -93,8 +93,8 @@ def test_capacities_that_differ_by_what_publishing_costs_are_alike() -> None:
     assert [stage.balanced_slots for stage in found.stages] == [1, 2]
 
 
-def test_stage_that_gets_several_messages_for_each_needs_as_many_times_its_slots() -> None:
-    """What counts is the work that each message of the whole pipeline costs a stage, not that of one of its own."""
+def test_stage_that_gets_several_messages_for_each_needs_more_slots() -> None:
+    """The demand of a stage is its work for one message that enters the pipeline."""
     attempts = pipeline({"to_upper": 1, "printer": 1}, service_s={"to_upper": 1.0, "printer": 0.5})
     again = [
         Attempt(task_id=f"{one.task_id} more", state="succeeded", worker=one.worker, runtime_s=one.runtime_s)
@@ -110,8 +110,8 @@ def test_stage_that_gets_several_messages_for_each_needs_as_many_times_its_slots
     assert found.stages[1].balanced_slots == 2
 
 
-def test_verdict_says_in_words_what_to_change() -> None:
-    """Too few printers, as many as needed, and too many."""
+def test_verdict_tells_the_bottleneck_and_the_workers_that_balance_it() -> None:
+    """There are too few printers, enough, and too many."""
     few, enough, many = (verdict(figures(to_upper=1, printer=printers)) for printers in (1, 2, 3))
 
     assert few == (
@@ -125,8 +125,8 @@ def test_verdict_says_in_words_what_to_change() -> None:
     )
 
 
-def test_verdict_on_a_pipeline_that_did_nothing_invents_nothing() -> None:
-    """No message came through: no stage is called slow or quick."""
+def test_verdict_on_a_pipeline_without_work_names_no_bottleneck() -> None:
+    """No message came through."""
     found = metrics.pipeline_figures({"to_upper": [], "printer": []}, slots={"to_upper": 1, "printer": 1})
 
     assert (found.bottlenecks, found.is_balanced, found.ideal_s) == ((), False, 0.0)
@@ -134,8 +134,8 @@ def test_verdict_on_a_pipeline_that_did_nothing_invents_nothing() -> None:
     assert stages_table(found).rows[-1][2] == "0"
 
 
-def test_timeline_shows_a_message_by_the_same_sign_in_every_stage() -> None:
-    """One can follow it with a finger; P1 and P2 take turns."""
+def test_timeline_has_the_same_sign_for_a_message_in_every_stage() -> None:
+    """P1 and P2 alternate."""
     workers = {"to_upper": 1, "printer": 2}
     attempts = pipeline(workers)
     marks = signs(
@@ -154,8 +154,8 @@ def test_timeline_shows_a_message_by_the_same_sign_in_every_stage() -> None:
     ]
 
 
-def test_timeline_marks_what_did_not_end_well_and_what_has_no_end() -> None:
-    """A failure and a loss have signs of their own; what nobody heard the end of goes on to the edge."""
+def test_timeline_marks_failures_losses_and_missing_ends() -> None:
+    """A failure and a loss have signs of their own; an attempt without an end lasts to the right edge."""
     lost = Attempt(task_id="a", state="lost", worker="P1@run", queue="q", started=0.0, finished=2.0)
     failed = Attempt(task_id="b", state="failed", worker="P2@run", queue="q", started=0.0, finished=6.0)
     open_ended = Attempt(task_id="c", state="started", worker="P3@run", queue="q", started=3.0)
@@ -170,8 +170,8 @@ def test_timeline_marks_what_did_not_end_well_and_what_has_no_end() -> None:
     ]
 
 
-def test_signs_run_out_and_say_so() -> None:
-    """Sixty-one messages have one each; the legend is cut, not wrapped."""
+def test_messages_beyond_the_signs_share_one_sign() -> None:
+    """Sixty-one messages have one each; a long legend is cut."""
     many = [(str(number),) for number in range(len(SIGNS) + 1)]
 
     assert signs(many)[str(len(SIGNS))] == FURTHER

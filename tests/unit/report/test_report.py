@@ -1,4 +1,4 @@
-"""The document of a report and its forms, from runs that are made by hand."""
+"""The document of a report and its forms, from runs that are made up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from proj.report.text import as_text
 
 #: When the runs began: seconds since the epoch.
 BEGAN = 1_000_000.0
-#: Ten messages sent at once: every other one takes two seconds, the others a tenth.
+#: Ten messages that are sent at once: every second one takes two seconds, the others a tenth.
 MESSAGES = tuple(("heavy" + "." * 20, 2.0) if number % 2 == 0 else ("light.", 0.1) for number in range(10))
 
 
@@ -54,7 +54,7 @@ class Kept:
 
 
 def dispatched(mode: str, messages: tuple[tuple[str, float], ...] = MESSAGES, *, nodes: int = 2) -> Kept:
-    """What happens to messages that are all sent at once, and taken by turns or by whoever is free."""
+    """The attempts of messages that are sent at once, to each worker in turn or to the one that is free."""
     workers = [f"{mode}-{number}@host" for number in range(1, nodes + 1)]
     free = dict.fromkeys(workers, BEGAN)
     attempts = []
@@ -99,8 +99,8 @@ def rows(document_table: dict[str, list[list[str]]]) -> dict[str, list[str]]:
     return {row[0]: list(row[1:]) for row in document_table["rows"]}
 
 
-def test_document_has_runs_side_by_side() -> None:
-    """Round-robin gave one worker ten seconds of work; fair dispatch shared it, which is the point of the page."""
+def test_document_has_the_figures_of_runs_side_by_side() -> None:
+    """With round-robin one worker has ten seconds of work; fair dispatch shares it."""
     made = document(both(), title="run.sqlite")
 
     figures = rows(made["tables"]["figures"])
@@ -112,8 +112,8 @@ def test_document_has_runs_side_by_side() -> None:
     assert made["runs"][1]["figures"]["avoidable_wait_s"] == 0
 
 
-def test_document_draws_a_lane_a_slot_and_what_its_worker_held() -> None:
-    """Seconds from the start of the run; the heavy messages wait in the first worker beside the idle second."""
+def test_document_has_a_lane_for_each_slot_and_the_held_messages() -> None:
+    """Times are seconds from the start of the run; heavy messages wait in the first worker while the second is idle."""
     run = document(both(), title="run.sqlite")["runs"][0]
 
     first, second = run["groups"]
@@ -123,8 +123,8 @@ def test_document_draws_a_lane_a_slot_and_what_its_worker_held() -> None:
     assert second["lanes"][0][-1][1] == 0.5
 
 
-def test_lost_attempt_and_its_redelivery_are_two_bars_of_their_own_kinds() -> None:
-    """The lost one lasts until the task was delivered again."""
+def test_lost_attempt_and_its_redelivery_are_bars_of_two_kinds() -> None:
+    """The lost attempt lasts until the redelivery."""
     journal = dispatched("fair", (("a..", 2.0),))
     lost = replace(journal.kept[0], state="lost", finished=None, runtime_s=None)
     again = replace(journal.kept[0], number=1, redelivered=True, worker="fair-2@host")
@@ -138,8 +138,8 @@ def test_lost_attempt_and_its_redelivery_are_two_bars_of_their_own_kinds() -> No
     ]
 
 
-def test_depths_are_the_brokers_where_it_was_asked() -> None:
-    """Ready and unacknowledged, and their peaks in the table."""
+def test_depths_are_those_that_the_broker_reported() -> None:
+    """The document has ready and unacknowledged messages, and the table their peaks."""
     journal = dispatched("fair")
     journal.kept_samples = [
         Sample(time=BEGAN + second, queue="queue.fair", ready=10 - second, unacknowledged=2, consumers=2)
@@ -153,16 +153,16 @@ def test_depths_are_the_brokers_where_it_was_asked() -> None:
     assert run["depth"]["rows"] == (("queue.fair", "10", "0 s", "2"),)
 
 
-def test_depths_are_counted_from_the_attempts_where_nobody_asked_the_broker() -> None:
-    """What was sent and not received waited in the broker, and the document says where that is from."""
+def test_depths_are_counted_from_the_attempts_without_samples_of_the_broker() -> None:
+    """A message waits in the broker from its publish to its receipt; the document names this source."""
     run = document(dispatched("fair"), title="j")["runs"][0]
 
     assert run["depths_source"] == "attempts"
     assert max(run["depths"][0]["ready"]["values"]) == 8
 
 
-def test_document_of_a_hundred_thousand_attempts_is_small_and_says_what_it_joined() -> None:
-    """A page of more than a megabyte would be slow; every attempt is still in a bar."""
+def test_document_of_a_hundred_thousand_attempts_is_small_and_counts_joined_bars() -> None:
+    """It is less than a megabyte, and every attempt is still in a bar."""
     journal = dispatched("fair", tuple((f"message {number}", 0.01) for number in range(100_000)), nodes=4)
 
     made = document(journal, title="j")
@@ -173,8 +173,8 @@ def test_document_of_a_hundred_thousand_attempts_is_small_and_says_what_it_joine
     assert any("100,000 of 100,000 attempts are too short to be drawn alone" in note for note in made["notes"])
 
 
-def test_document_keeps_no_more_of_the_arguments_than_a_label() -> None:
-    """Arguments can be long, and secret."""
+def test_document_has_at_most_a_label_of_the_arguments() -> None:
+    """Arguments can be long or secret."""
     journal = dispatched("round-robin", (("s" * 500, 1.0), ("s" * 500, 1.0), ("s" * 500, 1.0)))
 
     assert "s" * 40 not in json.dumps(document(journal, title="j"))
@@ -182,16 +182,16 @@ def test_document_keeps_no_more_of_the_arguments_than_a_label() -> None:
     assert "theirs.work" in json.dumps(document(journal, title="j", arguments=False))
 
 
-def test_document_has_the_runs_that_were_asked_for() -> None:
-    """By name; a wrong name is told those there are."""
+def test_document_has_the_runs_with_the_given_names() -> None:
+    """The error for a wrong name lists the runs of the journal."""
     assert [run["name"] for run in document(both(), title="j", names=["fair"])["runs"]] == ["fair"]
 
     with pytest.raises(ProjError, match=r"no run 'unfair' .* runs are: round-robin, fair\."):
         document(both(), title="j", names=["unfair"])
 
 
-def test_run_of_the_lab_has_no_workers_of_another_one_though_their_queues_are_the_same() -> None:
-    """The lab names workers after their run, and every run of a pipeline has the queues of the tutorials."""
+def test_run_of_the_lab_has_only_its_own_workers() -> None:
+    """The lab names workers after their run; all runs of a pipeline have the same queues."""
     runs = [Run(name=name, dispatch="fair", began=BEGAN) for name in ("fair-1", "fair-2")]
     workers = [
         Worker(name=f"P{number}@{run.name}", slots=1, queues=("upper",), dispatch="fair")
@@ -207,14 +207,14 @@ def test_run_of_the_lab_has_no_workers_of_another_one_though_their_queues_are_th
     assert len(workers_of(runs[0], of_theirs, workers)) == len(workers)
 
 
-def test_document_of_nothing_is_refused() -> None:
-    """A journal to which nothing was recorded yet has nothing to draw."""
+def test_journal_without_attempts_is_refused() -> None:
+    """There is nothing to draw."""
     with pytest.raises(ProjError, match=r"nothing to report in j\.sqlite"):
         document(Kept(), title="j.sqlite")
 
 
 def test_attempts_of_no_run_are_reported_together() -> None:
-    """A recording of production has no runs."""
+    """A recording of a production system has no runs."""
     journal = dispatched("fair")
     journal.kept_runs, journal.kept = [], [replace(attempt, run=None) for attempt in journal.kept]
 
@@ -223,8 +223,8 @@ def test_attempts_of_no_run_are_reported_together() -> None:
     assert (run["name"], run["figures"]["tasks"]) == ("outside any run", 10)
 
 
-def test_what_is_still_under_way_is_reported_up_to_now() -> None:
-    """One runs, one is held, one waits in the broker: a recording can be read while it is made."""
+def test_attempts_that_have_not_ended_are_reported() -> None:
+    """One runs, one is held, one is in the broker: a journal can be reported while it is recorded."""
     running, held, sent = dispatched("round-robin", MESSAGES[:3], nodes=1).kept
     journal = Kept(
         kept=[
@@ -243,8 +243,8 @@ def test_what_is_still_under_way_is_reported_up_to_now() -> None:
     assert "makespan" in as_text(made)
 
 
-def test_notes_say_what_is_missing() -> None:
-    """A figure is no better than the events it was made from."""
+def test_notes_tell_which_events_are_missing() -> None:
+    """Missing events, wrong clocks and gaps have a note each."""
     journal = dispatched("fair")
     journal.kept_workers[0] = replace(journal.kept_workers[0], processed=9, started_seen=5, skew_s=-3.0)
     journal.kept_gaps = [Gap(began=BEGAN, ended=BEGAN + 2, events=None, reason="The recorder was away.")]
@@ -256,16 +256,16 @@ def test_notes_say_what_is_missing() -> None:
     assert gap == "Events are missing over 2.00 s: The recorder was away."
 
 
-def test_notes_say_how_well_the_clocks_agree_when_they_do() -> None:
-    """Waits between two machines are no finer than that."""
+def test_note_tells_how_well_the_clocks_agree() -> None:
+    """Waits between two machines cannot be more exact than their clocks."""
     journal = dispatched("fair")
     journal.kept_workers = [replace(worker, skew_s=0.004) for worker in journal.kept_workers]
 
     assert document(journal, title="j")["notes"] == ["Workers' clocks agree with the recorder's within 4 ms."]
 
 
-def test_text_shows_figures_and_a_timeline_of_letters() -> None:
-    """For a terminal: one worker works to the end, the other is idle after half a second and holds nothing."""
+def test_text_has_figures_and_a_timeline() -> None:
+    """One worker is busy to the end, the other one is idle after half a second and holds nothing."""
     lines = as_text(document(both(), title="run.sqlite")).splitlines()
 
     assert re.search(r"^makespan +10\.0 s +6\.20 s$", "\n".join(lines), re.MULTILINE)
@@ -274,8 +274,8 @@ def test_text_shows_figures_and_a_timeline_of_letters() -> None:
     assert next(line for line in lines if "held4" in line).strip().startswith("held444444444444333")
 
 
-def test_markdown_takes_names_literally() -> None:
-    """A run called like a tag or a column is neither."""
+def test_markdown_escapes_names() -> None:
+    """A name may contain a tag or a column separator."""
     journal = dispatched("fair")
     journal.kept_runs = [replace(journal.kept_runs[0], name="a|b<i>")]
     journal.kept = [replace(attempt, run="a|b<i>") for attempt in journal.kept]
@@ -287,8 +287,8 @@ def test_markdown_takes_names_literally() -> None:
     assert "| makespan | 6.20 s |" in shown
 
 
-def test_page_cannot_be_left_by_what_a_message_says() -> None:
-    """Text of strangers ends no element and starts no script, and comes back from the data as it was."""
+def test_message_cannot_end_the_data_element_of_the_page() -> None:
+    """Text of a message starts no script, and is unchanged in the data."""
     evil = "</script><script>{{data}}<!--"
     made = document(dispatched("fair", ((evil, 1.0),)), title="<b>.sqlite")
 
@@ -301,8 +301,8 @@ def test_page_cannot_be_left_by_what_a_message_says() -> None:
     assert json.loads(data[1])["runs"][0]["groups"][0]["lanes"][0][0][3] == evil
 
 
-def test_page_asks_nobody_for_anything() -> None:
-    """Its policy forbids it, and names by their hashes the one script and the one style that are inside."""
+def test_page_loads_nothing() -> None:
+    """Its policy forbids it, and allows its own script and style by their hashes."""
     page = as_page(document(both(), title="run.sqlite"))
 
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
@@ -312,8 +312,8 @@ def test_page_asks_nobody_for_anything() -> None:
     assert not re.findall(r"https?://|\bimport\(|fetch\(|XMLHttpRequest|innerHTML|document\.write|eval\(", page)
 
 
-def test_script_is_every_file_of_it_in_one_function() -> None:
-    """A file that is not named would be shipped and never run; a name outside the function could meet another's."""
+def test_script_has_all_files_in_one_function() -> None:
+    """No file is left out, and no name but ProjReport becomes global."""
     folder = Path(proj.report.script.__file__).parent / "scripts"
 
     whole = script()
@@ -338,8 +338,8 @@ def test_script_is_every_file_of_it_in_one_function() -> None:
         (-3.0, "-3.00 s"),
     ],
 )
-def test_seconds_have_three_digits(value: float, shown: str) -> None:
-    """As many as a reader can compare at a glance."""
+def test_seconds_have_three_significant_digits(value: float, shown: str) -> None:
+    """Short durations are in milliseconds."""
     assert tables.seconds(value) == shown
 
 
@@ -347,6 +347,6 @@ def test_seconds_have_three_digits(value: float, shown: str) -> None:
     ("arguments", "shown"),
     [("('hello...',)", "hello..."), ("['x']", "x"), ("(1, 'x')", "1, 'x'"), ("", ""), ("('a', 'b')", "'a', 'b'")],
 )
-def test_label_is_the_one_text_or_all_arguments(arguments: str, shown: str) -> None:
-    """Celery prints arguments as Python does."""
+def test_label_is_the_only_text_or_all_arguments(arguments: str, shown: str) -> None:
+    """Celery prints arguments as Python's repr does."""
     assert tables.label(arguments) == shown

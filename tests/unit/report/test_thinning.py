@@ -1,4 +1,4 @@
-"""Bars, steps and quantiles stay few, and lose nothing that a reader would miss."""
+"""Thinning: bars, steps and quantiles stay few and keep what matters."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from proj.report.thinning import MAX_STEPS, QUANTILES, Bar, quantiles, steps, th
 
 
 def test_few_bars_stay_as_they_are() -> None:
-    """Nothing is joined that fits."""
+    """Bars within the limit are not joined."""
     bars = [Bar(0.0, 0.001, "running", "a"), Bar(0.001, 0.002, "running", "b")]
 
     assert thin_bars(bars, span_s=10.0, limit=2) == bars
 
 
-def test_short_bars_are_joined_where_they_stand_and_long_ones_stay() -> None:
-    """A joined bar says how many it is and which share of its length they fill."""
+def test_short_bars_close_together_are_joined_and_long_ones_stay() -> None:
+    """A joined bar has the number of its attempts and the share of its length in which they ran."""
     long = Bar(0.0, 5.0, "running", "long")
     short = [Bar(5.0 + number / 10, 5.05 + number / 10, "running", "short") for number in range(10)]
 
@@ -24,8 +24,8 @@ def test_short_bars_are_joined_where_they_stand_and_long_ones_stay() -> None:
     assert second.share == round(0.5 / 0.95, 3)
 
 
-def test_a_lost_bar_is_never_joined_with_those_that_ran() -> None:
-    """One in a hundred thousand is what the reader is looking for."""
+def test_lost_bar_is_not_joined_with_bars_of_another_kind() -> None:
+    """One lost attempt among many must be visible."""
     bars = [Bar(number / 1000, (number + 0.5) / 1000, "running") for number in range(1000)]
     bars[500] = bars[500]._replace(kind="lost")
 
@@ -36,13 +36,13 @@ def test_a_lost_bar_is_never_joined_with_those_that_ran() -> None:
     assert len(thin) <= 20
 
 
-def test_steps_count_what_is_there_at_each_time() -> None:
-    """Changes in any order; those of one time are one step."""
+def test_steps_have_the_count_after_each_change() -> None:
+    """Changes may come in any order; those at one time are one step."""
     assert steps([(2.0, -1), (0.0, 1), (0.0, 1), (3.0, -1)]) == ([0.0, 2.0, 3.0], [2, 1, 0])
 
 
 def test_thin_steps_keep_every_peak_and_the_last_value() -> None:
-    """One spike among ten thousand looks is seen, and the line ends where it ended."""
+    """One peak among ten thousand values stays, and the line ends at its last value."""
     times = [number / 100 for number in range(10_000)]
     values = [0] * 10_000
     values[5000], values[-1] = 99, 7
@@ -55,7 +55,7 @@ def test_thin_steps_keep_every_peak_and_the_last_value() -> None:
 
 
 def test_quantiles_begin_with_the_lowest_and_end_with_the_highest() -> None:
-    """However many values there are."""
+    """Many values become `QUANTILES` of them."""
     assert quantiles([3.0, 1.0, 2.0]) == [1.0, 2.0, 3.0]
 
     thin = quantiles([float(number) for number in range(100_001)])

@@ -1,4 +1,4 @@
-"""What events leave in a journal, and what is known to be missing."""
+"""Event writer: what events leave in a journal, and which gaps it writes."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def journal(writer: JournalWriter) -> tuple[list[Attempt], list[Worker], list[Ga
 
 
 @pytest.mark.parametrize("cut", range(len(STORY)))
-def test_scribe_that_is_killed_and_starts_again_leaves_the_same_journal(tmp_path: Path, cut: int) -> None:
-    """What was not committed is told again, and so may be some of what was."""
+def test_event_writer_that_is_killed_and_restarted_leaves_the_same_journal(tmp_path: Path, cut: int) -> None:
+    """Events that were not committed come again, and so may some that were."""
     with JournalWriter(tmp_path / "whole") as writer:
         EventWriter(writer).write(STORY)
         whole = journal(writer)
@@ -71,8 +71,8 @@ def test_scribe_that_is_killed_and_starts_again_leaves_the_same_journal(tmp_path
     assert whole[1:] == ([Worker(name="w@h", skew_s=pytest.approx(-0.01), processed=2, started_seen=2)], [])
 
 
-def test_starts_that_a_worker_counted_and_nobody_heard_of_are_a_gap(writer: JournalWriter) -> None:
-    """Known once the next heartbeat is there, for events of tasks may come a little after the count."""
+def test_counted_starts_without_events_are_a_gap(writer: JournalWriter) -> None:
+    """The gap is written at the next heartbeat, because events of tasks may come a little after the count."""
     event_writer = EventWriter(writer)
     event_writer.write([beat(0.0, processed=7), task("started", 1.0), beat(2.0, processed=10)])
     before = writer.journal.gaps()
@@ -84,8 +84,8 @@ def test_starts_that_a_worker_counted_and_nobody_heard_of_are_a_gap(writer: Jour
     assert (worker.processed, worker.started_seen, worker.missing_events) == (3, 1, 2)
 
 
-def test_start_that_is_told_after_its_count_is_not_missing(writer: JournalWriter) -> None:
-    """Workers collect events of tasks for a moment, and send heartbeats at once."""
+def test_start_event_that_comes_after_its_count_is_not_missing(writer: JournalWriter) -> None:
+    """Workers collect events of tasks for a moment and send heartbeats at once."""
     event_writer = EventWriter(writer)
     event_writer.write([beat(0.0, processed=0), beat(2.0, processed=1), task("started", 1.9), beat(4.0, processed=1)])
     event_writer.write([beat(6.0, processed=1)])
@@ -93,8 +93,8 @@ def test_start_that_is_told_after_its_count_is_not_missing(writer: JournalWriter
     assert writer.journal.gaps() == []
 
 
-def test_worker_that_starts_anew_goes_on_counting(writer: JournalWriter) -> None:
-    """Its own count begins at 0, under the same name."""
+def test_count_of_starts_continues_over_a_restart_of_the_worker(writer: JournalWriter) -> None:
+    """The new process counts from 0, under the same node name."""
     event_writer = EventWriter(writer)
     event_writer.write([beat(0.0, processed=0), task("started", 1.0, "a"), beat(2.0, processed=1)])
     event_writer.write([beat(3.0, processed=0, pid=2), task("started", 3.5, "b"), beat(4.0, processed=2, pid=2)])
@@ -105,8 +105,8 @@ def test_worker_that_starts_anew_goes_on_counting(writer: JournalWriter) -> None
     assert [gap.events for gap in writer.journal.gaps()] == [1]
 
 
-def test_skew_of_a_clock_is_the_least_that_was_seen(writer: JournalWriter) -> None:
-    """An event that was long on its way says nothing of the clock; and no time zone shifts a timestamp."""
+def test_skew_is_taken_from_the_fastest_heartbeat(writer: JournalWriter) -> None:
+    """A heartbeat with a long transport time does not change the skew."""
     event_writer = EventWriter(writer)
     event_writer.write([beat(100.0, processed=0, heard=95.0), beat(102.0, processed=0, heard=97.5)])
     event_writer.write([beat(104.0, processed=0, heard=999.0)])
@@ -115,8 +115,8 @@ def test_skew_of_a_clock_is_the_least_that_was_seen(writer: JournalWriter) -> No
     assert worker.skew_s == 5.0
 
 
-def test_attempt_without_a_sent_event_is_of_its_worker_s_only_queue(writer: JournalWriter) -> None:
-    """Most producers send no events; and what a sent event says later is the same."""
+def test_attempt_without_a_sent_event_is_from_the_only_queue_of_its_worker(writer: JournalWriter) -> None:
+    """Most producers send no events, so the queue is inferred."""
     event_writer = EventWriter(writer, run="r")
     event_writer.write_workers([Worker(name="w@h", slots=1, queues=("q",))])
     event_writer.write([task("received", 1.0)])
@@ -127,16 +127,16 @@ def test_attempt_without_a_sent_event_is_of_its_worker_s_only_queue(writer: Jour
     ]
 
 
-def test_strangers_are_workers_that_were_not_heard_of_before(writer: JournalWriter) -> None:
-    """They are to be asked what they are."""
+def test_worker_is_unknown_at_its_first_event(writer: JournalWriter) -> None:
+    """It should then be asked for its settings; a producer is not a worker."""
     event_writer = EventWriter(writer)
     event_writer.write([beat(0.0, processed=0), task("sent", 0.0, hostname="producer")])
 
     assert event_writer.unknown_workers == {"w@h"}
 
 
-def test_event_that_comes_late_tells_apart_what_seemed_one_attempt(writer: JournalWriter) -> None:
-    """The journal then says what it would have said, had the events come in their order."""
+def test_late_event_splits_an_attempt(writer: JournalWriter) -> None:
+    """The journal is then the same as if the events had come in order."""
     event_writer = EventWriter(writer)
     event_writer.write([task("received", 3.0, hostname="w2"), task("started", 3.1, hostname="w2")])
     event_writer.write([task("received", 1.0), task("started", 1.1)])
