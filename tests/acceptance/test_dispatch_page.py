@@ -92,7 +92,7 @@ def test_page_says_of_queues_what_broker_and_events_say(page: Tab) -> None:
 
     assert re.search(r"queue\.round-robin quorum\s+2 · no limit\s+0\s+0\s+0\s+1\s+Workers acknowledge before", queues)
     assert re.search(r"queue\.fair quorum\s+2 · window 1\s+0\s+0\s+0\s+0", queues)
-    assert "Events: 96 heard, none known to be lost, refused or dropped." in queues
+    assert "Events: 96 received, none known to be lost, refused or dropped." in queues
 
 
 def test_page_draws_the_reports_pictures_once_with_their_text_alternatives(page: Tab) -> None:
@@ -154,10 +154,10 @@ def test_page_says_what_its_figures_lack(page: Tab, monitor: Told) -> None:
     refreshed(page)
 
     assert text(page, "#dispatch-notes").split("\n") == [
-        "1,500 events came faster than they could be taken, and were dropped.",
-        "12 starts that workers counted (fair-1@host 12) came in no event: the figures lack them.",
-        "2 events made no sense, and were refused.",
-        "All figures are of the latest 24 of 100 attempts.",
+        "1,500 events came faster than they could be processed, and were dropped.",
+        "The figures lack 12 starts that workers counted (fair-1@host 12) and for which no event came.",
+        "2 events were malformed, and were refused.",
+        "The figures cover the latest 24 of 100 attempts.",
         "Nobody asked the broker.",
     ]
 
@@ -172,7 +172,7 @@ def test_page_says_plainly_when_what_it_shows_is_old(tab: Tab, monitor: Told) ->
         server.monitor.age_s = 30
         refreshed(tab)
         assert re.fullmatch(r"Old · as of (29|3\d) s ago", text(tab, "#dispatch-status"))
-        assert "The server has found nothing newer for " in text(tab, "#dispatch-notes")
+        assert "The server has computed nothing new for " in text(tab, "#dispatch-notes")
 
         server.monitor.age_s = 0
         refreshed(tab)
@@ -180,7 +180,7 @@ def test_page_says_plainly_when_what_it_shows_is_old(tab: Tab, monitor: Told) ->
         server.silence()
         wait_until(lambda: "No answer" in text(tab, "#dispatch-status"), what="no answer", timeout_s=60)
         assert text(tab, "#dispatch-news") == "The server does not answer."
-        assert "What is shown is the last that it said" in text(tab, "#dispatch-notes")
+        assert "The page shows its last answer" in text(tab, "#dispatch-notes")
         assert tab.value("document.querySelectorAll('.metric-card').length") == 2
 
 
@@ -363,7 +363,7 @@ def test_run_is_chosen_and_stays_chosen(page: Tab, monitor: Told, shared_server:
     monitor.said["runs"].pop()
     refreshed(page)
     assert page.value("[document.querySelector('#dispatch-run').value, location.search]") == ["", ""]
-    assert "Run warm-up is not kept any more; this is the newest." in text(page, "#dispatch-notes")
+    assert "Run warm-up is no longer kept; the newest run is shown." in text(page, "#dispatch-notes")
     refreshed(page)
     assert monitor.asked[-1] is None
 

@@ -1,4 +1,4 @@
-// The Dispatch page: asks the server twice a second while it is looked at, and brings what is shown up to date.
+// The Dispatch page: asks the server twice a second while its tab is visible, and updates what it shows.
 
 import { shownGroups } from "./groups.js";
 import { firstSteps, shownNotes } from "./notes.js";
@@ -8,7 +8,7 @@ import { ageOf, news, options, shownRun, statusOf } from "./status.js";
 const { draw, patchChildren } = ProjReport;
 
 const INTERVAL_MS = 500;
-// After a failure it asks less and less often, up to this.
+// The longest interval; after each failure in a row, the interval doubles.
 const MOST_MS = 5000;
 const TIMEOUT_MS = 10000;
 
@@ -16,14 +16,15 @@ const find = (name) => document.getElementById(`dispatch-${name}`);
 const page = document.getElementById("dispatch");
 const [select, pause] = [find("run"), find("pause")];
 
-// What is shown, and of when it is; which run was chosen, empty for the newest; what failed last, and how often.
+// data: the last answer; received and lag: its time and age; chosen: the run, empty for the newest; missing: a chosen
+// run that is gone; trouble and failures: the last failure, and how many there were in a row.
 const state = { data: null, report: "", received: 0, lag: 0, paused: false, trouble: null, failures: 0, missing: null };
 state.chosen = new URLSearchParams(location.search).get("run") || "";
 
 let timer = 0;
 let asking = null;
 
-// For tests and for the curious: how long the latest refresh took, from asking to drawn, and how many there were.
+// For tests: how long the last refresh took, from the request to the drawing, and how many there were.
 window.projDispatch = { lastRefreshMs: null, refreshes: 0 };
 
 function schedule(wait) {
@@ -48,14 +49,14 @@ async function ask(signal) {
   const answer = await fetch(page.dataset.url + query, { cache: "no-store", redirect: "manual", signal })
     .catch(because("The server does not answer."));
   if (answer.type === "opaqueredirect" || answer.status === 401 || answer.status === 403) {
-    throw new Trouble("The server wants you to log in again: reload this page.");
+    throw new Trouble("The server asks for a new login: reload this page.");
   }
   if (!answer.ok) throw new Trouble(`The server answers with an error (${answer.status}).`);
-  const data = await answer.json().catch(because("The answer of the server cannot be read."));
+  const data = await answer.json().catch(because("The server's answer is not JSON."));
   if (data.format !== "proj-dispatch" || data.version !== 1) {
-    throw new Trouble("The server is of another version than this page: reload it.");
+    throw new Trouble("The server has another version than this page: reload this page.");
   }
-  // Both times are of the server's clock, which may differ from this one.
+  // Both times are of the server's clock, because the browser's may differ.
   const now = Date.parse(answer.headers.get("Date")) / 1000;
   return { data, lag: Math.max(0, (now || data.as_of) - data.as_of) };
 }
@@ -74,7 +75,7 @@ async function refresh() {
     window.projDispatch.refreshes += 1;
   } catch (error) {
     if (mine !== asking) return;
-    fail(error instanceof Trouble ? error.message : "This page cannot show what the server says.");
+    fail(error instanceof Trouble ? error.message : "This page cannot show the server's answer.");
     if (!(error instanceof Trouble)) console.error(error);
   } finally {
     clearTimeout(late);
@@ -112,7 +113,7 @@ function fail(trouble) {
   showState();
 }
 
-// What changes by the clock alone.
+// Show the parts that change by the clock alone.
 function showState() {
   const { words, dot } = statusOf(state, ageOf(state, performance.now()));
   find("status").textContent = words;
@@ -121,7 +122,7 @@ function showState() {
   patchChildren(find("notes"), shownNotes(state));
 }
 
-// Read out by a screen reader, and so only when something has happened.
+// A screen reader reads this out, so it is set only when something has happened.
 function announce(words) {
   if (words) find("news").textContent = words;
 }

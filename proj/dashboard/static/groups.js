@@ -1,4 +1,4 @@
-// The workers of each queue that dispatch alike, a card each, side by side.
+// One card for each group, which is the workers of one queue with the same dispatch mode.
 
 const { make, seconds } = ProjReport;
 
@@ -17,7 +17,7 @@ export function shownGroups(data) {
     data.groups.length ? meaning() : null);
 }
 
-// A mode that is done may stand beside one that is not.
+// Whether the group still has work; one mode of a run may end before another.
 function goesOn({ open, queues }, { queue, busy_slots: busy, held }) {
   const waiting = queues.find((one) => one.queue === queue);
   return open && busy + held + (waiting ? waiting.events.ready : 0) > 0;
@@ -62,7 +62,7 @@ function facts(pairs) {
     make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 
-// The value that so large a share is not above, by nearest rank; the report has 201 quantiles of what is more.
+// The quantile by nearest rank; of more than 201 waits, the report has 201 quantiles.
 function quantile(ordered, share) {
   return ordered.length ? seconds(ordered[Math.max(0, Math.ceil(share * ordered.length) - 1)]) : NOT_KNOWN;
 }
@@ -82,7 +82,7 @@ function workers(group) {
       `${count(one.busy_slots)} of ${one.slots === null ? "?" : count(one.slots)}`,
       count(one.held), count(one.tasks), seconds(one.busy_s), HEARTBEATS.get(one.alive) || NOT_KNOWN,
     ]));
-  // Focusable, so that the keyboard can scroll what is longer or wider than its place.
+  // Focusable, so that the keyboard can scroll a table that is larger than its box.
   return make("div", {
     class: "dispatch-workers", tabindex: "0", role: "region", "aria-label": `Workers: ${group.name}`,
   }, table);
@@ -100,12 +100,12 @@ function grid(caption, head, rows) {
 
 function meaning() {
   const words = [
-    ["makespan", "from the first publish to the last finish. The bars of all modes have one scale."],
-    ["ideal", "the least makespan that any dispatcher could reach with these slots: the line in the bar. While the " +
-      "run goes on, only the work so far is known."],
-    ["held", "received by a worker, and not started."],
-    ["avoidable wait", "time that messages were held by a busy worker while another of the queue had a free slot."],
-    ["Jain's index", "1 when all slots share alike, by count of tasks or by busy time; less when some have more."],
+    ["makespan", "from the first publish to the last finish. The bars of all modes have the same scale."],
+    ["ideal", "the shortest makespan that any dispatcher could reach with these slots: the line in the bar. While " +
+      "the run goes on, it covers only the work so far."],
+    ["held", "received by a worker, but not started."],
+    ["avoidable wait", "time in which a busy worker held messages while another worker of the queue had a free slot."],
+    ["Jain's index", "1 when all slots have equal shares, by number of tasks or by busy time; less when some have more."],
   ];
   return make("details", { class: "dispatch-meaning" },
     make("summary", {}, "What the figures mean"),

@@ -1,4 +1,4 @@
-// Notes above the figures: what they are of and what is missing; and the first steps, where nothing was heard yet.
+// Notes above the figures: what they cover and what they lack; and first steps, before the first task event.
 
 import { ageOf, staleness } from "./status.js";
 
@@ -9,18 +9,18 @@ const WORKERS = 3;
 export function shownNotes(state) {
   const { data, trouble, missing, paused } = state;
   const urgent = [
-    trouble && `${trouble} ${data ? "What is shown is the last that it said; it" : "It"} is asked again every few seconds.`,
+    trouble && `${trouble} ${data ? "The page shows its last answer, and" : "The page"} asks again every few seconds.`,
     data && !trouble && !paused && staleness(ageOf(state, performance.now())),
     data && data.events.dropped > 0 &&
-      `${amount(data.events.dropped, "event")} came faster than they could be taken, and were dropped.`,
+      `${amount(data.events.dropped, "event")} came faster than they could be processed, and were dropped.`,
     data && data.events.lost > 0 && lost(data.events),
     data && data.events.refused > 0 &&
-      `${amount(data.events.refused, "event")} made no sense, and were refused.`,
+      `${amount(data.events.refused, "event")} were malformed, and were refused.`,
   ].filter(Boolean);
   const told = data ? [
-    missing && `Run ${missing} is not kept any more; this is the newest.`,
+    missing && `Run ${missing} is no longer kept; the newest run is shown.`,
     data.kept.of > data.kept.attempts &&
-      `All figures are of the latest ${data.kept.attempts.toLocaleString("en")} of ${amount(data.kept.of, "attempt")}.`,
+      `The figures cover the latest ${data.kept.attempts.toLocaleString("en")} of ${amount(data.kept.of, "attempt")}.`,
     ...data.notes,
   ].filter(Boolean) : [];
   return [list(urgent, "urgent"), list(told, "told")];
@@ -31,7 +31,7 @@ function lost({ lost: all, lost_by_worker: byWorker }) {
   const named = worst.slice(0, WORKERS).map((one) => `${one.worker} ${one.lost.toLocaleString("en")}`);
   const more = worst.length > WORKERS ? [`${worst.length - WORKERS} more`] : [];
   const who = named.length ? ` (${[...named, ...more].join(", ")})` : "";
-  return `${amount(all, "start")} that workers counted${who} came in no event: the figures lack them.`;
+  return `The figures lack ${amount(all, "start")} that workers counted${who} and for which no event came.`;
 }
 
 function list(notes, kind) {
@@ -42,18 +42,18 @@ function list(notes, kind) {
 export function firstSteps({ source, journal, events }) {
   if (source === "journal") {
     return make("section", { class: "dispatch-card dispatch-empty", "data-key": "empty" },
-      make("h2", {}, "No attempt is in this journal yet"),
-      make("p", {}, `As soon as one is written to ${journal || "it"}, it is shown here.`));
+      make("h2", {}, "This journal has no attempts yet"),
+      make("p", {}, `Attempts appear here as soon as they are written to ${journal || "it"}.`));
   }
   const code = (text) => make("code", {}, text);
-  const heard = events.heard ? `${amount(events.heard, "event")} came so far, none of them of a task.` : "";
+  const heard = events.heard ? `${amount(events.heard, "event")} came so far, but none of a task.` : "";
   return make("section", { class: "dispatch-card dispatch-empty", "data-key": "empty" },
-    make("h2", {}, "No task was heard of yet"),
-    make("p", {}, `This page shows who works on what as soon as it happens. ${heard}`.trim()),
+    make("h2", {}, "No task event has come yet"),
+    make("p", {}, `This page shows live which worker runs which task. ${heard}`.trim()),
     make("ol", {},
       make("li", {}, "Start workers that send events: ", code("celery -A yourapp worker -E"), "."),
-      make("li", {}, "Have the sender tell when it sends, for the waits in the broker: ",
+      make("li", {}, "Let the producer send task-sent events, which show the waits in the broker: ",
         code("task_send_sent_event = True"), "."),
-      make("li", {}, "Send tasks. Here, that is ", code('celery -A proj send "hello..."'), ".")),
-    make("p", {}, "To see two dispatch modes beside each other without any of this: ", code("celery -A proj demo"), "."));
+      make("li", {}, "Send tasks; in this project: ", code('celery -A proj send "hello..."'), ".")),
+    make("p", {}, "To see two dispatch modes side by side without these steps: ", code("celery -A proj demo"), "."));
 }

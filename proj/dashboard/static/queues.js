@@ -1,8 +1,8 @@
-// The queues: what the broker says beside what events say, and why the two differ.
+// The queues: the counts of the broker beside those of events, and why the two differ.
 
 const { make, seconds } = ProjReport;
 
-// From how many seconds on it is said when the broker was asked.
+// Age in seconds from which the page says when the broker was asked.
 const OLD_S = 5;
 
 const count = (number) => (number === null || number === undefined ? "–" : number.toLocaleString("en"));
@@ -21,10 +21,10 @@ function table(queues) {
   const head = make("thead", {},
     make("tr", {}, tall("queue"), tall("consumers"), group("ready"), group("unacknowledged"), tall("why they differ")),
     make("tr", {}, says("broker says"), says("events say"), says("broker says"), says("events say")));
-  // Focusable, so that the keyboard can scroll what is wider than the screen.
+  // Focusable, so that the keyboard can scroll a table that is wider than the screen.
   return make("div", { class: "dispatch-scroll", tabindex: "0", role: "region", "aria-label": "Queues" },
     make("table", { class: "dispatch-table dispatch-queues" },
-      make("caption", {}, "Messages in the queues, as the broker and as events tell"),
+      make("caption", {}, "Messages in the queues, counted by the broker and by events"),
       head, make("tbody", {}, ...queues.map(row))));
 }
 
@@ -54,5 +54,5 @@ function consumers({ consumers: all, windows }) {
 function told({ heard, lost, refused, dropped }) {
   const odd = [[lost, "known to be lost"], [refused, "refused"], [dropped, "dropped"]];
   const some = odd.filter(([number]) => number).map(([number, word]) => `${count(number)} ${word}`);
-  return `Events: ${count(heard)} heard, ${some.length ? some.join(", ") : "none known to be lost, refused or dropped"}.`;
+  return `Events: ${count(heard)} received, ${some.length ? some.join(", ") : "none known to be lost, refused or dropped"}.`;
 }

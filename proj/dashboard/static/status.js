@@ -1,11 +1,11 @@
-// Words for the state of the page: which run, how fresh, what has just happened.
+// Texts on the state of the page: which run, how old, and what has just changed.
 
 const { amount, make } = ProjReport;
 
-// From how many seconds on what is shown is called old: the server makes a new one about each second.
+// Age in seconds from which the data is called old; the server computes new data about every second.
 const STALE_S = 5;
 
-// How many seconds ago the server found what is shown; null before the first answer.
+// Seconds since the server computed the data; null before the first answer.
 export function ageOf({ data, received, lag }, now) {
   return data ? lag + (now - received) / 1000 : null;
 }
@@ -25,12 +25,12 @@ export function statusOf({ data, paused, trouble }, age) {
   return { words: `${kind} · as of ${ago(age)}`, dot: "status-dot-live" };
 }
 
-// That the server's own figures stand still, which only their age tells.
+// A note when the server answers, but with old data; null otherwise.
 export function staleness(age) {
-  return age > STALE_S ? `The server has found nothing newer for ${ago(age).replace(" ago", "")}.` : null;
+  return age > STALE_S ? `The server has computed nothing new for ${ago(age).replace(" ago", "")}.` : null;
 }
 
-// Empty for what is no time: it may come from anyone on the bus.
+// Empty for an invalid time, which anyone who can publish could send.
 function utc(time) {
   const date = new Date(time * 1000);
   return Number.isNaN(date.getTime()) ? "" : date.toISOString().slice(0, 19).replace("T", " ");
@@ -43,7 +43,7 @@ export function shownRun(data) {
   return `${run.name}${began ? " · " : " UTC · "}${began}${amount(run.attempts, "attempt")}`;
 }
 
-// Without how many attempts each has: a list that changes each second cannot be chosen from in peace.
+// Without the counts of attempts, because a list that changes every second is hard to choose from.
 export function options(data) {
   return [
     make("option", { value: "", "data-key": "newest" }, "Follow the newest run"),
@@ -54,7 +54,7 @@ export function options(data) {
 
 export function news(before, data) {
   if (!before) return null;
-  if (before.generation !== data.generation) return "The dashboard was started anew.";
+  if (before.generation !== data.generation) return "The dashboard was restarted.";
   if (before.run !== data.run && data.run) return `Now shown: run ${data.run}.`;
   if (before.open && !data.open) return `Run ${data.run} is complete.`;
   return null;
