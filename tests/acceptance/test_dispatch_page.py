@@ -264,9 +264,10 @@ def test_keyboard_alone_reaches_everything_and_loses_nothing_in_a_refresh(page: 
         page.press(key)
     chosen = text(page, "#dispatch-report figure:nth-of-type(2) output")
     assert chosen.startswith("fair-1, slot 1: theirs.work: running, 2.00 s to ")
+    # Instantly, because Flower's pages scroll smoothly, and a scroll under way would be measured.
     page.value(
         "(document.querySelector('#dispatch-report details').open = true, "
-        "document.querySelector('.dispatch-workers').scrollLeft = 40, scrollTo(0, 900))"
+        "document.querySelector('.dispatch-workers').scrollLeft = 40, scrollTo({top: 900, behavior: 'instant'}))"
     )
     before = page.value("[scrollY, document.activeElement.ariaLabel]")
     monitor.said["report"]["runs"][1]["groups"][0]["lanes"][0].insert(0, [0.0, 0.001, "failed", "early"])

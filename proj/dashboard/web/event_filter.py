@@ -117,7 +117,7 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and (value.isascii() or _cut(value) == value)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     """Whether it is a number that fits a time or a duration: not negative, infinite or NaN."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < LATEST
 
@@ -131,7 +131,7 @@ def _is_interval(value: object) -> bool:
 
 
 def _are_loads(value: object) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) <= MOST_LOADS and all(map(_is_number, value))
+    return isinstance(value, (list, tuple)) and len(value) <= MOST_LOADS and all(map(is_number, value))
 
 
 def _cut(value: str, longest: int = LONGEST_NAME) -> str:
@@ -142,8 +142,8 @@ def _cut(value: str, longest: int = LONGEST_NAME) -> str:
 #: The check of each field that Flower knows; or for a text that is only shown, the characters of it that are kept.
 _SENDER: dict[str, Callable[[object], bool] | int] = {
     "hostname": _is_name,
-    "timestamp": _is_number,
-    "local_received": _is_number,
+    "timestamp": is_number,
+    "local_received": is_number,
     "clock": _is_count,
     "pid": _is_count,
 }
@@ -163,7 +163,7 @@ _FIELDS = {
         "uuid": _is_name,
         "name": _is_name,
         "retries": _is_count,
-        "runtime": _is_number,
+        "runtime": is_number,
         "parent_id": _is_name,
         "root_id": _is_name,
         **dict.fromkeys(("eta", "expires", "exchange", "routing_key", "queue"), LONGEST_NAME),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
-from proj.journal.event import LATEST, LONGEST_NAME
+from proj.dashboard.web.event_filter import is_number
+from proj.journal.event import LONGEST_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +47,9 @@ def _is_stats(response: object) -> bool:
         and isinstance(consumer.get("broker"), dict)
         and all(isinstance(response.get(name) or {}, dict) for name in ("pool", "autoscaler"))
         and isinstance(total, dict)
-        and all(_is_number(value) for value in total.values())
-        and _is_number(response.get("uptime", 0))
-        and (not isinstance(usage, dict) or all(_is_number(usage.get(name, 0)) for name in ("utime", "stime")))
+        and all(is_number(value) for value in total.values())
+        and is_number(response.get("uptime", 0))
+        and (not isinstance(usage, dict) or all(is_number(usage.get(name, 0)) for name in ("utime", "stime")))
     )
 
 
@@ -71,10 +72,6 @@ def _has(*fields: str, texts: tuple[str, ...] = ("name", "id")) -> Check:
         and all(field in one for field in fields)
         and all(isinstance(one.get(field), str) for field in texts)
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < LATEST
 
 
 _is_request = _has("args", "kwargs")
