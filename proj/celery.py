@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Protocol
 
 from celery import Celery
 from celery.signals import celeryd_init
@@ -20,14 +20,20 @@ app.config_from_object("celeryconfig")
 install(app)
 
 
+class NamedWorker(Protocol):
+    """The part of Celery's worker that is used here; celery-types does not have it."""
+
+    hostname: str
+
+
 @celeryd_init.connect
-def name_worker(instance: Any, **_: object) -> None:  # noqa: ANN401 Celery's worker
+def name_worker(instance: NamedWorker, **_: object) -> None:
     """Give a worker that was started without --hostname a name of its own, so that two terminals can start one each.
 
     Celery gives all workers of a host the same default name. Since 5.7 a second worker of that name waits for ever for
     the first one's control queue, and Flower shows both as one.
     """
-    if instance.hostname == default_nodename(None):  # type: ignore[arg-type] # unlike celery-types
+    if instance.hostname == default_nodename(""):
         name, _at, host = instance.hostname.partition("@")
         instance.hostname = f"{name}-{os.getpid()}@{host}"
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery.utils.log import get_task_logger
 
 from proj.celery import app
 from proj.delivery.stage import Stage, name_of
 from proj.dots import duration_s, text_of, weigh
+
+if TYPE_CHECKING:
+    from celery import Task
 
 #: Dots of work that each stage does for a message. Printing takes twice as long, as in the tutorials.
 UPPERCASE_DOTS, PRINT_DOTS = 1, 2
@@ -18,12 +21,11 @@ logger = get_task_logger(__name__)
 
 
 @app.task(bind=True)
-def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self is Celery's, a message whatever was sent
+def work(self: Task[..., Any], message: object) -> dict[str, Any]:
     """Work for one unit of time for each dot, and return what was done by which worker.
 
-    Args:
-        message: a text such as "hello...", or the result of an earlier `work`: then its message is
-            worked on again, so `work.s("hello.") | work.s()` is a chain.
+    The message is a text such as "hello...", or the result of an earlier `work`: then its message is worked on again,
+    so `work.s("hello.") | work.s()` is a chain.
 
     Returns:
         message, dots, seconds (measured), worker (its node name), attempt (0 at first, one more for
@@ -35,10 +37,10 @@ def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self 
     if isinstance(message, dict) and "message" in message:
         message = message["message"]
     seconds = duration_s(message, self.app.conf.proj_dot_seconds)
-    logger.info(" [x] Received %r", message)
+    logger.info(" [x] Received %r", message, extra={"action": "message_received"})
     begun = time.monotonic()
     time.sleep(seconds)  # this is the work, as in the tutorials
-    logger.info(" [x] Done")
+    logger.info(" [x] Done", extra={"action": "message_done"})
     return {
         "message": message,
         "dots": weigh(message),
@@ -50,11 +52,8 @@ def work(self: Any, message: Any) -> dict[str, Any]:  # noqa: ANN401, D417 self 
 
 
 @app.task(bind=True, base=Stage)
-def to_upper(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
+def to_upper(self: Stage, message: object) -> str:
     """The first stage of the tutorials' pipeline: works for one dot, then sends the message to `printer` in capitals.
-
-    Args:
-        message: a text.
 
     Returns:
         The id of the `printer` task.
@@ -63,17 +62,14 @@ def to_upper(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
         InvalidMessage: the message is not a text.
     """
     text = text_of(message)
-    logger.info("%s: %s", name_of(self), text)
+    logger.info("%s: %s", name_of(self), text, extra={"action": "stage_output"})
     time.sleep(UPPERCASE_DOTS * self.app.conf.proj_dot_seconds)
     return str(self.hand_on(printer.s(text.upper())).id)
 
 
 @app.task(bind=True, base=Stage)
-def printer(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
+def printer(self: Stage, message: object) -> str:
     """The last stage of the tutorials' pipeline: works for two dots, then writes the message into the worker's log.
-
-    Args:
-        message: a text.
 
     Returns:
         The text.
@@ -83,5 +79,5 @@ def printer(self: Any, message: Any) -> str:  # noqa: ANN401, D417 as above
     """
     text = text_of(message)
     time.sleep(PRINT_DOTS * self.app.conf.proj_dot_seconds)
-    logger.info("%s: %s", name_of(self), text)
+    logger.info("%s: %s", name_of(self), text, extra={"action": "stage_output"})
     return text

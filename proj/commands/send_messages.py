@@ -19,7 +19,7 @@ from proj.queues import BROADCAST, EXCHANGES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from celery import Celery
+    from celery import Celery, Task
 
     from proj.delivery.send_many import Progress
 
@@ -61,7 +61,7 @@ def send_messages(
     messages: Iterable[str],
     address: Address,
     *,
-    task: Any,  # noqa: ANN401 Celery's task
+    task: Task[..., Any] | None,
     in_flight: int,
     timeout_s: float | None = None,
 ) -> None:

@@ -252,10 +252,11 @@ class Broker(Service):
 
     def _answers(self) -> bool:
         connection = Connection(self.url(), connect_timeout=2)
+        errors: tuple[type[BaseException], ...] = (NoManagement, *connection.connection_errors)
         try:
             connection.connect()
             self.management.request("GET", "overview")
-        except (NoManagement, *connection.connection_errors):  # type: ignore[misc] # unlike celery-types
+        except errors:
             return False
         finally:
             connection.release()

@@ -186,8 +186,11 @@ def test_send_refuses_bytes_that_are_no_text(celery: Celery, variables: dict[str
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--exchange", "broadcast"), "no worker listens to the exchange 'broadcast'"),
-        (("--exchange", "direct", "--key", "image.heavy", "--plain"), "exchange 'direct' by the key 'image.heavy'"),
+        (("--exchange", "broadcast"), "no worker is bound to the exchange 'broadcast'"),
+        (
+            ("--exchange", "direct", "--key", "image.heavy", "--plain"),
+            "exchange 'direct' with the routing key 'image.heavy'",
+        ),
         (("--exchange", "topic", "--key", "image.heavy"), "PROJ_BIND='image.heavy' celery -A proj worker"),
     ],
 )

@@ -10,7 +10,7 @@ from celery import Celery
 from celery.utils import uuid
 from kombu import Connection, Producer
 
-from proj.broker.connection import connected
+from proj.broker.connection import connected, open_channel
 from proj.broker.queue_depths import depths_by_declare
 from proj.delivery.header_names import REASON
 from proj.lab.drills.system.evidence import CONFIRMED, RAISED, SENDING, append
@@ -82,9 +82,9 @@ class DrillClient:
     def dead(self) -> dict[str, str]:
         """The reason of each dead letter so far, by task id; takes new ones from the dead-letter queue."""
         with connected(self._connection()) as connection:
-            channel = connection.channel()
+            channel = open_channel(connection)
             try:
-                while message := channel.basic_get(DEAD_LETTERS, no_ack=True):  # type: ignore[attr-defined] # unlike celery-types
+                while message := channel.basic_get(DEAD_LETTERS, no_ack=True):
                     headers = message.headers or {}
                     task_id = headers.get(ID_HEADER) or headers.get("id") or message.properties.get("correlation_id")
                     self._dead[str(task_id)] = str(headers.get(REASON) or _reason_of_broker(headers))
