@@ -1,1 +1,1 @@
-"""The faults that a drill can inject, by what they strike."""
+"""The faults that a drill can inject, by the part of the system that they hit."""

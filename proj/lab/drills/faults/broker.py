@@ -1,4 +1,4 @@
-"""Faults of the broker: it restarts, dies, closes connections, blocks, refuses, and loses patience."""
+"""Faults of the broker: restart, kill, closed connections, blocked publishers, a full queue, consumer timeouts."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
     from proj.lab.drills.system.system_under_test import SystemUnderTest
 
-#: Seconds that a queue must have existed before its broker is killed: RabbitMQ 3.10 may forget one that was declared
-#: within moments of its death, since Mnesia writes its log with a delay.
+#: Seconds that a queue must exist before its broker is killed. RabbitMQ 3.10 may lose a queue that was declared just
+#: before, because Mnesia writes its log with a delay.
 SETTLED_S = 6.0
-#: How often every connection is closed.
+#: How often all connections are closed.
 CLOSURES = 3
-#: Seconds for which publishers stay blocked.
+#: Seconds for which publishers are blocked.
 BLOCKED_S = 4.0
-#: Seconds until the broker must have noticed something.
+#: Seconds until the broker must show the effect of a command.
 NOTICE_TIMEOUT_S = 20.0
-#: What a policy may say of quorum queues alone: RabbitMQ applies one that says it to no classic queue at all.
-OF_QUORUM = {"dead-letter-strategy", "delivery-limit"}
-#: Messages that a full queue has.
+#: Keys of a policy for quorum queues only. RabbitMQ applies a policy with one of them to no classic queue.
+QUORUM_KEYS = {"dead-letter-strategy", "delivery-limit"}
+#: The length limit of the full queue.
 FULL = 10
 #: Seconds for which the queue stays full.
 FULL_S = 3.0
-#: Seconds after which the broker takes a delivery for lost, for the drill of that.
+#: Seconds of the broker's consumer timeout in the drills of it.
 CONSUMER_TIMEOUT_S = 4
-#: Seconds of a task that is longer.
+#: Seconds of a task that takes longer than that.
 LONG_S = 9.0
-#: Fraction of the memory at which RabbitMQ blocks publishers unless it is told otherwise.
+#: RabbitMQ's default fraction of the memory above which it blocks publishers.
 USUAL_WATERMARK = "0.4"
 
 
@@ -68,27 +68,27 @@ def kill(system: SystemUnderTest) -> str:
 
 
 def close_connections(system: SystemUnderTest) -> str:
-    """Close every connection of workers and publishers over the management API, again and again."""
+    """Close all connections of workers and publisher over the management API, several times."""
     closed = 0
     for _ in range(CLOSURES):
-        # The API learns of a connection up to five seconds late.
+        # The API lists a connection up to five seconds late.
         names = system.wait(
             lambda: _several(_connections(system)), what="the connections to be listed", timeout_s=NOTICE_TIMEOUT_S
         )
         system.wait_for_work()
         with system.hitting(system.all_slots):
             for name in names:
-                # One may have ended by itself since.
+                # The connection may have ended by itself.
                 with contextlib.suppress(NoManagement):
                     system.broker.management.request("DELETE", f"connections/{quote(name, safe='')}")
             _wait_until_gone(system, names)
         closed += len(names)
         system.wait_for_work()
-    return f"{closed} connections closed in {CLOSURES} goes"
+    return f"{closed} connections closed in {CLOSURES} rounds"
 
 
 def block_publishers(system: SystemUnderTest) -> str:
-    """Raise the memory alarm, with which RabbitMQ reads nothing more from whoever publishes."""
+    """Raise the memory alarm: RabbitMQ reads nothing from a connection that publishes."""
     with system.hitting(system.all_slots):
         system.broker.order("set_vm_memory_high_watermark", "0")
         try:
@@ -99,14 +99,14 @@ def block_publishers(system: SystemUnderTest) -> str:
         finally:
             system.broker.order("set_vm_memory_high_watermark", USUAL_WATERMARK)
         system.wait(lambda: not _alarm(system), what="the end of the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
-    # One may have been on the way when the alarm came.
+    # One message may have been on its way when the alarm came.
     if through > 1:
-        raise NotStruck(f"{through} publishes were confirmed while publishers were to be blocked.")
+        raise NotStruck(f"{through} publishes were confirmed during the memory alarm.")
     return f"publishers blocked for {BLOCKED_S:g} s"
 
 
 def fill_queue(system: SystemUnderTest) -> str:
-    """Let the queue be full under `reject-publish`: the broker refuses what is published."""
+    """Fill the queue with overflow `reject-publish`: the broker rejects what is published."""
     there = quote(system.name, safe="")
     policies = system.broker.management.request("GET", f"policies/{there}")
     (usual,) = (policy for policy in policies if policy["name"] == "work")
@@ -114,7 +114,7 @@ def fill_queue(system: SystemUnderTest) -> str:
         **{
             key: value
             for key, value in usual["definition"].items()
-            if system.queue_type == QUORUM or key not in OF_QUORUM
+            if system.queue_type == QUORUM or key not in QUORUM_KEYS
         },
         "max-length": FULL,
         "overflow": "reject-publish",
@@ -123,15 +123,15 @@ def fill_queue(system: SystemUnderTest) -> str:
     with system.hitting(system.all_slots), _stopped(system):
         system.broker.management.request("PUT", f"policies/{there}/full", narrow)
         refused = system.wait(
-            lambda: _refused(system), what="the broker to refuse a message", timeout_s=NOTICE_TIMEOUT_S
+            lambda: _refused(system), what="the broker to reject a message", timeout_s=NOTICE_TIMEOUT_S
         )
     system.pause(FULL_S)
     system.broker.management.request("DELETE", f"policies/{there}/full")
-    return f"full at {FULL} messages; a publish was refused ({refused})"
+    return f"full at {FULL} messages; a publish was rejected ({refused})"
 
 
 def expire_delivery(system: SystemUnderTest) -> str:
-    """Work for longer than the broker waits for an acknowledgement, the first time."""
+    """Run a task that takes longer than the broker's consumer timeout the first time."""
     task = system.client.send("linger", LONG_S, TASK_S)
     with system.hitting(system.all_slots):
         system.wait(
@@ -140,20 +140,20 @@ def expire_delivery(system: SystemUnderTest) -> str:
             timeout_s=NOTICE_TIMEOUT_S + CONSUMER_TIMEOUT_S,
         )
         system.wait_for_work()
-        # Until the second delivery, which an app that knows of the first may keep back until that has ended.
+        # The redelivery, which a worker may hold back until the first execution has ended.
         with contextlib.suppress(DeadlinePassed):
             system.wait(lambda: len(system.starts(task)) > 1, what="the redelivery", timeout_s=CONSUMER_TIMEOUT_S * 2)
     return f"delivery timed out, the long task started {_times(system, task)}"
 
 
 def outlast_timeout(system: SystemUnderTest) -> str:
-    """Work for longer than the broker waits, on workers that know how long it does: nobody is to do it again."""
+    """Run a task longer than the consumer timeout, on workers that know the timeout: it must run only once."""
     task = system.client.send("linger", LONG_S, TASK_S)
     system.wait(lambda: task in system.finished(), what="the long task to be done", timeout_s=LONG_S + NOTICE_TIMEOUT_S)
     waits = system.broker.order("eval", "application:get_env(rabbit, consumer_timeout).")
     if str(CONSUMER_TIMEOUT_S * 1000) not in waits:
         raise NotStruck(f"The broker's consumer timeout is {waits}.")
-    return f"a task of {LONG_S:g} s, where the broker waits for {CONSUMER_TIMEOUT_S} s, started {_times(system, task)}"
+    return f"a task of {LONG_S:g} s, with a consumer timeout of {CONSUMER_TIMEOUT_S} s, started {_times(system, task)}"
 
 
 def _times(system: SystemUnderTest, task_id: str) -> str:
@@ -172,7 +172,7 @@ def _connections(system: SystemUnderTest) -> list[str]:
 
 
 def _several(names: list[str]) -> list[str]:
-    """The names when each worker and the publisher has one; else none."""
+    """The names, when each worker and the publisher has a connection; else none."""
     return names if len(names) > WORKERS else []
 
 
@@ -189,7 +189,7 @@ def _alarm(system: SystemUnderTest) -> bool:
 
 
 def _refused(system: SystemUnderTest) -> str:
-    """Why the broker refuses one more task; empty when it takes it."""
+    """The error with which the broker rejects one more task; empty when it takes it."""
     try:
         system.client.send("note", TASK_S)
     except MessageNacked as error:
@@ -199,7 +199,7 @@ def _refused(system: SystemUnderTest) -> str:
 
 @contextmanager
 def _stopped(system: SystemUnderTest) -> Iterator[None]:
-    """All workers stand still in the block; shorter than the heartbeat, so that nobody misses them."""
+    """Stop all workers by SIGSTOP in the block, for less than the heartbeat, so that the broker keeps them."""
     for worker in system.workers:
         os.killpg(worker.pid, signal.SIGSTOP)
     try:
@@ -215,4 +215,4 @@ def _settle(system: SystemUnderTest) -> None:
 
 def _refuse_same(before: int, after: int) -> None:
     if before == after:
-        raise NotStruck(f"The broker still is process {after}.")
+        raise NotStruck(f"The broker is still process {after}.")

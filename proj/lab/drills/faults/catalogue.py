@@ -1,4 +1,4 @@
-"""The catalogue of faults: what each does, and what it needs of the system under test."""
+"""The catalogue of faults: what each one does, and what it needs of the system under test."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One way to do harm."""
+    """One fault."""
 
     name: str
-    #: Does the harm while tasks run and are published, returns what it did, and raises when it did not strike.
+    #: Injects the fault while tasks run, and returns what it did; raises `NotStruck` when it had no effect.
     strike: Callable[[SystemUnderTest], str]
-    #: How the system under test must be made for it.
+    #: What it needs of the system under test.
     needs: Needs = field(default_factory=Needs)
-    #: Whether it is one of the few that `--short` tries, on this type of queue.
+    #: The type of queue on which `--short` tries it; None when `--short` leaves it out.
     short_on: str | None = None
 
 
 _PROXY = Needs(through_proxy=True)
 _STAGES = Needs(pipeline=True)
-#: Takes a delivery for lost after seconds instead of half an hour.
+#: The broker redelivers an unacknowledged message after seconds instead of half an hour.
 _IMPATIENT = (("consumer_timeout", str(broker.CONSUMER_TIMEOUT_S * 1000)),)
 
-#: All of them, in the order in which they are tried: those that need a broker of their own kind last.
+#: All faults, in the order in which they are tried. Those that need settings of the broker are last.
 FAULTS: tuple[Fault, ...] = (
     Fault(name="worker-killed", strike=workers.kill_workers, short_on="quorum"),
     Fault(name="child-killed", strike=workers.kill_children, short_on="classic"),
@@ -40,7 +40,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="sigquit", strike=workers.quit_workers),
     Fault(
         name="soft-shutdown",
-        strike=workers.leave_softly,
+        strike=workers.shut_down_softly,
         needs=Needs(worker_settings={"worker_soft_shutdown_timeout": "1"}),
     ),
     Fault(name="suspended", strike=workers.suspend_worker),
@@ -65,7 +65,7 @@ FAULTS: tuple[Fault, ...] = (
         name="long-task",
         strike=broker.outlast_timeout,
         needs=Needs(
-            # Celery's own spelling of a setting that it has no type for.
+            # Celery's syntax for the type of a setting that it does not know.
             worker_settings={"proj_consumer_timeout_s": f"(float){broker.CONSUMER_TIMEOUT_S}"},
             broker_settings=_IMPATIENT,
         ),

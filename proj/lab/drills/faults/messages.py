@@ -1,4 +1,4 @@
-"""Faults of tasks and messages: a task that kills, and messages that no worker can run."""
+"""Faults of tasks and messages: tasks that kill, and messages that no worker can run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from proj.lab.drills.system.system_under_test import SystemUnderTest
 
-#: Seconds until a task that kills must have been started.
+#: Seconds until a task that kills must have started.
 STARTED_TIMEOUT_S = 30.0
-#: Stands for a header that is not there.
+#: Stands for a missing header.
 ABSENT = object()
-#: Messages that were measured to kill a worker, to take a slot away, or to vanish: what differs from a good one.
+#: Messages that were seen to kill a worker, to block a slot, or to vanish: the difference from a valid message.
 MALFORMED: dict[str, dict[str, Any]] = {
     "task is a list": {"headers": {"task": ["proj.lab.drills.system.tasks.note"]}},
     "id is a list": {"headers": {"id": ["a", "b"]}},
@@ -37,7 +37,7 @@ MALFORMED: dict[str, dict[str, Any]] = {
 
 
 def poison(task: str) -> Callable[[SystemUnderTest], str]:
-    """The fault that is one such task among the others."""
+    """A fault: one such task among the others."""
 
     def strike(system: SystemUnderTest) -> str:
         task_id: str = uuid()
@@ -51,7 +51,7 @@ def poison(task: str) -> Callable[[SystemUnderTest], str]:
 
 
 def send_malformed(system: SystemUnderTest) -> str:
-    """Publish every malformed message that is known to have harmed, among the others."""
+    """Publish every malformed message among the valid ones."""
     for number, difference in enumerate(MALFORMED.values()):
         task_id = uuid()
         system.guilty.add(task_id)

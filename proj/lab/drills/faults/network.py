@@ -1,4 +1,4 @@
-"""Faults of the network, made by a proxy: cut, half-open connections, and handshakes that never end."""
+"""Faults of the network, by a proxy: cut connections, half-open connections, and handshakes that never end."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from proj.lab.drills.system.system_under_test import SystemUnderTest
     from proj.lab.processes.proxy import Proxy
 
-#: Seconds without any network.
+#: Seconds without a network.
 CUT_S = 3.0
-#: Bytes of a client after which handshakes freeze: at the first frame, before and after the login, and in the first
-#: channel. An AMQP client sends eight bytes, about four hundred, and then a few dozen a step.
+#: Bytes from the client after which handshakes freeze: at the first frame, before and after the login, and while the
+#: first channel opens. An AMQP client sends 8 bytes, then about 400, and then a few dozen for each step.
 HANDSHAKES_BYTES = (0, 8, 300, 450, 600, 1000)
-#: Seconds until every worker must be at work again: two heartbeats of a drill's workers, and another start of one that
-#: leaves it to its supervisor, on a machine that is busy.
+#: Seconds until every worker must work again: two heartbeats of a drill's workers, and the restart of a worker by its
+#: supervisor, on a busy machine.
 AGAIN_TIMEOUT_S = 30.0
 
 
 def cut(system: SystemUnderTest) -> str:
-    """Reset every connection, and turn everyone away for a while."""
+    """Reset every connection, and refuse new ones for `CUT_S` seconds."""
     proxy = _proxy(system)
     with system.hitting(system.all_slots):
         proxy.refuse()
@@ -31,11 +31,11 @@ def cut(system: SystemUnderTest) -> str:
         proxy.admit()
     _refuse_few(closed)
     _again(system, proxy.accepted)
-    return f"{closed} connections cut for {CUT_S:g} s, {proxy.refused} attempts turned away"
+    return f"{closed} connections cut for {CUT_S:g} s, {proxy.refused} new ones refused"
 
 
 def freeze(system: SystemUnderTest) -> str:
-    """Forget every connection as a NAT table does: nothing passes and nobody is told; new connections pass."""
+    """Freeze every connection, as a NAT table that forgets them does; new connections pass."""
     proxy = _proxy(system)
     with system.hitting(system.all_slots):
         frozen = proxy.freeze()
@@ -46,7 +46,7 @@ def freeze(system: SystemUnderTest) -> str:
 
 
 def freeze_handshakes(system: SystemUnderTest) -> str:
-    """Reset every connection, and freeze those that come instead in the middle of their handshake."""
+    """Reset every connection, and freeze the new ones in the middle of their handshake."""
     proxy = _proxy(system)
     with system.hitting(system.all_slots):
         proxy.freeze_handshakes(HANDSHAKES_BYTES)
@@ -58,7 +58,7 @@ def freeze_handshakes(system: SystemUnderTest) -> str:
 
 def _proxy(system: SystemUnderTest) -> Proxy:
     if system.proxy is None:
-        raise NotStruck("The system has no proxy.")
+        raise NotStruck("The system under test has no proxy.")
     return system.proxy
 
 
@@ -69,4 +69,4 @@ def _refuse_few(connections: int) -> None:
 
 def _again(system: SystemUnderTest, before: int) -> None:
     proxy = _proxy(system)
-    system.wait(lambda: proxy.accepted > before, what="anyone to connect again", timeout_s=AGAIN_TIMEOUT_S)
+    system.wait(lambda: proxy.accepted > before, what="a new connection", timeout_s=AGAIN_TIMEOUT_S)

@@ -12,14 +12,14 @@ from proj.lab.drills.system.tasks import BALKED
 if TYPE_CHECKING:
     from proj.lab.drills.system.system_under_test import SystemUnderTest
 
-#: How many messages each stage raises at.
+#: Messages for which each stage raises an error.
 RAISES = 3
-#: Seconds until all of them must be among the dead letters.
-BURIED_TIMEOUT_S = 30.0
+#: Seconds until all of them must be dead-lettered.
+DEAD_LETTER_TIMEOUT_S = 30.0
 
 
 def raise_in_stages(system: SystemUnderTest) -> str:
-    """Let each stage raise at some messages among the others; the reason must be there to be read."""
+    """Let each stage raise an error for some messages; the dead letters must have the error as their reason."""
     guilty: set[str] = {uuid() for _ in range(RAISES * len(system.queues))}
     system.guilty |= guilty
     for number, task_id in enumerate(sorted(guilty)):
@@ -27,11 +27,11 @@ def raise_in_stages(system: SystemUnderTest) -> str:
         system.pause(0.1)
     system.wait(
         lambda: guilty <= system.client.dead().keys(),
-        what="what a stage raised at to be among the dead letters",
-        timeout_s=BURIED_TIMEOUT_S,
+        what="the messages of failed tasks to be dead-lettered",
+        timeout_s=DEAD_LETTER_TIMEOUT_S,
     )
     reasons = system.client.dead()
     if unreadable := {reasons[task_id] for task_id in guilty if BALKED not in reasons[task_id]}:
         raise NotStruck(f"The reason of a dead letter is not what its stage raised: {unreadable.pop()}")
     system.wait_for_work(20)
-    return f"each stage raised {RAISES} times, with the reason in the dead letters"
+    return f"each stage raised {RAISES} times, and the dead letters have the reason"

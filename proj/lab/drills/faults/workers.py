@@ -1,4 +1,4 @@
-"""Faults of workers: processes that are killed, told to leave, or stopped and continued."""
+"""Faults of workers: processes that are killed, shut down, or stopped and continued."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from proj.lab.drills.system.system_under_test import SystemUnderTest
     from proj.lab.processes.supervisor import Supervisor
 
-#: How often a worker, or a process of its pool, is killed.
+#: How often a worker or a pool process is killed.
 KILLS = 3
-#: Seconds until a killed process must be gone.
+#: Seconds until a killed process must have ended.
 GONE_TIMEOUT_S = 15.0
-#: Seconds that a worker which was told to leave may take, with tasks of a tenth of a second.
-LEAVE_TIMEOUT_S = 60.0
-#: Seconds until the broker must have dropped a stopped worker: twice the heartbeat, and as much again.
+#: Seconds that a shutdown may take, with tasks of 0.1 s.
+SHUTDOWN_TIMEOUT_S = 60.0
+#: Seconds until the broker must have dropped a stopped worker: four heartbeats, twice what it takes.
 DROPPED_TIMEOUT_S = 20.0
 
 
 def kill_workers(system: SystemUnderTest) -> str:
-    """SIGKILL the main process of the workers in turn, each while it works."""
+    """SIGKILL the main process of each worker in turn, while it runs a task."""
     for number in range(KILLS):
         _end(system, number, signal.SIGKILL, timeout_s=GONE_TIMEOUT_S)
         system.wait_for_work()
@@ -34,7 +34,7 @@ def kill_workers(system: SystemUnderTest) -> str:
 
 
 def kill_children(system: SystemUnderTest) -> str:
-    """SIGKILL a pool process in the middle of its task, of the workers in turn."""
+    """SIGKILL a pool process of each worker in turn, in the middle of its task."""
     for number in range(KILLS):
         worker = system.workers[number % WORKERS]
         with system.hitting():
@@ -47,20 +47,20 @@ def kill_children(system: SystemUnderTest) -> str:
 
 
 def terminate_workers(system: SystemUnderTest) -> str:
-    """SIGTERM every worker in turn: a warm shutdown, as in every deployment."""
-    slowest_s = max(_leave(system, number, signal.SIGTERM) for number in range(WORKERS))
+    """SIGTERM each worker in turn: a warm shutdown."""
+    slowest_s = max(_shut_down(system, number, signal.SIGTERM) for number in range(WORKERS))
     return f"SIGTERM {WORKERS} times, slowest exit {slowest_s:.1f} s"
 
 
 def quit_workers(system: SystemUnderTest) -> str:
-    """SIGQUIT every worker in turn: a cold shutdown."""
-    slowest_s = max(_leave(system, number, signal.SIGQUIT) for number in range(WORKERS))
+    """SIGQUIT each worker in turn: a cold shutdown."""
+    slowest_s = max(_shut_down(system, number, signal.SIGQUIT) for number in range(WORKERS))
     return f"SIGQUIT {WORKERS} times, slowest exit {slowest_s:.1f} s"
 
 
-def leave_softly(system: SystemUnderTest) -> str:
-    """SIGQUIT every worker in turn while `worker_soft_shutdown_timeout` is set: a soft shutdown."""
-    slowest_s = max(_leave(system, number, signal.SIGQUIT) for number in range(WORKERS))
+def shut_down_softly(system: SystemUnderTest) -> str:
+    """SIGQUIT each worker in turn, with `worker_soft_shutdown_timeout` set: a soft shutdown."""
+    slowest_s = max(_shut_down(system, number, signal.SIGQUIT) for number in range(WORKERS))
     told = sum("Initiating Soft Shutdown" in worker.process.log_text() for worker in system.workers)
     if told < WORKERS:
         raise NotStruck(f"Only {told} of {WORKERS} workers shut down softly.")
@@ -86,16 +86,16 @@ def suspend_worker(system: SystemUnderTest) -> str:
     return f"stopped until the broker had dropped it ({began} consumers, then fewer), and continued"
 
 
-def _leave(system: SystemUnderTest, number: int, how: signal.Signals) -> float:
-    """Seconds that the worker took to end after the signal; it is back when this returns."""
-    took_s = _end(system, number, how, timeout_s=LEAVE_TIMEOUT_S)
+def _shut_down(system: SystemUnderTest, number: int, how: signal.Signals) -> float:
+    """The seconds from the signal to the end of the worker; its supervisor has started it again then."""
+    took_s = _end(system, number, how, timeout_s=SHUTDOWN_TIMEOUT_S)
     system.wait_for_work()
     return took_s
 
 
 def _end(system: SystemUnderTest, number: int, how: signal.Signals, *, timeout_s: float) -> float:
     worker = system.workers[number % WORKERS]
-    # All of its slots, so that there is somebody who can lose something.
+    # With all of its slots, so that it has messages to lose.
     _wait_for_pool(system, worker)
     with system.hitting():
         running = system.wait_for_task_on(worker)
@@ -109,7 +109,7 @@ def _end(system: SystemUnderTest, number: int, how: signal.Signals, *, timeout_s
 
 def _wait_for_pool(system: SystemUnderTest, worker: Supervisor) -> None:
     system.wait(
-        lambda: len(worker.children()) >= SLOTS, what=f"the pool of {worker.process.name}", timeout_s=LEAVE_TIMEOUT_S
+        lambda: len(worker.children()) >= SLOTS, what=f"the pool of {worker.process.name}", timeout_s=SHUTDOWN_TIMEOUT_S
     )
 
 

@@ -1,4 +1,4 @@
-"""The system of a drill: broker, workers, publisher and proxy, as a fault meets them and may harm them."""
+"""The system under test of a drill: broker, workers, publisher and proxy."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Workers, and slots of each: two of each show that a task can come to another slot and to another worker.
+#: Workers, and slots of each: with two of each, a task can be redelivered to another slot or another worker.
 WORKERS, SLOTS = 2, 2
-#: Seconds of one task, and between two publishes: two or three of the four slots are busy.
+#: Seconds of one task, and seconds between two publishes: two or three of the four slots are busy.
 TASK_S, INTERVAL_S = 0.1, 0.04
-#: Seconds until all workers must consume; five were measured for four workers on two cores.
+#: Seconds until all workers must consume; 5 s were measured for four workers on two cores.
 WORKERS_TIMEOUT_S = 60.0
 #: Seconds until a fault must find a running task.
 WORK_TIMEOUT_S = 60.0
-#: Seconds that a worker may take to print its stacks.
+#: Seconds for which workers may write their stacks into their logs.
 STACKS_S = 1.0
 
-#: How the names of queues begin in which a task may wait: the work queue, those beside it, and Celery's for delays.
+#: Prefixes of the queues in which a task may wait: the work queue, queues named after it, and Celery's delay queues.
 _WORK = (WORK_QUEUE, "celery_delayed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """How the system must be made for a fault."""
+    """What a fault needs of the system under test."""
 
-    #: Whether workers and publisher reach the broker through a proxy.
+    #: Whether workers and publisher connect through a proxy.
     through_proxy: bool = False
-    #: Whether the workers are the two stages of a pipeline, instead of two workers of one queue.
+    #: Whether the workers are two stages of a pipeline instead of two workers of one queue.
     pipeline: bool = False
     #: Celery settings of the workers, and lines of rabbitmq.conf.
     worker_settings: Mapping[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Needs:
 
 
 class SystemUnderTest(Service):
-    """Two supervised workers and a publisher on a virtual host of their own."""
+    """Two supervised workers and a publisher on a virtual host of their own, and what is seen of them."""
 
     def __init__(
         self,
@@ -76,16 +76,16 @@ class SystemUnderTest(Service):
         dispatch: str = "fair",
         cancel: threading.Event | None = None,
     ) -> None:
-        """Prepare everything; nothing is started before `start`. A `cancel` that is set ends every wait."""
+        """Prepare everything; nothing is started before `start`. Setting `cancel` ends every wait."""
         self.name = name
         self.broker = broker
         self.queue_type = queue_type
         self.evidence = Evidence(guard.folder / f"{name}.evidence")
-        #: Ids of the tasks that are the fault, and of those that only look whether the slots are there.
+        #: Ids of the tasks that are the fault, and of the tasks that probe the slots.
         self.guilty: set[str] = set()
         self.probes: set[str] = set()
         self.hits: list[Hit] = []
-        #: Those that the workers consume from: all from one, or as the stages of a pipeline each from its own.
+        #: The queues that the workers consume from: one for all, or one for each stage.
         self.queues = (WORK_QUEUE, LAST_QUEUE) if needs.pipeline else (WORK_QUEUE,)
         self.proxy = Proxy(broker.port) if needs.through_proxy else None
         self.client = DrillClient(broker.url(name), self.evidence.path)
@@ -159,10 +159,10 @@ class SystemUnderTest(Service):
     # --- What is seen ---------------------------------------------------------------------------
 
     def wait(self, condition: Callable[[], T], *, what: str, timeout_s: float) -> T:
-        """The first true value of the condition.
+        """The first true value that `condition` returns.
 
         Raises:
-            DeadlinePassed: none came in time.
+            DeadlinePassed: there was none within `timeout_s`.
             Cancelled: the drill was interrupted.
         """
 
@@ -174,35 +174,35 @@ class SystemUnderTest(Service):
         return wait_until(unless_cancelled, what=what, timeout_s=timeout_s)
 
     def pause(self, seconds: float) -> None:
-        """Let the world go on for so long.
+        """Wait for `seconds`.
 
         Raises:
-            Cancelled: the drill was interrupted meanwhile.
+            Cancelled: the drill was interrupted.
         """
         if self._cancel.wait(seconds):
             raise Cancelled("The drill was interrupted.")
 
     def count(self, kind: str) -> int:
-        """How many lines of the kind there are."""
+        """The number of evidence lines of this kind."""
         return sum(record.kind == kind for record in self.evidence.read())
 
     def starts(self, task_id: str) -> list[float]:
-        """When the task was started, each time."""
+        """The times at which the task was started, in seconds since the epoch."""
         return [record.time for record in self.evidence.read() if (record.kind, record.task_id) == (STARTED, task_id)]
 
     def finished(self) -> set[str]:
-        """The ids of the tasks that are done."""
+        """The ids of the finished tasks."""
         return {record.task_id for record in self.evidence.read() if record.kind == FINISHED}
 
     def wait_for_work(self, tasks: int = 5) -> None:
-        """Return when so many more tasks are done."""
+        """Return when `tasks` more tasks have finished."""
         done = self.count(FINISHED)
         self.wait(
             lambda: self.count(FINISHED) >= done + tasks, what=f"{tasks} tasks to be done", timeout_s=WORK_TIMEOUT_S
         )
 
     def wait_for_task_on(self, supervisor: Supervisor) -> Record:
-        """A task that runs on this worker now."""
+        """The start of a task that runs on this worker now."""
 
         def there() -> list[Record]:
             children = supervisor.children()
@@ -211,7 +211,7 @@ class SystemUnderTest(Service):
         return self.wait(there, what=f"a task on {supervisor.process.name}", timeout_s=WORK_TIMEOUT_S)[-1]
 
     def wait_for_work_everywhere(self, timeout_s: float) -> float:
-        """Return when every worker has started a task since the call; the seconds until then."""
+        """Wait until every worker has started a task, and return the seconds until then."""
         began = time.time()
 
         def all_work() -> bool:
@@ -222,12 +222,12 @@ class SystemUnderTest(Service):
         return time.time() - began
 
     def consumers(self) -> int:
-        """Consumers of the workers' queues, as the broker counts them now."""
+        """The number of consumers of the workers' queues now."""
         depths = [self.client.depth(queue) for queue in self.queues]
         return sum(depth.consumers for depth in depths if depth is not None)
 
     def held(self) -> int | None:
-        """Messages that the broker has in queues of work, waiting or unacknowledged; None when it does not tell."""
+        """The number of messages in the queues of tasks, ready or unacknowledged; None when the API does not tell."""
         try:
             depths = depths_by_management(self.broker.management, self.name)
         except NoManagement:
@@ -238,7 +238,7 @@ class SystemUnderTest(Service):
         return sum(ready + (unacknowledged or 0) for ready, unacknowledged in counts)
 
     def keep(self, folder: Path) -> None:
-        """Copy what tells of the drill into the folder: evidence and logs."""
+        """Copy the evidence and the logs into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         logs = [supervisor.process.log for supervisor in self.workers]
         for path in (self.evidence.path, self.publisher.log, *logs):
@@ -250,7 +250,7 @@ class SystemUnderTest(Service):
 
     @contextmanager
     def hitting(self, window: int | None = SLOTS) -> Iterator[None]:
-        """The block is one blow against workers that may hold `window` messages; None for one against the broker."""
+        """Record the block as one hit on workers with this prefetch window; None for a hit on the broker."""
         began = time.time()
         try:
             yield
@@ -258,7 +258,7 @@ class SystemUnderTest(Service):
             self.hits.append(Hit(began=began, ended=time.time(), window=window))
 
     def print_stacks(self) -> None:
-        """Let every worker print into its log where each of its threads stands, as Celery does at SIGUSR1."""
+        """Let every worker write the stacks of its threads into its log, by SIGUSR1."""
         for supervisor in self.workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(supervisor.pid, signal.SIGUSR1)
