@@ -108,7 +108,7 @@ def test_send_says_that_its_output_cannot_be_written_and_sends_nothing_twice(
         )
 
     assert failed.returncode == 1
-    assert re.fullmatch(r"Error: Standard output takes no more \(No space left on device\); .*\n", failed.stderr)
+    assert re.fullmatch(r"Error: Standard output takes no more \(No space left on device\)\. .*\n", failed.stderr)
     assert waiting(variables["CELERY_BROKER_URL"]) == 2
 
 
