@@ -34,13 +34,15 @@ TIMES = 5
 END_S = 0.5
 
 
-class _Poller(Service):
+class Poller(Service):
     """Calls `poll` every `interval_s` seconds in a thread, until it is stopped."""
 
-    def __init__(self, name: str, interval_s: float) -> None:
+    def __init__(self, name: str, interval_s: float, *, stop_timeout_s: float = END_S) -> None:
+        """Name the thread; `stop` waits for its end for `stop_timeout_s` seconds."""
         self._stopping = threading.Event()
         self._due = threading.Event()
         self._interval_s = interval_s
+        self._stop_timeout_s = stop_timeout_s
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -53,7 +55,7 @@ class _Poller(Service):
         self._stopping.set()
         self._due.set()
         if self._thread.is_alive():
-            self._thread.join(END_S)
+            self._thread.join(self._stop_timeout_s)
 
     def poll_soon(self) -> None:
         """Poll now, without waiting for the end of the interval."""
@@ -75,7 +77,7 @@ class _Poller(Service):
             self._due.clear()
 
 
-class DepthPoller(_Poller):
+class DepthPoller(Poller):
     """Samples the depths of all queues."""
 
     def __init__(self, queue_depths: QueueDepths, *, without: str) -> None:
@@ -105,15 +107,7 @@ class DepthPoller(_Poller):
         for depth in depths:
             if depth.is_plumbing or depth.name == self._without:
                 continue
-            self._put(
-                Sample(
-                    time=now,
-                    queue=depth.name,
-                    ready=depth.ready,
-                    unacknowledged=depth.unacknowledged,
-                    consumers=depth.consumers,
-                )
-            )
+            self._put(sample_of(depth, now))
         return depths
 
     def _put(self, sample: Sample) -> None:
@@ -130,7 +124,7 @@ class DepthPoller(_Poller):
         self._last[sample.queue] = (sample, kept)
 
 
-class WorkerPoller(_Poller):
+class WorkerPoller(Poller):
     """Asks workers for slots, queues and dispatch: all of them at first, then those that `ask` names."""
 
     def __init__(self, app: Celery, *, enable: bool = True) -> None:
@@ -169,6 +163,17 @@ class WorkerPoller(_Poller):
             self._remaining = {name: times for name, times in remaining.items() if times and name not in complete}
         for worker in answered:
             self.workers.put(worker)
+
+
+def sample_of(depth: Depth, now: float) -> Sample:
+    """The depth of a queue as a sample of the Unix time `now`."""
+    return Sample(
+        time=now,
+        queue=depth.name,
+        ready=depth.ready,
+        unacknowledged=depth.unacknowledged,
+        consumers=depth.consumers,
+    )
 
 
 def _counts(sample: Sample) -> tuple[int, int | None, int]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare, depths_by_management
 from proj.errors import ProjError
-from proj.journal.records import Sample
-from proj.service import Service
+from proj.journal.recording.pollers import Poller, sample_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from kombu import Connection
 
     from proj.broker.management_api import Management
+    from proj.journal.records import Sample
 
 #: Seconds between two samples. The lab's broker counts unacknowledged messages as often.
 INTERVAL_S = 0.5
@@ -25,57 +24,41 @@ INTERVAL_S = 0.5
 STOP_TIMEOUT_S = 10.0
 
 
-class DepthSampler(Service):
-    """The depth of one queue over time, between `start` and `stop`."""
+class DepthSampler(Poller):
+    """Keeps every sample of the depth of one queue between `start` and `stop`.
+
+    The journal's `DepthPoller` leaves out samples that repeat the one before; `empty_for_s` needs them all. This one
+    also keeps its connection, because connecting for each sample would disturb the run that is measured.
+    """
 
     def __init__(self, queue: str, *, connection: Connection, management: Management, vhost: str) -> None:
         """Ask over `connection`, which the sampler closes, and over the management API."""
+        super().__init__("queue sampler", INTERVAL_S, stop_timeout_s=STOP_TIMEOUT_S)
         self._queue = queue
         self._connection = connection
         self._management = management
         self._vhost = vhost
         self._samples: list[Sample] = []
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="queue sampler", daemon=True)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
         """The samples so far, the oldest first."""
         return tuple(self._samples)
 
-    def start(self) -> None:
-        """Start sampling; the first sample is taken at once."""
-        self._thread.start()
-
     def stop(self) -> None:
         """Stop sampling; safe to call twice and before `start`."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_TIMEOUT_S)
+        super().stop()
+        self._connection.release()
 
-    def _run(self) -> None:
-        with connected(self._connection) as connection:
-            while True:
-                self._samples.extend(self._look(connection))
-                if self._stopping.wait(INTERVAL_S):
-                    return
-
-    def _look(self, connection: Connection) -> list[Sample]:
-        """One sample: ready messages and consumers now, unacknowledged messages as the broker counted them last."""
+    def poll(self) -> None:
+        """Take one sample: ready messages and consumers now, unacknowledged ones as the broker counted them last."""
         try:
             known = {depth.name: depth for depth in depths_by_management(self._management, self._vhost)}
         except ProjError:
             known = {}
-        return [
-            Sample(
-                time=time.time(),
-                queue=depth.name,
-                ready=depth.ready,
-                unacknowledged=known[depth.name].unacknowledged if depth.name in known else None,
-                consumers=depth.consumers,
-            )
-            for depth in depths_by_declare(connection, [self._queue])
-        ]
+        for depth in depths_by_declare(self._connection, [self._queue]):
+            unacknowledged = known[depth.name].unacknowledged if depth.name in known else None
+            self._samples.append(sample_of(replace(depth, unacknowledged=unacknowledged), time.time()))
 
 
 def empty_for_s(samples: Sequence[Sample]) -> float:
