@@ -48,12 +48,15 @@ def final_error(error: BaseException, subject: str) -> PublishRefused | None:
     if (mismatched := mismatch(error, subject)) is not None:
         return mismatched
     if code == NO_ROUTE:
-        return Unroutable(f"RabbitMQ did not accept {subject}: {text}.")
+        return Unroutable(
+            f"RabbitMQ did not accept {subject}: {text}. "
+            "Start a worker that declares the queue, or correct the exchange or the routing key."
+        )
     if code not in FINAL or _is_temporary(code, text):
         return None
     if code == NOT_FOUND:
         return Unroutable(f"RabbitMQ did not accept {subject}: {text!r}. Declare it first, or correct its name.")
-    return PublishRefused(f"RabbitMQ did not accept {subject}, and will not accept it later: {text!r}.")
+    return PublishRefused(f"RabbitMQ did not accept {subject}: {text!r}. Remove the reason before you try again.")
 
 
 def _is_temporary(code: int, text: str) -> bool:
@@ -76,11 +79,11 @@ def queue_full(
         task_ids: of all that were rejected.
         accepted: how many others the broker has accepted, where there are several.
     """
-    again = "it" if len(task_ids) == 1 else "them"
+    what = "it" if len(task_ids) == 1 else "them"
     others = "" if accepted is None else f" It accepted {accepted} others."
     return QueueFull(
         f"RabbitMQ rejected {subject} for {tried_s:.1f} s ({nack}); a queue is probably full.{others} "
-        f"Publish {again} again later, start more workers, or raise the limit "
+        f"The queue does not have {what}. Publish {what} again later, start more workers, or raise the limit "
         "(celery -A yourapp queues --watch shows how the queue fills and drains).",
         task_ids,
     )

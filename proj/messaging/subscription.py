@@ -41,7 +41,7 @@ class Subscription:
     """The messages of one queue as they come. It raises one of its `losses` when its connection is lost."""
 
     #: py-amqp's connection. kombu's would connect again by itself when it is lost, and then consume from nothing.
-    _beneath: amqp.Connection
+    _amqp_connection: amqp.Connection
     _channel: pyamqp.Channel
 
     def __init__(self, url: str, queue: Queue, *, prefetch: int, heartbeat_s: float) -> None:
@@ -83,11 +83,11 @@ class Subscription:
             if not is_login_refused(error):
                 raise
             raise login_refused(self.connection, error) from error
-        beneath = self._beneath = self.connection.connection
-        tolerate(beneath)
-        if beneath.heartbeat:
-            self._heartbeat = Heartbeat(beneath.send_heartbeat, beneath.heartbeat / 2, lock=self._lock)
-        self._channel = beneath.channel()
+        amqp_connection = self._amqp_connection = self.connection.connection
+        tolerate(amqp_connection)
+        if amqp_connection.heartbeat:
+            self._heartbeat = Heartbeat(amqp_connection.send_heartbeat, amqp_connection.heartbeat / 2, lock=self._lock)
+        self._channel = amqp_connection.channel()
         # A body that does not match its content encoding would end the whole connection.
         self._channel.auto_decode = False
         try:
@@ -113,9 +113,11 @@ class Subscription:
             with self._lock:
                 with suppress(TimeoutError):
                     # Another thread's acknowledgement must not wait until this thread has waited.
-                    self._beneath.drain_events(timeout=min(timeout_s, SETTLE_TICK_S) if self._unsettled else timeout_s)
+                    self._amqp_connection.drain_events(
+                        timeout=min(timeout_s, SETTLE_TICK_S) if self._unsettled else timeout_s
+                    )
                 # After a read, because the heartbeats that came while a handler worked are read only then.
-                self._beneath.heartbeat_tick()
+                self._amqp_connection.heartbeat_tick()
         return self._arrived.popleft() if self._arrived else None
 
     def ack(self, tag: int) -> None:

@@ -68,13 +68,13 @@ class ConfirmChannel(pyamqp.Channel):
             Exception: what kombu and py-amqp raise when they cannot connect, see `proj.broker.connection.failures`.
         """
         ensure_connected(connection)
-        beneath: Any = connection.connection
-        channel: ConfirmChannel | None = getattr(beneath, "proj_confirm_channel", None)
+        amqp_connection: Any = connection.connection
+        channel: ConfirmChannel | None = getattr(amqp_connection, "proj_confirm_channel", None)
         if channel is None or not channel.alive:
-            channel = cls(beneath)
+            channel = cls(amqp_connection)
             channel.open()
             channel.confirm_select()
-            beneath.proj_confirm_channel = channel
+            amqp_connection.proj_confirm_channel = channel
         return channel
 
     @property

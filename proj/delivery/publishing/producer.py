@@ -24,8 +24,6 @@ class ConfirmingProducer(kombu.Producer):
     Its `channel` is an ordinary one of the same connection, for declarations and for messages without confirm.
     """
 
-    #: Celery's side knows by it that the producer need not be wrapped.
-    confirms = True
     #: Seconds until an unconfirmed publish is given up, unless the caller says otherwise; None is for ever.
     timeout_s: float | None = 90.0
     #: Seconds for which a full queue is tried; None is until the deadline.

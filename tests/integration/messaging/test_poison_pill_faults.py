@@ -41,7 +41,7 @@ class Notes(Consumer):
 
 
 def noted(queue: Any, times: list[str], name: str) -> Any:
-    """The queue with a handler that does nothing, and a record of which consumer ended last."""
+    """The queue with a handler that does nothing; `times` gets the name of the consumer that ended last."""
     queue.register(lambda _: None, when_last=lambda: times.append(name))
     return queue
 

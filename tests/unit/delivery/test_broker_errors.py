@@ -102,17 +102,20 @@ def test_queue_full_says_what_was_rejected_by_whom_and_what_to_do() -> None:
     """For one message, and for several of which others were accepted."""
     nack = "nack from exchange 'tasks', routing key 'task_queue'"
     remedy = (
-        "again later, start more workers, or raise the limit "
+        "later, start more workers, or raise the limit "
         "(celery -A yourapp queues --watch shows how the queue fills and drains)."
     )
 
     one = queue_full("task 5", nack, tried_s=10.0, task_ids=("5",))
     many = queue_full("2 tasks (5, 6)", nack, tried_s=0.25, task_ids=("5", "6"), accepted=7)
 
-    assert one.message == f"RabbitMQ rejected task 5 for 10.0 s ({nack}); a queue is probably full. Publish it {remedy}"
+    assert one.message == (
+        f"RabbitMQ rejected task 5 for 10.0 s ({nack}); a queue is probably full. "
+        f"The queue does not have it. Publish it again {remedy}"
+    )
     assert many.message == (
         f"RabbitMQ rejected 2 tasks (5, 6) for 0.2 s ({nack}); a queue is probably full. It accepted 7 others. "
-        f"Publish them {remedy}"
+        f"The queue does not have them. Publish them again {remedy}"
     )
     assert many.task_ids == ("5", "6")
 
