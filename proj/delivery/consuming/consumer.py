@@ -6,8 +6,6 @@ is published to the dead-letter queue with the reason, and acknowledged when the
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,18 +19,17 @@ from proj.delivery.broker_errors import mismatch
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
-from proj.delivery.consuming.plain_messages import TaskMessage, convert, tasks_for_plain_messages
+from proj.delivery.consuming.inspection import Inspection
 from proj.delivery.consuming.prefetch import Prefetch
 from proj.delivery.consuming.quarantine import Quarantine
-from proj.delivery.consuming.receiving import Delivery, KeptMessage, receive_kept_messages
+from proj.delivery.consuming.receiving import KeptMessage, receive_kept_messages
 from proj.delivery.consuming.redeliveries import Decision
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.printable import shown
 from proj.delivery.unreadable_properties import tolerate
-from proj.delivery.validation.limits import Limits
-from proj.delivery.validation.message import Inspected, Kind, Refusal, inspect
+from proj.delivery.validation.message import Kind, Refusal
 from proj.errors import EXIT_FAILED
-from proj.queues import home_queue, is_broadcast_queue, quarantine_queue
+from proj.queues import is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +41,8 @@ if TYPE_CHECKING:
     from kombu.common import QoS
     from kombu.message import Message
     from kombu.transport.pyamqp import Channel
+
+    from proj.delivery.consuming.receiving import Delivery
 
 STOCK_REQUEST = "celery.worker.request:Request"
 REQUEST = "proj.delivery.consuming.request:Request"
@@ -76,18 +75,9 @@ class Consumer(StockConsumer):
         """
         #: The queues of this connection, by their consumers' tags.
         self._queues: dict[str, str] = {}
-        #: How many connections were lost while this worker held a task, by the task's id.
-        self._survived: Counter[str] = Counter()
         self.prefetch = Prefetch(self)
         super().__init__(*args, **kwargs)
-        conf = self.app.conf
-        self._limits = Limits(
-            deepest=conf.proj_deepest, largest_bytes=conf.proj_largest_bytes, latest_eta_s=conf.proj_latest_eta_s
-        )
-        #: The task that runs the plain messages of each queue, by its name.
-        self._plain_tasks = tasks_for_plain_messages(
-            conf.proj_adopt, tasks=self.app.tasks, accepted=conf.accept_content
-        )
+        self.inspection = Inspection(self.app, worker=self.hostname)
         self.disposition = Disposition(self)
         self.forwarder = Forwarder(self._connect_forwarder, self.disposition.on_confirmed)
         self.quarantine = Quarantine(self)
@@ -140,7 +130,9 @@ class Consumer(StockConsumer):
             return stock
         self._run = stock
         self._queues = {}
-        receive_kept_messages(self.channel, disposition=self.disposition, largest_bytes=self._limits.largest_bytes)
+        receive_kept_messages(
+            self.channel, disposition=self.disposition, largest_bytes=self.inspection.limits.largest_bytes
+        )
         self.forwarder.start()
         self.forwarder.ask(partial(declare, queue_name=dead_letter_queue(self.app)))
         self.quarantine.begin()
@@ -178,7 +170,7 @@ class Consumer(StockConsumer):
 
     def on_close(self) -> None:
         """Note the tasks in hand when the connection is lost: they are redelivered, and did not kill this worker."""
-        self._survived.update(request.id for request in tuple(state.reserved_requests))
+        self.inspection.survived.update(request.id for request in tuple(state.reserved_requests))
         super().on_close()
 
     def shutdown(self) -> None:
@@ -230,7 +222,7 @@ class Consumer(StockConsumer):
     def on_kept_message(self, message: KeptMessage) -> None:
         """Inspect the message, and then run, move or dead-letter it."""
         try:
-            message.delivery = self.inspect(message)
+            message.delivery = self.inspection.inspect(message, queue=self._queue_of(message))
             self._handle(message)
         except self.connection_errors + self.channel_errors:
             # The broker redelivers the message over the next connection.
@@ -238,30 +230,6 @@ class Consumer(StockConsumer):
         except Exception as error:
             logger.exception("Celery failed at message %s.", message.label, extra={"action": "handler_failed"})
             self.disposition.dead_letter(message, f"Celery failed at it: {type(error).__name__}: {shown(error)}.")
-
-    def inspect(self, message: KeptMessage) -> Delivery:
-        """All that is to be known of the message; a plain message is converted to a task message before that."""
-        queue = self._queue_of(message)
-        refusal = self._convert_plain(message, home_queue(queue)) if self._plain_tasks else None
-        if refusal is None:
-            inspected = inspect(
-                message,
-                tasks=self.app.tasks,
-                limits=self._limits,
-                now=time.time(),
-                zone=self.app.timezone,
-                worker=self.hostname,
-                body_error=message.body_error,
-            )
-        else:
-            inspected = Inspected(contents=None, refusal=refusal)
-        task_id = message.headers.get("id")
-        history = redeliveries.history(
-            message.headers,
-            redelivered=bool(message.delivery_info.get("redelivered")),
-            survived=self._survived[task_id] if isinstance(task_id, str) else 0,
-        )
-        return Delivery(queue=queue, history=history, contents=inspected.contents, refusal=inspected.refusal)
 
     def _handle(self, message: KeptMessage) -> None:
         delivery = message.delivery
@@ -301,20 +269,6 @@ class Consumer(StockConsumer):
             limit=self.app.conf.proj_strikes,
             own=is_broadcast_queue(delivery.queue),
         )
-
-    def _convert_plain(self, message: KeptMessage, queue: str) -> Refusal | None:
-        """Make a plain message a task message if a task runs those of `queue`; why that cannot be, or None.
-
-        Its copies have its body and properties as they came, and the id that it gets here.
-        """
-        task = self._plain_tasks.get(queue)
-        if task is None:
-            return None
-        converted = convert(message, task=task, limits=self._limits, body_error=message.body_error)
-        if isinstance(converted, TaskMessage):
-            converted.replace(message)
-            return None
-        return converted
 
     def _queue_of(self, message: KeptMessage) -> str:
         info = message.delivery_info

@@ -171,17 +171,10 @@ def _readable_contents(message: Message) -> Contents | None:
 
 
 def _undecodable(message: Message, limits: Limits) -> Refusal | None:
-    kind = shown(message.content_type)
     try:
         payload = message.payload
-    except ContentDisallowed:
-        return Refusal(
-            f"Its content type is {kind}, which this worker does not accept (accept_content).", Kind.UNDECODABLE
-        )
-    except SerializerNotInstalled:
-        return Refusal(f"This worker has no decoder for its content type {kind}.", Kind.UNDECODABLE)
     except Exception as error:  # noqa: BLE001 nothing that a message holds may end the worker
-        return Refusal(f"Its body cannot be decoded as {kind}: {shown(error)}.", Kind.UNDECODABLE)
+        return Refusal(_decoding_fault(shown(message.content_type), error), Kind.UNDECODABLE)
     # There are at least as many brackets as levels, and counting them is cheaper than a walk.
     body: Any = message.body
     text = body if isinstance(body, str) else str(body, "latin-1")
@@ -189,6 +182,14 @@ def _undecodable(message: Message, limits: Limits) -> Refusal | None:
     if not flat and is_deeper(payload, limits.deepest):
         return Refusal(f"Its body is nested deeper than the {limits.deepest} levels that proj_deepest allows.")
     return None
+
+
+def _decoding_fault(content_type: str, error: Exception) -> str:
+    if isinstance(error, ContentDisallowed):
+        return f"Its content type is {content_type}, which this worker does not accept (accept_content)."
+    if isinstance(error, SerializerNotInstalled):
+        return f"This worker has no decoder for its content type {content_type}."
+    return f"Its body cannot be decoded as {content_type}: {shown(error)}."
 
 
 def _refused(
@@ -205,7 +206,10 @@ def _refused(
     headers = contents.headers
     name = headers["task"]
     fault = name_fault(name) or id_fault(headers)
-    fault = fault or header_fault(headers) or header_fault(message.headers) or _property_fault(message.properties)
+    fault = fault or header_fault(headers)
+    if fault is None and headers is not message.headers:
+        fault = header_fault(message.headers)
+    fault = fault or _property_fault(message.properties)
     if fault is None and not isinstance(contents.args, (list, tuple)):
         fault = f"Its arguments are {shown(contents.args)}, but must be a list."
     if fault is None and not isinstance(contents.kwargs, Mapping):

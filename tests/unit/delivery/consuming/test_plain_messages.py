@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import Counter
 from datetime import timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery
 from hypothesis import given
 from kombu.message import Message
 
-from proj.delivery.consuming.consumer import Consumer
+from proj.delivery.consuming.inspection import Inspection
 from proj.delivery.consuming.message_copy import copy
 from proj.delivery.consuming.plain_messages import TaskMessage, convert, tasks_for_plain_messages
+from proj.delivery.settings import provide_defaults
 from proj.delivery.validation.limits import Limits
 from proj.delivery.validation.message import Refusal, inspect
 from proj.errors import InvalidConfiguration
@@ -24,7 +24,12 @@ from tests.hostility import MESSAGES, Hostile
 from tests.publishers import PUBLISHERS
 from tests.unit.delivery.consuming.received import received
 
+if TYPE_CHECKING:
+    from proj.delivery.consuming.receiving import Delivery, KeptMessage
+
 app = Celery("plain", set_as_current=False)
+provide_defaults(app)
+app.conf.proj_adopt = {"kept": "hears"}
 
 
 @app.task(name="hears")  # type: ignore[untyped-decorator] # Celery has no types
@@ -215,32 +220,21 @@ def test_setting_that_cannot_be_used_is_refused_in_one_sentence(value: object, a
     assert refused.value.exit_code == 2
 
 
-def worker(queue: str) -> Any:
-    """The consumer of a worker that runs the plain messages of the queue `kept` with the task `hears`."""
-    consumer: Any = Consumer.__new__(Consumer)
-    consumer.__dict__.update(
-        _plain_tasks={"kept": "hears"},
-        _limits=Limits(),
-        _survived=Counter(),
-        _queues={"tag": queue},
-        app=app,
-        hostname="w@h",
-    )
-    return consumer
+def inspected(message: KeptMessage, queue: str) -> Delivery:
+    """The message as a worker finds it that runs the plain messages of the queue `kept` with the task `hears`."""
+    message.accept = {"application/json"}
+    return Inspection(app, worker="w@host").inspect(message, queue=queue)
 
 
 def test_quarantined_plain_message_is_converted_under_the_same_id() -> None:
     """A plain message that may have killed its worker is run alone, and stays plain on its way there."""
-    accept = {"application/json"}
     first = received(b"hello.", content_type="text/plain", application_headers={"tenant": "a"})
-    first.accept = accept
-    first.delivery = worker("kept").inspect(first)
+    first.delivery = inspected(first, "kept")
     assert (first.delivery.refusal, first.delivery.queue) == (None, "kept")
 
     copied = copy(first, queue="kept.suspects", headers={"x-proj-redeliveries": 2}, ours=True)
     second = received(copied.body, **copied.properties)
-    second.accept = accept
-    found = worker("kept.suspects").inspect(second)
+    found = inspected(second, "kept.suspects")
 
     assert (copied.body, copied.properties["content_type"]) == (b"hello.", "text/plain")
     assert "task" not in copied.properties["application_headers"]
@@ -252,9 +246,8 @@ def test_quarantined_plain_message_is_converted_under_the_same_id() -> None:
 def test_plain_message_of_another_queue_is_not_converted() -> None:
     """Only the queues of the setting have a task for their plain messages."""
     message = received(b"hello.", content_type="text/plain")
-    message.accept = {"application/json"}
 
-    found = worker("kept.fair").inspect(message)
+    found = inspected(message, "kept.fair")
 
     assert found.refusal is not None
     assert (message.headers, message.body) == ({}, b"hello.")

@@ -1,0 +1,81 @@
+"""Inspection of one worker's messages: each becomes a `Delivery` when it arrives, and a plain one a task message."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from proj.delivery.consuming.plain_messages import TaskMessage, convert, tasks_for_plain_messages
+from proj.delivery.consuming.receiving import Delivery
+from proj.delivery.consuming.redeliveries import history
+from proj.delivery.validation.limits import Limits
+from proj.delivery.validation.message import Inspected, Refusal, inspect
+from proj.queues import home_queue
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from proj.delivery.consuming.receiving import KeptMessage
+
+
+class Inspection:
+    """Inspects the messages of one worker."""
+
+    def __init__(self, app: Celery, *, worker: str) -> None:
+        """Read the settings of `app`; `worker` is the worker's node name.
+
+        Raises:
+            InvalidConfiguration: `proj_adopt` cannot be used.
+        """
+        self._app = app
+        self._worker = worker
+        conf = app.conf
+        self.limits = Limits(
+            deepest=conf.proj_deepest, largest_bytes=conf.proj_largest_bytes, latest_eta_s=conf.proj_latest_eta_s
+        )
+        #: The task that runs the plain messages of each queue, by its name.
+        self._plain_tasks = tasks_for_plain_messages(conf.proj_adopt, tasks=app.tasks, accepted=conf.accept_content)
+        #: How many connections were lost while this worker held a task, by the task's id.
+        self.survived: Counter[str] = Counter()
+
+    def inspect(self, message: KeptMessage, *, queue: str) -> Delivery:
+        """All that is to be known of a message from `queue`."""
+        refusal = self._convert_plain(message, home_queue(queue)) if self._plain_tasks else None
+        if refusal is None:
+            inspected = inspect(
+                message,
+                tasks=self._app.tasks,
+                limits=self.limits,
+                now=time.time(),
+                zone=self._app.timezone,
+                worker=self._worker,
+                body_error=message.body_error,
+            )
+        else:
+            inspected = Inspected(contents=None, refusal=refusal)
+        task_id = message.headers.get("id")
+        return Delivery(
+            queue=queue,
+            history=history(
+                message.headers,
+                redelivered=bool(message.delivery_info.get("redelivered")),
+                survived=self.survived[task_id] if isinstance(task_id, str) else 0,
+            ),
+            contents=inspected.contents,
+            refusal=inspected.refusal,
+        )
+
+    def _convert_plain(self, message: KeptMessage, queue: str) -> Refusal | None:
+        """Make a plain message a task message if a task runs those of `queue`; why that cannot be, or None.
+
+        Copies of the message have its body and properties as they came, and the id that it gets here.
+        """
+        task = self._plain_tasks.get(queue)
+        if task is None:
+            return None
+        converted = convert(message, task=task, limits=self.limits, body_error=message.body_error)
+        if isinstance(converted, TaskMessage):
+            converted.replace(message)
+            return None
+        return converted
