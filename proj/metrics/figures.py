@@ -120,7 +120,7 @@ def figures_of(record: Record, *, longest: int = 10) -> Figures:
             slots=participant.slots,
             tasks=len(participant.running),
             busy_s=participant.busy_s,
-            utilisation=_share(participant.busy_s, participant.slots * participant.there_s),
+            utilisation=_share(participant.busy_s, participant.slots * participant.present_s),
             idle_while_backlog_s=record.idle[participant.name],
         )
         for participant in participants.by_name.values()

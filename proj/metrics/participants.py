@@ -20,7 +20,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from proj.metrics.intervals import difference, length_s, most_at_once, times_at_least, union
-from proj.metrics.span import BROKEN_OFF
+from proj.metrics.span import SUPERSEDED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -51,31 +51,31 @@ class Participant:
     whole: Participant | None = None
 
     @cached_property
-    def there(self) -> list[Interval]:
+    def present(self) -> list[Interval]:
         """When it was present, in order."""
         if self.whole is not None:
-            return self.whole.there
-        broken_off = [span.broken_off for span in self.spans if span.broken_off is not None]
-        signs = _signs_of_life(self.spans)
-        if not signs:
+            return self.whole.present
+        redelivered = [span.superseded_at for span in self.spans if span.superseded_at is not None]
+        times = _event_times(self.spans)
+        if not times:
             return []
         away = []
-        for again in broken_off:
-            index = bisect_left(signs, again)
-            away.append((signs[max(0, index - 1)], signs[index] if index < len(signs) else self.end))
-        return difference([(signs[0], max(signs[0], self.end))], union(away))
+        for again in redelivered:
+            index = bisect_left(times, again)
+            away.append((times[max(0, index - 1)], times[index] if index < len(times) else self.end))
+        return difference([(times[0], max(times[0], self.end))], union(away))
 
     @cached_property
     def free(self) -> list[Interval]:
         """When it was present and ran fewer attempts than it has slots, in order."""
         if self.whole is not None:
             return self.whole.free
-        return difference(self.there, times_at_least(self.running, self.slots))
+        return difference(self.present, times_at_least(self.running, self.slots))
 
     @property
-    def there_s(self) -> float:
+    def present_s(self) -> float:
         """Seconds in which it was present or ran an attempt; a lost attempt counts as running until its redelivery."""
-        return sum(map(length_s, union([*self.there, *self.running])))
+        return sum(map(length_s, union([*self.present, *self.running])))
 
     @property
     def busy_s(self) -> float:
@@ -106,11 +106,11 @@ class Participants:
 
         A worker without attempts sent no event that could tell when it was present; it counts as present throughout.
         """
-        silent = sum(one.slots for one in self.by_name.values() if not one.there)
+        silent = sum(one.slots for one in self.by_name.values() if not one.present)
         changes = [
             change
             for one in self.by_name.values()
-            for begin, end in one.there
+            for begin, end in one.present
             for change in ((begin, 0, one.slots), (end, 1, -one.slots))
         ]
         return silent + max(accumulate(slots for _, _, slots in sorted(changes)), default=0)
@@ -165,12 +165,12 @@ def _participant(
     return Participant(name=name, slots=slots, queues=queues, spans=had, running=running, end=end)
 
 
-def _signs_of_life(had: Sequence[Span]) -> list[float]:
+def _event_times(had: Sequence[Span]) -> list[float]:
     """The times of all events that the worker itself sent about its attempts, in order."""
     attempts = [span.attempt for span in had]
-    signs = [attempt.received for attempt in attempts if attempt.received is not None]
-    signs += [attempt.started for attempt in attempts if attempt.started is not None]
-    signs += [
-        attempt.finished for attempt in attempts if attempt.finished is not None and attempt.state not in BROKEN_OFF
+    times = [attempt.received for attempt in attempts if attempt.received is not None]
+    times += [attempt.started for attempt in attempts if attempt.started is not None]
+    times += [
+        attempt.finished for attempt in attempts if attempt.finished is not None and attempt.state not in SUPERSEDED
     ]
-    return sorted(signs)
+    return sorted(times)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proj.metrics.intervals import Interval
 
 #: The states of a delivery that was followed by another delivery of the same try.
-BROKEN_OFF = (LOST, RETURNED)
+SUPERSEDED = (LOST, RETURNED)
 
 
 class Span(NamedTuple):
@@ -42,7 +42,7 @@ class Span(NamedTuple):
     #: Seconds from the publish (or, if that is not known, the receipt) to the ETA; None without an ETA.
     eta_wait_s: float | None
     #: If this delivery was lost or returned: when the task was delivered again, in seconds since the epoch.
-    broken_off: float | None
+    superseded_at: float | None
 
 
 def spans(attempts: Sequence[Attempt], *, until: float | None = None) -> list[Span]:
@@ -70,7 +70,7 @@ def receipt(attempt: Attempt) -> float | None:
     begun = start(attempt)
     if begun is not None:
         return begun
-    return attempt.finished if attempt.state not in BROKEN_OFF else None
+    return attempt.finished if attempt.state not in SUPERSEDED else None
 
 
 def start(attempt: Attempt) -> float | None:
@@ -113,7 +113,7 @@ def _span(attempt: Attempt, before: Attempt | None, after: Attempt | None, end: 
         None if received is None else _interval(received, until, due),
         None if started is None else _interval(started, ended, None),
         eta_wait_s,
-        ended if attempt.state in BROKEN_OFF else None,
+        ended if attempt.state in SUPERSEDED else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from proj.metrics.span import BROKEN_OFF
+from proj.metrics.span import SUPERSEDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ def makespan_s(attempts: Iterable[Attempt], *, until: float | None = None) -> fl
         time for attempt in attempts for time in (attempt.received, attempt.started) if time is not None
     ]
     finished = [
-        attempt.finished for attempt in attempts if attempt.finished is not None and attempt.state not in BROKEN_OFF
+        attempt.finished for attempt in attempts if attempt.finished is not None and attempt.state not in SUPERSEDED
     ]
     if until is not None:
         finished.append(until)
@@ -56,7 +56,7 @@ def work_s(attempt: Attempt) -> float | None:
     """
     if attempt.runtime_s is not None:
         return attempt.runtime_s
-    if attempt.started is None or attempt.finished is None or attempt.state in BROKEN_OFF:
+    if attempt.started is None or attempt.finished is None or attempt.state in SUPERSEDED:
         return None
     return max(0.0, attempt.finished - attempt.started)
 

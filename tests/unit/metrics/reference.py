@@ -173,7 +173,7 @@ class Reference:
         asked = self.records[name].slots if name in self.records else None
         return asked or max(1, *(self.running(name, second) for second in SECONDS))
 
-    def there(self, name: str, second: int) -> bool:
+    def present(self, name: str, second: int) -> bool:
         signs = [
             time
             for one in self.had[name]
@@ -192,7 +192,7 @@ class Reference:
         return True
 
     def free(self, name: str, second: int) -> bool:
-        return self.there(name, second) and self.running(name, second) < self.slots(name)
+        return self.present(name, second) and self.running(name, second) < self.slots(name)
 
     def avoidable(self, one: Attempt) -> int:
         return sum(
