@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from proj.journal.event import TaskEvent
 
-#: The fields of an attempt of which nothing is known yet.
+#: The fields of an attempt before its first event.
 _UNKNOWN = vars(Attempt(task_id="", state=SENT))
 
 

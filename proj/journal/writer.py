@@ -137,7 +137,7 @@ class JournalWriter(Service):
         self._transaction().executemany(_MERGE_ATTEMPT, map(vars, attempts))
 
     def replace_attempts(self, attempts: Iterable[Attempt]) -> None:
-        """Write all attempts of some tasks anew: late events showed that what was one attempt were several."""
+        """Replace all attempts of some tasks: late events showed that one attempt in the file was several."""
         rows = [vars(attempt) for attempt in attempts]
         connection = self._transaction()
         connection.executemany("DELETE FROM attempts WHERE task_id = ?", {(row["task_id"],) for row in rows})

@@ -132,7 +132,7 @@ class IntervalsByOwner:
             for change in ((begin, 1, index), (end, -1, index))
         ]
         changes.sort()
-        anyone: list[Interval] = []
+        any_owner: list[Interval] = []
         alone: dict[str | None, list[Interval]] = defaultdict(list)
         count = indexes = 0
         since = begun = 0.0
@@ -146,13 +146,13 @@ class IntervalsByOwner:
             indexes += change * index
             since = time
             if count == 0:
-                anyone.append((begun, time))
-        self._anyone = IntervalSet(anyone)
+                any_owner.append((begun, time))
+        self._any_owner = IntervalSet(any_owner)
         self._alone = {name: IntervalSet(intervals) for name, intervals in alone.items()}
 
     def others_s(self, name: str | None, begin: float, end: float) -> float:
         """Seconds between `begin` and `end` that lie in an interval of another owner than `name`."""
-        seconds = self._anyone.overlap_s(begin, end)
+        seconds = self._any_owner.overlap_s(begin, end)
         alone = self._alone.get(name)
         if alone is None or not seconds:
             return seconds

@@ -59,7 +59,7 @@ def app(broker: Broker, vhost: str) -> Celery:
     return Celery("theirs", broker=broker.url(vhost), set_as_current=False)
 
 
-def heard(app: Celery, publish: Callable[[], None], *, last: str) -> list[Any]:
+def received(app: Celery, publish: Callable[[], None], *, last: str) -> list[Any]:
     """The events that the handler gets while `publish` runs, up to that of the task `last`."""
     found: list[Any] = []
     with app.connection_for_read() as connection:
@@ -80,7 +80,7 @@ def test_receiver_survives_malformed_messages(app: Celery, broker: Broker, vhost
         publish_malformed(broker.url(vhost))
         publish(broker.url(vhost), [event("a"), 5, event("b")], serializer="json")
 
-    found = heard(app, malformed_then_event, last="b")
+    found = received(app, malformed_then_event, last="b")
 
     # Each entry of a list counts as an event.
     malformed = sum(len(body) if isinstance(body, list) else 1 for body in NO_EVENTS)
@@ -92,7 +92,7 @@ def test_receiver_keeps_timestamps_and_replaces_forged_clocks(app: Celery, broke
     clock = app.clock.value
     hostile = (event(str(number), timestamp=1000.0, utcoffset=-5, clock=forged) for number, forged in enumerate(FORGED))
 
-    found = heard(
+    found = received(
         app, lambda: publish(broker.url(vhost), *hostile, event("z", utcoffset="x"), serializer="json"), last="z"
     )
 

@@ -34,8 +34,9 @@ BATCH = 10 * PREFETCH
 BATCH_S = 0.25
 #: Seconds after which the session ends although events still come.
 LAST_S = 5.0
-#: The notes in the journal: the name of the event queue, and until when events were recorded (seconds since the epoch).
+#: The key of the note with the name of the event queue.
 QUEUE_NOTE = "queue"
+#: The key of the note with the time until which events were recorded, in seconds since the epoch.
 RECORDED_NOTE = "heard"
 
 

@@ -14,7 +14,7 @@ from proj.journal.attempts import Attempts, extends, rebuilt_attempts, updated_a
 from proj.journal.event import TaskEvent, parsed
 
 
-def told(*events: dict[str, Any]) -> list[Attempt]:
+def attempts_of(*events: dict[str, Any]) -> list[Attempt]:
     attempts = Attempts()
     for event in events:
         attempts.add(event)
@@ -27,7 +27,7 @@ def event(kind: str, timestamp: float, worker: str = "w1", **more: object) -> di
 
 def test_attempt_has_the_times_of_all_its_events() -> None:
     """From the publish by the producer to the end at the worker, with the run time of the pool process."""
-    (attempt,) = told(
+    (attempt,) = attempts_of(
         event("sent", 1.0, worker="producer", queue="q", args="('hello...',)"),
         event("received", 2.0),
         event("started", 3.0),
@@ -50,8 +50,8 @@ def test_attempt_has_the_times_of_all_its_events() -> None:
 
 def test_attempt_is_held_until_its_start_and_running_until_its_end() -> None:
     """The two states exclude each other."""
-    (held,) = told(event("received", 2.0))
-    (running,) = told(event("received", 2.0), event("started", 3.0))
+    (held,) = attempts_of(event("received", 2.0))
+    (running,) = attempts_of(event("received", 2.0), event("started", 3.0))
 
     assert (held.held, held.running) == (True, False)
     assert (running.held, running.running) == (False, True)
@@ -59,14 +59,16 @@ def test_attempt_is_held_until_its_start_and_running_until_its_end() -> None:
 
 def test_late_sent_event_keeps_the_state_of_the_attempt() -> None:
     """It is published after the task itself, so the events of a fast worker can come first."""
-    (attempt,) = told(event("received", 2.0), event("started", 2.1), event("sent", 1.9, worker="producer", queue="q"))
+    (attempt,) = attempts_of(
+        event("received", 2.0), event("started", 2.1), event("sent", 1.9, worker="producer", queue="q")
+    )
 
     assert (attempt.state, attempt.worker, attempt.sent) == ("started", "w1", 1.9)
 
 
 def test_redelivery_is_another_attempt_and_the_first_one_is_lost() -> None:
     """The attempt of the dead worker keeps its times."""
-    first, second = told(
+    first, second = attempts_of(
         event("sent", 1.0, worker="producer", queue="q"),
         event("received", 2.0, worker="w1"),
         event("started", 2.1, worker="w1"),
@@ -91,11 +93,11 @@ def test_copies_of_one_task_at_several_workers_are_no_redeliveries(exchange: str
         event("started", 10.6, "w2"),
     ]
 
-    assert [(one.worker, one.state, one.redelivered) for one in told(*both)] == [
+    assert [(one.worker, one.state, one.redelivered) for one in attempts_of(*both)] == [
         ("w1", "started", False),
         ("w2", "started", False),
     ]
-    assert [(one.worker, one.state, one.redelivered) for one in told(*both, event("received", 12.0, "w1"))] == [
+    assert [(one.worker, one.state, one.redelivered) for one in attempts_of(*both, event("received", 12.0, "w1"))] == [
         ("w1", "lost", False),
         ("w2", "started", False),
         ("w1", "received", True),
@@ -104,14 +106,14 @@ def test_copies_of_one_task_at_several_workers_are_no_redeliveries(exchange: str
 
 def test_held_attempt_that_another_worker_receives_is_returned() -> None:
     """It had not started, so no work was lost."""
-    first, second = told(event("received", 2.0, worker="w1"), event("received", 5.0, worker="w2"))
+    first, second = attempts_of(event("received", 2.0, worker="w1"), event("received", 5.0, worker="w2"))
 
     assert (first.state, second.state) == ("returned", "received")
 
 
 def test_attempt_that_seemed_lost_and_ends_is_not_lost() -> None:
     """A worker that loses its connection continues, although the broker delivers its task to another worker."""
-    first, second = told(
+    first, second = attempts_of(
         event("received", 2.0, worker="w1"),
         event("started", 2.1, worker="w1"),
         event("received", 3.0, worker="w2"),
@@ -123,7 +125,7 @@ def test_attempt_that_seemed_lost_and_ends_is_not_lost() -> None:
 
 def test_worker_that_receives_its_running_task_again_ends_the_first_attempt_first() -> None:
     """After a lost connection, one worker has two attempts of one task at once."""
-    first, second = told(
+    first, second = attempts_of(
         event("received", 1.0),
         event("started", 1.1),
         event("received", 2.0),
@@ -137,7 +139,7 @@ def test_worker_that_receives_its_running_task_again_ends_the_first_attempt_firs
 
 def test_end_belongs_to_the_start_that_fits_its_run_time() -> None:
     """A worker that receives its running task again may run both attempts at once, in two slots."""
-    first, second = told(
+    first, second = attempts_of(
         event("received", 1.0),
         event("started", 1.1),
         event("received", 2.0),
@@ -151,7 +153,7 @@ def test_end_belongs_to_the_start_that_fits_its_run_time() -> None:
 
 def test_attempt_of_a_killed_worker_is_lost_although_it_restarts_under_its_name() -> None:
     """Only the run time tells which attempt ended."""
-    first, second = told(
+    first, second = attempts_of(
         event("received", 1.0),
         event("started", 1.1),
         event("received", 9.0),
@@ -164,7 +166,7 @@ def test_attempt_of_a_killed_worker_is_lost_although_it_restarts_under_its_name(
 
 def test_retry_is_another_attempt_with_a_publish_of_its_own() -> None:
     """It is not a redelivery, because the task asked for it."""
-    first, second = told(
+    first, second = attempts_of(
         event("sent", 1.0, worker="producer", queue="q", retries=0),
         event("received", 2.0),
         event("started", 2.1),
@@ -182,14 +184,14 @@ def test_retry_is_another_attempt_with_a_publish_of_its_own() -> None:
 
 def test_revocation_of_a_running_task_ends_it_once() -> None:
     """Celery may send a `task-failed` event after `task-revoked`."""
-    (attempt,) = told(event("received", 1.0), event("started", 1.1), event("revoked", 2.0), event("failed", 2.1))
+    (attempt,) = attempts_of(event("received", 1.0), event("started", 1.1), event("revoked", 2.0), event("failed", 2.1))
 
     assert (attempt.state, attempt.finished) == ("revoked", 2.0)
 
 
 def test_end_event_alone_makes_an_attempt() -> None:
     """The producer may send no events, or the recorder may start late."""
-    (attempt,) = told(event("succeeded", 4.0, runtime=None))
+    (attempt,) = attempts_of(event("succeeded", 4.0, runtime=None))
 
     assert (attempt.state, attempt.worker, attempt.finished, attempt.runtime_s) == ("succeeded", "w1", 4.0, None)
 
@@ -226,7 +228,7 @@ def test_attempts_do_not_depend_on_the_order_and_repetition_of_events(data: st.D
     story = data.draw(stories())
     shuffled = data.draw(st.permutations(story + data.draw(st.lists(st.sampled_from(story)))))
 
-    assert told(*shuffled) == told(*story)
+    assert attempts_of(*shuffled) == attempts_of(*story)
 
 
 @given(st.data())
@@ -241,10 +243,10 @@ def test_attempts_do_not_depend_on_batches_and_restarts(data: st.DataObject) -> 
 
 def test_attempts_extend_earlier_ones_unless_an_attempt_must_be_split() -> None:
     """Filled-in fields can be merged; attempts that are split must be replaced."""
-    before = told(event("received", 2.0))
+    before = attempts_of(event("received", 2.0))
 
-    assert extends(told(event("received", 2.0), event("started", 2.1)), before)
-    assert not extends(told(event("received", 1.0), event("received", 2.0)), before)
+    assert extends(attempts_of(event("received", 2.0), event("started", 2.1)), before)
+    assert not extends(attempts_of(event("received", 1.0), event("received", 2.0)), before)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ def test_forged_event_is_ignored(forged: object) -> None:
 
 def test_forged_fields_are_ignored_or_cut() -> None:
     """An event with impossible values counts without them, and its text can be written to a file."""
-    (attempt,) = told(
+    (attempt,) = attempts_of(
         event("sent", 1.0, queue={"q": 1}, args="\ud800" + "x" * 9999, retries=-1, eta="tomorrow", name=3),
         event("received", 2.0, retries=True, eta="9999-99-99"),
         event("succeeded", 3.0, runtime="long"),
@@ -283,7 +285,7 @@ def test_forged_fields_are_ignored_or_cut() -> None:
 @pytest.mark.parametrize(("expired", "state"), [(True, "expired"), (False, "revoked"), ("yes", "revoked")])
 def test_task_that_expired_is_not_revoked(expired: object, state: str) -> None:
     """Celery sends `task-revoked` for both, with a field that tells them apart."""
-    (attempt,) = told(event("received", 2.0), event("revoked", 3.0, expired=expired, terminated=False))
+    (attempt,) = attempts_of(event("received", 2.0), event("revoked", 3.0, expired=expired, terminated=False))
 
     assert (attempt.state, attempt.finished) == (state, 3.0)
 

@@ -72,13 +72,15 @@ def test_put_attempts_fills_in_unknown_fields_only(writer: JournalWriter, journa
     ]
 
 
-@pytest.mark.parametrize(("known", "told", "kept"), [("lost", "succeeded", "succeeded"), ("failed", "lost", "failed")])
+@pytest.mark.parametrize(
+    ("known", "written", "kept"), [("lost", "succeeded", "succeeded"), ("failed", "lost", "failed")]
+)
 def test_end_replaces_the_state_lost_and_never_the_other_way_round(
-    writer: JournalWriter, journal: JournalReader, known: str, told: str, kept: str
+    writer: JournalWriter, journal: JournalReader, known: str, written: str, kept: str
 ) -> None:
     """An attempt that seemed lost and then ended was not lost."""
     writer.put_attempts([Attempt(task_id="t", state=known)])
-    writer.put_attempts([Attempt(task_id="t", state=told)])
+    writer.put_attempts([Attempt(task_id="t", state=written)])
     writer.commit()
 
     assert journal.states() == {kept: 1}

@@ -51,7 +51,7 @@ def test_round_robin_on_odd_heavy_could_have_avoided_most_waits() -> None:
         ("t18", 17.0),
         ("t16", 15.0),
     ]
-    # The last heavy one starts at 18, so from then on nobody waits for the idle worker.
+    # The last heavy message starts at 18; from then on none is held.
     assert [pytest.approx(one.idle_while_backlog_s) for one in found.workers] == [0.0, 17.0]
     assert [pytest.approx(one.utilisation) for one in found.workers] == [1.0, 0.05]
 
@@ -184,7 +184,7 @@ def test_worker_that_died_is_not_free_until_its_next_event() -> None:
 
     found = metrics.figures(attempts, workers)
 
-    # Free: w2 from 0 to 1, nobody until 7, then w2 (one of its slots runs t4) to the end.
+    # Free: w2 from 0 to 1, no worker until 7, then w2 to the end (one of its slots runs t4).
     assert metrics.avoidable_waits(attempts, workers)[1] == 1 + (9 - 7)
     assert found.redelivered == 1
     # It ran from 1 until it was delivered again at 4, and t4.
@@ -340,7 +340,7 @@ def test_attempts_of_a_live_run_count_up_to_now() -> None:
     live = metrics.figures([running, held], [W1, W2], until=10.0)
 
     assert (recorded.makespan_s, recorded.ideal_s, recorded.avoidable_wait_total_s) == (0.0, 0.0, 0.0)
-    # w2 was given nothing and told nothing, so that nobody knows since when it is there.
+    # w2 has no attempts, so it is not known since when it is present.
     assert (live.makespan_s, live.ideal_s, live.held_wait_total_s, live.avoidable_wait_total_s) == (
         10.0,
         10.0,

@@ -28,9 +28,9 @@ def task(kind: str, time: float, task_id: str = "t", **more: object) -> tuple[fl
     return time + 0.01, {"type": f"task-{kind}", "uuid": task_id, "timestamp": time, "hostname": "w@h", **more}
 
 
-def beat(time: float, processed: int, pid: int = 1, heard: float | None = None) -> tuple[float, dict[str, Any]]:
-    told = {"type": "worker-heartbeat", "timestamp": time, "hostname": "w@h", "pid": pid, "processed": processed}
-    return time + 0.01 if heard is None else heard, told
+def beat(time: float, processed: int, pid: int = 1, received_at: float | None = None) -> tuple[float, dict[str, Any]]:
+    event = {"type": "worker-heartbeat", "timestamp": time, "hostname": "w@h", "pid": pid, "processed": processed}
+    return time + 0.01 if received_at is None else received_at, event
 
 
 STORY = [
@@ -108,8 +108,8 @@ def test_count_of_starts_continues_over_a_restart_of_the_worker(writer: JournalW
 def test_skew_is_taken_from_the_fastest_heartbeat(writer: JournalWriter) -> None:
     """A heartbeat with a long transport time does not change the skew."""
     event_writer = EventWriter(writer)
-    event_writer.write([beat(100.0, processed=0, heard=95.0), beat(102.0, processed=0, heard=97.5)])
-    event_writer.write([beat(104.0, processed=0, heard=999.0)])
+    event_writer.write([beat(100.0, processed=0, received_at=95.0), beat(102.0, processed=0, received_at=97.5)])
+    event_writer.write([beat(104.0, processed=0, received_at=999.0)])
 
     (worker,) = writer.journal.workers()
     assert worker.skew_s == 5.0
