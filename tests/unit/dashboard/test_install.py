@@ -1,4 +1,4 @@
-"""The seam: what is put in the place of Flower's own, and when it is not."""
+"""Installing our application and receiver in place of Flower's, and when that is refused."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from proj.journal.recording.receiver import Receiver
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flower as it was, after each test."""
+    """Restore Flower after each test."""
     monkeypatch.setattr(flower.command, "Flower", flower.command.Flower)
     monkeypatch.setattr(flower.events, "EventReceiver", flower.events.EventReceiver)
     option = flower.command.options.__dict__["_options"]["dispatch-history"]
     monkeypatch.setattr(option, "_value", option.value())
 
 
-def test_install_puts_our_application_and_receiver_into_flower_once_or_more() -> None:
-    """Our command does it, and the flowerconfig.py that Flower then reads does it again."""
+def test_install_can_be_repeated() -> None:
+    """Our command installs, and then the flowerconfig.py that Flower reads installs again."""
     for _ in range(2):
         assert install.install_or_warn()
 
@@ -31,7 +31,7 @@ def test_install_puts_our_application_and_receiver_into_flower_once_or_more() ->
 
 
 def test_install_takes_our_options_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stock `celery flower` has read it before it knew them."""
+    """Stock `celery flower` reads its environment before our options are defined."""
     monkeypatch.setenv("FLOWER_DISPATCH_HISTORY", "77")
 
     install.install()
@@ -39,8 +39,8 @@ def test_install_takes_our_options_from_the_environment(monkeypatch: pytest.Monk
     assert flower.command.options.dispatch_history == 77
 
 
-def test_install_refuses_an_option_of_ours_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence, and no warning that starts Flower nevertheless."""
+def test_install_refuses_an_invalid_value_of_our_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error, and not a warning after which Flower starts."""
     monkeypatch.setenv("FLOWER_DISPATCH_HISTORY", "many")
 
     with pytest.raises(InvalidSetting, match="FLOWER_DISPATCH_HISTORY"):
@@ -53,7 +53,7 @@ def test_install_refuses_an_option_of_ours_that_cannot_be(monkeypatch: pytest.Mo
 def test_install_refuses_a_flower_without_a_name_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str, name: str
 ) -> None:
-    """Of each that it looks for; a flowerconfig.py only warns."""
+    """For each required name. A flowerconfig.py only warns."""
     before = {key: vars(flower.command).get(key) for key in ("Flower", "settings")}
     monkeypatch.delattr(f"{module}.{name}")
 

@@ -1,4 +1,4 @@
-"""Groups: a run by queue and dispatch mode, measured together where workers or queues are shared."""
+"""Groups: a run is split by queue and dispatch mode, after queues that share workers were measured together."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def done(task_id: str, by: str, received: float, started: float, finished: float
     )
 
 
-def crew(*workers: Worker) -> dict[str, Worker]:
+def by_name(*workers: Worker) -> dict[str, Worker]:
     return {one.name: one for one in workers}
 
 
 def test_avoidable_wait_counts_free_slots_of_the_other_mode_on_the_same_queue() -> None:
-    """What a round-robin worker hoards, an idle fair one could have taken."""
+    """An idle fair worker could have taken what a round-robin worker holds."""
     attempts = [
         done("long", "rr", 0.0, 0.0, 10.0),
-        done("hoarded", "rr", 0.0, 10.0, 11.0),
+        done("held", "rr", 0.0, 10.0, 11.0),
         done("quick", "fair", 0.0, 0.0, 1.0),
     ]
-    workers = crew(worker("rr", "round-robin"), worker("fair", "fair"))
+    workers = by_name(worker("rr", "round-robin"), worker("fair", "fair"))
     found = groups(attempts, workers)
 
     rr, fair = (figures_of(record) for record in records(found, attempts, workers))
@@ -52,7 +52,7 @@ def test_avoidable_wait_counts_free_slots_of_the_other_mode_on_the_same_queue() 
 
 
 def test_worker_of_two_queues_is_busy_for_both() -> None:
-    """Its slot is not free for one queue while it works for the other; each group has only its own work."""
+    """Its slot is not free for one queue while it runs a task of the other. Each group counts only its own tasks."""
     attempts = [
         done("b", "both", 0.0, 0.0, 1.0, queue="b"),
         done("a", "both", 1.0, 1.0, 9.0, queue="a"),
@@ -60,7 +60,7 @@ def test_worker_of_two_queues_is_busy_for_both() -> None:
         done("long", "only-b", 0.0, 0.0, 10.0, queue="b"),
         done("held", "only-b", 0.0, 10.0, 11.0, queue="b"),
     ]
-    workers = crew(worker("both", "fair", "a", "b"), worker("only-b", "fair", "b"))
+    workers = by_name(worker("both", "fair", "a", "b"), worker("only-b", "fair", "b"))
     found = groups(attempts, workers)
 
     a, b = (figures_of(record) for record in records(found, attempts, workers))
@@ -68,17 +68,17 @@ def test_worker_of_two_queues_is_busy_for_both() -> None:
     assert (a.tasks, b.tasks) == (1, 4)
     assert b.avoidable_wait_total_s == 0.0
     assert [(one.name, one.busy_s) for one in b.workers] == [("both", 2.0), ("only-b", 11.0)]
-    # It was there before its first task of this queue.
+    # It was present before its first task of this queue.
     assert [(one.name, one.utilisation) for one in a.workers] == [("both", 8 / 11)]
 
 
 def test_queues_that_share_nothing_are_measured_apart() -> None:
-    """One that is done stands still while the other goes on."""
+    """The figures of a queue that is done stand still while the other queue goes on."""
     attempts = [
         done("t", "w1", 0.0, 0.0, 1.0, queue="a"),
         Attempt(task_id="u", state="started", queue="b", worker="w2", sent=0.0, received=0.0, started=0.0),
     ]
-    workers = crew(worker("w1", "fair", "a"), worker("w2", "fair", "b"))
+    workers = by_name(worker("w1", "fair", "a"), worker("w2", "fair", "b"))
 
     a, b = (figures_of(record) for record in records(groups(attempts, workers), attempts, workers, until=100.0))
 
@@ -89,41 +89,41 @@ def test_queues_that_share_nothing_are_measured_apart() -> None:
 @pytest.mark.parametrize(
     ("modes", "expected"), [(("fair", "fair"), {"fair": 1}), (("fair", "round-robin"), {"fair": 0, "round-robin": 0})]
 )
-def test_message_that_no_worker_has_is_of_the_only_mode_of_its_queue(
+def test_message_that_no_worker_has_belongs_to_the_only_mode_of_its_queue(
     modes: tuple[str, str], expected: dict[str, int]
 ) -> None:
-    """And of none, where nobody can tell who will take it."""
-    workers = crew(*(worker(f"w{place}", mode) for place, mode in enumerate(modes)))
+    """Where the queue has several modes, it belongs to none of them."""
+    workers = by_name(*(worker(f"w{place}", mode) for place, mode in enumerate(modes)))
 
     found = groups([Attempt(task_id="t", state="sent", queue="q", sent=1.0)], workers)
 
     assert {group.dispatch: len(group.attempts) for group in found} == expected
 
 
-def test_attempt_whose_queue_nobody_told_is_of_the_only_one_of_its_worker() -> None:
-    """Producers do not tell what they send unless they were told to."""
-    workers = crew(worker("one", "fair", "q"), worker("two", None, "a", "b"))
+def test_attempt_of_an_unknown_queue_belongs_to_the_only_queue_of_its_worker() -> None:
+    """Producers send no task-sent events unless they are configured to."""
+    workers = by_name(worker("one", "fair", "q"), worker("two", None, "a", "b"))
 
     found = groups([done("t", "one", 0.0, 0.0, 1.0, queue=None), done("u", "two", 0.0, 0.0, 1.0, queue=None)], workers)
 
     assert [group.name for group in found] == ["q · fair", "queue not known · mode not known"]
 
 
-def test_standing_counts_slots_held_and_work_of_each_worker() -> None:
-    """A worker that is gone has its slots with it."""
+def test_group_status_counts_slots_held_tasks_and_busy_time_of_each_worker() -> None:
+    """The slots of a stopped worker are not counted."""
     attempts = [
         done("t", "w1", 0.0, 1.0, 3.0),
         Attempt(task_id="u", state="started", queue="q", worker="w1", received=3.0, started=4.0),
         Attempt(task_id="v", state="received", queue="q", worker="w1", received=3.0),
         Attempt(task_id="w", state="lost", queue="q", worker="gone", received=3.0, started=3.0),
     ]
-    workers = crew(worker("w1", "fair", slots=2), worker("gone", "fair"))
+    workers = by_name(worker("w1", "fair", slots=2), worker("gone", "fair"))
     (group,) = groups(attempts, workers)
 
-    told = group_status(group, workers, lambda name: name != "gone", now=10.0)
+    status = group_status(group, workers, lambda name: name != "gone", now=10.0)
 
-    assert (told.slots, told.busy_slots, told.held, told.tasks, told.busy_s) == (2, 1, 1, 3, 8.0)
-    assert [(one.name, one.alive, one.busy_slots, one.held) for one in told.workers] == [
+    assert (status.slots, status.busy_slots, status.held, status.tasks, status.busy_s) == (2, 1, 1, 3, 8.0)
+    assert [(one.name, one.alive, one.busy_slots, one.held) for one in status.workers] == [
         ("gone", False, 0, 0),
         ("w1", True, 1, 1),
     ]

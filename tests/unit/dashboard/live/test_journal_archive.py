@@ -1,4 +1,4 @@
-"""The journal that the dashboard fills, and from which it goes on."""
+"""The journal that the dashboard writes, and from which it goes on after a restart."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def shown(monitor: Monitor) -> dict[str, Any]:
     return json.loads(monitor.snapshot())
 
 
-def test_marked_run_goes_on_after_a_restart_and_is_a_run_of_the_journal(path: Path) -> None:
-    """Until its end is told; tasks of other queues, and those after it, are not of it."""
+def test_marked_run_goes_on_after_a_restart_and_is_in_the_journal(path: Path) -> None:
+    """It goes on until its end is published. Tasks of other queues, and later ones, do not belong to it."""
     with watching(path) as monitor:
         monitor.hear(marked("began"))
         monitor.hear({**task("sent", "a"), "queue": "q"})
@@ -66,7 +66,7 @@ def test_marked_run_goes_on_after_a_restart_and_is_a_run_of_the_journal(path: Pa
 
 
 def test_history_begins_with_the_latest_attempts_of_its_journal(path: Path) -> None:
-    """No more than are kept; a journal may be endless."""
+    """No more than may be kept, because a journal may be very long."""
     with watching(path) as monitor:
         for number in range(20):
             monitor.hear(task("received", f"t{number}"))
@@ -75,7 +75,7 @@ def test_history_begins_with_the_latest_attempts_of_its_journal(path: Path) -> N
 
 
 def test_page_goes_on_when_its_journal_cannot_be_written_any_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says so: a full disk is no reason to show nothing."""
+    """A note says so. A full disk must not end the page."""
 
     def full(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")

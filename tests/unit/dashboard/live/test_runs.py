@@ -1,4 +1,4 @@
-"""Which run a task belongs to, by marks and by silences."""
+"""The run that a task is assigned to, by marks and by silences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ended(run: str) -> RunMark:
 
 
 def test_task_after_five_silent_seconds_without_open_tasks_begins_a_run() -> None:
-    """And is named after its begin, in UTC."""
+    """The run's name is the date and time of its begin, in UTC."""
     runs = Runs()
     first = runs.assign("q", 1000.0, 1000.0, idle=idle)
     same = runs.assign("q", 1004.9, 1004.9, idle=idle)
@@ -39,7 +39,7 @@ def test_task_after_five_silent_seconds_without_open_tasks_begins_a_run() -> Non
 
 
 def test_marked_run_takes_the_tasks_of_its_queues_until_its_end() -> None:
-    """And no others; whose queue is not known is taken to be of it."""
+    """Tasks of other queues do not join it; a task of an unknown queue does."""
     runs = Runs()
     runs.mark(began("compared", "a", "b"), 1000.0)
     inside = [runs.assign(queue, 1001.0, 1001.0, idle=idle).name for queue in ("a", "b", None)]
@@ -51,8 +51,8 @@ def test_marked_run_takes_the_tasks_of_its_queues_until_its_end() -> None:
     assert (outside.marked, after is outside) == (False, True)
 
 
-def test_run_of_a_name_that_was_there_gets_a_number() -> None:
-    """Two comparisons are two runs, whatever they are called."""
+def test_second_run_of_a_name_gets_a_number() -> None:
+    """Two comparisons are two runs, also under one name."""
     runs = Runs()
     for _ in range(2):
         runs.mark(began("again"), 1000.0)
@@ -61,8 +61,8 @@ def test_run_of_a_name_that_was_there_gets_a_number() -> None:
     assert [run.name for run in runs] == ["again", "again (2)"]
 
 
-def test_mark_whose_end_was_never_told_ends_by_itself() -> None:
-    """Who marked it may have been killed."""
+def test_marked_run_without_a_published_end_ends_after_a_silence() -> None:
+    """The process that marked it may have been killed."""
     runs = Runs()
     runs.mark(began("killed"), 1000.0)
 
@@ -70,8 +70,8 @@ def test_mark_whose_end_was_never_told_ends_by_itself() -> None:
     assert runs.assign("q", 9000.0, 9000.0, idle=idle).name != "killed"
 
 
-def test_flood_of_marks_leaves_the_runs_that_have_tasks() -> None:
-    """Whoever can publish may mark any number of runs."""
+def test_flood_of_marks_does_not_remove_runs_with_attempts() -> None:
+    """Anyone who can publish may mark any number of runs."""
     runs = Runs()
     real = runs.assign("q", 1000.0, 1000.0, idle=idle)
     real.attempts = 1
@@ -84,8 +84,8 @@ def test_flood_of_marks_leaves_the_runs_that_have_tasks() -> None:
 
 
 @pytest.mark.parametrize("moment", [-5.0, 0.0, 1e12, 5.0])
-def test_run_begins_when_it_was_heard_of_if_its_sender_s_clock_cannot_be_right(moment: float) -> None:
-    """Its name is a date, and no forged one may break it."""
+def test_run_begins_when_its_first_event_came_if_the_time_in_it_is_impossible(moment: float) -> None:
+    """The name is made of the time, and a forged time must not break it."""
     assert Runs().assign("q", moment, 1_000_000.0, idle=idle).began == 1_000_000.0
 
 
@@ -104,6 +104,6 @@ def test_run_begins_when_it_was_heard_of_if_its_sender_s_clock_cannot_be_right(m
         ({}, None),
     ],
 )
-def test_mark_is_believed_as_far_as_it_can_be(event: dict[str, Any], known: RunMark | None) -> None:
+def test_mark_is_parsed_or_refused(event: dict[str, Any], known: RunMark | None) -> None:
     """Any field may be missing or wrong."""
     assert parsed_mark(event) == known

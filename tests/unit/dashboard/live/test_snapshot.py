@@ -1,4 +1,4 @@
-"""The snapshot and the monitor that computes it, without a broker."""
+"""The snapshot, and the monitor that computes it, without a broker."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def state_of(*attempts: Attempt, now: float = 2000.0) -> State:
     return state
 
 
-def taken(state: State, run: str | None = None, *, now: float = 2000.0) -> dict[str, Any]:
+def shown(state: State, run: str | None = None, *, now: float = 2000.0) -> dict[str, Any]:
     counts = event_counts(state, heard=1, refused=2, dropped=3)
     return json.loads(snapshot(state, run, counts, origin=ORIGIN, now=now)[0])
 
@@ -47,51 +47,51 @@ def attempt(task_id: str = "t", began: float = 1000.0, **more: Any) -> Attempt:
                       "sent": began, "received": began, "started": began + 1, **more})  # fmt: skip
 
 
-def test_snapshot_is_of_the_newest_run_unless_another_is_named() -> None:
-    """A name that is not known, too, gives the newest."""
+def test_snapshot_shows_the_newest_run_unless_another_is_named() -> None:
+    """An unknown name also shows the newest."""
     state = state_of(attempt("old", 10.0, state="succeeded", finished=12.0), attempt("new"))
-    newest = taken(state)
+    newest = shown(state)
 
     assert [run["name"] for run in newest["runs"]] == ["1970-01-01 00:16:40", "1970-01-01 00:00:10"]
     assert (newest["run"], newest["open"]) == ("1970-01-01 00:16:40", True)
-    assert taken(state, "1970-01-01 00:00:10")["run"] == "1970-01-01 00:00:10"
-    assert taken(state, "no such")["run"] == newest["run"]
+    assert shown(state, "1970-01-01 00:00:10")["run"] == "1970-01-01 00:00:10"
+    assert shown(state, "no such")["run"] == newest["run"]
 
 
-def test_running_attempt_counts_up_to_now_and_stands_still_when_its_run_is_over() -> None:
-    """In the figures as in the picture."""
-    running = taken(state_of(attempt()), now=1011.0)["report"]
+def test_running_attempt_lasts_until_now_and_ends_with_its_run() -> None:
+    """In the figures and in the chart."""
+    running = shown(state_of(attempt()), now=1011.0)["report"]
     done = state_of(attempt(state="succeeded", finished=1005.0))
 
     figures = running["runs"][0]["figures"]
     assert (figures["makespan_s"], figures["ideal_s"], running["live"]) == (11.0, 10.0, True)
     assert running["runs"][0]["groups"][0]["lanes"][0] == [[1.0, 11.0, "unfinished", "t"]]
-    assert taken(done, now=1011.0)["report"] == taken(done, now=99999.0)["report"]
+    assert shown(done, now=1011.0)["report"] == shown(done, now=99999.0)["report"]
 
 
-def test_snapshot_has_no_word_of_arguments() -> None:
-    """They may be anyone's secrets."""
+def test_snapshot_contains_no_arguments() -> None:
+    """They may be secret."""
     assert b"secret" not in snapshot(state_of(attempt()), None, event_counts(State(1), heard=0, refused=0, dropped=0),
                                      origin=ORIGIN, now=2000.0)[0]  # fmt: skip
 
 
 def test_snapshot_says_what_is_missing() -> None:
-    """Evicted attempts, dropped events, and times in which nobody listened, if they are the run's."""
+    """Evicted attempts, dropped events, and gaps during the run."""
     state = State(1)
     state.load([attempt("a", state="succeeded", finished=1002.0), attempt("b")], [], now=1003.0)
     state.gaps.append(Gap(began=1000.5, ended=1000.7, events=None, reason="The dashboard was not running."))
     state.gaps.append(Gap(began=1.0, ended=2.0, events=None, reason="Long ago."))
-    told = taken(state, now=1003.0)
+    data = shown(state, now=1003.0)
 
-    assert told["kept"] == {"attempts": 1, "of": 2}
-    assert told["events"] == {"heard": 1, "refused": 2, "dropped": 3, "lost": 0, "lost_by_worker": []}
-    assert [note for note in told["report"]["notes"] if "missing" in note] == [
+    assert data["kept"] == {"attempts": 1, "of": 2}
+    assert data["events"] == {"heard": 1, "refused": 2, "dropped": 3, "lost": 0, "lost_by_worker": []}
+    assert [note for note in data["report"]["notes"] if "missing" in note] == [
         "Events are missing over 0.20 s: The dashboard was not running."
     ]
 
 
-def test_readings_are_of_all_that_is_in_memory() -> None:
-    """Prometheus knows no runs."""
+def test_readings_cover_all_attempts_in_memory() -> None:
+    """Metrics do not distinguish runs."""
     state = state_of(attempt("old", 10.0, state="succeeded", finished=12.0), attempt("new"))
 
     told = readings(state, event_counts(state, heard=1, refused=0, dropped=0), 1003.0)
@@ -102,8 +102,8 @@ def test_readings_are_of_all_that_is_in_memory() -> None:
     assert [(queue.queue, queue.events.unacknowledged) for queue in told.queues] == [("q", 1)]
 
 
-def test_attempt_is_settled_once_with_its_waits() -> None:
-    """Also one that the history has forgotten, without what only others could tell."""
+def test_started_attempt_is_given_on_once_with_its_waits() -> None:
+    """Also one that was evicted, but without its avoidable wait, which depends on other attempts."""
     state = state_of(attempt("kept", received=1000.5))
     started = StartedAttempts()
     gone = attempt("gone", began=900.0, received=901.0, started=903.0)
@@ -131,16 +131,16 @@ def monitor() -> Iterator[Monitor]:
         yield monitor
 
 
-def heard(task_id: str, kind: str = "received") -> dict[str, Any]:
+def task_event(task_id: str, kind: str = "received") -> dict[str, Any]:
     return {"type": f"task-{kind}", "uuid": task_id, "timestamp": time.time(), "hostname": "w@h"}
 
 
-def test_nothing_is_computed_for_a_page_that_nobody_watches(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until someone asks; then the answer is there at once, and a fresh one soon."""
+def test_snapshot_is_computed_only_while_someone_watches(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first request gets the last snapshot at once, and a fresh one follows soon."""
     computed = threading.Event()
     real = module.snapshot
     monkeypatch.setattr(module, "snapshot", lambda *words, **more: (computed.set(), real(*words, **more))[1])
-    monitor.hear(heard("t"))
+    monitor.hear(task_event("t"))
     wait_until(lambda: monitor.readings() and monitor._events.heard == 1, what="the event", timeout_s=60)  # noqa: SLF001 nobody asks
 
     assert not computed.wait(1.0)
@@ -148,12 +148,12 @@ def test_nothing_is_computed_for_a_page_that_nobody_watches(monitor: Monitor, mo
     wait_until(lambda: json.loads(monitor.snapshot())["report"], what="the event on the page", timeout_s=60)
 
 
-def test_events_that_are_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instead of filling the memory."""
+def test_events_above_the_limit_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They must not fill the memory."""
     monkeypatch.setattr(module, "MOST_WAITING", 10)
     monitor = Monitor(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(keep=100))
     for number in range(25):
-        monitor.hear(heard(f"t{number}"))
+        monitor.hear(task_event(f"t{number}"))
     monitor.refuse()
     with monitor:
         wait_until(lambda: json.loads(monitor.snapshot())["report"], what="the events", timeout_s=60)
@@ -183,11 +183,11 @@ FORGED: list[Any] = [
 ]
 
 
-def test_forged_event_breaks_nothing(monitor: Monitor) -> None:
-    """What comes after it is on the page."""
+def test_forged_events_break_nothing(monitor: Monitor) -> None:
+    """The events after it are processed."""
     for number, event in enumerate(FORGED):
         monitor.hear(event)
-        monitor.hear(heard(f"good-{number}"))
+        monitor.hear(task_event(f"good-{number}"))
     wait_until(
         lambda: json.loads(monitor.snapshot())["events"]["heard"] == 2 * len(FORGED), what="all of them", timeout_s=60
     )
@@ -199,23 +199,23 @@ def test_forged_event_breaks_nothing(monitor: Monitor) -> None:
     assert told["report"] is not None
 
 
-def test_observer_is_told_of_each_start_once_from_the_first_scrape_on() -> None:
-    """Before that nobody reads it."""
+def test_observer_gets_each_start_once_after_the_first_scrape() -> None:
+    """Before that, no one reads the metrics."""
     seen: list[StartedAttempt] = []
     app = Celery("theirs", broker=NOWHERE, set_as_current=False)
     with Monitor(app, Settings(), observer=seen.extend) as monitor:
         monitor.readings()
         for kind in ("received", "started", "started"):
-            monitor.hear(heard("t", kind))
+            monitor.hear(task_event("t", kind))
         wait_until(lambda: seen, what="the start", timeout_s=60)
-        monitor.hear(heard("u", "started"))
+        monitor.hear(task_event("u", "started"))
         wait_until(lambda: len(seen) > 1, what="the next", timeout_s=60)
 
     assert [one.worker for one in seen] == ["w@h", "w@h"]
 
 
-def test_recorded_journal_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
-    """In one sentence, before anything is served."""
+def test_missing_recorded_journal_is_refused_at_the_start(tmp_path: Path) -> None:
+    """It is refused before anything is served."""
     monitor = Monitor(Celery("theirs", broker=NOWHERE, set_as_current=False), Settings(recorded=tmp_path / "none"))
 
     with pytest.raises(NoJournal):

@@ -1,4 +1,4 @@
-"""The crew: who lives, what each was when, and what of it was not heard."""
+"""Workers: which are alive, what they reported at which time, and which of their events were lost."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def beat(
     return WorkerEvent(worker, kind, time, 1, processed, freq_s)
 
 
-def test_worker_lives_until_three_heartbeats_are_missing_or_it_says_that_it_goes() -> None:
-    """By its own word on how often it sends them."""
+def test_worker_is_alive_until_three_heartbeats_are_missing_or_it_goes_offline() -> None:
+    """The interval of the heartbeats is the one that it reports."""
     workers = Workers()
     assert workers.is_alive("w@h", 0.0) is None
     workers.add_event(beat(10.0, freq_s=5.0), 10.0)
@@ -25,8 +25,8 @@ def test_worker_lives_until_three_heartbeats_are_missing_or_it_says_that_it_goes
     assert workers.is_alive("w@h", 30.6) is False
 
 
-def test_heartbeat_says_how_often_it_comes_as_far_as_that_can_be_believed() -> None:
-    """A forged one may not keep a worker alive for ever."""
+def test_interval_of_heartbeats_is_bounded() -> None:
+    """A forged heartbeat must not keep a worker alive for ever."""
     event = {"type": "worker-heartbeat", "hostname": "w@h", "timestamp": 1.0, "pid": 1, "processed": 1}
 
     told = [parsed({**event, "freq": freq}) for freq in (2.5, 1e10, 0, -1, "2", None)]
@@ -34,8 +34,8 @@ def test_heartbeat_says_how_often_it_comes_as_far_as_that_can_be_believed() -> N
     assert [one.freq_s for one in told if isinstance(one, WorkerEvent)] == [2.5, 300.0, None, None, None, None]
 
 
-def test_worker_that_comes_back_as_another_was_what_it_was() -> None:
-    """The tutorial restarts one worker in another mode; the run before is not changed by it."""
+def test_worker_keeps_the_mode_that_it_had_at_an_earlier_time() -> None:
+    """The tutorial restarts a worker in another mode under its name. The earlier run must not change."""
     workers = Workers()
     workers.add_event(beat(1.0, "online"), 1.0)
     workers.update([Worker(name="w@h", slots=1, queues=("q",), dispatch="round-robin")], 2.0)
@@ -49,8 +49,8 @@ def test_worker_that_comes_back_as_another_was_what_it_was() -> None:
     ]
 
 
-def test_worker_is_asked_when_it_is_new_or_back() -> None:
-    """And not with every heartbeat."""
+def test_worker_is_inspected_when_it_is_new_or_restarted() -> None:
+    """It is not inspected with every heartbeat."""
     workers = Workers()
     asked = []
     for event in (beat(1.0), beat(2.0), beat(3.0, "online"), beat(4.0), beat(5.0, "offline"), beat(6.0)):
@@ -61,8 +61,8 @@ def test_worker_is_asked_when_it_is_new_or_back() -> None:
     assert asked == [True, False, True, False, False, True]
 
 
-def test_start_that_a_worker_counted_and_nobody_heard_is_lost() -> None:
-    """The heartbeat has the count; it is judged when the next one is there."""
+def test_start_that_a_worker_counted_without_an_event_is_lost() -> None:
+    """A heartbeat has the count; it is compared when the next heartbeat has come."""
     workers = Workers()
     workers.add_event(beat(1.0), 1.0)
     workers.count_start("w@h", 1.5)
@@ -75,7 +75,7 @@ def test_start_that_a_worker_counted_and_nobody_heard_is_lost() -> None:
 
 
 def test_flood_of_forged_names_is_bounded() -> None:
-    """In heartbeats, in starts and in answers; and it is said that some are not known."""
+    """In heartbeats, in starts and in answers; `overflowed` tells that some are left out."""
     workers = Workers()
     for number in range(2 * MOST_WORKERS):
         workers.add_event(beat(1.0, worker=f"forged-{number}"), 1.0)

@@ -1,4 +1,4 @@
-"""Our figures on /metrics: right, bounded, and readable by Prometheus whatever is forged."""
+"""Our metrics are correct, bounded in number, and readable by Prometheus whatever is forged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from proj.dashboard.prometheus.labels import FORGET_S, MOST_CHARACTERS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Lines a scrape, of ours, however much is forged: three histograms of 200 pairs and a few others, of 19 lines each.
+#: The most lines of ours in a scrape: three histograms of 200 pairs with 19 lines each, and a few others.
 MOST_LINES = 3 * (MOST_QUEUES + 5) * 19 + 5 * 5 * (MOST_WORKERS + 1) + 3 * (MOST_QUEUES + 1) + 100
 
 NO_EVENTS = EventCounts(heard=0, refused=0, dropped=0, lost=0, lost_by_worker=())
@@ -68,7 +68,7 @@ def readings(*groups: GroupStatus, queues: tuple[QueueStatus, ...] = (), events:
     return Readings(groups=groups, queues=queues, events=events)
 
 
-def settled(
+def started_attempt(
     *, queue: str | None = "q", worker: str = "w@h", dispatch: str | None = "fair", wait_s: float | None = 0.2
 ) -> StartedAttempt:
     return StartedAttempt(
@@ -82,7 +82,7 @@ def settled(
 
 
 class Scraped:
-    """An collector in the default registry, and what Prometheus reads of it."""
+    """A collector in the default registry, and what Prometheus reads of it."""
 
     def __init__(self) -> None:
         self.readings = readings()
@@ -90,7 +90,7 @@ class Scraped:
         self.collector = DispatchCollector(lambda: self.readings, clock=lambda: self.now)
 
     def text(self) -> str:
-        """Our part of the page that Flower's handler makes."""
+        """Our part of Flower's /metrics."""
         lines = generate_latest().decode().split("\n")
         return "\n".join([*(line for line in lines if "proj_" in line.split("{")[0]), ""])
 
@@ -112,8 +112,8 @@ def scraped() -> Iterator[Scraped]:
     scraped.collector.unregister()
 
 
-def test_exposition_tells_what_the_broker_counts_of_each_queue(scraped: Scraped) -> None:
-    """Ready, unacknowledged and their age; nothing stands where the broker did not say."""
+def test_counts_of_the_broker_are_exported_for_each_queue(scraped: Scraped) -> None:
+    """Ready, unacknowledged and their age. An unknown count has no series."""
     unknown = QueueStatus(
         queue="no-api", type=None, broker=None, events=EventCount(ready=7, unacknowledged=7), explanation=None
     )
@@ -135,8 +135,8 @@ def test_exposition_tells_what_the_broker_counts_of_each_queue(scraped: Scraped)
     assert not any("no-api" in labels for _, labels in samples)
 
 
-def test_exposition_counts_the_slots_of_a_worker_once_when_it_serves_two_queues(scraped: Scraped) -> None:
-    """Its slots are the same in both groups; what it works on and holds is of the one or of the other."""
+def test_slots_of_a_worker_of_two_queues_are_counted_once(scraped: Scraped) -> None:
+    """Both groups have the same slots, but busy slots and held tasks are counted for each."""
     scraped.readings = readings(
         group(worker("w@h", slots=4, busy=1, held=5), queue="a"),
         group(worker("w@h", slots=4, busy=2, held=7), queue="b"),
@@ -149,7 +149,7 @@ def test_exposition_counts_the_slots_of_a_worker_once_when_it_serves_two_queues(
     assert samples["proj_worker_tasks_held", ("fair", "w@h")] == 12
 
 
-def test_exposition_tells_no_slots_of_a_worker_that_told_none(scraped: Scraped) -> None:
+def test_worker_that_reports_no_slots_has_no_series_of_slots(scraped: Scraped) -> None:
     """Unknown is not zero."""
     scraped.readings = readings(group(worker("w@h", slots=None), dispatch=None))
 
@@ -160,8 +160,8 @@ def test_exposition_tells_no_slots_of_a_worker_that_told_none(scraped: Scraped) 
 
 
 @pytest.mark.parametrize("gone", [readings(), readings(group(worker("w@h", alive=False)))], ids=["forgotten", "dead"])
-def test_gauges_of_a_worker_and_a_queue_that_are_gone_go_too(scraped: Scraped, gone: Readings) -> None:
-    """A graph does not show the last value of what is not there."""
+def test_gauges_of_a_worker_and_a_queue_end_with_them(scraped: Scraped, gone: Readings) -> None:
+    """A graph must not show the last value of a stopped worker."""
     scraped.readings = readings(group(worker("w@h")), queues=(queue("a"),))
     before = scraped.samples()
     scraped.readings = gone
@@ -173,10 +173,10 @@ def test_gauges_of_a_worker_and_a_queue_that_are_gone_go_too(scraped: Scraped, g
     assert not gauges & {name for name, _ in after}
 
 
-def test_histograms_count_each_wait_in_the_buckets_that_it_is_within(scraped: Scraped) -> None:
-    """By queue and dispatch mode, cumulative as Prometheus has it, and a wait of a bound is within it."""
-    scraped.collector.observe([settled(wait_s=wait_s) for wait_s in (0.0, 0.005, 0.3, 700.0)])
-    scraped.collector.observe([settled(wait_s=None), settled(dispatch="round-robin", wait_s=1.0)])
+def test_histograms_count_each_wait_in_its_buckets(scraped: Scraped) -> None:
+    """By queue and dispatch mode, cumulative. A bucket includes its bound."""
+    scraped.collector.observe([started_attempt(wait_s=wait_s) for wait_s in (0.0, 0.005, 0.3, 700.0)])
+    scraped.collector.observe([started_attempt(wait_s=None), started_attempt(dispatch="round-robin", wait_s=1.0)])
 
     samples = scraped.samples()
 
@@ -195,15 +195,15 @@ def test_histograms_count_each_wait_in_the_buckets_that_it_is_within(scraped: Sc
 
 
 @pytest.mark.parametrize("wait_s", [-1.0, float("nan"), float("inf"), LONGEST_WAIT_S * 2])
-def test_wait_that_cannot_be_is_not_counted(scraped: Scraped, wait_s: float) -> None:
-    """One forged timestamp does not spoil a sum for good."""
-    scraped.collector.observe([settled(wait_s=wait_s), settled(wait_s=1.0)])
+def test_impossible_wait_is_not_counted(scraped: Scraped, wait_s: float) -> None:
+    """One forged timestamp must not spoil a sum for good."""
+    scraped.collector.observe([started_attempt(wait_s=wait_s), started_attempt(wait_s=1.0)])
 
     assert scraped.samples()["proj_held_wait_seconds_sum", ("fair", "q")] == 1.0
 
 
-def test_counters_of_what_is_there_begin_at_zero(scraped: Scraped) -> None:
-    """Prometheus tells an increase only from an earlier value, so the first task would be missed."""
+def test_counters_of_workers_and_queues_begin_at_zero(scraped: Scraped) -> None:
+    """Prometheus sees an increase only from an earlier value, so it would miss the first task."""
     scraped.readings = readings(group(worker("w@h")))
 
     samples = scraped.samples()
@@ -213,8 +213,8 @@ def test_counters_of_what_is_there_begin_at_zero(scraped: Scraped) -> None:
     assert samples["proj_held_wait_seconds_count", ("fair", "q")] == 0
 
 
-def test_events_are_counted_by_what_became_of_them(scraped: Scraped) -> None:
-    """Lost ones by worker, from 0 for each that is there; what no worker is named for is under other."""
+def test_events_are_counted_by_their_outcome(scraped: Scraped) -> None:
+    """Lost ones by worker, beginning at 0; the rest is counted under other."""
     events = EventCounts(heard=90, refused=4, dropped=3, lost=7, lost_by_worker=(LostEvents(worker="w@h", lost=5),))
     scraped.readings = readings(group(worker("w@h"), worker("idle@h")), events=events)
 
@@ -229,7 +229,7 @@ def test_events_are_counted_by_what_became_of_them(scraped: Scraped) -> None:
 
 
 def flood(scraped: Scraped) -> None:
-    """More names than there are places, of all kinds, seen and observed."""
+    """More names of all kinds than may have series."""
     names = [f"forged-{number}" for number in range(3_000)]
     scraped.readings = readings(
         *(group(worker(name), queue=name, dispatch=name) for name in names),
@@ -238,11 +238,11 @@ def flood(scraped: Scraped) -> None:
             heard=0, refused=0, dropped=0, lost=3_000, lost_by_worker=tuple(LostEvents(worker=n, lost=1) for n in names)
         ),
     )
-    scraped.collector.observe([settled(queue=name, worker=name, dispatch=name) for name in names])
+    scraped.collector.observe([started_attempt(queue=name, worker=name, dispatch=name) for name in names])
 
 
-def test_forged_names_cannot_make_the_page_grow(scraped: Scraped) -> None:
-    """The first have series of their own; the others are together under other, and none is missing in the sums."""
+def test_forged_names_cannot_make_the_metrics_grow(scraped: Scraped) -> None:
+    """The first names have series of their own, the others are counted under other, and the sums are complete."""
     flood(scraped)
 
     text, samples = scraped.text(), scraped.samples()
@@ -257,8 +257,8 @@ def test_forged_names_cannot_make_the_page_grow(scraped: Scraped) -> None:
     assert sum(counts.values()) == 3_000
 
 
-def test_worker_that_was_there_before_a_flood_of_forged_names_keeps_its_series(scraped: Scraped) -> None:
-    """Names cannot push out others."""
+def test_worker_keeps_its_series_in_a_flood_of_forged_names(scraped: Scraped) -> None:
+    """New names do not replace earlier ones."""
     scraped.readings = readings(group(worker("real@h")), queues=(queue("real"),))
     scraped.samples()
     flood(scraped)
@@ -272,14 +272,14 @@ def test_worker_that_was_there_before_a_flood_of_forged_names_keeps_its_series(s
     assert samples["proj_queue_messages_ready", ("real",)] == 9
 
 
-def test_names_that_are_not_met_for_an_hour_give_up_their_places(scraped: Scraped) -> None:
-    """So a flood is over some time after it is over, and its counters leave memory."""
+def test_names_that_do_not_occur_for_an_hour_lose_their_series(scraped: Scraped) -> None:
+    """So the names of a flood and their counters are removed an hour after it."""
     flood(scraped)
     scraped.samples()
     scraped.readings = readings(group(worker("new@h"), queue="new"), queues=(queue("new"),))
     scraped.now += FORGET_S
     scraped.samples()
-    scraped.collector.observe([settled(queue="new", worker="new@h")])
+    scraped.collector.observe([started_attempt(queue="new", worker="new@h")])
 
     samples = scraped.samples()
 
@@ -288,10 +288,10 @@ def test_names_that_are_not_met_for_an_hour_give_up_their_places(scraped: Scrape
     assert not any("forged" in value for _, labels in samples for value in labels)
 
 
-def test_queue_in_which_little_happens_keeps_its_histogram_while_it_is_there(scraped: Scraped) -> None:
-    """A counter that began again would hide the next task: an increase can be told only from an earlier value."""
+def test_quiet_queue_keeps_its_histogram(scraped: Scraped) -> None:
+    """A counter that began again would hide the next task."""
     scraped.readings = readings(queues=(queue("q"),))
-    scraped.collector.observe([settled()])
+    scraped.collector.observe([started_attempt()])
     for _ in range(10):
         scraped.now += FORGET_S / 2
         scraped.samples()
@@ -300,19 +300,19 @@ def test_queue_in_which_little_happens_keeps_its_histogram_while_it_is_there(scr
 
 
 def test_process_that_only_publishes_has_no_series(scraped: Scraped) -> None:
-    """Celery makes a new such name for every start of every producer."""
+    """Celery gives a new name to every start of every producer."""
     events = EventCounts(
         heard=0, refused=0, dropped=0, lost=2, lost_by_worker=(LostEvents(worker="gen4711@host", lost=2),)
     )
     scraped.readings = readings(group(worker("gen4711@host")), events=events)
-    scraped.collector.observe([settled(worker="gen4711@host")])
+    scraped.collector.observe([started_attempt(worker="gen4711@host")])
 
     assert "gen4711" not in scraped.text()
     assert scraped.samples()["proj_tasks_started_total", ("fair", "other")] == 1
 
 
 def test_long_name_is_cut(scraped: Scraped) -> None:
-    """And two that begin alike are counted together, since a series stands only once on the page."""
+    """Two names with the same beginning are counted together, because a series must not occur twice."""
     names = ["long" * MOST_CHARACTERS + end for end in ("a", "b")]
     scraped.readings = readings(group(*map(worker, names)), queues=tuple(queue(name, ready=1) for name in names))
 
@@ -324,13 +324,13 @@ def test_long_name_is_cut(scraped: Scraped) -> None:
 
 
 @given(st.text(st.characters()) | st.sampled_from(['"} 1\n# HELP', "\ud800", "\\", "\x00", "\u2028", 'a{b="c"} 1']))
-def test_hostile_name_comes_out_as_one_value_of_one_label(name: str) -> None:
-    """No text from the bus breaks the page, for us or for Flower's metrics on it."""
+def test_hostile_name_is_one_value_of_one_label(name: str) -> None:
+    """No text from an event breaks /metrics, neither our part nor Flower's."""
     scraped = Scraped()
     scraped.collector.register()
     try:
         scraped.readings = readings(group(worker(name), queue=name, dispatch=name), queues=(queue(name, ready=3),))
-        scraped.collector.observe([settled(queue=name, worker=name, dispatch=name)])
+        scraped.collector.observe([started_attempt(queue=name, worker=name, dispatch=name)])
 
         samples = scraped.samples()
     finally:
@@ -343,7 +343,7 @@ def test_hostile_name_comes_out_as_one_value_of_one_label(name: str) -> None:
 
 
 def test_registering_a_second_time_replaces_the_first(scraped: Scraped) -> None:
-    """Two applications of one process, as in tests, leave one set of series, and the page stays readable."""
+    """Two applications in one process, as in tests, have one set of series."""
     second = DispatchCollector(lambda: readings(queues=(queue("second"),)))
     scraped.readings = readings(queues=(queue("first"),))
     scraped.collector.register()
@@ -359,15 +359,15 @@ def test_registering_a_second_time_replaces_the_first(scraped: Scraped) -> None:
     assert scraped.samples() == {}
 
 
-def test_exposition_keeps_away_a_metric_of_the_same_name(scraped: Scraped) -> None:
-    """The registry knows our names, so that a clash is an error and not a page that Prometheus refuses."""
+def test_second_metric_of_the_same_name_is_refused(scraped: Scraped) -> None:
+    """The registry knows our names, so that a clash is an error, and not a scrape that Prometheus refuses."""
     scraped.samples()
     with pytest.raises(ValueError, match="Duplicated"):
         Gauge("proj_queue_messages_ready", "Another's.")
 
 
-def test_every_metric_is_named_and_explained_as_prometheus_asks(scraped: Scraped) -> None:
-    """Prefix, base unit, _total for counters alone, one sentence of help, and no label but ours."""
+def test_every_metric_follows_the_naming_rules_of_prometheus(scraped: Scraped) -> None:
+    """Prefix, base unit, _total for counters only, one sentence of help, and only our labels."""
     flood(scraped)
 
     families = list(text_string_to_metric_families(scraped.text()))

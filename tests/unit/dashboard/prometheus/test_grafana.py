@@ -1,4 +1,4 @@
-"""deploy/grafana.json and deploy/prometheus.yml: they ask for what the dashboard exports."""
+"""deploy/grafana.json and deploy/prometheus.yml use the metrics and labels that the dashboard exports."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ QUEUE = QueueStatus(
     explanation=None,
 )
 EVENTS = EventCounts(heard=1, refused=1, dropped=1, lost=1, lost_by_worker=(LostEvents(worker="w@h", lost=1),))
-SETTLED = StartedAttempt(queue="q", worker="w@h", dispatch="fair", broker_wait_s=1.0, held_s=1.0, avoidable_wait_s=1.0)
+STARTED = StartedAttempt(queue="q", worker="w@h", dispatch="fair", broker_wait_s=1.0, held_s=1.0, avoidable_wait_s=1.0)
 
 
 def exported() -> dict[str, set[str]]:
-    """The labels of every sample that the dashboard exports, by its name."""
+    """The labels of every sample that the dashboard exports, by the sample's name."""
     collector = DispatchCollector(lambda: Readings(groups=(GROUP,), queues=(QUEUE,), events=EVENTS))
-    collector.observe([SETTLED])
+    collector.observe([STARTED])
     registry = CollectorRegistry()
     registry.register(collector)
     labels: dict[str, set[str]] = {}
@@ -79,8 +79,8 @@ def metrics_of(expression: str) -> set[str]:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_expression_asks_for_metrics_and_labels_that_are_exported(target: dict[str, Any]) -> None:
-    """A metric that is renamed in the code leaves no empty panel behind."""
+def test_expression_uses_exported_metrics_and_labels(target: dict[str, Any]) -> None:
+    """A metric that is renamed in the code must not leave an empty panel."""
     expression = target["expr"]
 
     (metric,) = metrics_of(expression)
@@ -93,8 +93,8 @@ def test_expression_asks_for_metrics_and_labels_that_are_exported(target: dict[s
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_expression_is_made_of_words_that_we_know(target: dict[str, Any]) -> None:
-    """A counter is asked for its rate, a gauge is not, and a quantile is taken of buckets by their bounds."""
+def test_expression_uses_known_functions_as_they_are_meant(target: dict[str, Any]) -> None:
+    """A counter has a rate, a gauge has none, and a quantile is computed from buckets by their bounds."""
     expression = target["expr"]
     (metric,) = metrics_of(expression)
 
@@ -107,7 +107,7 @@ def test_expression_is_made_of_words_that_we_know(target: dict[str, Any]) -> Non
 
 
 def test_every_exported_metric_is_drawn() -> None:
-    """What nobody looks at need not be exported; of a histogram, some part must be."""
+    """A metric without a panel need not be exported. Of a histogram, one part is enough."""
     drawn = {metric for panel in PANELS for target in panel["targets"] for metric in metrics_of(target["expr"])}
 
     families = {re.sub(r"_(bucket|sum|count)$", "", metric) for metric in EXPORTED}
@@ -115,8 +115,8 @@ def test_every_exported_metric_is_drawn() -> None:
     assert families == {re.sub(r"_(bucket|sum|count)$", "", metric) for metric in drawn}
 
 
-def test_panels_have_an_id_and_a_place_of_their_own() -> None:
-    """Grafana would silently show one panel for two."""
+def test_panels_have_different_ids_and_places() -> None:
+    """Of two panels with one id or place, Grafana shows only one."""
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)
     for one, other in combinations((panel["gridPos"] for panel in PANELS), 2):
         apart = (
@@ -129,8 +129,8 @@ def test_panels_have_an_id_and_a_place_of_their_own() -> None:
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in PANELS)
 
 
-def test_dashboard_reads_the_data_source_that_its_reader_chooses() -> None:
-    """It can be imported anywhere: no host, no id of somebody's Grafana."""
+def test_data_source_is_chosen_by_the_user() -> None:
+    """The dashboard can be imported anywhere, because it contains no host and no id of a Grafana."""
     (variable,) = GRAFANA["templating"]["list"]
     sources = [panel["datasource"] for panel in PANELS]
     sources += [target["datasource"] for panel in PANELS for target in panel["targets"]]
@@ -141,14 +141,14 @@ def test_dashboard_reads_the_data_source_that_its_reader_chooses() -> None:
     assert "id" not in GRAFANA
 
 
-def test_panels_say_what_they_show() -> None:
-    """A title of its own and a sentence for each."""
+def test_panels_have_a_title_and_a_description() -> None:
+    """Each has its own title, and its description is a sentence."""
     assert len({panel["title"] for panel in PANELS}) == len(PANELS)
     assert all(panel["description"].endswith(".") for panel in PANELS)
 
 
-def test_prometheus_asks_the_service_that_compose_has() -> None:
-    """The name and the port are those of the compose file."""
+def test_prometheus_scrapes_the_service_of_the_compose_file() -> None:
+    """With its name and its port."""
     scrapes = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
     services = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text())["services"]
 

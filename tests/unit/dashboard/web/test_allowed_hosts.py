@@ -1,4 +1,4 @@
-"""The names under which the dashboard answers."""
+"""The host names under which the dashboard answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from proj.errors import InvalidSetting
     ],
 )
 def test_host_header_is_read_in_every_spelling(header: str | None, name: str | None) -> None:
-    """Case, port, closing dot and the many ways to write an IPv6 address make no difference."""
+    """Case, port, trailing dot and the spelling of an IPv6 address make no difference."""
     assert host_name(header) == name
 
 
@@ -56,11 +56,11 @@ def test_host_header_is_read_in_every_spelling(header: str | None, name: str | N
     ],
 )
 def test_dashboard_answers_under_loopback_names_and_its_own_address(address: str, host: str, *, allowed: bool) -> None:
-    """Every address of the machine is no name of its own."""
+    """0.0.0.0 and :: stand for every address, and are not allowed names."""
     assert is_allowed(host, allowed_names(address, [])) is allowed
 
 
-def test_allowed_names_may_be_written_as_in_a_header() -> None:
+def test_allowed_names_may_be_given_as_in_a_header() -> None:
     """With a port, with spaces between, and IPv6 addresses with or without brackets."""
     names = allowed_names("", ["Flower:5555", " other.example ", "[2001:db8::1]", "2001:db8::2", ""])
 
@@ -69,12 +69,12 @@ def test_allowed_names_may_be_written_as_in_a_header() -> None:
 
 @pytest.mark.parametrize("text", ["http://flower", "flower/path", "*.example.com", "a b"])
 def test_allowed_name_that_could_never_match_is_refused(text: str) -> None:
-    """The user learns it at the start and not by a 421."""
+    """The user learns it at the start, and not from a 421."""
     with pytest.raises(InvalidSetting, match="allowed_hosts"):
         allowed_names("", [text])
 
 
 @pytest.mark.parametrize("host", ["anything.example", "", None])
 def test_star_allows_any_name(host: str | None) -> None:
-    """For who has a proxy before it that checks names itself."""
+    """For a dashboard behind a proxy that checks host names itself."""
     assert is_allowed(host, allowed_names("", ["*"]))

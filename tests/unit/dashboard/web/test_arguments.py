@@ -1,4 +1,4 @@
-"""What is refused on the command line, in the environment and in flowerconfig.py, before Flower drops it."""
+"""Unknown and invalid options are refused in arguments, environment and flowerconfig.py."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def arguments(*words: str) -> Sequence[str]:
         (("--basic_auth=a:b=c",), ("--basic_auth=a:b=c",)),
     ],
 )
-def test_arguments_are_taken_as_flower_and_a_person_write_them(words: Sequence[str], taken: Sequence[str]) -> None:
-    """With `=` or a space, dashes or underscores; Celery's own are left to Flower, which warns about them."""
+def test_arguments_are_accepted_in_every_spelling(words: Sequence[str], taken: Sequence[str]) -> None:
+    """With `=` or a space, with dashes or underscores. Celery's own are left to Flower, which warns about them."""
     assert arguments(*words) == taken
 
 
@@ -57,8 +57,8 @@ def test_arguments_are_taken_as_flower_and_a_person_write_them(words: Sequence[s
         ("-port=1", "--port"),
     ],
 )
-def test_mistyped_option_is_refused_with_the_one_that_is_meant(word: str, nearest: str) -> None:
-    """Flower drops it, and starts without authentication."""
+def test_mistyped_option_is_refused_with_a_suggestion(word: str, nearest: str) -> None:
+    """Flower would ignore it, and start without authentication."""
     with pytest.raises(click.NoSuchOption) as refusal:
         arguments("--port=1", word)
 
@@ -85,8 +85,8 @@ def test_mistyped_option_is_refused_with_the_one_that_is_meant(word: str, neares
         (("--wholly-unknown-thing=x",), "--wholly-unknown-thing"),
     ],
 )
-def test_argument_that_flower_would_drop_or_fail_on_is_refused(words: Sequence[str], reason: str) -> None:
-    """One sentence and exit code 2, and never a traceback."""
+def test_invalid_argument_is_refused(words: Sequence[str], reason: str) -> None:
+    """With one sentence and exit code 2, never with a traceback."""
     with pytest.raises(click.UsageError) as refusal:
         arguments(*words)
 
@@ -95,7 +95,7 @@ def test_argument_that_flower_would_drop_or_fail_on_is_refused(words: Sequence[s
 
 
 def test_checking_an_argument_sets_nothing() -> None:
-    """Flower sets it, in its own order."""
+    """Flower sets options itself, in its own order."""
     before = flower.options.options.port
 
     arguments("--port=1", "--dispatch_history=7")
@@ -116,12 +116,12 @@ def test_checking_an_argument_sets_nothing() -> None:
     ],
 )
 def test_environment_of_flower_and_of_kubernetes_is_accepted(environment: dict[str, str]) -> None:
-    """Kubernetes names every service in the environment of every container, and so one that is called flower."""
+    """Kubernetes sets variables for every service in every container, also for one named flower."""
     check_environment(environment, OPTIONS)
 
 
-def test_mistyped_variable_is_refused_with_the_one_that_is_meant() -> None:
-    """Flower drops it, and starts without authentication; the message does not tell the password."""
+def test_mistyped_variable_is_refused_with_a_suggestion() -> None:
+    """Flower would ignore it, and start without authentication. The message does not contain the password."""
     with pytest.raises(UnknownSetting, match=r"FLOWER_BASIC_AUHT .* FLOWER_BASIC_AUTH\?") as refusal:
         check_environment({"FLOWER_BASIC_AUHT": "user:secret"}, OPTIONS)
 
@@ -140,8 +140,8 @@ def test_mistyped_variable_is_refused_with_the_one_that_is_meant() -> None:
         ("FLOWER_HELP", "x", "true or false"),
     ],
 )
-def test_variable_with_a_value_that_cannot_be_is_refused(name: str, value: str, reason: str) -> None:
-    """One sentence and exit code 2, and never a traceback."""
+def test_variable_with_an_invalid_value_is_refused(name: str, value: str, reason: str) -> None:
+    """With one sentence and exit code 2, never with a traceback."""
     with pytest.raises((InvalidSetting, InvalidConfiguration), match=reason) as refusal:
         check_environment({name: value}, OPTIONS)
 
@@ -150,7 +150,7 @@ def test_variable_with_a_value_that_cannot_be_is_refused(name: str, value: str, 
 
 
 def test_mistyped_name_in_the_configuration_file_is_refused() -> None:
-    """Flower drops it there, too."""
+    """Flower would ignore it there, too."""
     with pytest.raises(UnknownSetting, match=r"basic_auht in flowerconfig.py .* basic_auth\?"):
         check_configuration("port = 1\nbasic_auht = ['user:secret']\n", "flowerconfig.py", OPTIONS)
 
@@ -163,13 +163,13 @@ def test_mistyped_name_in_the_configuration_file_is_refused() -> None:
         (Path(__file__).parents[4] / "flowerconfig.py").read_text(),
     ],
 )
-def test_configuration_file_may_have_names_of_its_own(source: str) -> None:
-    """It is a program: what is not nearly an option is none of our business."""
+def test_configuration_file_may_set_other_names(source: str) -> None:
+    """It is a program, so only a name that is nearly an option's is refused."""
     check_configuration(source, "flowerconfig.py", OPTIONS)
 
 
 def test_help_has_our_options_and_flowers() -> None:
-    """A user need not look into two manuals."""
+    """A user needs only one help text."""
     (_, ours), (_, flowers) = described()
 
     assert sorted(row[0].partition("=")[0] for row in ours) == sorted(f"--{name}" for name in OWN)
@@ -192,20 +192,20 @@ def options(**changed: Any) -> Any:
     )
 
 
-def test_choice_is_what_the_options_say(tmp_path: Path) -> None:
-    """A journal that is not there yet is made at once, so that its folder is known to be writable."""
+def test_checked_options_have_the_given_values(tmp_path: Path) -> None:
+    """A new journal is created at once, so that an unwritable folder is found at the start."""
     path = tmp_path / "new.journal"
-    choice = checked_options(options(journal=str(path), dispatch_history=7, allowed_hosts=["flower"]), {})
+    checked = checked_options(options(journal=str(path), dispatch_history=7, allowed_hosts=["flower"]), {})
 
-    assert (choice.journal, choice.recorded, choice.history) == (path, None, 7)
-    assert "flower" in choice.hosts
+    assert (checked.journal, checked.recorded, checked.history) == (path, None, 7)
+    assert "flower" in checked.hosts
     with open_journal(path) as journal:
         assert journal.runs() == []
 
 
 @pytest.mark.parametrize("value", ["1", "true", "YES", "on", "anything"])
 def test_unauthenticated_api_is_refused_with_the_reason(value: str) -> None:
-    """With it any web page can stop the workers through the browser of whoever visits it."""
+    """With it, any web page that a user visits can stop the workers through the browser."""
     with pytest.raises(InvalidSetting, match="web page") as refusal:
         checked_options(options(), {"FLOWER_UNAUTHENTICATED_API": value})
 
@@ -213,8 +213,8 @@ def test_unauthenticated_api_is_refused_with_the_reason(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "0", "false", "No"])
-def test_unauthenticated_api_may_be_said_to_be_off(value: str) -> None:
-    """Which it is without a word."""
+def test_unauthenticated_api_may_be_set_to_off(value: str) -> None:
+    """Off is the default."""
     checked_options(options(), {"FLOWER_UNAUTHENTICATED_API": value})
 
 
@@ -234,8 +234,8 @@ def test_unauthenticated_api_may_be_said_to_be_off(value: str) -> None:
         ({"allowed_hosts": ["http://flower"]}, "allowed_hosts"),
     ],
 )
-def test_options_that_cannot_be_used_are_refused(changed: dict[str, Any], reason: str) -> None:
-    """Wherever they were set, one sentence and exit code 2; without a password in it."""
+def test_invalid_options_are_refused(changed: dict[str, Any], reason: str) -> None:
+    """With one sentence and exit code 2, wherever they were set. The sentence contains no password."""
     with pytest.raises(ProjError, match=reason) as refusal:
         checked_options(options(**changed), {})
 
@@ -243,8 +243,8 @@ def test_options_that_cannot_be_used_are_refused(changed: dict[str, Any], reason
     assert "secret" not in refusal.value.message
 
 
-def test_journal_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
-    """Before anything is served."""
+def test_unusable_journal_is_refused(tmp_path: Path) -> None:
+    """It is refused before anything is served."""
     other = tmp_path / "other"
     other.write_text("no journal")
     journal = tmp_path / "journal"

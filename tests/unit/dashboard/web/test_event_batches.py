@@ -1,4 +1,4 @@
-"""Events reach Flower's loop in order and all of them, and leave it time for pages."""
+"""All events reach Flower's loop in order, and leave it time for requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Loop:
-    """A loop that runs what it is given when it is told to."""
+    """A loop that runs its callbacks when a test says so."""
 
     def __init__(self) -> None:
         self.callbacks: deque[Callable[[], None]] = deque()
@@ -33,31 +33,31 @@ class Loop:
             self.run_one()
 
 
-def handover(loop: Loop, take: Callable[[dict[str, Any]], None], *, event_s: float = 0.0) -> EventBatches:
-    """One whose clock says that each event takes `event_s`."""
+def batches_of(loop: Loop, take: Callable[[dict[str, Any]], None], *, event_s: float = 0.0) -> EventBatches:
+    """Batches whose clock says that each event takes `event_s`."""
     clock = itertools.count(step=event_s)
-    return EventBatches(loop, take, clock=lambda: next(clock))  # type: ignore[arg-type] # as much of a loop as it uses
+    return EventBatches(loop, take, clock=lambda: next(clock))
 
 
 def test_many_events_wake_the_loop_once() -> None:
-    """A wake-up costs more than what Flower does with the event."""
+    """A wake-up costs more than the processing of an event."""
     loop, taken = Loop(), list[dict[str, Any]]()
-    handed = handover(loop, taken.append)
+    batches = batches_of(loop, taken.append)
 
     for number in range(100):
-        handed.put({"number": number})
+        batches.put({"number": number})
 
     assert len(loop.callbacks) == 1
     loop.run()
     assert taken == [{"number": number} for number in range(100)]
 
 
-def test_loop_has_a_turn_for_pages_between_slices_of_events() -> None:
-    """A request does not wait for all events that came before it."""
+def test_loop_serves_requests_between_slices_of_events() -> None:
+    """A request does not wait for all events before it."""
     loop, taken = Loop(), list[dict[str, Any]]()
-    handed = handover(loop, taken.append, event_s=SLICE_S / 10)
+    batches = batches_of(loop, taken.append, event_s=SLICE_S / 10)
     for number in range(25):
-        handed.put({"number": number})
+        batches.put({"number": number})
     loop.add_callback(lambda: taken.append({"page": 1}))
 
     loop.run()
@@ -66,8 +66,8 @@ def test_loop_has_a_turn_for_pages_between_slices_of_events() -> None:
     assert [event for event in taken if "number" in event] == [{"number": number} for number in range(25)]
 
 
-def test_event_that_flower_stumbles_over_keeps_none_behind_it() -> None:
-    """The loop logs the error; the others are taken."""
+def test_event_that_fails_in_flower_does_not_hold_up_the_next_ones() -> None:
+    """The loop logs the error, and the other events are processed."""
     taken: list[int] = []
 
     def take(event: dict[str, Any]) -> None:
@@ -76,9 +76,9 @@ def test_event_that_flower_stumbles_over_keeps_none_behind_it() -> None:
         taken.append(event["number"])
 
     loop = Loop()
-    handed = handover(loop, take)
+    batches = batches_of(loop, take)
     for number in range(4):
-        handed.put({"number": number})
+        batches.put({"number": number})
 
     with pytest.raises(ValueError, match="no page"):
         loop.run_one()
@@ -87,11 +87,11 @@ def test_event_that_flower_stumbles_over_keeps_none_behind_it() -> None:
     assert taken == [0, 2, 3]
 
 
-def test_no_event_is_left_when_it_is_put_while_the_loop_takes_others() -> None:
-    """The two threads never miss each other."""
+def test_event_that_is_put_while_the_loop_takes_others_is_not_left() -> None:
+    """No event of the other thread waits for ever."""
     loop, taken = Loop(), list[dict[str, Any]]()
-    handed = EventBatches(loop, taken.append)  # type: ignore[arg-type] # as much of a loop as it uses
-    putting = threading.Thread(target=lambda: [handed.put({"number": number}) for number in range(20_000)])
+    batches = EventBatches(loop, taken.append)
+    putting = threading.Thread(target=lambda: [batches.put({"number": number}) for number in range(20_000)])
     putting.start()
 
     wait_until(lambda: loop.run() or not putting.is_alive(), what="all events to be put", timeout_s=60)

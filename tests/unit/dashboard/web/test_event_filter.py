@@ -1,4 +1,4 @@
-"""Which events are let in."""
+"""The events that are accepted, and those that are refused."""
 
 from __future__ import annotations
 
@@ -72,23 +72,23 @@ MARK = {
 
 
 @pytest.mark.parametrize("event", [HEARTBEAT, SUCCEEDED, RECEIVED], ids=lambda event: event["type"])
-def test_event_of_celery_is_admitted_with_all_that_flower_knows(event: dict[str, Any]) -> None:
-    """Nothing is lost but the offset of the time zone, with which Celery would spoil the timestamp."""
+def test_event_of_celery_is_accepted_with_the_fields_that_flower_knows(event: dict[str, Any]) -> None:
+    """Only the offset of the time zone is left out, because Celery would change the timestamp by it."""
     expected = {name: value for name, value in event.items() if name != "utcoffset" and value is not None}
 
     assert checked_event(event) == expected
 
 
-def test_event_of_another_kind_is_admitted_without_what_it_says() -> None:
-    """Flower only counts it."""
+def test_event_of_another_kind_is_accepted_without_its_own_fields() -> None:
+    """Flower only counts such events."""
     fields = ("type", "hostname", "pid", "clock", "timestamp", "local_received")
 
     assert checked_event(MARK) == {name: MARK[name] for name in fields}
 
 
 @pytest.mark.parametrize("event", [HEARTBEAT, SUCCEEDED, RECEIVED], ids=lambda event: event["type"])
-def test_event_with_unknown_fields_is_admitted_without_them(event: dict[str, Any]) -> None:
-    """Celery's state would set each as an attribute of its own objects, methods included."""
+def test_unknown_fields_of_an_event_are_left_out(event: dict[str, Any]) -> None:
+    """Celery's state would set each as an attribute of its own objects, and replace methods."""
     hostile = {"heartbeats": "x", "event": "x", "state": "x", "children": 5, "__class__": "x", "worker": {}}
 
     assert checked_event({**event, **hostile}) == checked_event(event)
@@ -110,8 +110,8 @@ def test_event_with_unknown_fields_is_admitted_without_them(event: dict[str, Any
         *(("sw_ident", value) for value in (5, [], {})),
     ],
 )
-def test_heartbeat_with_a_field_that_cannot_be_is_refused(field: str, value: Any) -> None:
-    """An event that lies in one field is not believed in the others."""
+def test_heartbeat_with_a_malformed_field_is_refused(field: str, value: Any) -> None:
+    """One malformed field is enough to refuse the event."""
     assert checked_event({**HEARTBEAT, field: value}) is None
 
 
@@ -127,13 +127,13 @@ def test_heartbeat_with_a_field_that_cannot_be_is_refused(field: str, value: Any
         *(("eta", value) for value in (5, [1])),
     ],
 )
-def test_task_event_with_a_field_that_cannot_be_is_refused(field: str, value: Any) -> None:
-    """The same holds for tasks."""
+def test_task_event_with_a_malformed_field_is_refused(field: str, value: Any) -> None:
+    """The same holds for events of tasks."""
     assert checked_event({**RECEIVED, field: value}) is None
 
 
-def test_text_that_is_only_shown_is_cut_and_mended() -> None:
-    """A long argument is no lie, and half a character becomes a question mark."""
+def test_text_that_is_only_shown_is_cut_and_repaired() -> None:
+    """A long text is cut, and half a character becomes a question mark."""
     event = checked_event({**RECEIVED, "args": "x" * 100_000, "kwargs": "{'a': '\ud800'}"})
 
     assert event is not None
@@ -152,8 +152,8 @@ FIELDS = st.sampled_from(sorted({*HEARTBEAT, *RECEIVED, *SUCCEEDED}))
 
 
 @given(changes=st.dictionaries(FIELDS, VALUES, max_size=4), worker=st.booleans())
-def test_whatever_is_admitted_is_what_flower_can_show(changes: dict[str, Any], *, worker: bool) -> None:
-    """It is JSON that a browser reads, in UTF-8, with texts, numbers and nothing else where Flower computes."""
+def test_every_accepted_event_can_be_shown_by_flower(changes: dict[str, Any], *, worker: bool) -> None:
+    """It is JSON that a browser can read, in UTF-8. Where Flower computes, it has texts and numbers."""
     event = checked_event({**(HEARTBEAT if worker else RECEIVED), **changes})
 
     if event is not None:
@@ -163,13 +163,13 @@ def test_whatever_is_admitted_is_what_flower_can_show(changes: dict[str, Any], *
 
 
 @given(VALUES)
-def test_whatever_is_no_event_is_refused(value: Any) -> None:
-    """It never raises."""
+def test_any_value_that_is_no_event_is_refused(value: Any) -> None:
+    """None of them raises an error."""
     assert checked_event(value) is None
 
 
 class Forgotten(list[set[str]]):
-    """What was forgotten, in order."""
+    """The names that were forgotten, in order."""
 
     def __call__(self, names: set[str]) -> None:
         self.append(names)
@@ -179,8 +179,8 @@ def heartbeat(sender: str) -> dict[str, Any]:
     return {**HEARTBEAT, "hostname": sender}
 
 
-def test_door_lets_no_more_senders_in_than_it_may() -> None:
-    """Those that were there stay."""
+def test_filter_accepts_no_more_senders_than_its_limit() -> None:
+    """The first ones stay accepted."""
     forgotten = Forgotten()
     event_filter = EventFilter(senders=2, forget=forgotten)
 
@@ -191,8 +191,8 @@ def test_door_lets_no_more_senders_in_than_it_may() -> None:
     assert forgotten == []
 
 
-def test_door_gives_the_place_of_a_silent_sender_to_a_new_one() -> None:
-    """Whoever was heard lately keeps it."""
+def test_filter_replaces_a_silent_sender_by_a_new_one() -> None:
+    """A sender that sent an event lately stays."""
     forgotten = Forgotten()
     event_filter = EventFilter(senders=2, forget=forgotten)
     for name, now in (("a", 1.0), ("b", 1.0), ("b", SILENCE_S)):
@@ -203,8 +203,8 @@ def test_door_gives_the_place_of_a_silent_sender_to_a_new_one() -> None:
     assert event_filter.accept(heartbeat("b"), now=SILENCE_S + 2)
 
 
-def test_door_knows_so_many_names_of_tasks_and_types_of_events() -> None:
-    """Flower keeps a series for each, and forgets none; known ones go on passing."""
+def test_filter_limits_task_names_and_event_types() -> None:
+    """Flower keeps a series for each, and never removes one. Known ones stay accepted."""
     event_filter = EventFilter(senders=10, forget=Forgotten())
     tasks = [event_filter.accept({**RECEIVED, "name": f"task-{number}"}) for number in range(MOST_TASKS + 10)]
     types = [event_filter.accept({**MARK, "type": f"my-{number}"}) for number in range(MOST_TYPES + 10)]
