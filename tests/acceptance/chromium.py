@@ -1,4 +1,4 @@
-"""A headless Chromium that a test looks at a page with, over its DevTools protocol."""
+"""A headless Chromium that a test controls over the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ FLAGS = (
 )
 #: Seconds until it must have answered.
 TIMEOUT_S = 60.0
-#: What a key is to the browser besides its name: its number, and what it types.
+#: The number of a key, and the text that it types.
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), " ": (32, " "), "Escape": (27, ""), "End": (35, ""), "Home": (36, "")}
 SHIFT = 8
 
 
 def program() -> str:
-    """Where it is; a test that needs it is skipped where it is not installed, but fails in CI."""
+    """The path of the browser. Without it, a test is skipped, but in CI it fails."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         verdict = pytest.fail if os.environ.get("CI") else pytest.skip
@@ -54,7 +54,7 @@ def program() -> str:
 
 
 class Tab:
-    """A tab that holds one page; what it logged and asked for is kept."""
+    """A tab with one page, with its logged errors and its requests."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
         self._loop = loop
@@ -66,26 +66,26 @@ class Tab:
             self.do(f"{domain}.enable")
 
     def do(self, method: str, **parameters: Any) -> Any:
-        """What the browser answers; everything that it says meanwhile is kept."""
+        """The browser's answer to a command; events that come before it are kept."""
         return self._loop.run_until_complete(asyncio.wait_for(self._do(method, parameters), TIMEOUT_S))
 
     def open(self, page: Path) -> None:
         self.visit(page.as_uri())
 
     def visit(self, address: str) -> None:
-        """Go there, and return when all that it loads is there."""
+        """Go to an address, and return when everything is loaded."""
         self.do("Page.navigate", url=address)
         here = f"document.readyState === 'complete' && location.href === {json.dumps(address)}"
         wait_until(lambda: self.value(here), what=address, timeout_s=TIMEOUT_S)
 
     def look(self, *, width: int = 1280, scheme: str = "light", still: bool = False) -> None:
-        """Be a screen of this width, below 500 a phone's, whose owner likes this scheme, and motion or not."""
+        """Set the width of the screen, which is a phone below 500, the colour scheme, and reduced motion (`still`)."""
         self.do("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
         motion = {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"}
         self.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}, motion])
 
     def screenshot(self, *, whole: bool = False) -> bytes:
-        """What is seen, or the whole page, as PNG."""
+        """The visible part, or the whole page, as PNG."""
         return base64.b64decode(self.do("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
 
     def value(self, expression: str) -> Any:
@@ -110,11 +110,11 @@ class Tab:
             self.do("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def close(self) -> None:
-        self._socket.close()
-        # Tornado lets its socket go only when the other side has closed, too.
-        self._loop.run_until_complete(asyncio.wait_for(self._closed(), TIMEOUT_S))
+        self._loop.run_until_complete(asyncio.wait_for(self._close(), TIMEOUT_S))
 
-    async def _closed(self) -> None:
+    async def _close(self) -> None:
+        self._socket.close()
+        # Tornado releases its socket only when the other side has closed it, too.
         while await self._socket.read_message() is not None:
             pass
 
@@ -139,7 +139,7 @@ class Tab:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Tab]:
-    """A tab of a browser that has never been used, and that ends with the block."""
+    """A tab of a browser with a new profile; the browser ends with the block."""
     log = folder / "chromium.log"
     with log.open("w") as output:
         running = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Flower with the Dispatch page and without a broker: its monitor says what a test has it say."""
+"""Flower with the Dispatch page and without a broker; a test sets the data that its monitor gives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Told:
-    """An monitor that says what a test has it say."""
+    """In place of a monitor: gives the data that a test sets."""
 
     def __init__(self) -> None:
         self.said: dict[str, Any] = {}
@@ -42,7 +42,7 @@ class Told:
 
 
 class Server:
-    """Flower with the page, without a broker: only what the monitor would say is made up."""
+    """Flower with the page; only the monitor is replaced."""
 
     def __init__(self) -> None:
         self.monitor = Told()
@@ -63,7 +63,7 @@ class Server:
             options=options,
             **{**settings, "template_loader": TemplateLoader(settings["template_path"])},
         )
-        flower.add_handlers(".*", routes(self.monitor))  # type: ignore[arg-type] # only its snapshot is asked for
+        flower.add_handlers(".*", routes(self.monitor))
         self.http = HTTPServer(flower)
         self.http.add_socket(self._socket)
         self.loop.run_forever()
@@ -116,13 +116,13 @@ def text(tab: Tab, selector: str) -> str:
 
 
 def choose(tab: Tab, run: str) -> None:
-    """Choose a run, or with no name the newest."""
+    """Choose a run; an empty name is the newest."""
     select = "document.querySelector('#dispatch-run')"
     tab.value(f"({select}.value = {json.dumps(run)}, void {select}.dispatchEvent(new Event('change')))")
 
 
 def drawn_in(tab: Tab) -> tuple[str, str]:
-    """Flower's theme, and in which ink the names of the first timeline are, once the next frame is drawn."""
+    """Flower's theme and the ink of the first timeline, after the next frame is drawn."""
     theme, brightest = tab.value("""new Promise((done) => requestAnimationFrame(() => {
         const copy = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
         copy.drawImage(document.querySelector("#dispatch-report canvas[tabindex]"), 0, 0);

@@ -1,4 +1,4 @@
-"""What the monitor would say of round-robin beside fair dispatch, made up of a journal."""
+"""The page's data of an invented comparison of round-robin and fair dispatch, computed from a journal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODES = ("round-robin", "fair")
 
 
 def compared(folder: Path, *, messages: int = 12, workers: int = 2) -> dict[str, Any]:
-    """What the monitor would say of two modes with as many `workers` each: every other message is heavy."""
+    """The data of two modes with `workers` workers each; every other message is heavy."""
     path = folder / f"{messages}.sqlite"
     names = {mode: f"queue.{mode} · {mode}" for mode in MODES}
     with JournalWriter(path) as writer:

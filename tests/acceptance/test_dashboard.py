@@ -1,4 +1,4 @@
-"""`celery -A anyapp dashboard`, and stock `celery flower` with our two lines in its flowerconfig.py."""
+"""`celery -A anyapp dashboard`, and stock `celery flower` with our flowerconfig.py."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Dashboard(Process):
-    """A dashboard for an app that is not ours, started in a folder of its own."""
+    """A dashboard for an app of someone else, started in a folder of its own."""
 
     def __init__(self, folder: Path, *words: str, guard: Guard, **variables: str) -> None:
         (folder / "theirs.py").write_text("from celery import Celery\napp = Celery('theirs')\n")
@@ -62,7 +62,7 @@ class Dashboard(Process):
         self.wait_until_ready(lambda: self.ask("/healthcheck") == "OK", timeout_s=60)
 
     def ask(self, path: str) -> str:
-        """The text at an address; the status where that is not 200, and nothing while nobody listens."""
+        """The text at an address; the status if that is not 200, and an empty text while no answer comes."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
                 text: str = answer.read().decode()
@@ -126,7 +126,7 @@ def way_of_flower(folder: Path) -> tuple[str, ...]:
 def test_page_is_in_flower_and_hears_the_workers_of_any_app(
     guard: Guard, variables: dict[str, str], tmp_path: Path, way: Callable[[Path], tuple[str, ...]]
 ) -> None:
-    """By both ways in; and forged events on the bus neither end it nor break the list of workers."""
+    """With our command and with stock Flower. Forged events neither end it nor break the list of workers."""
     with Dashboard(tmp_path, *way(tmp_path), guard=guard, **variables) as dashboard:
 
         def hears() -> bool:
@@ -150,10 +150,10 @@ def test_page_is_in_flower_and_hears_the_workers_of_any_app(
         assert "Traceback" not in dashboard.log_text()
 
 
-def test_worker_page_has_all_that_a_real_worker_answers(
+def test_worker_page_has_all_replies_of_a_real_worker(
     guard: Guard, broker: Broker, vhost: str, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    """What keeps forged answers out lets none of a worker's own be lost: each of the eight is on its page."""
+    """The reply filter passes all eight replies of a real worker."""
     worker = Worker(
         f"w@{vhost}",
         guard=guard,
@@ -190,7 +190,7 @@ def test_worker_page_has_all_that_a_real_worker_answers(
 
 
 def test_flowers_own_pages_work_under_our_policy(guard: Guard, variables: dict[str, str], tmp_path: Path) -> None:
-    """What our headers forbid, none of them does: the browser has no complaint, the tables fill, the theme turns."""
+    """Our headers forbid nothing that they need: no complaint of the browser, full tables, and a theme that changes."""
     task = heartbeat(type="task-received", uuid="good-task", name="app.good", args="()", kwargs="{}", retries=0)
     with Dashboard(tmp_path, "dashboard", guard=guard, **variables) as dashboard, browser(tmp_path) as tab:
 
@@ -221,7 +221,7 @@ def test_flowers_own_pages_work_under_our_policy(guard: Guard, variables: dict[s
 def test_dashboard_changes_nothing_unless_asked(
     guard: Guard, variables: dict[str, str], tmp_path: Path, more: dict[str, str], status: int
 ) -> None:
-    """Who has the password can end workers only when the dashboard was told that it may; the environment tells it."""
+    """With the password, workers can be stopped only if the environment sets FLOWER_READ_ONLY to no."""
     secret = {"FLOWER_BASIC_AUTH": "user:secret"}
     with Dashboard(tmp_path, "dashboard", guard=guard, **variables, **secret, **more) as dashboard:
         request = urllib.request.Request(
@@ -237,7 +237,7 @@ def test_dashboard_changes_nothing_unless_asked(
 
 
 def test_dashboard_ends_in_order_by_ctrl_c(guard: Guard, variables: dict[str, str], tmp_path: Path) -> None:
-    """With the journal that it wrote whole."""
+    """It exits with 0, and its journal is there."""
     journal = tmp_path / "a.journal"
     with Dashboard(tmp_path, "dashboard", f"--journal={journal}", guard=guard, **variables) as dashboard:
         psutil.Process(dashboard.pid).send_signal(signal.SIGINT)
@@ -248,7 +248,7 @@ def test_dashboard_ends_in_order_by_ctrl_c(guard: Guard, variables: dict[str, st
     assert journal.exists()
 
 
-#: Python runs a module of this name at its start: here, a Flower of the future.
+#: Python imports `sitecustomize` when it starts; this one makes a Flower that lacks a name, as a later version may.
 UNKNOWN_FLOWER = "import flower.app\ndel flower.app.rewrite_handler\n"
 NO_FLOWER = "import sys\nsys.modules['flower'] = None\n"
 
@@ -257,7 +257,7 @@ NO_FLOWER = "import sys\nsys.modules['flower'] = None\n"
 def test_unknown_flower_starts_without_the_page_and_with_a_warning(
     guard: Guard, variables: dict[str, str], tmp_path: Path, way: Callable[[Path], tuple[str, ...]]
 ) -> None:
-    """What is known of it is still of use."""
+    """Flower's own pages still work."""
     (tmp_path / "sitecustomize.py").write_text(UNKNOWN_FLOWER)
     words = way(tmp_path)
     with Dashboard(tmp_path, *words, guard=guard, PYTHONPATH=str(tmp_path), **variables) as dashboard:
@@ -268,7 +268,7 @@ def test_unknown_flower_starts_without_the_page_and_with_a_warning(
 
 
 def test_dashboard_without_flower_says_how_to_get_it(celery: Command, tmp_path: Path) -> None:
-    """And every other command goes on working."""
+    """Every other command still works."""
     (tmp_path / "sitecustomize.py").write_text(NO_FLOWER)
 
     ended = celery("dashboard", PYTHONPATH=str(tmp_path))
@@ -293,7 +293,7 @@ def test_dashboard_without_flower_says_how_to_get_it(celery: Command, tmp_path: 
 def test_wrong_use_ends_in_one_sentence(
     celery: Command, words: list[str], variables: dict[str, str], code: int, said: str
 ) -> None:
-    """Nothing is dropped without a word, and nothing ends in a traceback."""
+    """Nothing is ignored, and nothing ends in a traceback."""
     ended = celery("dashboard", *words, **variables)
 
     assert (ended.returncode, ended.stdout) == (code, "")
@@ -303,7 +303,7 @@ def test_wrong_use_ends_in_one_sentence(
 
 
 def test_port_in_use_ends_in_one_sentence(celery: Command) -> None:
-    """With what to do about it."""
+    """The sentence says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = celery("dashboard", f"--port={taken.getsockname()[1]}")
 
@@ -316,7 +316,7 @@ def test_port_in_use_ends_in_one_sentence(celery: Command) -> None:
 def test_configuration_file_that_cannot_be_used_ends_in_one_sentence(
     celery: Command, tmp_path: Path, text: str
 ) -> None:
-    """Whatever is wrong with it."""
+    """Whether running or parsing it fails."""
     (tmp_path / "flowerconfig.py").write_text(text)
 
     ended = celery("dashboard")
@@ -328,7 +328,7 @@ def test_configuration_file_that_cannot_be_used_ends_in_one_sentence(
 
 
 def test_misplaced_option_of_celery_is_warned_about_as_in_flower(guard: Guard, tmp_path: Path) -> None:
-    """It goes before the name of the command; Flower starts without it."""
+    """It belongs before the name of the command. Flower starts without it."""
     with Dashboard(tmp_path, "dashboard", "-b", "amqp://elsewhere//", guard=guard) as dashboard:
         assert "incorrectly specified" in dashboard.log_text()
         assert "['-b']" in dashboard.log_text()

@@ -22,7 +22,7 @@ MODES = ("round-robin", "fair")
 
 
 def test_page_follows_a_running_comparison(guard: Guard, broker: Broker, tmp_path: Path) -> None:
-    """Real workers in two modes, real events, the real dashboard: what happens is on the page within seconds."""
+    """Real workers in two modes, real events and the real dashboard: the page follows within seconds."""
     # Long enough for the page to show both modes at work, also on a busy machine.
     plan = RacePlan(messages=odd_heavy(8), dot_seconds=0.2)
     flower = FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url)
@@ -44,7 +44,7 @@ def test_page_follows_a_running_comparison(guard: Guard, broker: Broker, tmp_pat
         wait_until(lambda: "Live · as of " in text(tab, "#dispatch-status"), what="a fresh page", timeout_s=60)
         assert tab.value(" === ".join(f"{cards[mode]}.getBoundingClientRect().top" for mode in MODES))
         wait_until(
-            lambda: all(card(mode).startswith(f"{mode}\n") for mode in MODES), what="what they are", timeout_s=60
+            lambda: all(card(mode).startswith(f"{mode}\n") for mode in MODES), what="the dispatch modes", timeout_s=60
         )
         wait_until(race.finished, what="the end of all work", timeout_s=60)
         race.conclude()

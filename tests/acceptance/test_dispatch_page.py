@@ -1,4 +1,4 @@
-"""The Dispatch page, as a browser shows it and as a person uses it."""
+"""The Dispatch page in a browser: what it shows, and how it is used."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def shared_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A comparison that goes on: round-robin at its last task, fair done."""
+    """A comparison that goes on: round-robin runs its last task, and fair is done."""
     return compared(tmp_path_factory.mktemp("journal"))
 
 
@@ -49,7 +49,7 @@ def monitor(shared_server: Server, comparison: dict[str, Any]) -> Told:
 
 @pytest.fixture
 def tab(shared_tab: Tab) -> Tab:
-    """A tab on a desk in a light room, that has complained of nothing and asked for nothing yet."""
+    """A desktop tab in the light theme, without complaints and requests so far."""
     shared_tab.look()
     shared_tab.complaints.clear()
     shared_tab.requests.clear()
@@ -67,8 +67,8 @@ def page(tab: Tab, shared_server: Server, monitor: Told) -> Tab:
 # --- What it shows ----------------------------------------------------------------------------------------
 
 
-def test_page_has_two_modes_side_by_side_in_one_look(page: Tab) -> None:
-    """A card each, at the same height, above the fold; done and going on are told apart."""
+def test_two_modes_are_side_by_side_without_scrolling(page: Tab) -> None:
+    """A card each, at the same height. One shows a run that goes on, and the other one that is done."""
     boxes = page.value(
         "[...document.querySelectorAll('.dispatch-group')].map((one) => one.getBoundingClientRect().toJSON())"
     )
@@ -86,8 +86,8 @@ def test_page_has_two_modes_side_by_side_in_one_look(page: Tab) -> None:
         assert re.search(r"in the broker\s+\S+ m?s\s+\S+ m?s\s+held by a worker\s+\S+ m?s\s+\S+ m?s", card)
 
 
-def test_page_says_of_queues_what_broker_and_events_say(page: Tab) -> None:
-    """Side by side, with the reason for the difference, and what became of events."""
+def test_queues_have_the_counts_of_broker_and_events(page: Tab) -> None:
+    """Side by side, with the reason for a difference, and with the counts of events."""
     queues = text(page, "[data-key=queues]")
 
     assert re.search(r"queue\.round-robin quorum\s+2 · no limit\s+0\s+0\s+0\s+1\s+Workers acknowledge before", queues)
@@ -95,8 +95,8 @@ def test_page_says_of_queues_what_broker_and_events_say(page: Tab) -> None:
     assert "Events: 96 received, none known to be lost, refused or dropped." in queues
 
 
-def test_page_draws_the_reports_pictures_once_with_their_text_alternatives(page: Tab) -> None:
-    """Timeline, depths and waits, none blank, each with words and a table; not the figures that the cards have."""
+def test_page_draws_each_chart_of_the_report_once_with_a_text_alternative(page: Tab) -> None:
+    """Timeline, depths and waits: none is blank, and each has a label and a table."""
     blank = """[...document.querySelectorAll("canvas[role]")].filter((canvas) => {
         const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
         return new Set(new Uint32Array(data.buffer)).size < 3;
@@ -116,8 +116,8 @@ def test_page_draws_the_reports_pictures_once_with_their_text_alternatives(page:
     assert text(page, "#dispatch-report .notes").startswith("Workers' clocks agree")
 
 
-def test_page_complains_of_nothing_and_asks_only_its_own_host(page: Tab, monitor: Told, shared_server: Server) -> None:
-    """Flower's own scripts get by with the page's policy; markup in names from the bus is text."""
+def test_page_has_no_errors_and_requests_only_its_own_host(page: Tab, monitor: Told, shared_server: Server) -> None:
+    """Flower's scripts work under the page's policy, and markup in names from events is shown as text."""
     monitor.said["notes"] = [MARKUP]
     monitor.said["groups"][0]["workers"][0]["name"] = MARKUP
     monitor.said["queues"][0]["queue"] = MARKUP
@@ -130,8 +130,8 @@ def test_page_complains_of_nothing_and_asks_only_its_own_host(page: Tab, monitor
     assert "secret" not in page.value("document.documentElement.outerHTML")
 
 
-def test_page_helps_who_comes_before_the_first_task(page: Tab, monitor: Told) -> None:
-    """It says what to do, and has no empty cards; the first task takes its place without a reload."""
+def test_page_shows_first_steps_before_the_first_task(page: Tab, monitor: Told) -> None:
+    """It has no empty cards, and the first task replaces the steps without a reload."""
     told = dict(monitor.said)
     monitor.said.update(runs=[], run=None, open=False, groups=[], queues=[], report=None)
     refreshed(page)
@@ -147,7 +147,7 @@ def test_page_helps_who_comes_before_the_first_task(page: Tab, monitor: Told) ->
 
 
 def test_page_says_what_its_figures_lack(page: Tab, monitor: Told) -> None:
-    """Lost, refused and dropped events, attempts that are forgotten, and whatever the monitor notes."""
+    """Lost, refused and dropped events, evicted attempts, and the notes of the monitor."""
     lost = [{"worker": "fair-1@host", "lost": 12}]
     monitor.said["events"].update(dropped=1500, refused=2, lost=12, lost_by_worker=lost)
     monitor.said.update(kept={"attempts": 24, "of": 100}, notes=["Nobody asked the broker."])
@@ -162,8 +162,8 @@ def test_page_says_what_its_figures_lack(page: Tab, monitor: Told) -> None:
     ]
 
 
-def test_page_says_plainly_when_what_it_shows_is_old(tab: Tab, monitor: Told) -> None:
-    """A server whose figures stand still, one that is silent, and one that answers again."""
+def test_page_says_when_its_data_is_old(tab: Tab, monitor: Told) -> None:
+    """With a server whose data stands still, and with one that does not answer."""
     with serving() as server:
         server.monitor.said = monitor.said
         visit(tab, server.url)
@@ -187,8 +187,8 @@ def test_page_says_plainly_when_what_it_shows_is_old(tab: Tab, monitor: Told) ->
 # --- How it is used ---------------------------------------------------------------------------------------
 
 
-def test_theme_is_switched_by_mouse_and_keyboard_and_pictures_follow_at_once(page: Tab) -> None:
-    """Flower's own switch is the one that counts, whatever the system likes."""
+def test_charts_follow_the_theme_at_once(page: Tab) -> None:
+    """It is changed with Flower's own switch, by mouse and by keyboard."""
     assert drawn_in(page) == ("light", "dark ink")
 
     page.click("#theme-toggle")
@@ -205,12 +205,12 @@ def test_theme_is_switched_by_mouse_and_keyboard_and_pictures_follow_at_once(pag
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read(page: Tab, monitor: Told, scheme: str) -> None:
-    """WCAG 2.2 AA: text has a contrast of 4.5 to what is behind it, and what is drawn one of 3."""
+def test_text_and_charts_have_enough_contrast(page: Tab, monitor: Told, scheme: str) -> None:
+    """WCAG 2.2 AA: at least 4.5 for text and 3 for graphics."""
     monitor.said["events"].update(dropped=15)
     monitor.said["groups"][0]["workers"][0]["alive"] = False
     monitor.said["notes"] = ["A note."]
-    # Still, so that no colour is measured on its way to another.
+    # Without motion, so that no colour is measured during a transition.
     page.look(scheme=scheme, still=True)
     page.click(".dispatch-meaning summary")
     refreshed(page)
@@ -221,8 +221,8 @@ def test_everything_can_be_read(page: Tab, monitor: Told, scheme: str) -> None:
     assert poor["poor"] == []
 
 
-def test_phone_shows_everything_without_moving_sideways(page: Tab, monitor: Told) -> None:
-    """Tables that are wider scroll in a box of their own, which the keyboard reaches."""
+def test_phone_shows_everything_without_horizontal_scrolling(page: Tab, monitor: Told) -> None:
+    """A wide table scrolls in its own box, which the keyboard reaches."""
     monitor.said["groups"][0]["workers"][0]["name"] = "a-worker-with-a-long-name@" + "host." * 20
     monitor.said["notes"] = ["word" * 60]
     page.look(width=360)
@@ -241,8 +241,8 @@ def test_phone_shows_everything_without_moving_sideways(page: Tab, monitor: Told
     assert page.value(cut) == 0
 
 
-def test_keyboard_alone_reaches_everything_and_loses_nothing_in_a_refresh(page: Tab, monitor: Told) -> None:
-    """Focus, opened tables, the chosen bar and what was scrolled to stay, while the figures move on."""
+def test_keyboard_reaches_everything_and_a_refresh_keeps_focus_and_scroll(page: Tab, monitor: Told) -> None:
+    """Focus, opened tables, the selected bar and the scroll position stay, while the figures change."""
     reached = []
     page.value("document.activeElement.blur()")
     for _ in range(60):
@@ -283,8 +283,8 @@ def test_keyboard_alone_reaches_everything_and_loses_nothing_in_a_refresh(page: 
     assert page.value("scrollY") >= before[0] > 0
 
 
-def test_pause_stops_the_page_until_it_is_told_to_go_on(page: Tab, monitor: Told) -> None:
-    """By keyboard; nothing moves meanwhile (WCAG 2.2.2). A tab that nobody sees pauses by itself."""
+def test_paused_page_does_not_change(page: Tab, monitor: Told) -> None:
+    """WCAG 2.2.2. The button works by keyboard, and a hidden tab pauses by itself."""
     page.value("document.querySelector('#dispatch-pause').focus()")
     page.press(" ")
     assert page.value("document.activeElement.ariaPressed") == "true"
@@ -320,8 +320,8 @@ def test_pause_stops_the_page_until_it_is_told_to_go_on(page: Tab, monitor: Told
     refreshed(page, at_once=False)
 
 
-def test_screen_reader_is_told_of_changes_of_state_only(page: Tab, monitor: Told) -> None:
-    """Not of each second; but of the end of a run, and of another one."""
+def test_screen_reader_is_told_only_of_changes_of_state(page: Tab, monitor: Told) -> None:
+    """Of the end of a run, but not of every refresh."""
     spoken = """(() => {
         window.spoken = [];
         const regions = document.querySelectorAll("main :is([aria-live], [role=status], [role=alert], output)");
@@ -345,7 +345,7 @@ def test_screen_reader_is_told_of_changes_of_state_only(page: Tab, monitor: Told
 
 
 def test_run_is_chosen_and_stays_chosen(page: Tab, monitor: Told, shared_server: Server) -> None:
-    """The newest is followed unless another is chosen; a reload keeps the choice, which one that is gone loses."""
+    """The newest run is shown unless another is chosen. A reload keeps the choice; a run that is gone loses it."""
     assert page.value("[...document.querySelector('#dispatch-run').options].map((one) => one.textContent)") == [
         "Follow the newest run",
         "2026-09-21 14:13:20 (going on)",
@@ -369,8 +369,8 @@ def test_run_is_chosen_and_stays_chosen(page: Tab, monitor: Told, shared_server:
     assert monitor.asked[-1] is None
 
 
-def test_nothing_moves_for_who_asked_for_stillness(page: Tab) -> None:
-    """prefers-reduced-motion: what changes, changes at once."""
+def test_nothing_moves_with_reduced_motion(page: Tab) -> None:
+    """prefers-reduced-motion: every change is immediate."""
     slow = """[...document.querySelectorAll("main *")].filter((one) => {
         const {transitionDuration, animationName} = getComputedStyle(one);
         return animationName !== "none" || transitionDuration.split(", ").some((time) => parseFloat(time) > 0);
@@ -384,7 +384,7 @@ def test_nothing_moves_for_who_asked_for_stillness(page: Tab) -> None:
 def test_refresh_takes_less_than_300_ms(
     tab: Tab, shared_server: Server, tmp_path: Path, messages: int, workers: int
 ) -> None:
-    """From asking to drawn: with 5,000 attempts, and with as many bars and workers as a document may have."""
+    """From request to drawing: with 5,000 attempts, and with the most bars and workers that a document may have."""
     told = shared_server.monitor
     told.said = compared(tmp_path, messages=messages, workers=workers)
     told.age_s = 0.0

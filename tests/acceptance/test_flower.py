@@ -37,7 +37,7 @@ def addresses(pid: int) -> set[str]:
 
 
 def test_flower_listens_on_loopback_only(guard: Guard, variables: dict[str, str], tmp_path: Path) -> None:
-    """Its own default is every address, without a password."""
+    """Flower's own default is every address, without a password."""
     port = free_port()
     flower = Process(
         "Flower",
@@ -53,7 +53,7 @@ def test_flower_listens_on_loopback_only(guard: Guard, variables: dict[str, str]
 
 
 def test_flower_of_the_demo_knows_the_queues_of_its_broker(guard: Guard, broker: Broker, celery: Celery) -> None:
-    """The management API of a private broker is on no usual port, so Flower is told where it is."""
+    """A private broker's management API is on a free port, so Flower must be told its address."""
     celery("-A", "proj", "send", "hello.", CELERY_BROKER_URL=broker.url())
     with FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url) as flower:
         flower.wait_until_ready(flower.answers, timeout_s=60)

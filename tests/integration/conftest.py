@@ -1,4 +1,4 @@
-"""The dashboard, served in this process without a broker, as its browser and its event receiver meet it."""
+"""The dashboard, served in this process without a broker, for requests and for events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TIMEOUT_S = 60
 
 @dataclass
 class Listener:
-    """In the place of the monitor: what it was given."""
+    """In place of the monitor: keeps what it is given."""
 
     heard: list[Any] = field(default_factory=list)
     refused: int = 0
@@ -46,7 +46,7 @@ class Listener:
 
 
 class Answer(NamedTuple):
-    """What a browser gets."""
+    """The answer to a request."""
 
     status: int
     headers: Mapping[str, str]
@@ -69,10 +69,10 @@ class Site:
         self.listener = listener
 
     def ask(self, path: str, method: str = "GET", *, host: str | None = "", **headers: str) -> Answer:
-        """Ask for a path; under another host's name, or None for a request without one."""
+        """Request a path; `host` replaces the Host header, and None leaves it out."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         if host is None:
-            connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined] # noqa: SLF001 1.1 must have one
+            connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined] # noqa: SLF001 HTTP/1.1 needs a Host
         connection.putrequest(method, path, skip_host=True)
         if host is not None:
             connection.putheader("Host", host or f"127.0.0.1:{self.port}")
@@ -85,7 +85,7 @@ class Site:
         return answer
 
     def hear(self, *events: Any) -> None:
-        """Give events to what Flower's receiver would call, and wait until its state has them."""
+        """Give events to the handler of Flower's receiver, and wait until Flower's state has them."""
         for event in events:
             self.application.events.on_event(event)
         done = threading.Event()
@@ -93,7 +93,7 @@ class Site:
         assert done.wait(TIMEOUT_S)
 
     def answer(self, worker: Any, method: str, response: Any) -> None:
-        """Have a worker answer to an inspection."""
+        """Give a worker's reply to an inspection to Flower's inspector."""
         done = threading.Event()
         self.application.io_loop.add_callback(self.application.inspector._on_update, worker, method, response)  # noqa: SLF001 what Flower calls
         self.application.io_loop.add_callback(done.set)
@@ -108,7 +108,7 @@ class Serve(Protocol):
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Start the dashboard's application on a free port; its monitor only notes what it is given."""
+    """Start the dashboard's application on a free port; its monitor only keeps what it is given."""
 
     @contextmanager
     def serve(**changed: Any) -> Iterator[Site]:
@@ -127,7 +127,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
             dashboard = Dashboard(
                 options=options, capp=Celery("theirs", broker="amqp://nobody@127.0.0.1:1//"), **settings
             )
-            # No worker is there to be asked.
+            # There is no worker to inspect.
             nothing = dashboard.io_loop.asyncio_loop.create_future()
             nothing.set_result(None)
             dashboard.update_workers = lambda **_: nothing

@@ -1,4 +1,4 @@
-"""Events and answers that anyone who reaches the broker may send: no page of the dashboard breaks by them."""
+"""No forged event or reply breaks a page of the dashboard; anyone who reaches the broker can send them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGES = ("/", "/workers", "/workers?json=1", "/tasks", TASKS, "/metrics", "/disp
 
 
 def heartbeat(**fields: Any) -> dict[str, Any]:
-    """A worker's, as the receiver gives it on."""
+    """A worker's heartbeat, as the receiver gives it on."""
     return {
         "type": "worker-heartbeat",
         "hostname": "good@host",
@@ -63,7 +63,7 @@ def received(**fields: Any) -> dict[str, Any]:
     }
 
 
-#: Values that one field or another cannot have, each of which JSON can carry.
+#: Values that JSON can carry and that are invalid in some field.
 GARBAGE: tuple[Any, ...] = (
     *("", "x", "\ud800", "<img src=x onerror=alert(1)>", "x" * 100_000),
     *(-1, 10**400, 1e300, float("nan"), float("inf"), True, {}, {"x": []}, [], [[]], ["x", None]),
@@ -82,13 +82,13 @@ TASK_FIELDS = (
 
 @pytest.fixture
 def site(serve: Serve) -> Iterator[Site]:
-    """A dashboard that knows one worker and one task, and shows both."""
+    """A dashboard with one worker and one task."""
     with serve() as site:
         site.hear(heartbeat(), received())
         yield site
 
 
-def assert_all_is_shown(site: Site, *more: str) -> None:
+def assert_worker_and_task_are_shown(site: Site, *more: str) -> None:
     answers = {path: site.ask(path) for path in (*PAGES, "/task/good-task", *more)}
     assert {path: answer.status for path, answer in answers.items() if answer.status != 200} == {}
     workers = {worker["hostname"]: worker["status"] for worker in answers["/workers?json=1"].json["data"]}
@@ -98,63 +98,63 @@ def assert_all_is_shown(site: Site, *more: str) -> None:
     assert 'task="app.good"' in answers["/metrics"].text
 
 
-def test_pages_show_the_good_whatever_a_worker_event_says(site: Site) -> None:
-    """One forged heartbeat made stock Flower's list of workers answer 500 until the worker went."""
+def test_forged_worker_events_break_no_page(site: Site) -> None:
+    """In stock Flower, one forged heartbeat makes the list of workers answer 500 until the worker is gone."""
     for field in WORKER_FIELDS:
         for value in GARBAGE:
             for name in ("good@host", f"forged-{field}@host"):
                 site.hear({**heartbeat(hostname=name), field: value})
     site.hear(heartbeat())
 
-    assert_all_is_shown(site)
+    assert_worker_and_task_are_shown(site)
 
 
-def test_pages_show_the_good_whatever_a_task_event_says(site: Site) -> None:
-    """Nor is a task's own page lost, nor the search."""
+def test_forged_task_events_break_no_page(site: Site) -> None:
+    """Neither the page of a task nor the search."""
     for field in TASK_FIELDS:
         for kind in ("received", "started", "succeeded", "sent", "failed", "custom"):
             for value in GARBAGE:
                 site.hear({**received(uuid=f"forged-{field}", type=f"task-{kind}", runtime=1.0), field: value})
     site.hear(received())
 
-    assert_all_is_shown(site, f"{TASKS}&search[value]=forged", "/task/forged-args")
+    assert_worker_and_task_are_shown(site, f"{TASKS}&search[value]=forged", "/task/forged-args")
     for page in (f"{TASKS}&order[0][column]=0&columns[0][data]={field}" for field in TASK_FIELDS):
         assert site.ask(page).status == 200
 
 
-def test_event_that_is_no_event_is_refused_and_counted(site: Site) -> None:
-    """What the receiver could not read comes as None; the page says how many were refused."""
+def test_malformed_event_is_refused_and_counted(site: Site) -> None:
+    """The receiver gives None for a message that it cannot decode."""
     site.hear(None, [], "text", 5, {}, {"type": "worker-heartbeat"}, heartbeat(type="heartbeat"), heartbeat(active="x"))
 
     assert site.listener.refused == 8
     assert [event["type"] for event in site.listener.heard] == ["worker-heartbeat", "task-received"]
 
 
-def test_event_of_another_kind_reaches_the_analyst_whole(site: Site) -> None:
-    """A lab marks its runs with events of its own; Flower has no use for them."""
+def test_event_of_another_kind_reaches_the_monitor_with_all_fields(site: Site) -> None:
+    """The lab marks its runs with such events, and Flower only counts them."""
     mark = heartbeat(type="dispatch-run", run="fair-1", state="began", queues=["task_queue"])
 
     site.hear(mark)
 
     assert site.listener.heard[-1] == mark
-    assert_all_is_shown(site)
+    assert_worker_and_task_are_shown(site)
 
 
-def test_flood_of_worker_names_leaves_room_for_those_that_were_there(serve: Serve) -> None:
-    """Memory and list stay bounded, and the worker that was heard before the flood stays in the list."""
+def test_flood_of_worker_names_does_not_replace_earlier_workers(serve: Serve) -> None:
+    """Memory and list are bounded, and a worker from before the flood stays in the list."""
     with serve(max_workers=50) as site:
         site.hear(heartbeat(), received())
         site.hear(*(heartbeat(hostname=f"many-{number}@host") for number in range(5000)))
         site.hear(*(received(hostname=f"many-{number}@host", uuid=str(number)) for number in range(5000)))
         site.hear(heartbeat())
 
-        assert_all_is_shown(site)
+        assert_worker_and_task_are_shown(site)
         assert len(site.application.events.state.workers) == len(site.application.events.state.counter) == 50
         assert site.ask("/metrics").text.count('flower_worker_online{worker="many-') == 49
 
 
-def test_silent_worker_is_forgotten_for_a_new_one(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flood that is over does not keep new workers out, and leaves no counter and no series behind."""
+def test_silent_worker_is_replaced_by_a_new_one(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a flood, new workers are accepted, and no counter and no series of the flood is left."""
     now = [1000.0]
     monkeypatch.setattr("proj.dashboard.web.event_filter.time.monotonic", lambda: now[0])
     with serve(max_workers=50) as site:
@@ -162,7 +162,7 @@ def test_silent_worker_is_forgotten_for_a_new_one(serve: Serve, monkeypatch: pyt
         now[0] += 1000.0
         site.hear(heartbeat(), received())
 
-        assert_all_is_shown(site)
+        assert_worker_and_task_are_shown(site)
         assert list(site.application.events.state.counter) == ["good@host"]
         assert list(site.application.events.state.tasks_by_worker) == ["good@host"]
         assert "flood-1@host" not in site.ask("/metrics").text
@@ -193,8 +193,8 @@ REPLIES: dict[str, Any] = {
 }
 
 
-def test_worker_page_shows_the_good_whatever_is_answered_in_its_name(site: Site) -> None:
-    """Anyone who reaches the broker can answer an inspection; stock Flower kept the answer and failed by it."""
+def test_forged_replies_do_not_break_the_page_of_a_worker(site: Site) -> None:
+    """Stock Flower keeps a forged reply, and answers 500 from then on."""
     for method, response in REPLIES.items():
         site.answer("good@host", method, response)
     hostile = [

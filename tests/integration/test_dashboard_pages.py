@@ -1,4 +1,4 @@
-"""The dashboard's addresses: who is let in, under which name, and what a browser is told to refuse."""
+"""The dashboard's addresses: authentication, host names, methods and security headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 OURS = ("/dispatch", "/dispatch/data", "/dispatch/data?run=x", "/dispatch/assets/report.js")
 FLOWERS = ("/", "/workers", "/tasks")
 OPEN = ("/metrics", "/healthcheck", "/static/css/flower.css")
-#: The addresses that change something, and need no more than a name.
+#: Addresses that change something; any name in them will do.
 CHANGES = ("/api/worker/shutdown/any", "/api/task/send-task/any", "/api/task/revoke/any")
 
 
@@ -36,10 +36,10 @@ def basic(credentials: bytes) -> str:
     ],
     ids=["none", "basic", "wrong", "malformed", "not ASCII", "not UTF-8", "right", "OAuth", "OAuth with basic"],
 )
-def test_page_its_data_and_its_assets_are_where_flowers_authentication_is(
+def test_page_data_and_assets_are_behind_flowers_authentication(
     serve: Serve, options: dict[str, Any], headers: dict[str, str], ours: int, changes: int
 ) -> None:
-    """Who may not see Flower's pages sees nothing of ours, and who may can change nothing."""
+    """They answer only where Flower's pages do. Nothing can be changed, because the dashboard is read-only."""
     with serve(**options) as site:
         assert {path: site.ask(path, **headers).status for path in OURS} == dict.fromkeys(OURS, ours)
         assert {path: site.ask(path, **headers).status for path in FLOWERS} == dict.fromkeys(FLOWERS, ours)
@@ -48,7 +48,7 @@ def test_page_its_data_and_its_assets_are_where_flowers_authentication_is(
 
 
 def test_page_and_tab_follow_the_prefix(serve: Serve) -> None:
-    """Behind a proxy all addresses have the prefix, and none is without it."""
+    """All addresses have the prefix, and none answers without it."""
     with serve(url_prefix="mon", basic_auth=["user:secret"]) as site:
         allowed = {"Authorization": basic(b"user:secret")}
 
@@ -60,7 +60,7 @@ def test_page_and_tab_follow_the_prefix(serve: Serve) -> None:
 
 @pytest.mark.parametrize("page", ["/", "/workers", "/tasks", "/nowhere", "/dispatch"])
 def test_tab_is_on_every_page(serve: Serve, page: str) -> None:
-    """Dispatch is one click away from anywhere in Flower, and marked on its own page."""
+    """Dispatch is one click away from every page of Flower, and its tab is marked on its own page."""
     with serve() as site:
         text = site.ask(page).text
 
@@ -70,7 +70,7 @@ def test_tab_is_on_every_page(serve: Serve, page: str) -> None:
 
 
 def test_page_is_titled_as_flowers_are(serve: Serve) -> None:
-    """A browser's tab says which page of what it is."""
+    """The title has the page's name and Flower's."""
     with serve() as site:
         assert "<title>Dispatch · Flower</title>" in site.ask("/dispatch").text
 
@@ -94,7 +94,7 @@ def test_page_is_titled_as_flowers_are(serve: Serve) -> None:
 def test_every_address_answers_under_known_names_only(
     serve: Serve, host: str | None, options: dict[str, Any], status: int
 ) -> None:
-    """A web page whose name was turned to our address (DNS rebinding) reads nothing: not Flower's pages either."""
+    """A web page whose host name was rebound to our address (DNS rebinding) can read nothing."""
     paths = (*OURS, *FLOWERS, *OPEN)
     with serve(**options) as site:
         answers = {path: site.ask(path, host=host) for path in paths}
@@ -104,8 +104,8 @@ def test_every_address_answers_under_known_names_only(
         assert all("--allowed_hosts=" in answer.text and "<" not in answer.text for answer in answers.values())
 
 
-def test_other_name_is_refused_before_its_credentials_are_asked_for(serve: Serve) -> None:
-    """So that no browser offers to send a password there."""
+def test_unknown_host_name_is_refused_before_credentials_are_asked_for(serve: Serve) -> None:
+    """No browser may offer to send a password there."""
     with serve(basic_auth=["user:secret"]) as site:
         answer = site.ask("/dispatch", host="evil.example")
 
@@ -116,7 +116,7 @@ def test_other_name_is_refused_before_its_credentials_are_asked_for(serve: Serve
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/dispatch", "/dispatch/data", "/dispatch/assets/report.js"])
 def test_page_can_be_read_and_nothing_else(serve: Serve, path: str, method: str) -> None:
-    """There is no address of ours that changes anything."""
+    """None of our addresses changes anything."""
     with serve() as site:
         answer = site.ask(path, method)
 
@@ -126,8 +126,8 @@ def test_page_can_be_read_and_nothing_else(serve: Serve, path: str, method: str)
         assert head.headers["Content-Type"] == site.ask(path).headers["Content-Type"]
 
 
-def test_browser_is_told_what_the_page_may_do(serve: Serve) -> None:
-    """Scripts, styles and data come from the page's own host, and no page of any other frames one of ours."""
+def test_answers_have_security_headers(serve: Serve) -> None:
+    """Scripts, styles and data come from the page's own host only, and no other page may frame it."""
     with serve() as site:
         ours = [site.ask(path).headers for path in OURS]
         flowers = [site.ask(path).headers for path in (*FLOWERS, *OPEN, "/nowhere")]
@@ -145,7 +145,7 @@ def test_browser_is_told_what_the_page_may_do(serve: Serve) -> None:
 
 
 def test_data_is_fresh_json_of_the_run_that_was_asked_for(serve: Serve) -> None:
-    """The run's name reaches the monitor as it was typed, and nothing keeps the answer."""
+    """The run's name reaches the monitor unchanged, and no cache keeps the answer."""
     with serve() as site:
         answer = site.ask("/dispatch/data?run=%22a%26b%22%20%C3%BC")
 
@@ -157,7 +157,7 @@ def test_data_is_fresh_json_of_the_run_that_was_asked_for(serve: Serve) -> None:
 
 @pytest.mark.parametrize("name", ["report.js", "report.css", "dispatch.js", "dispatch.css"])
 def test_asset_is_loaded_once(serve: Serve, name: str) -> None:
-    """A browser that has it is not sent it again."""
+    """A browser that has it gets 304."""
     with serve() as site:
         first = site.ask(f"/dispatch/assets/{name}")
         again = site.ask(f"/dispatch/assets/{name}", If_None_Match=first.headers["ETag"])
@@ -168,6 +168,6 @@ def test_asset_is_loaded_once(serve: Serve, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "%2e%2e%2fhosts.py", "../hosts.py", "..%2F..%2Ferrors.py", "%00", "x.js"])
 def test_only_assets_are_served_as_assets(serve: Serve, name: str) -> None:
-    """There is no way from the assets to another file."""
+    """No address of an asset leads to another file."""
     with serve() as site:
         assert site.ask(f"/dispatch/assets/{name}").status == 404

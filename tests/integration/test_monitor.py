@@ -109,8 +109,8 @@ def is_settled(document: dict[str, Any], finished: int) -> bool:
 
 
 @pytest.mark.usefixtures("workers")
-def test_two_modes_on_one_queue_stand_side_by_side_while_they_run(broker: Broker, vhost: str, app: Celery) -> None:
-    """By the mode that each worker reports, with the broker's windows, in the run that was marked."""
+def test_two_modes_on_one_queue_are_two_groups_while_they_run(broker: Broker, vhost: str, app: Celery) -> None:
+    """By the dispatch mode that each worker reports, with the broker's windows, in the marked run."""
     with Monitor(app, settings(broker)) as monitor, Bus(app, monitor):
         wait_until(
             lambda: {one.dispatch for one in monitor._events.state.workers.at(time.time())} == {*MODES},  # noqa: SLF001 no other sign of it yet
@@ -151,7 +151,7 @@ def _agrees(document: dict[str, Any]) -> bool:
 
 
 def test_event_is_on_a_watched_page_within_a_second(broker: Broker, vhost: str, app: Celery) -> None:
-    """From the moment at which it was published."""
+    """The second begins at the publish."""
     with Monitor(app, settings(broker)) as monitor, Bus(app, monitor):
 
         def took_s() -> float:
@@ -166,7 +166,7 @@ def test_event_is_on_a_watched_page_within_a_second(broker: Broker, vhost: str, 
 
 
 def test_history_goes_on_after_a_restart_with_its_journal(broker: Broker, vhost: str, app: Celery, path: Path) -> None:
-    """The run that was on the page is there again, its tasks go on, and what was missed meanwhile is told."""
+    """The run is shown again, its tasks go on, and a note tells of the gap."""
     kept = settings(broker, journal=path)
     with Monitor(app, kept) as monitor, Bus(app, monitor):
         publish(broker.url(vhost), "before", "sent", hostname="p", queue="q")
@@ -185,7 +185,7 @@ def test_history_goes_on_after_a_restart_with_its_journal(broker: Broker, vhost:
 
 
 def test_recorded_journal_is_followed_while_it_is_recorded(broker: Broker, vhost: str, app: Celery, path: Path) -> None:
-    """And is not written; nobody else may write it meanwhile, either."""
+    """It is only read. While the recorder writes it, no dashboard may write it, either."""
     with Recorder(app, path, run="recorded", broker_api=broker.management_url):
         with pytest.raises(UnreadableJournal, match="another process is writing it"):
             Monitor(app, settings(broker, journal=path)).start()
@@ -199,10 +199,10 @@ def test_recorded_journal_is_followed_while_it_is_recorded(broker: Broker, vhost
     assert [(run["name"], run["attempts"]) for run in followed["runs"]] == [("recorded", 3)]
 
 
-def test_recorded_journal_stands_still_when_nobody_records_it(
+def test_recorded_journal_is_not_live_when_no_recorder_writes_it(
     app: Celery, broker: Broker, vhost: str, path: Path
 ) -> None:
-    """Tasks of which nobody told an end do not run on for ever."""
+    """A task without an end must not run on for ever."""
     with Recorder(app, path, run="recorded", broker_api=broker.management_url):
         publish(broker.url(vhost), "t")
         publish(broker.url(vhost), "t", "started")
@@ -213,8 +213,8 @@ def test_recorded_journal_stands_still_when_nobody_records_it(
     assert (still["open"], "live" in still["report"]) == (False, False)
 
 
-def test_analyst_starts_without_a_broker_and_asks_it_when_it_is_there(broker: Broker, vhost: str) -> None:
-    """A monitor is most wanted when something is broken; here, the broker does not let it in at first."""
+def test_monitor_starts_without_a_broker_and_asks_it_when_it_answers(broker: Broker, vhost: str) -> None:
+    """A dashboard is needed most when something is broken. Here, the broker refuses it at first."""
     broker.remove_vhost(vhost)
     app = Celery("theirs", broker=broker.url(vhost), set_as_current=False)
     with Monitor(app, settings(broker)) as monitor:
