@@ -1,4 +1,4 @@
-"""`celery -A anyapp health`: whether workers are alive, consume, and get on."""
+"""`celery -A anyapp health`: whether workers are alive, consuming and progressing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proj.commands.terminal.options import broker_api_option
 
 
 @click.command(cls=CeleryCommand)
-@click.option("--worker", help="Only this worker, by its node name; it is unhealthy when it is not there.")
+@click.option("--worker", help="Only this worker, by its node name; it is unhealthy when it does not exist.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1, max=60),
@@ -22,7 +22,7 @@ from proj.commands.terminal.options import broker_api_option
     type=click.FloatRange(min=0.1, max=60),
     default=1.0,
     show_default=True,
-    help="Seconds between the two readings, where one does not tell.",
+    help="Seconds between the two readings, where one does not decide.",
 )
 @click.option(
     "--stuck-after",
@@ -43,22 +43,22 @@ def health(
     as_json: bool,
     broker_api: str | None,
 ) -> None:
-    """Tell whether workers are alive, consuming and progressing; fit for a container's probe.
+    """Show whether workers are alive, consuming and progressing, for people and for a container's probe.
 
     \b
     alive        it answers over Celery's control bus
-    consuming    the broker has its consumers for the queues it says it works on
-    progressing  it finishes tasks, or there are none for it
+    consuming    the broker has its consumers for the queues that it says it consumes
+    progressing  it finishes tasks, or there are none for it to run
 
-    Each is yes, no, or unknown where nobody can tell: a worker whose slots are all busy with long tasks
-    looks like one that hangs, unless --stuck-after says how long is too long. Without the management API
-    a silent worker is found by its --worker name only. A worker of --pool solo does not answer while it
-    works, and needs a --timeout longer than its tasks.
+    Each is yes, no or unknown. A worker whose slots are all busy with long tasks looks like one that hangs, so
+    its progress is unknown unless --stuck-after says how long is too long. Without the management API a worker
+    that does not answer is found only when --worker names it. A worker of --pool solo does not answer while it
+    runs a task, and needs a --timeout longer than its tasks.
 
-    Unknown is not unhealthy: a probe that restarts a worker for what nobody knows loses more than it
-    saves. It needs nothing of the app's tasks.
+    Unknown does not count as unhealthy, because a probe would restart workers that are well. The app's tasks are
+    not imported.
 
-    Exit codes: 0 no worker is known to be unwell; 1 one is, or there is none; 2 wrong use; 3 no broker
+    Exit codes: 0 no worker is known to be unhealthy; 1 one is, or there is none; 2 wrong use; 3 no broker
     answers.
     """
     from proj.broker.control_bus import ControlBus

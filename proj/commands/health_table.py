@@ -1,4 +1,4 @@
-"""The health of workers as a table that people read or JSON for programs."""
+"""The health of workers, as a table for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def show_health(healths: list[Health], *, doubt: str | None, as_json: bool) -> None:
-    """Print how each worker is.
+    """Print the health of each worker; `doubt` says why something is unknown.
 
     Raises:
-        Exit: one is not well, or there is none.
+        Exit: a worker is unhealthy, or there is none.
     """
     if as_json:
         click.echo(json.dumps([{**asdict(each), "healthy": each.is_well} for each in healths]))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 NO_API = "http://127.0.0.1:1/api/"
 
 
-def test_health_of_two_that_are_well(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
-    """Exit code 0, in under three seconds, and nothing of the app's tasks is imported."""
+def test_health_of_two_healthy_workers_exits_with_0(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
+    """A probe gets its answer within seconds, and the app's tasks are not imported."""
     theirs.start("one@x", "two@x")
 
     found = findings(celery, variables)
@@ -26,14 +26,14 @@ def test_health_of_two_that_are_well(celery: Celery, variables: dict[str, str], 
     assert all(finding[0] == "yes" and finding[2] == "yes" for finding in found.values())
     began = time.monotonic()
     assert celery("-A", "theirs", "health", "--worker", "one@x", **variables).returncode == 0
-    # Half of it is the start of Python; a machine that is shared may take twice as long.
+    # Half of that is the start of Python, on a machine that other tests use too.
     assert time.monotonic() - began < 6
 
 
-def test_health_without_the_management_api_says_what_it_does_not_know(
+def test_health_without_the_management_api_says_what_is_unknown(
     celery: Celery, variables: dict[str, str], theirs: Theirs
 ) -> None:
-    """As many consumers as workers say is well; it is said that silent ones are not found."""
+    """It compares the number of consumers with what workers say, and warns that silent workers are not found."""
     theirs.start("one@x")
 
     shown = celery("-A", "theirs", "health", "--broker-api", NO_API, **variables)
@@ -43,10 +43,10 @@ def test_health_without_the_management_api_says_what_it_does_not_know(
     assert "No management API answers" in shown.stderr
 
 
-def test_health_tells_the_stopped_the_cancelled_and_the_hanging_apart(
+def test_health_distinguishes_a_stopped_a_cancelled_and_a_hanging_worker(
     celery: Celery, variables: dict[str, str], theirs: Theirs
 ) -> None:
-    """Not alive; alive and not consuming; both and not progressing, when it is said how long is too long."""
+    """The first is not alive, the second not consuming, the third not progressing, where --stuck-after is given."""
     stopped, _, _ = theirs.start("stopped@x", "cancelled@x", "hanging@x")
     theirs.wait_until_listed()
     assert celery("-A", "theirs", "control", "cancel_consumer", "theirs", "-d", "cancelled@x", **variables).stdout
@@ -61,7 +61,7 @@ def test_health_tells_the_stopped_the_cancelled_and_the_hanging_apart(
     assert [found["stopped@x"][part]["answer"] for part in ("alive", "progressing")] == ["no", "unknown"]
     assert [found["cancelled@x"][part]["answer"] for part in ("alive", "consuming")] == ["yes", "no"]
     assert [found["hanging@x"][part]["answer"] for part in ("alive", "progressing")] == ["yes", "no"]
-    # Unless it is said, nobody knows, and that alone is not unhealthy.
+    # Without --stuck-after that is unknown, which is not unhealthy.
     assert celery("-A", "theirs", "health", "--worker", "hanging@x", **variables).returncode == 0
     assert celery("-A", "theirs", "health", "--worker", "cancelled@x", **variables).returncode == 1
     assert (
@@ -69,8 +69,8 @@ def test_health_tells_the_stopped_the_cancelled_and_the_hanging_apart(
     )
 
 
-def test_health_of_nobody_is_unwell(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
-    """A probe of a worker that has not started, or has gone."""
+def test_health_of_no_worker_exits_with_1(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
+    """The probed worker has not started yet, or has stopped."""
     assert theirs.workers == []
 
     named = celery("-A", "theirs", "health", "--worker", "nobody@x", **variables)
@@ -83,7 +83,7 @@ def test_health_of_nobody_is_unwell(celery: Celery, variables: dict[str, str], t
 
 @pytest.mark.usefixtures("theirs")
 def test_health_says_that_no_broker_answers(celery: Celery) -> None:
-    """Exit code 3."""
+    """The exit code is 3."""
     failed = celery("-A", "theirs", "health", CELERY_BROKER_URL="amqp://127.0.0.1:1//")
 
     assert failed.returncode == 3

@@ -1,4 +1,4 @@
-"""What deploy/keda.yml runs and reads, as it stands there, on a real broker."""
+"""deploy/keda.yml: its worker, its probe and what its scaler reads, on a real broker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MANIFEST: dict[str, Any] = {document["kind"]: document for document in yaml.safe
 
 
 def counted(address: str, queue: str) -> dict[str, int]:
-    """What KEDA's scaler reads: the queue below the virtual host that its address ends with.
+    """The figures that KEDA's scaler reads of a queue, in the virtual host that its address ends with.
 
     Source: https://github.com/kedacore/keda/blob/main/pkg/scalers/rabbitmq_scaler.go (getQueueInfoViaHTTP)
     """
@@ -47,10 +47,10 @@ def counted(address: str, queue: str) -> dict[str, int]:
     return {name: found.get(name, 0) for name in ("messages", "messages_ready", "messages_unacknowledged")}
 
 
-def test_pod_works_is_well_by_its_probe_and_what_it_has_in_hand_is_counted(
+def test_pod_runs_tasks_passes_its_probe_and_its_unacknowledged_messages_are_counted(
     guard: Guard, broker: Broker, vhost: str, variables: dict[str, str], celery: Celery, tmp_path: Path
 ) -> None:
-    """KEDA counts what waits and what is in hand; AMQP would count what waits alone."""
+    """KEDA counts ready and unacknowledged messages over the management API; AMQP would count the ready ones only."""
     slots = int(TRIGGER["metadata"]["value"])
     pod = {
         **{each["name"]: each["value"] for each in CONTAINER["env"] if "value" in each},
@@ -72,7 +72,7 @@ def test_pod_works_is_well_by_its_probe_and_what_it_has_in_hand_is_counted(
         celery("-A", "proj", "send", *["long" + 60 * "."] * slots, "waits.", **variables)
         there = {"messages": slots + 1, "messages_ready": 1, "messages_unacknowledged": slots}
         queue = TRIGGER["metadata"]["queueName"]
-        wait_until(lambda: counted(address, queue) == there, what="what is in hand to be counted", timeout_s=20)
+        wait_until(lambda: counted(address, queue) == there, what="all to be counted", timeout_s=20)
 
         probe = subprocess.run(
             CONTAINER["livenessProbe"]["exec"]["command"],

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class Idle:
-    """In the place of the control bus: every worker says that it has nothing, as between two tasks."""
+    """A control bus on which every worker replies that it has no task, as between two tasks."""
 
     def ask(self, command: str, *, nodes: list[str], **_: object) -> dict[str, Any]:
         del command
         return {node: [] for node in nodes}
 
 
-#: Erlang: the process that leads a quorum queue.
+#: The process that leads a quorum queue, in Erlang.
 LEADER = '{{ok, Q}} = rabbit_amqqueue:lookup({{resource, <<"{}">>, queue, <<"my_queue">>}}), amqqueue:get_pid(Q)'
 
 
-def test_queue_that_does_not_answer_is_not_taken_for_an_empty_one(broker: Broker, vhost: str) -> None:
-    """A busy quorum queue is counted as one without messages and consumers, and a drain would leave them behind."""
+def test_queue_that_does_not_answer_does_not_count_as_empty(broker: Broker, vhost: str) -> None:
+    """RabbitMQ counts a busy quorum queue as one without messages and consumers; a drain would end too early."""
     app = Celery(broker=broker.url(vhost), set_as_current=False)
     queue_depths = QueueDepths(app, broker_api=broker.management_url)
     with app.connection_for_write() as connection:

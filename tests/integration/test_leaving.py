@@ -1,4 +1,4 @@
-"""Workers that begin or leave at a bad moment, on a real broker."""
+"""Workers that start or stop at a bad moment, on a real broker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIMEOUT_S = 40
 
 @pytest.fixture
 def start(guard: Guard, tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Starts a worker on the broker at a URL, with further words."""
+    """Starts a worker on the broker at a URL, with further arguments."""
     started: list[Process] = []
 
     def run(url: str, *words: str) -> Process:
@@ -42,16 +42,16 @@ def start(guard: Guard, tmp_path: Path) -> Iterator[Callable[..., Process]]:
         worker.kill()
 
 
-def test_worker_that_is_told_to_leave_while_it_connects_again_leaves_in_order(
+def test_worker_that_is_told_to_stop_while_it_reconnects_stops_with_exit_code_0(
     start: Callable[..., Process], broker: Broker, vhost: str
 ) -> None:
-    """It has no connection then, from which it could take leave."""
+    """It has no connection then whose consumers it could cancel."""
     with Proxy(broker.port) as proxy:
         worker = start(broker.url(vhost).replace(f":{broker.port}/", f":{proxy.port}/"), "--concurrency", "1")
         wait_until_ready(worker)
         proxy.refuse()
         proxy.cut()
-        wait_until(lambda: proxy.refused > 1, what="attempts to connect again", timeout_s=TIMEOUT_S)
+        wait_until(lambda: proxy.refused > 1, what="attempts to reconnect", timeout_s=TIMEOUT_S)
         worker.terminate()
         wait_until(lambda: not worker.running, what="its end", timeout_s=TIMEOUT_S)
 
@@ -59,10 +59,10 @@ def test_worker_that_is_told_to_leave_while_it_connects_again_leaves_in_order(
     assert "AttributeError" not in worker.log_text()
 
 
-def test_solo_worker_that_finds_messages_waiting_does_them(
+def test_solo_worker_runs_the_tasks_that_wait_when_it_starts(
     start: Callable[..., Process], broker: Broker, vhost: str
 ) -> None:
-    """Its window is fitted to one slot, but not before anybody can take what comes meanwhile."""
+    """Its window is set to one slot once it can take deliveries, and not before."""
     url = broker.url(vhost)
     with connected(app.connection_for_write(url)) as connection:
         sent: list[Any] = [

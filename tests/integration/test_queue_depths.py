@@ -1,4 +1,4 @@
-"""The depths of queues, on a real broker: what looking at them must not do."""
+"""The depths of queues on a real broker: current, and read without keeping an unused queue alive."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
-#: Milliseconds; a look takes some hundredths of a second.
+#: Milliseconds; one reading takes some hundredths of a second.
 EXPIRES_MS = 1500
 
 
 @pytest.fixture
 def queue_depths(broker: Broker, vhost: str) -> Iterator[QueueDepths]:
-    """What `celery queues` looks with."""
+    """The reader that `celery queues` uses."""
     app = Celery("theirs", broker=broker.url(vhost), set_as_current=False)
     yield QueueDepths(app, broker_api=broker.management_url)
     app.close()
@@ -33,10 +33,10 @@ def there(queue_depths: QueueDepths, name: str) -> Depth | None:
     return next((depth for depth in queue_depths.read() if depth.name == name), None)
 
 
-def test_look_again_and_again_lets_the_broadcast_queue_of_a_dead_worker_expire(
+def test_repeated_readings_let_the_broadcast_queue_of_a_dead_worker_expire(
     broker: Broker, vhost: str, queue_depths: QueueDepths
 ) -> None:
-    """With messages in it, by which it is shown: it goes when its worker has not asked for it in time."""
+    """It has a message in it, so it is shown. The broker deletes it when its worker does not use it in time."""
     queue = broadcast_queue("dead@host")
     queue.queue_arguments = {**queue.queue_arguments, "x-expires": EXPIRES_MS}
     with Connection(broker.url(vhost)) as connection:
@@ -48,24 +48,22 @@ def test_look_again_and_again_lets_the_broadcast_queue_of_a_dead_worker_expire(
             timeout_s=EXPIRES_MS / 1000,
         )
 
-        wait_until(lambda: there(queue_depths, queue.name) is None, what="its end", timeout_s=10)
+        wait_until(lambda: there(queue_depths, queue.name) is None, what="the queue's end", timeout_s=10)
 
 
-def test_look_again_and_again_lets_a_queue_expire_that_a_policy_lets_expire(
-    broker: Broker, vhost: str, queue_depths: QueueDepths
-) -> None:
-    """Any queue that nobody uses."""
+def test_repeated_readings_let_a_queue_expire_by_policy(broker: Broker, vhost: str, queue_depths: QueueDepths) -> None:
+    """That holds for any queue that is not used."""
     policy = {"pattern": "^theirs$", "definition": {"expires": EXPIRES_MS}, "apply-to": "queues"}
     broker.management.request("PUT", f"policies/{vhost}/theirs", policy)
     with Connection(broker.url(vhost)) as connection:
         connection.default_channel.queue_declare("theirs", durable=True, auto_delete=False)
 
         assert there(queue_depths, "theirs")
-        wait_until(lambda: there(queue_depths, "theirs") is None, what="its end", timeout_s=10)
+        wait_until(lambda: there(queue_depths, "theirs") is None, what="the queue's end", timeout_s=10)
 
 
 def test_queue_that_does_not_expire_is_counted_now(broker: Broker, vhost: str, queue_depths: QueueDepths) -> None:
-    """And not at the last tick of the broker's statistics."""
+    """The count is not that of the last tick of the broker's statistics."""
     with Connection(broker.url(vhost)) as connection:
         channel = connection.default_channel
         channel.queue_declare("theirs", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})

@@ -1,4 +1,4 @@
-"""pytest-celery's fixtures for our application: what its broker and workers are, and what they run on."""
+"""pytest-celery's fixtures for our application: its broker, its workers, and the engine that runs them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from celery import Celery, Task
 
-#: Variables by which Celery would talk to a broker or backend other than the test's, whatever its settings say.
+#: Variables that would make Celery use another broker or backend than the test's, in spite of its settings.
 OVERRIDING_VARIABLES = (
     "CELERY_BROKER_URL",
     "CELERY_BROKER_READ_URL",
@@ -62,7 +62,7 @@ def dot_seconds() -> str:
 
 @pytest.fixture
 def slots() -> int:
-    """Tasks that a worker does at a time."""
+    """Tasks that a worker runs at a time."""
     return 1
 
 
@@ -73,12 +73,12 @@ def work(celery_setup_app: Celery) -> Task:
     return task
 
 
-# --- What it runs on ------------------------------------------------------------------------------------
+# --- The engine ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def worker_image(pytestconfig: pytest.Config) -> str:
-    """The image that our Dockerfile makes."""
+    """The image that our Dockerfile builds."""
     return str(pytestconfig.getoption("worker_image"))
 
 
@@ -90,11 +90,11 @@ def rabbitmq_image(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def docker_client(request: pytest.FixtureRequest, worker_image: str, rabbitmq_image: str) -> Iterator[object]:
-    """Docker itself, or bare processes that answer like it."""
+    """Docker, or plain processes behind the same API."""
     if request.config.getoption("runtime") == "docker":
         client = request.getfixturevalue("docker_client")
         with pytest.MonkeyPatch.context() as patch:
-            # pytest-docker-tools removes a container without its unnamed volumes, and the broker's data is in one.
+            # pytest-docker-tools does not remove unnamed volumes with a container, and the broker's data is in one.
             patch.setattr(Container, "remove", partialmethod(Container.remove, v=True))
             yield client
         client.close()
@@ -106,7 +106,7 @@ def docker_client(request: pytest.FixtureRequest, worker_image: str, rabbitmq_im
 default_pytest_celery_network = network(scope="session")
 
 
-# --- The broker: one a session, a virtual host a test ---------------------------------------------------
+# --- The broker: one per session, a virtual host per test ---------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +138,7 @@ def default_rabbitmq_broker(rabbitmq_container: BrokerContainer) -> Iterator[Bro
     _revive(rabbitmq_container)
     rabbitmq_container.enter_vhost(f"test-{token_hex(4)}")
     yield rabbitmq_container
-    # A test that failed may have left it dead.
+    # A failed test may have left it stopped.
     _revive(rabbitmq_container)
     rabbitmq_container.leave_vhost()
 
@@ -151,13 +151,13 @@ def _revive(broker: BrokerContainer) -> None:
 
 @pytest.fixture
 def celery_broker_cluster(celery_rabbitmq_broker: RabbitMQTestBroker) -> CeleryBrokerCluster:
-    """RabbitMQ alone: upstream repeats each test for every broker whose client is installed."""
+    """RabbitMQ only: pytest-celery would repeat each test for every broker whose client is installed."""
     return CeleryBrokerCluster(celery_rabbitmq_broker)
 
 
 @pytest.fixture
 def celery_backend_cluster() -> None:
-    """None, for results come over the broker: upstream skips every test when no backend's client is installed."""
+    """None: results come over the broker. pytest-celery would skip every test when no backend's client is installed."""
 
 
 # --- The workers ----------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def celery_backend_cluster() -> None:
 
 @pytest.fixture
 def default_worker_container_cls() -> type[WorkerContainer]:
-    """What the worker's command and environment are made by."""
+    """The class that makes the worker's command and environment."""
     return WorkerContainer
 
 
@@ -196,8 +196,8 @@ def _worker_container() -> Any:
     return container(
         image="{worker_image}",
         network="{default_pytest_celery_network.name}",
-        # As functions, because pytest sees the fixtures behind these, but not those behind `fxtr`, when it collects;
-        # a test could not parametrize them else.
+        # Functions and not `fxtr`: pytest does not see the fixtures behind `fxtr` at collection, so a test could not
+        # parametrize them.
         environment=lambda default_worker_env: default_worker_env,
         command=lambda default_worker_command: default_worker_command,
         wrapper_class=WorkerContainer,
@@ -230,14 +230,14 @@ def celery_worker_cluster(celery_setup_worker: CeleryTestWorker) -> CeleryWorker
 
 @pytest.fixture
 def celery_setup_app(celery_setup_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
-    """A copy of our application on the test's broker, so that no pool or setting outlives the test."""
+    """A copy of our application on the test's broker; no pool and no setting outlives the test."""
     for name in OVERRIDING_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    # Deep, because a shallow copy shares its settings with the original.
+    # A shallow copy would share its settings with the original.
     app = copy.deepcopy(proj_app)
     app.conf.update({**celery_setup_config, "result_backend": "rpc://"})
     with ExitStack() as connections:
-        # Celery leaves the connection on which it awaits results to the garbage collector, which warns of it.
+        # Celery leaves the connection for results to the garbage collector, which warns about it.
         app.amqp.Connection = lambda *where, **how: connections.enter_context(Connection(*where, **how))
         yield app
         close_publishing(app)

@@ -1,4 +1,4 @@
-"""Our broker and our worker as pytest-celery's containers: how they are addressed, and when they are ready."""
+"""Our broker and our worker as pytest-celery's containers: their addresses, and when they are ready."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tests.processes.images import AMQP_PORT, MANAGEMENT_PORT
 if TYPE_CHECKING:
     from proj.broker.queue_depths import Depth
 
-#: Seconds until a broker must answer: several times what a loaded machine was measured to need.
+#: Seconds until a broker must answer: several times what it took on a loaded machine.
 BROKER_TIMEOUT_S = 90.0
-#: Seconds until a worker must be ready or have logged what a test waits for; three were measured.
+#: Seconds until a worker must be ready or must have logged what a test waits for; three were measured.
 WORKER_TIMEOUT_S = 45.0
 
 
 class BrokerContainer(RabbitMQContainer):  # type: ignore[misc] # pytest-celery ships no types
-    """One RabbitMQ for the session, in which each test has a virtual host to itself."""
+    """One RabbitMQ for the session, in which each test has its own virtual host."""
 
-    #: Part of the addresses, so that they survive `CeleryTestBroker.restart`, which sets them anew.
+    #: Part of the addresses: `CeleryTestBroker.restart` computes them again.
     vhost = "/"
-    #: Read from the log upstream, where it still stands after a restart; `ready` asks the broker instead.
+    #: pytest-celery reads it in the log, where it still stands after a restart; `ready` asks the broker instead.
     ready_prompt = None
 
     @property
     def port(self) -> int:
-        """The AMQP port on loopback: upstream hands out the inner port on a machine with /.dockerenv."""
+        """The AMQP port on loopback; pytest-celery gives the inner port on a machine with /.dockerenv."""
         return self._published(AMQP_PORT)
 
     @property
@@ -76,14 +76,14 @@ class BrokerContainer(RabbitMQContainer):  # type: ignore[misc] # pytest-celery 
         self.vhost = name
 
     def leave_vhost(self) -> None:
-        """Remove the virtual host with all that is in it."""
-        # Quorum queues that were just recovered may take a while to go; the broker goes on when nobody waits for it.
+        """Delete the virtual host with everything in it."""
+        # Deleting quorum queues that were just recovered may take longer than the request; the broker goes on.
         with contextlib.suppress(NoManagement):
             self.management.request("DELETE", f"vhosts/{self.vhost}")
         self.vhost = "/"
 
     def depth(self, queue: str = WORK_QUEUE) -> Depth | None:
-        """How full a queue of the virtual host is; None while there is no such queue, or no answer."""
+        """The depth of a queue of the virtual host; None while there is no such queue, or no answer."""
         try:
             depths = depths_by_management(self.management, self.vhost)
         except NoManagement:
@@ -91,7 +91,7 @@ class BrokerContainer(RabbitMQContainer):  # type: ignore[misc] # pytest-celery 
         return next((depth for depth in depths if depth.name == queue), None)
 
     def wait_for_depth(self, *, ready: int, unacknowledged: int = 0) -> None:
-        """Return when the work queue has just so many messages."""
+        """Return when the work queue has exactly so many messages."""
         expected = (ready, unacknowledged)
 
         def reached() -> bool:
@@ -107,7 +107,7 @@ class BrokerContainer(RabbitMQContainer):  # type: ignore[misc] # pytest-celery 
         return f"{self.env['RABBITMQ_DEFAULT_USER']}:{self.env['RABBITMQ_DEFAULT_PASS']}"
 
     def _published(self, inside: str) -> int:
-        """The port on loopback, from the definition: the state has none while the broker is down."""
+        """The port on loopback, from the definition, because the state has none while the broker is down."""
         return int(self.attrs["HostConfig"]["PortBindings"][inside][0]["HostPort"])
 
     def _listens(self) -> bool:
@@ -121,11 +121,11 @@ class BrokerContainer(RabbitMQContainer):  # type: ignore[misc] # pytest-celery 
 class WorkerContainer(CeleryWorkerContainer):  # type: ignore[misc] # pytest-celery ships no types
     """`celery -A proj worker` on our work queue."""
 
-    #: Awaited upstream for two minutes in the log of all earlier lives; `ready` heeds this life and its end.
+    #: pytest-celery waits two minutes for it, in the log of all earlier starts; `ready` looks at the last start only.
     ready_prompt = None
 
     def __init__(self, container: Any) -> None:
-        """Wrap it, with nothing of its log belonging to an earlier life."""
+        """Wrap it, before its first restart."""
         super().__init__(container)
         self._earlier_log_length = 0
 
@@ -145,7 +145,7 @@ class WorkerContainer(CeleryWorkerContainer):  # type: ignore[misc] # pytest-cel
         return [
             *("celery", "-A", "proj", "worker", f"--loglevel={cls.log_level()}"),
             *("-n", f"{cls.worker_name()}@%h", "-Q", cls.worker_queue()),
-            # A second at each start, for the sake of workers that are not there.
+            # Each would take a second at every start to look for other workers.
             *("--without-mingle", "--without-gossip"),
             *args,
         ]
@@ -154,31 +154,31 @@ class WorkerContainer(CeleryWorkerContainer):  # type: ignore[misc] # pytest-cel
     def initial_env(
         cls, celery_worker_cluster_config: dict[str, Any], initial: dict[str, str] | None = None
     ) -> dict[str, str]:
-        """The addresses of broker and backend, and what upstream sets for Python."""
+        """The addresses of broker and backend, and what pytest-celery sets for Python."""
         environment: dict[str, str] = super().initial_env(celery_worker_cluster_config, initial)
-        # Upstream's volume, which we do not have, in place of the image's own path.
+        # It points to a volume of pytest-celery that we do not have, in the place of the image's own path.
         del environment["PYTHONPATH"]
         return environment
 
     def ready(self) -> bool:
-        """Return when the worker of this life consumes.
+        """Return when the worker consumes, since its last start.
 
         Raises:
             ContainerFailed: it ended first.
         """
         return wait_until(
-            lambda: bool(super(WorkerContainer, self).ready()) and " ready." in self._log_of_this_life(),
+            lambda: bool(super(WorkerContainer, self).ready()) and " ready." in self._log_since_last_start(),
             what=f"the worker {self.name} to be ready",
             timeout_s=WORKER_TIMEOUT_S,
         )
 
     def restart(self, timeout: int = 10) -> None:
-        """End it, if it runs, and return when a new one is ready."""
+        """Stop it if it runs, start it, and return when it is ready."""
         self._earlier_log_length = len(self.logs())
         super().restart(timeout)
 
     def wait_for_log(self, text: str, *, times: int = 1) -> None:
-        """Return when the text stands so often in the log of all its lives."""
+        """Return when the text stands so often in the log of all its starts."""
         wait_until(
             lambda: self.logs().count(text) >= times,
             what=f"{self.name} to log {text!r} {times} times",
@@ -186,7 +186,7 @@ class WorkerContainer(CeleryWorkerContainer):  # type: ignore[misc] # pytest-cel
         )
 
     def wait_for_exit(self) -> int:
-        """The exit code, when it has ended."""
+        """Wait for its end; the exit code."""
 
         def ended() -> bool:
             self.reload()
@@ -195,5 +195,5 @@ class WorkerContainer(CeleryWorkerContainer):  # type: ignore[misc] # pytest-cel
         wait_until(ended, what=f"the end of {self.name}", timeout_s=WORKER_TIMEOUT_S)
         return int(self.attrs["State"]["ExitCode"])
 
-    def _log_of_this_life(self) -> str:
+    def _log_since_last_start(self) -> str:
         return str(self.logs())[self._earlier_log_length :]

@@ -1,4 +1,4 @@
-"""What becomes of waiting tasks when the broker dies."""
+"""Waiting tasks when the broker is killed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ RESULT_TIMEOUT_S = 60
 MESSAGES = [f"message {number}" for number in range(100)]
 
 
-def test_a_hundred_waiting_tasks_outlive_a_killed_broker(celery_setup: CeleryTestSetup, work: Task) -> None:
-    """SIGKILL of the broker loses no task whose publish was confirmed: all are there again, and then done."""
+def test_a_hundred_waiting_tasks_survive_a_killed_broker(celery_setup: CeleryTestSetup, work: Task) -> None:
+    """After a SIGKILL of the broker all tasks whose publish was confirmed are in the queue again, and are run."""
     broker, worker = celery_setup.broker, celery_setup.worker
     worker.kill()
     results = ResultSet([work.delay(message) for message in MESSAGES], app=celery_setup.app)

@@ -1,4 +1,4 @@
-"""How a worker that cannot start is reported."""
+"""A worker that cannot start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import pytest
 from pytest_docker_tools.exceptions import ContainerFailed
 
-#: Seconds until the failure must be known; upstream alone takes a hundred and twenty.
+#: Seconds until the failure must be known; pytest-celery by itself takes 120.
 FAST_S = 20.0
 
 

@@ -1,4 +1,4 @@
-"""What becomes of the task that runs on a worker which dies."""
+"""The running task of a worker that is killed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ RESULT_TIMEOUT_S = 45
 LONG = "long" + 30 * "."
 
 
-def test_a_task_whose_worker_is_killed_is_done_again_after_a_restart(celery_setup: CeleryTestSetup, work: Task) -> None:
-    """SIGKILL in the middle of a task loses nothing: the broker delivers it again, and says so."""
+def test_task_of_a_killed_worker_is_run_again_after_a_restart(celery_setup: CeleryTestSetup, work: Task) -> None:
+    """After a SIGKILL in the middle of a task the broker redelivers its message, with the redelivered flag."""
     worker = celery_setup.worker
     result = work.delay(LONG)
     worker.container.wait_for_log(f"[x] Received '{LONG}'")
@@ -34,10 +34,8 @@ def test_a_task_whose_worker_is_killed_is_done_again_after_a_restart(celery_setu
     celery_setup.broker.container.wait_for_depth(ready=0)
 
 
-def test_the_pool_process_of_a_task_is_killed_and_the_task_is_done_again(
-    celery_setup: CeleryTestSetup, work: Task
-) -> None:
-    """SIGKILL of the pool's process alone, as the kernel does when memory is short, requeues the task."""
+def test_task_of_a_killed_pool_process_is_run_again(celery_setup: CeleryTestSetup, work: Task) -> None:
+    """A SIGKILL of the pool process only, as by the kernel when memory is short, requeues the message."""
     worker = celery_setup.worker
     result = work.delay(LONG)
     worker.container.wait_for_log(f"[x] Received '{LONG}'")
@@ -55,19 +53,19 @@ def test_the_pool_process_of_a_task_is_killed_and_the_task_is_done_again(
 
 
 class TestWithTwoWorkers:
-    """The same queue, consumed by two workers of one slot each."""
+    """Two workers of one slot each on the same queue."""
 
     @pytest.fixture
     def celery_worker_cluster(
         self, celery_setup_worker: CeleryTestWorker, celery_second_worker: CeleryTestWorker
     ) -> CeleryWorkerCluster:
-        """Both."""
+        """Both workers."""
         return CeleryWorkerCluster(celery_setup_worker, celery_second_worker)
 
-    def test_the_other_worker_takes_over_the_task_of_a_killed_one(
+    def test_task_of_a_killed_worker_is_run_by_the_other_worker(
         self, celery_setup: CeleryTestSetup, work: Task
     ) -> None:
-        """SIGKILL of a worker hands its task to the one that lives, without anyone's help."""
+        """The broker redelivers the message to it, without any help."""
         first, second = celery_setup.worker_cluster
         result = work.delay(LONG)
         received = f"[x] Received '{LONG}'"
@@ -76,19 +74,19 @@ class TestWithTwoWorkers:
             what="a worker to receive the task",
             timeout_s=RESULT_TIMEOUT_S,
         )
-        heir = second if victim is first else first
+        other = second if victim is first else first
 
         victim.kill()
 
         outcome = result.get(timeout=RESULT_TIMEOUT_S)
-        assert (heir.hostname(), True) == (outcome["worker"], outcome["redelivered"])
+        assert (other.hostname(), True) == (outcome["worker"], outcome["redelivered"])
         assert "[x] Done" not in victim.logs()
         celery_setup.broker.container.wait_for_depth(ready=0)
 
 
 @pytest.mark.parametrize("dispatch", ["round-robin"])
 def test_a_task_acknowledged_early_is_lost_with_its_worker(celery_setup: CeleryTestSetup, work: Task) -> None:
-    """The control: RabbitMQ's default acknowledgement does lose the task, and these tests can see a loss."""
+    """This is the control: early acknowledgement loses the task, and these tests see the loss."""
     worker = celery_setup.worker
     result = work.delay(LONG)
     worker.container.wait_for_log(f"[x] Received '{LONG}'")

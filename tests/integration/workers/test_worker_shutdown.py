@@ -1,4 +1,4 @@
-"""What becomes of tasks when their worker is asked to end."""
+"""Running and waiting tasks when a worker gets SIGTERM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAITING = ["second", "third", "fourth"]
 def test_a_terminated_worker_finishes_its_task_and_leaves_the_others_waiting(
     celery_setup: CeleryTestSetup, work: Task
 ) -> None:
-    """SIGTERM is a warm shutdown: the running task ends, once; the rest stays in the queue for the next worker."""
+    """The running task is finished and acknowledged; the others stay in the queue for the next worker."""
     worker = celery_setup.worker
     running = work.delay(LONG)
     worker.container.wait_for_log(f"[x] Received '{LONG}'")
