@@ -9,12 +9,32 @@ import time
 from typing import Any
 
 from celery import Celery
+from celery.app.amqp import AMQP
 from celery.exceptions import Ignore, Reject
-from kombu import Queue
+from kombu import Consumer, Queue
 
 from proj.delivery.consuming.keep_messages import keep_messages
+from proj.delivery.publishing.confirm_publishing import confirm_publishing
 
-app = Celery("kept", broker=os.environ["CELERY_BROKER_URL"], backend="rpc://")
+
+class OwnConsumer(Consumer):
+    """A class of the app's own for the queues of its workers."""
+
+
+class OwnAMQP(AMQP):
+    """A class of the app's own, as some apps have."""
+
+    Consumer = OwnConsumer
+
+
+app = Celery(
+    "kept",
+    broker=os.environ["CELERY_BROKER_URL"],
+    backend="rpc://",
+    amqp=OwnAMQP if os.environ.get("KEPT_OWN_AMQP") else None,
+)
+if os.environ.get("KEPT_CONFIRM"):
+    confirm_publishing(app)
 keep_messages(app)
 LATE = os.environ.get("KEPT_LATE", "1") == "1"
 QUEUE_TYPE = os.environ.get("KEPT_QUEUE_TYPE", "quorum")

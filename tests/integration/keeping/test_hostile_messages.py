@@ -99,6 +99,20 @@ def test_caller_of_a_refused_task_is_told(served: tuple[SystemUnderTest, Process
     system.letters.pop()
 
 
+@pytest.mark.parametrize("settings", [{"KEPT_OWN_AMQP": "1"}, {"KEPT_OWN_AMQP": "1", "KEPT_CONFIRM": "1"}])
+def test_messages_are_kept_whatever_amqp_class_the_app_has(system: SystemUnderTest, settings: dict[str, str]) -> None:
+    """The app's own class stays, with or without confirmed publishing."""
+    system.worker(**settings)
+    message, said = HOSTILE["undecodable"]
+
+    system.publish(message)
+    good = {system.send("kept.good", 1)}
+
+    system.await_(lambda: system.ended() >= good, "the good task")
+    (reason,) = system.await_(system.reasons, "the dead letter")
+    assert said in reason
+
+
 def identity(message: Message) -> str:
     headers = message.properties.get("application_headers") or {}
     return str(headers.get("id") or json.loads(message.body)["id"])
