@@ -1,4 +1,4 @@
-"""The private RabbitMQ: its own folder, loopback, and no trace."""
+"""The private RabbitMQ: it has its own folder, listens on loopback, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ with Guard() as guard, Broker(guard) as broker:
 
 @pytest.fixture
 def own_guard() -> Iterator[Guard]:
-    """A guard of its own for each test, since its brokers are stopped here."""
+    """A separate guard for each test, because these tests stop its brokers."""
     with Guard() as guard:
         yield guard
 
@@ -66,7 +66,7 @@ def waiting(broker: Broker, queue: str) -> int:
 
 
 def test_broker_keeps_its_data_when_it_is_stopped_and_when_it_is_killed(own_guard: Guard, tmp_path: Path) -> None:
-    """Another node in the folder of a stopped one has its messages; and so has a killed one that comes back."""
+    """A second node in the folder of a stopped one has its messages, and so has a killed node after its restart."""
     folder = tmp_path / "kept"
     with Broker(own_guard, folder=folder) as broker:
         publish(broker, "kept", 10)
@@ -85,7 +85,7 @@ def test_broker_keeps_its_data_when_it_is_stopped_and_when_it_is_killed(own_guar
 
 
 def lets_guest_in(broker: Broker) -> bool:
-    """As the tutorials' programs connect, but for the port."""
+    """Connects as the tutorials' programs do, but to this broker's port."""
     try:
         pika.BlockingConnection(pika.ConnectionParameters(host="localhost", port=broker.port)).close()
     except pika.exceptions.ProbableAuthenticationError:
@@ -93,8 +93,8 @@ def lets_guest_in(broker: Broker) -> bool:
     return True
 
 
-def test_broker_lets_guest_in_only_when_it_was_told_to(own_guard: Guard, tmp_path: Path) -> None:
-    """With all rights, for the tutorials' programs; the next node in the folder, which was not told, has no guest."""
+def test_broker_has_the_user_guest_only_when_asked_for(own_guard: Guard, tmp_path: Path) -> None:
+    """Guest has all permissions; the next node in the same folder, started without it, has no guest."""
     with Broker(own_guard, folder=tmp_path / "kept", guest=True) as broker:
         address = f"amqp://guest:guest@127.0.0.1:{broker.port}/%2F"
         with pika.BlockingConnection(pika.URLParameters(address)) as connection:
@@ -108,7 +108,7 @@ def test_broker_lets_guest_in_only_when_it_was_told_to(own_guard: Guard, tmp_pat
 
 
 def test_broker_listens_on_loopback_only(broker: Broker) -> None:
-    """No server of ours can be reached from another machine unless its user asks for it."""
+    """No server of the lab can be reached from another machine."""
     processes = [psutil.Process(broker.pid), *psutil.Process().children(recursive=True)]
     listening = {
         connection.laddr.ip
@@ -121,8 +121,8 @@ def test_broker_listens_on_loopback_only(broker: Broker) -> None:
     assert listening <= {"127.0.0.1", "::1"}
 
 
-def test_broker_shows_its_password_to_nobody_else(broker: Broker) -> None:
-    """Not in a command line, and not in a file that others can read."""
+def test_broker_hides_its_password_from_other_users(broker: Broker) -> None:
+    """The password is in no command line, and in no file that other users can read."""
     readable = [
         path
         for path in broker.folder.iterdir()
@@ -135,7 +135,7 @@ def test_broker_shows_its_password_to_nobody_else(broker: Broker) -> None:
 
 
 def test_broker_leaves_nothing_when_its_parent_is_killed() -> None:
-    """No node, no epmd, no listening port, no folder."""
+    """Afterwards there is no node, no epmd, no listening port and no folder."""
     parent = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     _, port, folder, *pids = parent.stdout.readline().split()
@@ -177,7 +177,7 @@ def runs_as_nobody(python: str) -> bool:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user; anyone else is an ordinary user")
 def test_broker_runs_as_an_ordinary_user(world_readable_python: tuple[str, dict[str, str]]) -> None:
-    """Root is not needed, and neither is the user `rabbitmq`."""
+    """It needs neither root nor the user `rabbitmq`."""
     python, environment = world_readable_python
 
     ended = subprocess.run(
@@ -197,7 +197,7 @@ def test_broker_runs_as_an_ordinary_user(world_readable_python: tuple[str, dict[
 
 
 def test_missing_server_is_reported_with_the_ways_to_get_one(own_guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debian and Ubuntu, macOS, and Docker."""
+    """The error names the ways for Debian and Ubuntu, macOS, and Docker."""
     monkeypatch.setattr(rabbitmq, "FOLDERS", ())
     monkeypatch.delenv(rabbitmq.VARIABLE, raising=False)
     monkeypatch.setenv("PATH", str(own_guard.folder))

@@ -1,4 +1,4 @@
-"""Who gets the next message, in each dispatch mode, with real workers."""
+"""Which worker gets the next message in each dispatch mode, with real workers."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ def test_round_robin_deals_odd_and_even_messages_as_the_tutorial_prints(
     assert sorted(printed(worker, "Received") for worker in workers) == [TUTORIAL[0::2], TUTORIAL[1::2]]
 
 
-def test_fair_gives_the_next_message_to_whoever_is_free(
+def test_fair_gives_the_next_message_to_a_free_worker(
     broker: Broker, vhost: str, start_workers: Callable[..., list[Worker]]
 ) -> None:
-    """While one worker is at a heavy message, the other does all the light ones, odd or even."""
+    """While one worker works on a heavy message, the other works on all the light ones, odd and even."""
     workers = start_workers("fair", count=2)
     heavy, light = "heavy" + "." * 40, [f"light {number}." for number in range(6)]
 

@@ -1,4 +1,4 @@
-"""A drill: that it sees a loss where there is one; and what it asks of supervisors and brokers."""
+"""A drill reports a loss; its supervisors and brokers do what it needs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
 
 
-def test_drill_sees_a_loss_where_there_is_one(broker: Broker, guard: Guard) -> None:
-    """The negative control: who acknowledges early loses the task of a killed process, and the drill says so."""
+def test_drill_reports_a_loss(broker: Broker, guard: Guard) -> None:
+    """The negative control: with early acknowledgement the task of a killed process is lost."""
     drill = Drill(
         BY_NAME["child-killed"],
         queue_type="classic",
@@ -42,7 +42,7 @@ def test_drill_sees_a_loss_where_there_is_one(broker: Broker, guard: Guard) -> N
 
 
 def test_supervisor_starts_a_process_again_after_every_end(guard: Guard) -> None:
-    """Each life has an id of its own, and how it ended is known; what it left of its group is ended with it."""
+    """Each new process has another id, the exit status of each is known, and its process group ends with it."""
     program = "import subprocess, signal; subprocess.Popen(['sleep', '600']); signal.pause()"
     process = Process(
         "supervised",
@@ -69,14 +69,14 @@ def test_supervisor_starts_a_process_again_after_every_end(guard: Guard) -> None
 
 
 def test_broker_takes_an_order_that_the_api_does_not_know(broker: Broker) -> None:
-    """What only `rabbitmqctl` can do; and a refusal is an error with its words."""
+    """`rabbitmqctl` runs the command; when it fails, the error has its output."""
     assert broker.order("eval", "1 + 1.").strip() == "2"
     with pytest.raises(ProcessEnded, match="no_such_order"):
         broker.order("no_such_order")
 
 
 def test_broker_is_configured_with_the_settings_it_is_given(guard: Guard) -> None:
-    """A drill may need a broker that is less patient."""
+    """A drill may need a shorter consumer timeout."""
     broker = Broker(guard, settings={"consumer_timeout": "4000"})
 
     assert "consumer_timeout = 4000" in (broker.folder / "rabbitmq.conf").read_text().splitlines()

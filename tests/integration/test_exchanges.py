@@ -1,4 +1,4 @@
-"""What reaches whom: broadcast, direct and topic, with workers that ask for patterns, on a real broker."""
+"""Which workers get which messages: broadcast, direct and topic exchanges, and workers with PROJ_BIND."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BINDINGS = {"plain": "", "heavy1": "*.heavy", "heavy2": "*.heavy", "image": "ima
 
 
 class Crew:
-    """Workers, and who of them received what."""
+    """Workers, and the messages that each received."""
 
     def __init__(self, guard: Guard, broker: Broker) -> None:
         self._guard = guard
@@ -60,17 +60,17 @@ class Crew:
         wait_until_ready(*self.workers.values())
 
     def received(self, text: str) -> dict[str, int]:
-        """How often each worker received a text that begins so; without those that did not."""
+        """How often each worker received a text that begins so; only workers that did."""
         pattern = re.compile(rf" \[x\] Received '{re.escape(text)}")
         times = {name: len(pattern.findall(worker.log_text())) for name, worker in self.workers.items()}
         return {name: count for name, count in times.items() if count}
 
     def await_received(self, text: str, **expected: int) -> None:
-        """Return when these, and nobody else, have received it so often."""
+        """Return when exactly these workers have received it so often."""
         wait_until(lambda: self.received(text) == expected, what=f"{text!r} at {expected}", timeout_s=TIMEOUT_S)
 
     def await_received_once(self, texts: list[str]) -> set[str]:
-        """Return who received these, when each was received once."""
+        """Wait until each text was received once, and return the names of the workers."""
         wait_until(
             lambda: all(sum(self.received(text).values()) == 1 for text in texts), what="each", timeout_s=TIMEOUT_S
         )
@@ -99,8 +99,8 @@ def send(text: str, exchange: str, key: str = "", **options: Any) -> None:
 
 
 @pytest.mark.parametrize("countdown_s", [None, 1])
-def test_each_exchange_reaches_whom_it_should_and_nobody_else(crew: Crew, countdown_s: float | None) -> None:
-    """At once and delayed alike; Celery's own delays forget the exchange, and go to the default queue."""
+def test_each_exchange_reaches_the_bound_workers_and_no_others(crew: Crew, countdown_s: float | None) -> None:
+    """Also with a delay. Celery's own delayed delivery loses the exchange, and sends to the default queue."""
     when = f"after {countdown_s}"
     send(f"all {when}", "broadcast", countdown=countdown_s)
     send(f"photo {when}", "direct", "image.heavy", countdown=countdown_s)
@@ -114,7 +114,7 @@ def test_each_exchange_reaches_whom_it_should_and_nobody_else(crew: Crew, countd
 
 
 def test_message_that_matches_two_patterns_of_a_worker_comes_once(crew: Crew) -> None:
-    """As to a queue of the tutorial with two bindings; at once and delayed alike."""
+    """As with a queue of the tutorial that has two bindings, also with a delay."""
     send("twice asked for", "topic", "sound.light.short")
     send("twice asked for, later", "topic", "sound.light.short", countdown=1)
     send("behind", "topic", "sound.dark", countdown=2)
@@ -123,8 +123,8 @@ def test_message_that_matches_two_patterns_of_a_worker_comes_once(crew: Crew) ->
     assert crew.received("twice asked for") == {"image": 2}
 
 
-def test_workers_of_one_pattern_share_the_work(crew: Crew) -> None:
-    """Each message is done by one of them, and all of them do some; another pattern's queue gets its own copy."""
+def test_workers_with_the_same_pattern_share_the_work(crew: Crew) -> None:
+    """Each message goes to one of them, and each gets some. The queue of another pattern gets its own copy."""
     texts = [f"task {number}" for number in range(10)]
     for text in texts:
         send(text, "topic", "text.heavy")
@@ -139,8 +139,8 @@ def test_workers_of_one_pattern_share_the_work(crew: Crew) -> None:
     ("exchange", "key"),
     [("direct", "text.heavy"), ("direct", "*.heavy"), ("topic", "image.light"), ("topic", "a.text.heavy")],
 )
-def test_task_that_no_worker_asks_for_is_unroutable(crew: Crew, exchange: str, key: str) -> None:
-    """One sentence with exchange and key; Celery's binding for delays would let `*.heavy` match any number of words."""
+def test_task_that_matches_no_pattern_is_unroutable(crew: Crew, exchange: str, key: str) -> None:
+    """The error names exchange and key. Celery's binding for delays would let `*.heavy` match any number of words."""
     assert crew.workers
 
     with pytest.raises(Unroutable, match=rf"exchange '{exchange}' with routing key '{re.escape(key)}'"):
@@ -148,7 +148,7 @@ def test_task_that_no_worker_asks_for_is_unroutable(crew: Crew, exchange: str, k
 
 
 def test_plain_message_for_a_pattern_is_work_too(crew: Crew) -> None:
-    """Whatever queue of a worker it comes by."""
+    """A plain message becomes a task on every queue of a worker."""
     send_many(
         [
             PlainMessage(text="plain for all", exchange="broadcast", routing_key=""),
@@ -162,8 +162,8 @@ def test_plain_message_for_a_pattern_is_work_too(crew: Crew) -> None:
 
 
 @pytest.mark.parametrize("countdown_s", [0, 1])
-def test_retry_goes_to_the_queue_that_it_came_from_alone(crew: Crew, countdown_s: float) -> None:
-    """Not through the exchange again, which would give it to everyone for each that asked."""
+def test_retry_goes_only_to_the_queue_that_it_came_from(crew: Crew, countdown_s: float) -> None:
+    """Through the exchange, every bound worker would get a copy of each retry."""
     text = f"again after {countdown_s}"
     for exchange, key in (("broadcast", ""), ("direct", "image.heavy")):
         app.send_task(
@@ -180,7 +180,7 @@ def test_retry_goes_to_the_queue_that_it_came_from_alone(crew: Crew, countdown_s
 
 
 def test_workers_queues_for_broadcasts_are_hidden_and_leave_nothing_behind(crew: Crew, broker: Broker) -> None:
-    """There is one for each, which goes with it; none of suspects beside it, which would stay for ever."""
+    """Each worker has one, which is removed with it. It has no quarantine queue, which would stay for ever."""
     wait_until(
         lambda: any(depth.name == f"{WORK_QUEUE}.suspects" for depth in depths_by_management(broker.management, VHOST)),
         what="the queues of suspects",
@@ -193,8 +193,8 @@ def test_workers_queues_for_broadcasts_are_hidden_and_leave_nothing_behind(crew:
     assert all(depth.is_plumbing for depth in own)
 
 
-def test_worker_that_leaves_in_order_gets_no_further_broadcasts(crew: Crew, broker: Broker) -> None:
-    """What waits for it then, and a retry on its way, comes when it is back."""
+def test_worker_in_a_warm_shutdown_gets_no_more_broadcasts(crew: Crew, broker: Broker) -> None:
+    """Messages that wait for it then, and a retry in progress, are delivered when it is back."""
     idle, busy = crew.workers["heavy1"], crew.workers["heavy2"]
     app.send_task("tests.try_again", ("left", 2), exchange="broadcast", routing_key="", ignore_result=True)
     crew.await_received("left, try 0", **dict.fromkeys(crew.workers, 1))
@@ -222,8 +222,8 @@ def test_worker_that_leaves_in_order_gets_no_further_broadcasts(crew: Crew, brok
     assert "before" not in back.log_text()
 
 
-def test_worker_that_died_at_a_broadcast_does_it_when_it_is_back(crew: Crew) -> None:
-    """Within the minute for which its queue is kept; the others did it meanwhile, once."""
+def test_worker_that_died_in_a_broadcast_task_runs_it_again_after_its_restart(crew: Crew) -> None:
+    """Within the minute for which its queue is kept. The other workers ran it once."""
     send("long" + "." * 40, "broadcast")
     crew.await_received("long", **dict.fromkeys(BINDINGS, 1))
 

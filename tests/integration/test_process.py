@@ -1,4 +1,4 @@
-"""Owning a process of the operating system, and leaving none behind."""
+"""Processes are started, awaited and stopped, and none is left behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def python(program: str, guard: Guard, name: str = "program") -> Process:
 
 @pytest.fixture
 def own_guard() -> Iterator[Guard]:
-    """A guard of its own for each test, since here it is what is tested."""
+    """A separate guard for each test, because the guard is tested here."""
     with Guard() as guard:
         yield guard
 
@@ -42,16 +42,16 @@ def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_process_is_ready_when_the_condition_says_so(own_guard: Guard) -> None:
-    """Not before, and not by a guess."""
+def test_process_is_ready_when_the_condition_is_true(own_guard: Guard) -> None:
+    """Not before."""
     with python("print('serving'); import signal; signal.pause()", own_guard) as process:
         process.wait_until_ready(lambda: "serving" in process.log_text(), timeout_s=20)
 
         assert process.running
 
 
-def test_process_that_ends_before_it_is_ready_says_its_last_words(own_guard: Guard) -> None:
-    """At once, and not after the whole deadline."""
+def test_process_that_ends_before_it_is_ready_is_reported_with_its_log(own_guard: Guard) -> None:
+    """The error comes at once, not at the deadline."""
     with (
         python("raise SystemExit('no such port')", own_guard, "server") as process,
         pytest.raises(ProcessEnded, match="server ended with status 1 before it was ready:\nno such port"),
@@ -60,7 +60,7 @@ def test_process_that_ends_before_it_is_ready_says_its_last_words(own_guard: Gua
 
 
 def test_process_that_is_never_ready_is_reported_after_the_deadline(own_guard: Guard) -> None:
-    """The sentence says what was awaited, how long, and where the log is."""
+    """The error says what was awaited, how long, and where the log is."""
     with (
         python("import signal; signal.pause()", own_guard, "server") as process,
         pytest.raises(DeadlinePassed, match=r"Timed out after 0.1 s while waiting for server to be ready \(its "),
@@ -69,7 +69,7 @@ def test_process_that_is_never_ready_is_reported_after_the_deadline(own_guard: G
 
 
 def test_process_can_be_stopped_twice_and_before_it_was_started(own_guard: Guard) -> None:
-    """Whoever cleans up need not know how far things had come."""
+    """A clean-up need not know whether the process was started."""
     process = python("import signal; signal.pause()", own_guard)
     process.stop()
     process.start()
@@ -80,7 +80,7 @@ def test_process_can_be_stopped_twice_and_before_it_was_started(own_guard: Guard
 
 
 def test_process_that_ignores_sigterm_is_killed(own_guard: Guard) -> None:
-    """The patience is bounded."""
+    """It is killed after the timeout."""
     program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); signal.pause()"
     process = python(program, own_guard)
     process.start()
@@ -92,7 +92,7 @@ def test_process_that_ignores_sigterm_is_killed(own_guard: Guard) -> None:
 
 
 def test_killed_process_takes_its_group_with_it(own_guard: Guard) -> None:
-    """As a machine that loses its power does: the pool of a worker goes with the worker."""
+    """The pool processes of a worker are killed with it."""
     program = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid); import signal; signal.pause()"
     process = python(program, own_guard)
     process.start()
@@ -105,7 +105,7 @@ def test_killed_process_takes_its_group_with_it(own_guard: Guard) -> None:
 
 
 def test_process_that_is_started_again_adds_to_its_log(own_guard: Guard) -> None:
-    """What the first life said is still there."""
+    """The output before the restart is still there."""
     process = python("print('a life')", own_guard)
     for _ in range(2):
         process.start()
@@ -114,10 +114,10 @@ def test_process_that_is_started_again_adds_to_its_log(own_guard: Guard) -> None
     assert process.log_text() == "a life\na life\n"
 
 
-def test_process_does_not_stand_where_the_user_does(
+def test_process_does_not_run_in_the_users_folder(
     own_guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A flowerconfig.py or a module that lies in the user's folder is not run."""
+    """So a flowerconfig.py or a module in that folder is not loaded."""
     monkeypatch.chdir(tmp_path)
     process = python("import os; print(os.getcwd())", own_guard)
     process.start()
@@ -126,8 +126,8 @@ def test_process_does_not_stand_where_the_user_does(
     assert Path(process.log_text().strip()) == own_guard.folder.resolve()
 
 
-def test_guard_ends_even_what_left_its_group_and_removes_its_folder() -> None:
-    """The mark is in the environment, which a daemon inherits."""
+def test_guard_kills_also_processes_that_left_their_group_and_removes_its_folder() -> None:
+    """A daemon inherits the mark with the environment."""
     with Guard() as guard:
         program = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
         process = python(program, guard)
@@ -141,8 +141,8 @@ def test_guard_ends_even_what_left_its_group_and_removes_its_folder() -> None:
     assert not guard.folder.exists()
 
 
-def test_guard_ends_everything_when_its_parent_is_killed() -> None:
-    """SIGKILL lets nobody clean up, and still nothing stays."""
+def test_guard_kills_everything_when_its_parent_is_killed() -> None:
+    """After SIGKILL the parent cannot clean up; the guard does."""
     program = (
         "import signal, subprocess, sys\n"
         "from proj.lab.processes.guard import Guard\n"

@@ -1,4 +1,4 @@
-"""The proxy that a drill's network goes through, on sockets."""
+"""The proxy of a drill, with real sockets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SILENCE_S = 0.5
 
 @pytest.fixture
 def echo_port() -> Iterator[int]:
-    """A server that sends back what it gets, until it is told no more."""
+    """An echo server."""
 
     def serve(connection: socket.socket) -> None:
         with closing(connection):
@@ -71,7 +71,7 @@ def receive(connection: socket.socket, count: int) -> bytes:
 
 
 def is_silent(connection: socket.socket) -> bool:
-    """Whether nothing comes, not even the news that it is closed."""
+    """Whether nothing arrives, not even the end of the connection."""
     connection.settimeout(SILENCE_S)
     try:
         connection.recv(1)
@@ -80,8 +80,8 @@ def is_silent(connection: socket.socket) -> bool:
     return False
 
 
-def is_turned_away(proxy: Proxy) -> bool:
-    """Whether a new connection ends at once; it may do so while it is being made."""
+def is_refused(proxy: Proxy) -> bool:
+    """Whether a new connection is closed at once, or while it is being made."""
     try:
         with connect(proxy) as connection:
             return not is_silent(connection)
@@ -100,8 +100,8 @@ def test_proxy_forwards_both_ways_whatever_the_size(proxy: Proxy) -> None:
     assert answer == data
 
 
-def test_proxy_passes_on_that_a_side_has_closed(proxy: Proxy) -> None:
-    """As without it."""
+def test_proxy_closes_one_side_when_the_other_closes(proxy: Proxy) -> None:
+    """As without a proxy."""
     with connect(proxy) as connection:
         assert echo(connection, b"hello") == b"hello"
         connection.shutdown(socket.SHUT_WR)
@@ -111,7 +111,7 @@ def test_proxy_passes_on_that_a_side_has_closed(proxy: Proxy) -> None:
 
 
 def test_frozen_connection_is_silent_while_a_new_one_passes(proxy: Proxy) -> None:
-    """What a NAT table does that has forgotten a connection: neither side is told."""
+    """As with a NAT table that has forgotten a connection: neither side learns of it."""
     with connect(proxy) as old:
         assert echo(old, b"hello") == b"hello"
 
@@ -124,8 +124,8 @@ def test_frozen_connection_is_silent_while_a_new_one_passes(proxy: Proxy) -> Non
         assert (proxy.accepted, proxy.frozen, proxy.frozen_handshakes) == (2, 1, 0)
 
 
-def test_cut_connection_is_reset_and_others_are_turned_away_until_admitted(proxy: Proxy) -> None:
-    """A network that is gone for a while."""
+def test_cut_connection_is_reset_and_new_ones_are_refused_until_admitted(proxy: Proxy) -> None:
+    """As with a network that is down for a while."""
     with connect(proxy) as old:
         assert echo(old, b"hello") == b"hello"
         proxy.refuse()
@@ -134,7 +134,7 @@ def test_cut_connection_is_reset_and_others_are_turned_away_until_admitted(proxy
 
         with pytest.raises(ConnectionError):
             receive(old, 1)
-    assert is_turned_away(proxy)
+    assert is_refused(proxy)
     wait_until(lambda: proxy.refused == 1, what="the attempt to be counted", timeout_s=5)
     proxy.admit()
     with connect(proxy) as new:
@@ -142,7 +142,7 @@ def test_cut_connection_is_reset_and_others_are_turned_away_until_admitted(proxy
 
 
 def test_handshake_freezes_after_its_bytes_and_the_next_one_passes(proxy: Proxy) -> None:
-    """Each of the next connections has its own limit; those after them have none."""
+    """Each of the next connections has its own limit; later connections have none."""
     proxy.freeze_handshakes([3])
     with connect(proxy) as frozen, connect(proxy) as other:
         assert echo(frozen, b"hel") == b"hel"
@@ -155,7 +155,7 @@ def test_handshake_freezes_after_its_bytes_and_the_next_one_passes(proxy: Proxy)
 
 
 def test_stopped_proxy_ends_frozen_connections_too(proxy: Proxy) -> None:
-    """Nothing of it stays behind."""
+    """No thread or socket is left."""
     with connect(proxy) as connection:
         assert echo(connection, b"hello") == b"hello"
         proxy.freeze()
@@ -168,12 +168,12 @@ def test_stopped_proxy_ends_frozen_connections_too(proxy: Proxy) -> None:
             connect(proxy)
 
 
-def test_proxy_to_a_server_that_is_down_turns_clients_away_and_goes_on() -> None:
-    """A broker that restarts behind it is reached again."""
+def test_proxy_to_a_server_that_is_down_refuses_clients_and_goes_on() -> None:
+    """A broker behind it can be reached again after its restart."""
     with socket.create_server((LOOPBACK, 0)) as reserved:
         port = reserved.getsockname()[1]
     with Proxy(port) as proxy:
-        assert is_turned_away(proxy)
+        assert is_refused(proxy)
         with socket.create_server((LOOPBACK, port)) as server, connect(proxy):
             server.settimeout(10)
             server.accept()[0].close()

@@ -1,4 +1,4 @@
-"""One work queue for Celery's workers and the tutorials' programs, whoever of them publishes or consumes."""
+"""One work queue is shared by Celery's workers and the tutorials' programs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def channel(broker: Broker, vhost: str, queue_type: str) -> Iterator[BlockingCha
 
 @pytest.fixture
 def worker(guard: Guard, broker: Broker, vhost: str, queue_type: str, channel: BlockingChannel) -> Iterator[Worker]:
-    """A worker of one slot, started on the queue that the tutorial's program has made."""
+    """A worker of one slot on the queue that the tutorial's program declared."""
     assert channel.is_open
     worker = Worker(
         f"shared@{vhost}",
@@ -64,14 +64,14 @@ def worker(guard: Guard, broker: Broker, vhost: str, queue_type: str, channel: B
 
 
 def worked_on(worker: Worker) -> list[str]:
-    """The texts of the messages that the worker has done."""
+    """The texts of the messages that the worker has worked on."""
     return re.findall(r"succeeded in .*'message': '([^']*)'", worker.log_text())
 
 
 def test_tutorials_worker_and_celerys_share_a_queue_and_neither_waits_for_the_other(
     channel: BlockingChannel, worker: Worker
 ) -> None:
-    """Each message is done once. While the one is busy with its message the other one does all the rest."""
+    """Each message is worked on once. While one worker is busy, the other one works on all the rest."""
     taken: list[tuple[int, str]] = []
 
     def callback(_channel: Any, method: Any, _properties: Any, body: bytes) -> None:

@@ -46,7 +46,7 @@ def _worker(broker: Broker) -> Iterator[None]:
 
 
 def test_work_returns_who_did_what() -> None:
-    """The result is what a person would want to see in Flower."""
+    """The result has what a user wants to see in Flower."""
     result = work.delay("hello...").get(timeout=TIMEOUT_S)
 
     assert (result["message"], result["dots"], result["attempt"], result["redelivered"]) == ("hello...", 3, 0, False)
@@ -69,15 +69,15 @@ def test_chain_of_immutable_works_runs_one_after_the_other() -> None:
     assert last.parent.get(timeout=TIMEOUT_S)["message"] == "first."
 
 
-def test_chain_that_hands_on_the_result_does_the_same_message_again() -> None:
+def test_chain_that_passes_the_result_on_works_on_the_same_message_again() -> None:
     """`work.s("hello.") | work.s()` is a chain too."""
     result = (work.s("hello.") | work.s())().get(timeout=TIMEOUT_S)
 
     assert result["message"] == "hello."
 
 
-def test_delayed_work_waits_in_the_broker_and_takes_no_slot(broker: Broker) -> None:
-    """A countdown is native delayed delivery: the worker does other work meanwhile."""
+def test_delayed_work_waits_in_the_broker_and_uses_no_slot(broker: Broker) -> None:
+    """A countdown is a native delayed delivery; the worker runs other tasks meanwhile."""
     begun = time.monotonic()
     delayed = work.apply_async(("later",), countdown=2)
     wait_until(
@@ -95,8 +95,8 @@ def test_delayed_work_waits_in_the_broker_and_takes_no_slot(broker: Broker) -> N
 
 
 @pytest.mark.parametrize("message", [5, None, ["hello."]])
-def test_message_that_is_no_text_fails_with_the_reason(message: object) -> None:
-    """The result keeps one sentence that says what a message is."""
+def test_message_that_is_not_a_text_fails_with_the_reason(message: object) -> None:
+    """The result has one sentence that says what a message must be."""
     result = work.delay(message)
 
     with pytest.raises(InvalidMessage, match="A message must be a text"):
@@ -104,7 +104,7 @@ def test_message_that_is_no_text_fails_with_the_reason(message: object) -> None:
 
 
 def test_chord_is_refused_by_the_default_backend_in_one_sentence() -> None:
-    """Results over the broker cannot join a chord: Celery says so, and CELERY_RESULT_BACKEND is the remedy."""
+    """The rpc backend cannot run a chord. Celery's error says so; another CELERY_RESULT_BACKEND can."""
     # Celery's own class of error; the sentence names the backends that can.
     with pytest.raises(NotImplementedError, match="chords"):
         chord([work.s("a"), work.s("b")])(work.si("c"))

@@ -1,9 +1,9 @@
 """The part of docker-py that pytest-celery calls, answered with processes of the operating system.
 
-An image is a class of programs, a container one process of it (with the processes that it starts), a published
-port a port on loopback, and a network nothing at all, for every process reaches every other one. There is no file
-system, process table or resource limit of its own in such a container. What docker-py has beyond the calls below is
-missing on purpose: an option that would be ignored here must not be tested with.
+An image is a class of programs. A container is one process of it, with the processes that this one starts. A published
+port is a port on loopback. A network is only a name, because every process can reach every other one. Such a container
+has no file system, process table or resource limits of its own. Other calls of docker-py are missing on purpose: a test
+must not use an option that would be ignored here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EXEC_TIMEOUT_S = 30.0
 
 
 class ExecResult(NamedTuple):
-    """What a command inside a container came to."""
+    """The result of a command inside a container."""
 
     exit_code: int
     output: bytes
@@ -46,7 +46,7 @@ class Container:
     """One program under docker-py's names; as there, `attrs` and `status` are those of the last `reload`."""
 
     def __init__(self, program: Program, definition: Definition, environment: Mapping[str, str]) -> None:
-        """Keep them; `environment` is that of commands inside the container."""
+        """Take the program and its container's properties; `environment` is that of commands inside the container."""
         self.id = definition.id
         self.name = f"{definition.image}-{definition.short_id}"
         self.attrs: dict[str, Any] = {}
@@ -62,7 +62,7 @@ class Container:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What it was labelled with."""
+        """Its labels."""
         return self._definition.labels
 
     def reload(self) -> None:
@@ -85,11 +85,11 @@ class Container:
         }
 
     def logs(self) -> bytes:
-        """All that it has printed, restarts included."""
+        """All its output, also from before a restart."""
         return self._program.log_text().encode()
 
     def kill(self, signal: str | int | None = None) -> None:
-        """Send a signal to the main process; SIGKILL takes all its children along, as the end of PID 1 does.
+        """Send a signal to the main process; SIGKILL kills its children too, as the end of PID 1 does.
 
         Raises:
             APIError: it does not run.
@@ -102,12 +102,12 @@ class Container:
             os.kill(self._program.pid, number)
 
     def restart(self, timeout: float = 10) -> None:
-        """Stop it, if it runs, and start it again on the same ports and data."""
+        """Stop it when it runs, and start it again with the same ports and data."""
         self._program.stop(timeout)
         self._program.start()
 
     def remove(self, *, force: bool = False) -> None:
-        """Make sure that it has ended.
+        """Remove a container that has ended.
 
         Raises:
             APIError: it runs, and `force` was not asked for.
@@ -143,7 +143,7 @@ class Container:
             raise APIError(f"{self.name} is not running.")
 
     def _hostname(self) -> str:
-        """Where others reach the container: URLs are composed of it, and no name leads to a port other than AMQP's."""
+        """The address of the container in URLs; a name could not lead to a port other than AMQP's own."""
         port = self._definition.ports.get(AMQP_PORT)
         return f"{LOOPBACK}:{port}" if port else self._definition.short_id
 
@@ -203,7 +203,7 @@ class Network:
     name: str
 
     def remove(self) -> None:
-        """Nothing is left of a name."""
+        """Do nothing, because a network is only a name."""
 
 
 class Networks:
@@ -218,13 +218,13 @@ class ProcessEngine:
     """What the fixture `docker_client` gives in place of a `docker.DockerClient`."""
 
     def __init__(self, guard: Guard, images: Mapping[str, Callable[[Guard, Definition], Program]]) -> None:
-        """Take the guard under which everything lives, and the programs by the names of their images."""
+        """Take the guard of all processes, and the programs by the names of their images."""
         self.containers = Containers(guard, images)
         self.networks = Networks()
 
 
 def pinned_port(inside: str, binding: object) -> int:
-    """The port on loopback of a binding such as ("127.0.0.1", 25672).
+    """The port of a binding on loopback, such as ("127.0.0.1", 25672).
 
     Raises:
         TypeError: the binding is not on loopback, or its port is left to chance and would change at a restart.
@@ -236,7 +236,7 @@ def pinned_port(inside: str, binding: object) -> int:
 
 
 def signal_number(name: str | int | None) -> Signals:
-    """The signal that docker-py means: by name with or without SIG, by number, or SIGKILL when none is named."""
+    """The signal that docker-py means: a name with or without SIG, a number, or SIGKILL without either."""
     if name is None:
         return SIGKILL
     if isinstance(name, int):
@@ -245,6 +245,6 @@ def signal_number(name: str | int | None) -> Signals:
 
 
 def exit_code(returncode: int | None) -> int:
-    """The exit code as Docker and shells say it: 128 and the signal's number for a process that was killed."""
+    """The exit code as Docker and shells give it: 128 plus the signal's number for a killed process."""
     code = returncode or 0
     return code if code >= 0 else 128 - code

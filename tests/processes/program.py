@@ -1,4 +1,4 @@
-"""What a container was asked to be, and what a program must offer to be one."""
+"""The definition of a container, and what a program must offer to run in one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHORT_ID_LENGTH = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """What a container was asked to be."""
+    """The definition of a container."""
 
     id: str
     image: str
@@ -32,12 +32,12 @@ class Definition:
 
     @property
     def short_id(self) -> str:
-        """The id as people write it."""
+        """The first characters of the id."""
         return self.id[:SHORT_ID_LENGTH]
 
     @property
     def whole_environment(self) -> dict[str, str]:
-        """The image's environment with the container's: nothing that a user has set for workers of their own."""
+        """The image's environment and the container's, without the user's own settings for workers."""
         return child_environment(**{"PYTHONPATH": str(PROJECT), **self.environment})
 
 
@@ -46,7 +46,7 @@ class Program(Protocol):
 
     @property
     def pid(self) -> int:
-        """The id of the main process, also of its group."""
+        """The id of the main process and of its group."""
 
     @property
     def running(self) -> bool:
@@ -54,16 +54,16 @@ class Program(Protocol):
 
     @property
     def returncode(self) -> int | None:
-        """How it ended, as `subprocess` says it."""
+        """Its exit status, as `subprocess` gives it."""
 
     def start(self) -> None:
-        """Start it, on the data and with the log of its earlier life."""
+        """Start it, with its earlier data and log."""
 
     def stop(self, timeout_s: float) -> None:
-        """End it by SIGTERM, and by SIGKILL when that takes too long."""
+        """End it by SIGTERM, and by SIGKILL after a timeout."""
 
     def kill(self) -> None:
         """End it and its children by SIGKILL."""
 
     def log_text(self) -> str:
-        """All that it has printed in all its lives."""
+        """All its output, also from before a restart."""

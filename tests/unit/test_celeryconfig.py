@@ -1,4 +1,4 @@
-"""Deployment settings: what the environment may say, and what it becomes."""
+"""The settings of celeryconfig.py, from environment variables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def settings() -> dict[str, Any]:
 
 
 def test_defaults_are_fair_durable_and_lossless() -> None:
-    """Who sets nothing gets late acknowledgement, one message a slot, a quorum queue, confirms and JSON."""
+    """Without variables: late acknowledgement, one message for each slot, a quorum queue, confirms and JSON."""
     conf = settings()
 
     assert conf["proj_dispatch"] == "fair"
@@ -51,7 +51,7 @@ def test_defaults_are_fair_durable_and_lossless() -> None:
 
 
 def test_round_robin_is_early_acknowledgement_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROJ_DISPATCH alone turns into the settings of a mode."""
+    """PROJ_DISPATCH alone sets all settings of a mode."""
     monkeypatch.setenv("PROJ_DISPATCH", "round-robin")
 
     conf = settings()
@@ -64,7 +64,7 @@ def test_round_robin_is_early_acknowledgement_without_limit(monkeypatch: pytest.
 def test_work_queue_is_durable_and_has_no_argument_but_its_type(
     monkeypatch: pytest.MonkeyPatch, queue_type: str, arguments: dict[str, str] | None
 ) -> None:
-    """Any client that declares the tutorials' queue agrees with us; a classic queue is declared as the old ones do."""
+    """Any client that declares the tutorials' queue declares the same; a classic queue has no argument."""
     monkeypatch.setenv("PROJ_QUEUE_TYPE", queue_type)
 
     (queue,) = settings()["task_queues"]
@@ -103,7 +103,7 @@ def test_work_queue_is_durable_and_has_no_argument_but_its_type(
 def test_wrong_value_is_refused_with_the_variable_the_value_and_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, allowed: str
 ) -> None:
-    """One sentence and the exit code of wrong use, whichever variable it is."""
+    """For each variable: one sentence, and the exit code of wrong use."""
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(InvalidSetting) as caught:
@@ -128,14 +128,14 @@ def test_wrong_value_is_refused_with_the_variable_the_value_and_what_is_allowed(
     ],
 )
 def test_patterns_are_joined_by_commas(monkeypatch: pytest.MonkeyPatch, value: str, patterns: tuple[str, ...]) -> None:
-    """Each once, and a blank after a comma is none of them."""
+    """Each pattern once, and without the blank after a comma."""
     monkeypatch.setenv("PROJ_BIND", value)
 
     assert settings()["proj_bind"] == patterns
 
 
 def test_refusal_does_not_repeat_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence may end up in a log."""
+    """The error may be written to a log."""
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://me:se@cret@localhost")
 
     with pytest.raises(InvalidSetting) as caught:
@@ -146,15 +146,15 @@ def test_refusal_does_not_repeat_a_password(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("url", ["amqp://a:b@h:5672//", "amqps://h", "pyamqp://h/v", "amqp://a;amqp://b"])
-def test_address_of_a_rabbitmq_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """With TLS, with a virtual host, or several to fail over to."""
+def test_url_of_a_rabbitmq_is_accepted(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """With TLS, with a virtual host, or several URLs for failover."""
     monkeypatch.setenv("CELERY_BROKER_URL", url)
 
     assert settings()["broker_url"] == url
 
 
 def test_every_setting_says_why() -> None:
-    """Each key has a comment of its own or stands under one; none is left to guess."""
+    """Each setting has a comment, or stands below one that covers it."""
     lines = FILE.read_text().splitlines()
     unexplained = [
         line

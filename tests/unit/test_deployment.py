@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises, and what it shares with the lab."""
+"""What docker-compose.yml promises and what it shares with the lab."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def services() -> dict[str, Any]:
 
 
 def test_compose_publishes_on_loopback_only(services: dict[str, Any]) -> None:
-    """Nobody else on the network reaches a broker whose password stands in a file."""
+    """The broker's password is in a public file, so no other machine may reach it."""
     published = [port for service in services.values() for port in service.get("ports", [])]
 
     assert published
@@ -31,7 +31,7 @@ def test_compose_publishes_on_loopback_only(services: dict[str, Any]) -> None:
 
 
 def test_compose_broker_loads_the_policies_of_the_lab(services: dict[str, Any]) -> None:
-    """One file, so that they cannot come apart."""
+    """Both load one file."""
     volumes = services["rabbitmq"]["volumes"]
     configuration = (ROOT / "deploy" / "rabbitmq.conf").read_text()
 
@@ -41,7 +41,7 @@ def test_compose_broker_loads_the_policies_of_the_lab(services: dict[str, Any]) 
 
 
 def test_compose_dashboard_answers_under_the_name_that_prometheus_asks_for(services: dict[str, Any]) -> None:
-    """It refuses every other name but loopback's, and /metrics is no exception."""
+    """It refuses requests for all other host names but loopback's, also for /metrics."""
     configuration = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
     (name, port) = configuration["scrape_configs"][0]["static_configs"][0]["targets"][0].split(":")
 
@@ -50,14 +50,14 @@ def test_compose_dashboard_answers_under_the_name_that_prometheus_asks_for(servi
 
 
 def test_compose_workers_can_be_scaled(services: dict[str, Any]) -> None:
-    """No fixed container name or published port stands in the way, and node names differ by container."""
+    """They have no fixed container name or published port, and their node names differ."""
     for name in ("worker-fair", "worker-round-robin"):
         assert not {"container_name", "ports"} & services[name].keys()
         assert "@%h" in services[name]["command"]
 
 
 def test_policies_cover_every_queue_of_work_and_lead_to_the_dead_letters() -> None:
-    """What is over its delivery limit is kept, not dropped; for the stages of the pipeline and for suspects too."""
+    """A message over its delivery limit is dead-lettered; also from stages of a pipeline and from quarantine."""
     definitions = packaged_definitions()
     of_work = [queues.WORK_QUEUE, queues.UPPERCASE_QUEUE, queues.PRINT_QUEUE]
     for policy in definitions["policies"]:

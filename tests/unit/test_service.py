@@ -1,4 +1,4 @@
-"""What services share: how one waits for what another thread says."""
+"""Waiting for an event that another thread sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proj.service import await_event
 
 
 def test_event_is_awaited_without_its_lock() -> None:
-    """An interruption in the middle of a wait would keep the lock, and nobody could set the event any more."""
+    """A wait that is interrupted in the middle could keep the event's lock, and no thread could set the event."""
     event, answers = threading.Event(), []
 
     def wait() -> None:

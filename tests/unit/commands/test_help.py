@@ -1,4 +1,4 @@
-"""What `--help` says of commands, on the terminal that is eighty columns wide."""
+"""The help of each command fits into a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH = 80
 
 @pytest.mark.parametrize("command", [broker, pipeline, queues, send], ids=lambda command: command.name)
 def test_help_fits_into_eighty_columns(command: object) -> None:
-    """Also its examples and lists, which click does not wrap."""
+    """Also the examples and lists, which click does not wrap."""
     shown = CliRunner().invoke(command, ["--help"], terminal_width=WIDTH)  # type: ignore[arg-type] # Celery has no types
 
     assert shown.exit_code == 0

@@ -1,4 +1,4 @@
-"""What `celery -A proj lab pipeline` says of a run."""
+"""What `celery -A proj lab pipeline` prints about a run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def outcome(lost: tuple[str, ...] = (), doubled: tuple[str, ...] = ()) -> Pipeli
 def test_pipeline_shows_timeline_figures_and_what_was_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In this order, each as it was."""
+    """In this order."""
     monkeypatch.setattr(pipeline_table, "_run_aside", lambda _: outcome())
 
     pipeline_table.show_pipeline(SETUP, output=None, as_json=False)
@@ -61,10 +61,10 @@ def test_pipeline_shows_timeline_figures_and_what_was_printed(
     assert shown.endswith("P1: HELLO\nP1: WORLD\n")
 
 
-def test_pipeline_of_one_message_is_told_of_in_the_singular(
+def test_pipeline_of_one_message_is_described_in_the_singular(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One message."""
+    """It says 1 message."""
     one = replace(
         outcome(), attempts={stage: own[:1] for stage, own in outcome().attempts.items()}, ids=outcome().ids[:1]
     )
@@ -79,10 +79,10 @@ def test_pipeline_of_one_message_is_told_of_in_the_singular(
     ("wrong", "said"),
     [({"lost": ("world",)}, "Lost: world"), ({"doubled": ("hello",)}, "Printed more than once: hello")],
 )
-def test_pipeline_that_lost_or_doubled_something_says_no(
+def test_pipeline_that_lost_or_repeated_a_message_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: dict[str, tuple[str, ...]], said: str
 ) -> None:
-    """Exit code 1, and the words are named."""
+    """The exit code is 1, and the messages are named."""
     monkeypatch.setattr(pipeline_table, "_run_aside", lambda _: outcome(**wrong))
 
     with pytest.raises(click.exceptions.Exit) as ended:

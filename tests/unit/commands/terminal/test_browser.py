@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Window(webbrowser.BaseBrowser):
-    """A browser that does what it is told, and remembers it."""
+    """A browser that keeps the URLs that it was given."""
 
     def __init__(self, show: Callable[[], bool]) -> None:
         super().__init__("window")
@@ -30,7 +30,7 @@ class Window(webbrowser.BaseBrowser):
 
 @pytest.mark.parametrize("shows", [True, False])
 def test_page_is_opened_when_the_browser_says_so(monkeypatch: pytest.MonkeyPatch, shows: bool) -> None:  # noqa: FBT001 a parameter
-    """The answer is the browser's own."""
+    """The browser's own answer is returned."""
     window = Window(lambda: shows)
     monkeypatch.setattr(webbrowser, "get", lambda: window)
 
@@ -39,7 +39,7 @@ def test_page_is_opened_when_the_browser_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_page_is_not_opened_when_there_is_no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python says so by an error."""
+    """Python raises an error then."""
 
     def none() -> webbrowser.BaseBrowser:
         raise webbrowser.Error
@@ -55,15 +55,15 @@ def test_browser_for_terminals_is_opened_only_when_the_user_named_it(
     variables: dict[str, str],
     opens: bool,  # noqa: FBT001 a parameter
 ) -> None:
-    """Without a desktop Python would start lynx or w3m in the terminal in which the demo draws."""
+    """Without a desktop, Python would start lynx or w3m in the demo's terminal."""
     monkeypatch.setattr(webbrowser, "get", lambda: webbrowser.GenericBrowser("true"))
     monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], **variables})
 
     assert browser.opened("http://127.0.0.1/") is opens
 
 
-def test_browser_that_lasts_as_long_as_its_window_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo goes on beside it."""
+def test_browser_that_runs_until_its_window_is_closed_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo goes on meanwhile."""
     closed = threading.Event()
     monkeypatch.setattr(webbrowser, "get", lambda: Window(closed.wait))
     monkeypatch.setattr(browser, "PATIENCE_S", 0.01)

@@ -1,4 +1,4 @@
-"""The verdict on a drill, from evidence alone."""
+"""The verdict on a drill, from its evidence."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def judged(
     return verdict(records, dead=dead, guilty=guilty, hits=hits, slots=2)
 
 
-def test_task_is_lost_when_it_was_confirmed_and_nothing_became_of_it() -> None:
-    """Neither finished nor dead-lettered; a start is not enough, for the worker may have died in its middle."""
+def test_task_is_lost_when_it_was_confirmed_and_neither_finished_nor_dead_lettered() -> None:
+    """A start is not enough, because the worker may have died in the middle of it."""
     found = judged([*published("a", "b", "c", "d"), *done("a", 1.0), line(STARTED, "b", 1.0)], dead={"c"})
 
     assert found.lost == ("b", "d")
     assert found.complaints[0] == "2 confirmed tasks are lost, such as b."
 
 
-def test_publish_that_raised_is_no_loss_whatever_became_of_its_task() -> None:
-    """Its caller was told that nobody knows, so that both are right."""
+def test_publish_that_raised_is_not_a_loss() -> None:
+    """Its caller knows that the message may or may not be there."""
     records = [*published("ran", "vanished", outcome=RAISED), *done("ran", 1.0)]
 
     found = judged(records)
@@ -53,7 +53,7 @@ def test_publish_that_raised_is_no_loss_whatever_became_of_its_task() -> None:
 
 
 def test_publish_that_neither_returned_nor_raised_breaks_a_promise() -> None:
-    """A caller that waits for ever was told nothing."""
+    """A caller that waits for ever does not learn the outcome."""
     found = judged([line(SENDING, "a")])
 
     assert found.unanswered == 1
@@ -61,7 +61,7 @@ def test_publish_that_neither_returned_nor_raised_breaks_a_promise() -> None:
 
 
 def test_innocent_task_among_the_dead_letters_breaks_a_promise_even_if_it_ran() -> None:
-    """A neighbour of a task that kills may be killed with it, but is not to blame."""
+    """A task that runs beside one that kills may be killed with it, but must not be dead-lettered."""
     found = judged([*published("good", "bad"), *done("good", 1.0)], dead={"good", "bad"}, guilty={"bad"})
 
     assert found.condemned == ("good",)
@@ -69,7 +69,7 @@ def test_innocent_task_among_the_dead_letters_breaks_a_promise_even_if_it_ran() 
 
 
 def test_second_start_is_allowed_when_a_hit_reached_the_first() -> None:
-    """At least once: what was in flight when the worker died is done again."""
+    """At least once: a task that was in flight when its worker died runs again."""
     records = [*published("a"), line(STARTED, "a", 1.0), *done("a", 5.0, pid=2)]
 
     found = judged(records, hits=[Hit(began=1.05, ended=1.2, window=2)])
@@ -78,7 +78,7 @@ def test_second_start_is_allowed_when_a_hit_reached_the_first() -> None:
 
 
 def test_second_start_without_a_hit_breaks_a_promise() -> None:
-    """Nothing struck near it, so somebody delivered or acknowledged wrongly."""
+    """Without a hit nearby, a message was delivered or acknowledged wrongly."""
     records = [*published("a"), *done("a", 1.0), *done("a", 5.0, pid=2)]
 
     found = judged(records, hits=[Hit(began=3.0, ended=3.1, window=2)])
@@ -87,7 +87,7 @@ def test_second_start_without_a_hit_breaks_a_promise() -> None:
 
 
 def test_start_of_a_guilty_task_is_a_hit_on_its_neighbours() -> None:
-    """They die with the worker that it kills; its own starts are counted apart."""
+    """They die with the worker that it kills. Its own starts are counted separately."""
     records = [
         *published("good", "bad"),
         line(STARTED, "good", 1.0, pid=1),
@@ -103,7 +103,7 @@ def test_start_of_a_guilty_task_is_a_hit_on_its_neighbours() -> None:
 
 
 def test_ignored_task_counts_nowhere() -> None:
-    """A task that looks whether the slots work is no part of what is judged."""
+    """A task that probes the slots is not part of the verdict."""
     records = [*published("probe"), *done("probe", 1.0), *done("probe", 2.0)]
 
     found = verdict(records, dead=(), guilty=(), hits=(), slots=2, ignore={"probe"})
@@ -122,22 +122,22 @@ def test_ignored_task_counts_nowhere() -> None:
         (0.5, 9.0, None, 1),
     ],
 )
-def test_hit_reaches_what_runs_or_is_hardly_acknowledged(
+def test_hit_reaches_tasks_that_run_or_have_just_ended(
     began: float, ended: float, window: int | None, reached: int
 ) -> None:
-    """From the start of a task until its acknowledgement is safe, and never more than a window."""
+    """From the start of a task until its acknowledgement is on disk, and at most as many as the prefetch window."""
     assert in_flight(done("a", 1.0), [Hit(began=began, ended=ended, window=window)]) == reached
 
 
 def test_execution_that_never_ended_is_reached_by_one_hit_only() -> None:
-    """The first one after its start ended it; the next ones found it in the queue."""
+    """The first hit after its start ended it; at later hits its message is in the queue."""
     hits = [Hit(began=time, ended=time + 0.1) for time in (1.5, 2.5, 3.5)]
 
     assert in_flight([line(STARTED, "a", 1.0)], hits) == 1
 
 
-def test_execution_belongs_to_the_process_that_began_it() -> None:
-    """Two processes at the same task are two executions, of which the first may have ended last."""
+def test_execution_belongs_to_the_process_that_started_it() -> None:
+    """Two processes that run the same task are two executions; the first one may end last."""
     records = [
         line(STARTED, "a", 1.0, pid=1),
         line(STARTED, "a", 2.0, pid=2),
@@ -148,15 +148,15 @@ def test_execution_belongs_to_the_process_that_began_it() -> None:
     assert executions(records) == [(1.0, 4.0), (2.0, 3.0)]
 
 
-def test_task_is_missing_until_it_has_finished_or_is_dead() -> None:
-    """What a drill waits for."""
+def test_task_is_missing_until_it_has_finished_or_was_dead_lettered() -> None:
+    """A drill waits until no task is missing."""
     records = [*published("a", "b", "c"), *published("d", outcome=RAISED), *done("a", 1.0)]
 
     assert missing(records, {"b": "a reason"}) == {"c"}
 
 
-def test_output_that_a_stage_handed_on_again_may_be_done_again() -> None:
-    """Under the same id, because its input was done again; one that was handed on once may not."""
+def test_output_that_a_stage_handed_on_twice_may_run_twice() -> None:
+    """With the same id, because its input ran again. An output that was handed on once may not."""
     once = [*published("input"), *done("input", 1.0), *published("output"), *done("output", 2.0), *done("output", 3.0)]
     again = [*once, *published("output")]
 
@@ -166,8 +166,8 @@ def test_output_that_a_stage_handed_on_again_may_be_done_again() -> None:
     assert judged(again).complaints == ()
 
 
-def test_output_that_was_handed_on_and_never_done_is_lost() -> None:
-    """Its input is done, and that is not the end of it."""
+def test_output_that_was_handed_on_and_never_ran_is_lost() -> None:
+    """That its input has finished is not enough."""
     found = judged([*published("input"), *done("input", 1.0), *published("output")])
 
     assert found.lost == ("output",)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class StillProgram:
-    """Runs, by its own account, until it is killed or stopped."""
+    """Reports that it runs until it is killed or stopped."""
 
     pid = 0
 
@@ -20,12 +20,12 @@ class StillProgram:
         self._lives = 0
 
     def start(self) -> None:
-        """Begin another life."""
+        """Start again."""
         self.running, self.returncode = True, None
         self._lives += 1
 
     def stop(self, timeout_s: float) -> None:
-        """End at once, whatever the time allowed."""
+        """End at once."""
         del timeout_s
         if self.running:
             self.running, self.returncode = False, 0
@@ -36,5 +36,5 @@ class StillProgram:
             self.running, self.returncode = False, -9
 
     def log_text(self) -> str:
-        """A line for each life."""
+        """One line for each start."""
         return "started\n" * self._lives

@@ -1,4 +1,4 @@
-"""That processes answer like Docker's containers, and refuse what they would not heed."""
+"""Processes answer like Docker's containers, and refuse options that they would ignore."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def engine() -> ProcessEngine:
-    """An engine with one image, under a guard that is never started."""
+    """An engine with one image, whose guard is never started."""
     return ProcessEngine(Guard(), {"still": StillProgram})
 
 
@@ -31,14 +31,14 @@ def run(engine: ProcessEngine, image: str = "still", **options: Any) -> Containe
 
 
 def test_option_without_counterpart_is_refused(engine: ProcessEngine) -> None:
-    """A test that relies on a limit or a mount must fail on processes, not pass without it."""
+    """A test that needs a limit or a mount must fail on processes instead of passing without it."""
     with pytest.raises(TypeError, match="mem_limit"):
         run(engine, mem_limit="64m")
 
 
 @pytest.mark.parametrize("binding", [None, 25672, "any", ("0.0.0.0", 25672), ("127.0.0.1", None)])  # noqa: S104 refused
 def test_port_that_is_not_pinned_on_loopback_is_refused(engine: ProcessEngine, binding: object) -> None:
-    """A port left to chance would change at a restart, and one on every address would be open to the network."""
+    """A random port would change at a restart, and a port on every address would be open to the network."""
     with pytest.raises(TypeError, match="5672/tcp must be published"):
         run(engine, ports={"5672/tcp": binding})
 
@@ -60,10 +60,10 @@ def test_image_without_a_program_is_refused(engine: ProcessEngine) -> None:
         (BrokerProgram, {"environment": {"RABBITMQ_DEFAULT_USER": "proj", "RABBITMQ_DEFAULT_PASS": "x"}}),
     ],
 )
-def test_program_refuses_what_its_image_would_heed_and_it_would_not(
+def test_program_refuses_options_that_only_its_image_knows(
     program: type[WorkerProgram | BrokerProgram], options: dict[str, Any]
 ) -> None:
-    """Commands, ports and variables are all used or all refused."""
+    """A command, port or variable is used or refused, never ignored."""
     asked = {"command": [], "environment": {}, "ports": {}, **options}
 
     with pytest.raises(TypeError, match="image"):

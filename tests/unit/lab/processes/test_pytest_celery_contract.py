@@ -152,7 +152,7 @@ def test_factory_calls_nothing_new_on_docker(factory: str) -> None:
     assert called == CALLS[factory]
 
 
-def test_wrapper_is_content_with_our_container(container: CeleryTestContainer) -> None:
+def test_wrapper_works_with_our_container(container: CeleryTestContainer) -> None:
     """Every call of it that a worker's test makes is answered."""
     assert container.ready()
     assert container.env == {"NAME": "value"}

@@ -1,4 +1,4 @@
-"""What the samples of a queue tell of its end."""
+"""How long the samples say that a queue is empty."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proj.lab.runs.depth_sampler import empty_for_s
 
 
 def samples(*counts: tuple[int, int | None]) -> list[Sample]:
-    """One sample a second of what is ready and what is unacknowledged."""
+    """One sample each second with these ready and unacknowledged messages."""
     return [
         Sample(time=100.0 + second, queue="q", ready=ready, unacknowledged=unacknowledged, consumers=1)
         for second, (ready, unacknowledged) in enumerate(counts)
@@ -32,5 +32,5 @@ def samples(*counts: tuple[int, int | None]) -> list[Sample]:
 def test_queue_is_empty_since_the_last_sample_that_held_something(
     counts: list[tuple[int, int | None]], seconds: float
 ) -> None:
-    """A message that a worker has not acknowledged may come back; and what was not counted may be there."""
+    """An unacknowledged message may be redelivered, and an uncounted one may exist."""
     assert empty_for_s(samples(*counts)) == seconds

@@ -1,4 +1,4 @@
-"""The faults of the drills, and what a drill makes of them."""
+"""The catalogue of faults, and the result of a drill."""
 
 from __future__ import annotations
 
@@ -32,54 +32,54 @@ GOOD = Result(
 )
 
 
-def test_drill_is_as_promised_when_the_fault_struck_and_nothing_is_wrong() -> None:
-    """No complaint is what a success is."""
+def test_drill_has_no_complaint_when_the_fault_struck_and_all_promises_were_kept() -> None:
+    """A drill without a complaint is a success."""
     assert GOOD.complaints == ()
 
 
-def test_drill_whose_fault_did_not_strike_has_shown_nothing() -> None:
-    """Nothing was lost, and yet it is no success."""
+def test_drill_whose_fault_had_no_effect_is_not_a_success() -> None:
+    """Nothing was lost, but nothing was proved either."""
     idle = dataclasses.replace(GOOD, struck=False, did="Only 0 connections were there to be closed.")
 
     assert idle.complaints == ("The fault had no effect: Only 0 connections were there to be closed.",)
 
 
-def test_drill_in_which_something_never_happened_is_no_success() -> None:
-    """A worker that waits for ever may have nothing to lose."""
+def test_drill_in_which_a_deadline_passed_is_not_a_success() -> None:
+    """A worker that hangs may lose nothing."""
     late = "Timed out after 30 s while waiting for every worker to work again."
 
     assert dataclasses.replace(GOOD, late=late).complaints == (late,)
 
 
-def test_drill_after_which_a_slot_works_no_more_is_no_success() -> None:
-    """The other slots may have done all the work, and still a worker is half dead."""
+def test_drill_after_which_a_slot_does_not_work_is_not_a_success() -> None:
+    """The other slots may have done all the work."""
     assert dataclasses.replace(GOOD, slots=3).complaints == ("Only 3 of 4 slots work after the fault.",)
 
 
-def test_faults_are_all_of_them_unless_some_are_named() -> None:
-    """In the order of the table, whatever the order of the names."""
+def test_all_faults_are_chosen_unless_some_are_named() -> None:
+    """In the order of the catalogue, not of the names."""
     named = chosen_faults(["malformed", "worker-killed"], "quorum", short=False)
 
     assert chosen_faults([], "quorum", short=False) == list(FAULTS)
     assert [fault.name for fault in named] == ["worker-killed", "malformed"]
 
 
-def test_fault_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    """One sentence, before anything is started."""
+def test_unknown_fault_is_refused_with_the_known_ones() -> None:
+    """The error is one sentence, and nothing is started."""
     with pytest.raises(InvalidSetting, match=r"--fault is 'earthquake', but must be one of worker-killed, "):
         chosen_faults(["earthquake"], "quorum", short=False)
 
 
 def test_short_set_tries_something_on_each_type_of_queue() -> None:
-    """A few faults only, each on one type."""
+    """Only a few faults, each on one type."""
     short = {queue_type: chosen_faults([], queue_type, short=True) for queue_type in QUEUE_TYPES}
 
     assert all(short.values())
     assert sum(map(len, short.values())) <= 6
 
 
-def test_command_describes_every_fault_that_there_is() -> None:
-    """Its help is written out, since every worker start loads it."""
+def test_help_describes_every_fault() -> None:
+    """The help is a literal text, because every worker start loads it."""
     described = re.findall(r"^  ([a-z-]+)  +\S", cleandoc(drill.help).split("What is counted")[0], flags=re.MULTILINE)
 
     assert sorted(described) == sorted(BY_NAME)

@@ -1,4 +1,4 @@
-"""Evidence: lines that survive whoever writes them."""
+"""Evidence: lines on disk, also of a writer that was killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def line(kind: str, task_id: str, time: float) -> Record:
 
 
 def test_evidence_is_read_as_it_was_appended(tmp_path: Path) -> None:
-    """What, which task, by whom, and why; a reason of several lines stays one line."""
+    """All fields are the same; a detail of several lines becomes one line."""
     evidence = Evidence(tmp_path / "evidence")
     append(evidence.path, STARTED, "a")
     append(evidence.path, RAISED, "b", "OSError:\nno way   out")
@@ -43,12 +43,12 @@ def test_evidence_is_read_as_it_was_appended(tmp_path: Path) -> None:
 
 
 def test_evidence_that_does_not_exist_yet_is_empty(tmp_path: Path) -> None:
-    """A drill looks before anybody wrote."""
+    """A drill may read before the first line is written."""
     assert Evidence(tmp_path / "evidence").read() == []
 
 
 def test_evidence_goes_on_where_a_line_was_cut_short(tmp_path: Path) -> None:
-    """Half a line is waited for, or passed over when its writer was killed; the others count."""
+    """An incomplete line is awaited, or skipped when its writer was killed; the other lines count."""
     evidence = Evidence(tmp_path / "evidence")
     append(evidence.path, STARTED, "a")
     with evidence.path.open("a") as file:
@@ -73,14 +73,14 @@ def test_any_text_is_parsed_without_an_error(lines: list[str]) -> None:
 
 
 def test_task_runs_from_its_start_to_its_end() -> None:
-    """A second start of one that never ended is the one that runs."""
+    """After two starts without an end, the second one counts."""
     records = [line(STARTED, "a", 1), line(STARTED, "b", 2), line(FINISHED, "a", 3), line(STARTED, "b", 4)]
 
     assert {task_id: record.time for task_id, record in running(records).items()} == {"b": 4}
 
 
-def test_peak_counts_tasks_at_the_same_moment_and_no_others() -> None:
-    """Slots that work are seen by what runs in them at once."""
+def test_peak_counts_only_tasks_that_run_at_the_same_time() -> None:
+    """The number of working slots is the number of tasks that run at once."""
     records = [
         *(line(STARTED, task_id, 1) for task_id in "abx"),
         line(FINISHED, "a", 2),
@@ -92,7 +92,7 @@ def test_peak_counts_tasks_at_the_same_moment_and_no_others() -> None:
 
 
 def test_proxy_lets_bytes_pass_up_to_the_limit() -> None:
-    """Everything without one; nothing more once it is reached."""
+    """Without a limit everything passes; after the limit nothing does."""
     assert allowed(100, passed_bytes=0, limit_bytes=None) == 100
     assert allowed(100, passed_bytes=0, limit_bytes=8) == 8
     assert allowed(100, passed_bytes=450, limit_bytes=500) == 50

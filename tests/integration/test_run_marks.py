@@ -1,4 +1,4 @@
-"""Marks as the lab sends them are marks as the dashboard reads them."""
+"""The lab sends run marks in the form that the dashboard reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_mark_that_the_lab_sends_is_the_mark_that_the_dashboard_reads(
     broker: Broker, vhost: str, send: Callable[..., None], state: str
 ) -> None:
-    """One writes what the other believes, though the two never meet but on the bus."""
+    """Both use the same event, though neither imports the other."""
     heard: list[dict[str, Any]] = []
     with (
         Celery("marks", set_as_current=False, broker=broker.url(vhost)) as app,
