@@ -1,4 +1,4 @@
-"""Our commands, as a user types them."""
+"""Fixtures that run our commands as a user types them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Celery(Protocol):
-    """Types `celery …` and gives back what came of it."""
+    """Runs `celery …` and returns the finished process."""
 
     def __call__(self, *words: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the command to its end."""
@@ -57,7 +57,7 @@ def celery(tmp_path: Path) -> Celery:
 
 @pytest.fixture
 def variables(broker: Broker, vhost: str) -> dict[str, str]:
-    """What a user exports so that every command finds the broker."""
+    """The variables that a user exports so that every command finds the broker."""
     return {"CELERY_BROKER_URL": broker.url(vhost), "FLOWER_BROKER_API": broker.management_url}
 
 
@@ -88,7 +88,7 @@ def nap(seconds, then=0):
 
 
 class Theirs:
-    """Workers of an app that is not ours, with two kinds of them."""
+    """Workers of an app that is not ours; some answer the halt command."""
 
     def __init__(self, folder: Path, guard: Guard, variables: dict[str, str]) -> None:
         self._guard = guard
@@ -100,7 +100,7 @@ class Theirs:
         self.workers: list[Process] = []
 
     def start(self, *nodes: str, answers: bool = True) -> list[Process]:
-        """Workers of these names, ready."""
+        """Start workers with these names, and return them when they are ready."""
         started = [
             worker_process(
                 node,
@@ -122,12 +122,12 @@ class Theirs:
         return started
 
     def send(self, *arguments: object, times: int = 1) -> None:
-        """So many naps."""
+        """Send `times` naps."""
         for _ in range(times):
             self.app.send_task("nap", arguments, queue="theirs")
 
     def wait_until_listed(self) -> None:
-        """Return when the broker's list of consumers, which is some seconds behind, has all that were started."""
+        """Return when the broker's list of consumers, which is some seconds late, has all workers."""
         management = Management(self._variables["FLOWER_BROKER_API"])
         vhost = self.app.connection().virtual_host
         names = {worker.name.removeprefix("worker ") for worker in self.workers}
@@ -138,7 +138,7 @@ class Theirs:
         )
 
     def wait_until_begun(self, count: int) -> None:
-        """Return when the workers have begun so many."""
+        """Return when the workers have started so many naps."""
         wait_until(
             lambda: sum(worker.log_text().count("Task nap[") for worker in self.workers) >= count,
             what=f"{count} naps",
@@ -164,7 +164,7 @@ def terminal_environment() -> dict[str, str]:
 
 @pytest.fixture
 def shell(broker: Broker, vhost: str) -> Iterator[Callable[[], Shell]]:
-    """Opens shells, in which programs of the tutorials run; those that are left at the end quit."""
+    """Opens shells for the tutorials' programs, and closes those that are left at the end."""
     opened: list[Shell] = []
 
     def opening() -> Shell:

@@ -1,4 +1,4 @@
-"""The sub-commands cost the other users of `celery` nothing."""
+"""The sub-commands add nothing to the start of other `celery` commands."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ OURS = ("dashboard", "demo", "health", "journal", "lab", "queues", "send")
 
 
 def test_every_command_is_registered_with_celery() -> None:
-    """They are reached through the command that users already type."""
+    """Users reach them through the command that they know."""
     registered = {entry.name for entry in entry_points(group="celery.commands") if entry.value.startswith("proj.")}
 
     assert registered == set(OURS)
 
 
-def test_loading_the_commands_imports_none_of_their_weight() -> None:
+def test_loading_the_commands_imports_none_of_their_libraries() -> None:
     """Every worker start of every app in the environment loads them."""
     modules = ", ".join(f"proj.commands.{name}" for name in OURS)
     program = f"import celery.bin.celery, {modules}, sys; print(*sys.modules)"
@@ -54,7 +54,7 @@ def test_loading_the_commands_imports_none_of_their_weight() -> None:
     ],
 )
 def test_command_explains_itself(command: tuple[str, ...]) -> None:
-    """`--help` works without a broker, and says what the command does."""
+    """`--help` works without a broker."""
     shown = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "proj", *command, "--help"], check=True, capture_output=True, text=True
     ).stdout

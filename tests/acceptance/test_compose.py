@@ -1,4 +1,4 @@
-"""The command line of each service of docker-compose.yml, as it stands there, on a real broker."""
+"""The command line of each service of docker-compose.yml, on a real broker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SERVICES: dict[str, Any] = yaml.safe_load(FILE.read_text())["services"]
 
 
 def start(service: str, *, guard: Guard, variables: dict[str, str], folder: Path) -> Process:
-    """The service's command with its environment, but for the addresses of its network."""
+    """The service's command with its environment; only the addresses differ."""
     # Here all containers have one host name.
     command = shlex.split(SERVICES[service]["command"].replace("%h", folder.name))
     assert command[0] == "celery"
@@ -60,7 +60,7 @@ def test_worker_of_compose_does_the_work_of_its_queue(
     queue: str,
     scale: int,
 ) -> None:
-    """Started several times, as `--scale` does, all take part: as many messages at a time as there are workers."""
+    """Several workers, as with `--scale`, work on as many messages at a time."""
     folders = [tmp_path / str(number) for number in range(scale)]
     for folder in folders:
         folder.mkdir()
@@ -80,7 +80,7 @@ def test_worker_of_compose_does_the_work_of_its_queue(
 
 
 def test_flower_of_compose_serves_its_pages(guard: Guard, variables: dict[str, str], tmp_path: Path) -> None:
-    """To browsers of this machine and a scraper in its network; only port and address are not those of a container."""
+    """It serves browsers on this machine and a scraper in its network."""
     port = free_port()
     SERVICES["flower"]["command"] = SERVICES["flower"]["command"].replace("--port=5555", f"--port={port}")
     flower = start("flower", guard=guard, variables={**variables, "FLOWER_ADDRESS": "127.0.0.1"}, folder=tmp_path)

@@ -33,7 +33,7 @@ COMPLETE = ("demo", True, False, {"round-robin": 4, "fair": 4})
 
 
 def shown(page: str) -> tuple[str | None, bool, bool, dict[str, int]]:
-    """The run that the page shows: its name, whether a mark named it and has ended it, and tasks by dispatch mode."""
+    """The run that the page shows: its name, whether it has a mark and is open, and tasks by dispatch mode."""
     with urllib.request.urlopen(f"{page}/data", timeout=10) as answer:
         data = json.load(answer)
     run = next((run for run in data["runs"] if run["name"] == data["run"]), {"marked": False})
@@ -41,7 +41,7 @@ def shown(page: str) -> tuple[str | None, bool, bool, dict[str, int]]:
 
 
 class Demo:
-    """A demo that is running, what it has said so far, and every process that it started."""
+    """A demo that runs, its output so far, and every process that it started."""
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
         self.talk_file = folder / "stderr"
@@ -53,7 +53,7 @@ class Demo:
         self.family: set[psutil.Process] = set()
 
     def wait_until_it_says(self, text: str) -> None:
-        """Await a part of its talk, and remember its processes on the way."""
+        """Wait for a text in its output, and remember its processes."""
         wait_until(lambda: self.observe() or text in self.talk_file.read_text(), what=text, timeout_s=60)
         self.observe()
 
@@ -70,7 +70,7 @@ class Demo:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether it does anything: a zombie only waits for its parent to take note."""
+    """Whether it runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -79,7 +79,7 @@ def alive(process: psutil.Process) -> bool:
 
 @contextmanager
 def running(arguments: tuple[str, ...], environment: dict[str, str], folder: Path) -> Iterator[Demo]:
-    """A demo that does not outlive the block, also when an assertion in it fails."""
+    """A demo that is killed at the end of the block."""
     demo = Demo(arguments, environment, folder)
     try:
         yield demo
@@ -90,7 +90,7 @@ def running(arguments: tuple[str, ...], environment: dict[str, str], folder: Pat
 
 @pytest.fixture
 def demo(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[Demo]:
-    """A demo with more work than it will ever get done."""
+    """A demo with too much work to end by itself."""
     with running((*LONG, "--keep"), terminal_environment, tmp_path) as demo:
         yield demo
 
@@ -98,7 +98,7 @@ def demo(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[Demo]
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("moment", ["Starting a private RabbitMQ", "Starting Flower", "messages sent in each mode"])
 def test_demo_leaves_nothing_behind_whenever_it_is_ended(demo: Demo, moment: str, number: signal.Signals) -> None:
-    """No node, epmd, worker or Flower remains, whatever it was doing and however it was told to end."""
+    """No node, epmd, worker or Flower is left, whatever it did and whichever signal ended it."""
     demo.wait_until_it_says(moment)
 
     status = demo.end(number)
@@ -108,7 +108,7 @@ def test_demo_leaves_nothing_behind_whenever_it_is_ended(demo: Demo, moment: str
 
 
 def test_demo_starts_what_it_promises(demo: Demo) -> None:
-    """A RabbitMQ, its epmd, Flower and two workers a mode: so that the test above has something to miss."""
+    """A RabbitMQ, its epmd, Flower and two workers for each mode: the processes that the test above looks for."""
     demo.wait_until_it_says("messages sent in each mode")
 
     commands = [" ".join(process.cmdline()) for process in demo.family if process.is_running()]
@@ -122,7 +122,7 @@ def test_demo_starts_what_it_promises(demo: Demo) -> None:
 
 
 def test_demo_figures_are_what_the_workers_did(celery: Celery) -> None:
-    """Round-robin: all heavy messages at one worker. Fair: near the ideal. Every message is done in both."""
+    """Round-robin: one worker gets all heavy messages. Fair: near the ideal. Both work on every message."""
     begun = time.monotonic()
 
     done = celery("-A", "proj", "demo", "--messages", "12", "--json", "--open", BROWSER="/nowhere/browser")
@@ -144,8 +144,8 @@ def test_demo_figures_are_what_the_workers_did(celery: Celery) -> None:
     assert fair["ratio"] == pytest.approx(1.0, abs=0.15)
 
 
-def test_demo_prints_one_row_a_mode_and_talks_on_stderr(celery: Celery) -> None:
-    """The table alone is on stdout, so that it can be kept."""
+def test_demo_prints_one_row_for_each_mode_and_its_progress_on_stderr(celery: Celery) -> None:
+    """Only the table is on stdout."""
     done = celery("-A", "proj", "demo", "--messages", "4", "--workers", "1", "--dot-seconds", "0.01")
 
     assert done.returncode == 0, done.stderr
@@ -158,7 +158,7 @@ def test_demo_prints_one_row_a_mode_and_talks_on_stderr(celery: Celery) -> None:
 def test_demo_opens_its_page_in_the_browser_and_serves_it_until_ctrl_c(
     terminal_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Both modes stand side by side in its run, and can be looked at in peace when the work is done."""
+    """The page shows both modes, also after the work is done."""
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
     browser.chmod(0o700)
@@ -177,7 +177,7 @@ def test_demo_opens_its_page_in_the_browser_and_serves_it_until_ctrl_c(
 
 @pytest.mark.parametrize("option", [("--messages", "0"), ("--workers", "many"), ("--dot-seconds", "-1")])
 def test_demo_refuses_a_wrong_option_before_it_starts_anything(celery: Celery, option: tuple[str, str]) -> None:
-    """Exit code 2, and the sentence names the option."""
+    """The exit code is 2, and the error names the option."""
     refused = celery("-A", "proj", "demo", *option)
 
     assert refused.returncode == 2

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_lab_broker_prints_what_to_export_and_ends_when_told(
+def test_lab_broker_prints_what_to_export_and_ends_on_a_signal(
     terminal_environment: dict[str, str], tmp_path: Path, celery: Celery, number: signal.Signals
 ) -> None:
-    """What it prints on stdout is all that a shell needs; ending it is no failure."""
+    """A shell can run what it prints on stdout; the exit code after a signal is 0."""
     port, exports = free_port(), tmp_path / "exports"
     with exports.open("w") as stdout:
         running = subprocess.Popen(
@@ -51,12 +51,12 @@ def test_lab_broker_prints_what_to_export_and_ends_when_told(
 
 
 @pytest.mark.parametrize("guest", [True, False])
-def test_lab_broker_lets_the_tutorials_programs_in_when_it_is_asked_to(
+def test_lab_broker_serves_the_tutorials_programs_when_asked_to(
     terminal_environment: dict[str, str],
     tmp_path: Path,
     guest: bool,  # noqa: FBT001 a parameter
 ) -> None:
-    """As guest, whom they know; it says on which port, where it is another than theirs. Otherwise there is no guest."""
+    """With --guest they log in as guest; it prints the port when it is not theirs. Without it there is no guest."""
     port, said = free_port(), tmp_path / "said"
     with said.open("w") as stderr:
         running = subprocess.Popen(
@@ -88,7 +88,7 @@ def test_lab_broker_lets_the_tutorials_programs_in_when_it_is_asked_to(
 
 
 def test_lab_broker_refuses_a_port_that_is_taken(celery: Celery) -> None:
-    """Who asks for a port wants that one."""
+    """A user who names a port wants that port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -98,8 +98,8 @@ def test_lab_broker_refuses_a_port_that_is_taken(celery: Celery) -> None:
     assert f"--port is {port}, but must be a free port" in refused.stderr
 
 
-def test_lab_broker_says_how_to_get_rabbitmq_where_there_is_none(tmp_path: Path) -> None:
-    """Debian and Ubuntu, macOS, and Docker, in one sentence."""
+def test_lab_broker_says_how_to_install_rabbitmq(tmp_path: Path) -> None:
+    """One sentence names the ways for Debian and Ubuntu, macOS, and Docker."""
     program = (
         "from proj.lab import rabbitmq; rabbitmq.FOLDERS = (); "
         "import sys; sys.argv = ['celery', '-A', 'proj', 'lab', 'broker']; "

@@ -24,7 +24,7 @@ ELSEWHERE = "amqp://nobody:nothing@127.0.0.1:1//"
 
 
 class Drills:
-    """The command as it runs, and every process that it started."""
+    """The running command, and every process that it started."""
 
     def __init__(self, words: list[str], environment: dict[str, str], folder: Path) -> None:
         self.talk_file = folder / "talk"
@@ -57,7 +57,7 @@ def is_worker(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def drills(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[Drills]:
-    """One drill in its middle."""
+    """One drill that runs."""
     drills = Drills(["--fault", "worker-killed", "--queue-type", "classic"], terminal_environment, tmp_path)
     yield drills
     if drills.popen.poll() is None:
@@ -67,7 +67,7 @@ def drills(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[Dri
 
 @pytest.mark.timeout(240)
 def test_short_drills_lose_nothing(terminal_environment: dict[str, str], tmp_path: Path) -> None:
-    """Workers, pool processes and a broker are killed, malformed messages sent: all that was confirmed is done."""
+    """Workers, pool processes and a broker are killed, and malformed messages are sent; no confirmed task is lost."""
     run = subprocess.run(
         [*(sys.executable, "-m", "celery", "-A", "proj", "lab", "drill", "--short", "--json")],
         env={**terminal_environment, "CELERY_BROKER_URL": ELSEWHERE},
@@ -89,7 +89,7 @@ def test_short_drills_lose_nothing(terminal_environment: dict[str, str], tmp_pat
 
 
 def test_drill_that_is_interrupted_leaves_nothing(drills: Drills) -> None:
-    """No broker, no worker, and no supervisor that starts one again."""
+    """No broker and no worker is left, and no supervisor starts one again."""
     wait_until(drills.has_workers, what="workers", timeout_s=60)
 
     drills.popen.send_signal(signal.SIGINT)
@@ -100,7 +100,7 @@ def test_drill_that_is_interrupted_leaves_nothing(drills: Drills) -> None:
 
 
 def test_drill_refuses_an_unknown_fault_before_it_starts_anything(celery: Celery) -> None:
-    """Exit code 2, and the sentence names those that there are."""
+    """The exit code is 2, and the error names the known faults."""
     refused = celery("-A", "proj", "lab", "drill", "--fault", "earthquake")
 
     assert refused.returncode == 2

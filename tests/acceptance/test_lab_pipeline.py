@@ -25,7 +25,7 @@ ELSEWHERE = "amqp://nobody:nothing@127.0.0.1:1//"
 
 
 def test_pipeline_prints_every_word_once_and_its_printers_take_turns(celery: Celery, tmp_path: Path) -> None:
-    """The tutorial's scaling run: one writer feeds two printers; whatever happened can be read later."""
+    """As in the tutorial on scaling: one to_upper feeds two printers, and the journal has all attempts."""
     file = tmp_path / "run.sqlite"
 
     done = celery(
@@ -58,7 +58,7 @@ def test_pipeline_prints_every_word_once_and_its_printers_take_turns(celery: Cel
 
 
 class LabPipeline:
-    """A pipeline that goes on for longer than any test, and every process that it started."""
+    """A pipeline that runs for longer than the test, and every process that it started."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.talk_file = folder / "talk"
@@ -90,7 +90,7 @@ def is_worker(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def lab_pipeline(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[LabPipeline]:
-    """A pipeline with its workers."""
+    """A pipeline whose workers run."""
     lab_pipeline = LabPipeline(terminal_environment, tmp_path)
     yield lab_pipeline
     if lab_pipeline.popen.poll() is None:
@@ -99,7 +99,7 @@ def lab_pipeline(terminal_environment: dict[str, str], tmp_path: Path) -> Iterat
 
 
 def test_pipeline_that_is_interrupted_leaves_nothing(lab_pipeline: LabPipeline) -> None:
-    """No broker and no worker."""
+    """No broker and no worker is left."""
     wait_until(lab_pipeline.has_workers, what="workers", timeout_s=60)
 
     lab_pipeline.popen.send_signal(signal.SIGINT)
@@ -115,7 +115,7 @@ def test_pipeline_that_is_interrupted_leaves_nothing(lab_pipeline: LabPipeline) 
 def test_pipeline_refuses_wrong_use_before_it_starts_anything(
     celery: Celery, words: tuple[str, ...], said: str
 ) -> None:
-    """Exit code 2, and a sentence."""
+    """The exit code is 2, and the error is one sentence."""
     refused = celery("-A", "proj", "lab", "pipeline", *words)
 
     assert refused.returncode == 2

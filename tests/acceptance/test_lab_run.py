@@ -28,7 +28,7 @@ ELSEWHERE = "amqp://nobody:nothing@127.0.0.1:1//"
 
 
 def test_run_keeps_what_both_modes_did_with_the_workload(celery: Celery, tmp_path: Path) -> None:
-    """Counts are as even in round-robin as in fair dispatch, busy time is not; and all of it can be read later."""
+    """Round-robin gives each worker as many tasks as the other, but not as much busy time; the journal shows both."""
     file = tmp_path / "run.sqlite"
 
     done = celery(
@@ -66,8 +66,8 @@ def test_run_keeps_what_both_modes_did_with_the_workload(celery: Celery, tmp_pat
     }
 
 
-def test_run_with_a_killed_worker_keeps_what_became_of_its_task(celery: Celery, tmp_path: Path) -> None:
-    """Fair dispatch loses nothing: the second attempt stands beside the first. Round-robin loses the task at work."""
+def test_run_with_a_killed_worker_records_what_became_of_its_task(celery: Celery, tmp_path: Path) -> None:
+    """Fair dispatch loses nothing, and the journal has a second attempt. Round-robin loses the running task."""
     file = tmp_path / "run.sqlite"
 
     # One message at one worker: nothing but the broker's own count says whether the rest is still to come.
@@ -92,7 +92,7 @@ def test_run_with_a_killed_worker_keeps_what_became_of_its_task(celery: Celery, 
 
 
 class LabRun:
-    """A run that goes on for longer than any test, and every process that it started."""
+    """A run that lasts longer than the test, and every process that it started."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.talk_file, self.journal_file = folder / "stderr", folder / "run.sqlite"
@@ -122,7 +122,7 @@ class LabRun:
 
 @pytest.fixture
 def lab_run(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[LabRun]:
-    """A run in its middle."""
+    """A run whose tasks run."""
     lab_run = LabRun(terminal_environment, tmp_path)
     wait_until(lab_run.has_attempts, what="the first attempts in the file", timeout_s=60)
     yield lab_run
@@ -131,8 +131,8 @@ def lab_run(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[La
         lab_run.popen.wait()
 
 
-def test_run_that_is_interrupted_leaves_a_file_to_read_and_nothing_else(lab_run: LabRun) -> None:
-    """No process remains; what had happened until Ctrl-C is kept, and the run has no end."""
+def test_run_that_is_interrupted_leaves_a_readable_journal_and_no_process(lab_run: LabRun) -> None:
+    """The journal has what happened until Ctrl-C, and the run has no end."""
     lab_run.popen.send_signal(signal.SIGINT)
     status = lab_run.popen.wait(30)
 
@@ -157,7 +157,7 @@ def test_run_that_is_interrupted_leaves_a_file_to_read_and_nothing_else(lab_run:
 def test_run_refuses_a_wrong_option_before_it_starts_anything(
     celery: Celery, tmp_path: Path, option: tuple[str, str], name: str
 ) -> None:
-    """Exit code 2, the sentence names it, and no file is made."""
+    """The exit code is 2, the error names the option, and no file is made."""
     refused = celery("-A", "proj", "lab", "run", "-o", str(tmp_path / "run.sqlite"), *option)
 
     assert refused.returncode == 2
@@ -166,15 +166,15 @@ def test_run_refuses_a_wrong_option_before_it_starts_anything(
     assert not (tmp_path / "run.sqlite").exists()
 
 
-def test_run_offers_the_modes_that_there_are() -> None:
-    """Those that PROJ_DISPATCH takes; the command names them itself, since every worker start loads it."""
+def test_run_offers_all_dispatch_modes() -> None:
+    """The command's literal list is the one of PROJ_DISPATCH; it is a literal because every worker start loads it."""
     (dispatch,) = (option for option in run.params if option.name == "modes")
 
     assert tuple(dispatch.type.choices) == tuple(vars(celeryconfig)["_MODES"])
 
 
-def test_run_does_not_touch_a_file_that_is_no_journal(celery: Celery, tmp_path: Path) -> None:
-    """Someone's file stays as it is."""
+def test_run_does_not_change_a_file_that_is_not_a_journal(celery: Celery, tmp_path: Path) -> None:
+    """The user's file stays as it is."""
     file = tmp_path / "letter.txt"
     file.write_text("Dear Sir or Madam, this is no database, however long it may be." * 20)
     before = file.read_text()

@@ -1,4 +1,4 @@
-"""The tutorials' statements about acknowledgement, tried on RabbitMQ with bare clients."""
+"""The tutorials' statements about acknowledgement, on RabbitMQ with plain AMQP clients."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ FIVE = ["First message.", "Second message..", "Third message...", "Fourth messag
 
 @pytest.fixture
 def producer(shell: Callable[[], Shell]) -> Shell:
-    """The third shell; there is a queue `hello`."""
+    """The third shell, with a queue `hello`."""
     producer = shell()
     producer.declare("hello")
     return producer
 
 
 def hello(broker: Broker, vhost: str) -> tuple[int, int | None]:
-    """Messages of the queue that are ready, and that are unacknowledged."""
+    """The ready and the unacknowledged messages of the queue."""
     (depth,) = [depth for depth in depths_by_management(broker.management, vhost) if depth.name == "hello"]
     return depth.ready, depth.unacknowledged
 
@@ -51,7 +51,7 @@ def hello(broker: Broker, vhost: str) -> tuple[int, int | None]:
 def test_message_is_removed_when_it_is_delivered_under_automatic_acknowledgement(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """Marked for deletion by its delivery, before anything is done with it."""
+    """It is deleted at its delivery, before any work."""
     worker = shell()
     worker.consume("hello", auto_ack=True)
 
@@ -64,7 +64,7 @@ def test_message_is_removed_when_it_is_delivered_under_automatic_acknowledgement
 def test_worker_that_dies_loses_all_that_was_dispatched_to_it_under_automatic_acknowledgement(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """The message that it was at, and those that it had not begun."""
+    """The message that it worked on, and those that it had not started."""
     worker = shell()
     worker.consume("hello", auto_ack=True)
     producer.publish(*FIVE, queue="hello")
@@ -83,7 +83,7 @@ def test_worker_that_dies_loses_all_that_was_dispatched_to_it_under_automatic_ac
 def test_acknowledgements_are_on_by_default(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """A consumer that says nothing of it has to acknowledge."""
+    """A consumer without `auto_ack` has to acknowledge."""
     worker = shell()
     worker.channel.basic_consume("hello", lambda *_: None)
 
@@ -95,7 +95,7 @@ def test_acknowledgements_are_on_by_default(
 def test_acknowledged_message_is_deleted(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """The broker is free to forget it, and nobody gets it again."""
+    """The broker deletes it, and no consumer gets it again."""
     worker = shell()
     worker.consume("hello")
     producer.publish("First message.", "Second message..", queue="hello")
@@ -115,7 +115,7 @@ def test_acknowledged_message_is_deleted(
 def test_unacknowledged_messages_go_to_another_consumer_when_theirs_dies(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell], death: str
 ) -> None:
-    """In each of the three ways to die: all of them, in order, marked as redelivered, soon after, and none is lost."""
+    """In each of three ways to die: all of them, in order, soon, marked as redelivered, and none is lost."""
     heir = shell()
     with Proxy(broker.port) as proxy:
         worker = Shell(broker.url(vhost).replace(f":{broker.port}/", f":{proxy.port}/"))
@@ -144,7 +144,7 @@ def test_unacknowledged_messages_go_to_another_consumer_when_theirs_dies(
 def test_messages_of_a_worker_that_ends_in_the_middle_are_reissued(
     variables: dict[str, str], producer: Shell, shell: Callable[[], Shell], death: str, callback: str
 ) -> None:
-    """A process of its own that is killed while it has them, or whose callback raises."""
+    """The process is killed while it has them, or its callback raises."""
     producer.publish(*FIVE, queue="hello")
     command = [sys.executable, "-u", "-c", WORKER.format(callback=callback), variables["CELERY_BROKER_URL"]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
@@ -164,7 +164,7 @@ def test_messages_of_a_worker_that_ends_in_the_middle_are_reissued(
 def test_unacknowledged_messages_wait_when_no_other_consumer_is_there(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """They are in the queue again."""
+    """They are back in the queue."""
     worker = shell()
     worker.consume("hello")
     producer.publish(*FIVE, queue="hello")
@@ -180,7 +180,7 @@ def test_unacknowledged_messages_wait_when_no_other_consumer_is_there(
 def test_acknowledgement_on_another_channel_is_a_channel_exception(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """Only that channel is closed: the connection and the message, on the channel where it came, are as before."""
+    """Only that channel is closed. The connection, and the message on its own channel, stay as they are."""
     worker = shell()
     worker.consume("hello")
     producer.publish("hello...", queue="hello")
@@ -203,7 +203,7 @@ def test_acknowledgement_on_another_channel_is_a_channel_exception(
 def test_forgotten_acknowledgement_is_redelivered_when_the_client_quits(
     producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """And again to the next one that forgets it, which looks like redelivery at random."""
+    """The next client that forgets it causes another redelivery, which looks random."""
     producer.publish("Hello", "world", queue="hello")
 
     for earlier in range(3):
@@ -214,10 +214,10 @@ def test_forgotten_acknowledgement_is_redelivered_when_the_client_quits(
         forgetful.close()
 
 
-def test_messages_unacknowledged_shows_what_was_forgotten(
+def test_messages_unacknowledged_counts_forgotten_acknowledgements(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """`rabbitmqctl list_queues name messages_ready messages_unacknowledged`, before and after it is made good."""
+    """`rabbitmqctl list_queues name messages_ready messages_unacknowledged`, before and after the acknowledgement."""
     order = ("-p", vhost, "list_queues", "name", "messages_ready", "messages_unacknowledged")
     forgetful = shell()
     forgetful.consume("hello")
@@ -231,10 +231,10 @@ def test_messages_unacknowledged_shows_what_was_forgotten(
     assert "hello\t0\t0" in broker.order(*order).splitlines()
 
 
-def test_broker_cannot_release_what_was_forgotten(
+def test_broker_cannot_release_messages_without_an_acknowledgement(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """Every message that was delivered is still held, with all its bytes, though nobody waits for it."""
+    """It still holds every delivered message with all its bytes."""
     forgetful = shell()
     forgetful.consume("hello")
 
@@ -249,6 +249,6 @@ def test_broker_cannot_release_what_was_forgotten(
 
 
 def test_acknowledgement_timeout_is_thirty_minutes_by_default(broker: Broker) -> None:
-    """As the newer tutorial says, and not the older one ("no timeouts"); our workers reckon with the same."""
+    """As the newer tutorial says; the older one says "no timeouts". Our workers assume the same."""
     assert broker.order("eval", "application:get_env(rabbit, consumer_timeout).").strip() == "{ok,1800000}"
     assert app.conf.proj_consumer_timeout_s == 1800

@@ -1,4 +1,4 @@
-"""The tutorials' statements about what outlives the broker, on one that is stopped in order and then killed."""
+"""The tutorials' statements about durability, on a broker that is stopped in order and then killed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRANSIENT = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Transient)
 
 @dataclass
 class Queue:
-    """A queue as a tutorial declares it, and how its messages are published."""
+    """A queue as a tutorial declares it, and the delivery mode of its messages."""
 
     name: str
     durable: bool
@@ -52,7 +52,7 @@ QUEUES = (HELLO, HELLO_PERSISTENT, DURABLE, TASK_QUEUE, QUORUM_QUEUE)
 
 
 def fill(broker: Broker) -> None:
-    """Declare every queue, and publish the messages to each, confirmed."""
+    """Declare every queue, and publish the messages to each, with confirms."""
     with closing(pika.BlockingConnection(pika.URLParameters(broker.url()))) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -64,7 +64,7 @@ def fill(broker: Broker) -> None:
 
 
 def send(broker: Broker, folder: Path) -> None:
-    """`celery -A proj send`, as it is typed."""
+    """Run `celery -A proj send`."""
     subprocess.run(
         [sys.executable, "-m", "celery", "-A", "proj", "send", *MESSAGES],
         env=child_environment(CELERY_BROKER_URL=broker.url()),
@@ -76,7 +76,7 @@ def send(broker: Broker, folder: Path) -> None:
 
 
 def left(broker: Broker) -> dict[str, int]:
-    """Messages of each queue that is there; afterwards all of it is emptied for the next time."""
+    """The number of messages in each existing queue; the queues are purged."""
     with closing(pika.BlockingConnection(pika.URLParameters(broker.url()))) as connection:
         depths = [depth.name for depth in depths_by_management(broker.management)]
         channel = connection.channel()
@@ -85,7 +85,7 @@ def left(broker: Broker) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def broker(guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker of this file's own, which may be stopped."""
+    """A separate broker, which may be stopped."""
     folder = tmp_path_factory.mktemp("broker")
     with Broker(guard, folder=folder, settings={"consumer_timeout": str(CONSUMER_TIMEOUT_MS)}) as broker:
         yield broker
@@ -94,7 +94,7 @@ def broker(guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
 
 @pytest.fixture(scope="module")
 def after(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]]:
-    """How many messages were in each queue that was there after the broker had quit, and after it had crashed."""
+    """The number of messages in each existing queue after a stop of the broker, and after a kill."""
     fill(broker)
     send(broker, tmp_path_factory.mktemp("send"))
     broker.restart()
@@ -108,7 +108,7 @@ def after(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.mark.parametrize("end", ENDS)
 def test_queue_that_is_not_durable_is_forgotten_when_the_broker(after: dict[str, dict[str, int]], end: str) -> None:
-    """With its messages, be they persistent: both are required."""
+    """With its messages, also with persistent ones."""
     assert HELLO.name not in after[end]
     assert HELLO_PERSISTENT.name not in after[end]
 
@@ -117,7 +117,7 @@ def test_queue_that_is_not_durable_is_forgotten_when_the_broker(after: dict[str,
 def test_durable_queue_survives_but_not_its_transient_messages_when_the_broker(
     after: dict[str, dict[str, int]], end: str
 ) -> None:
-    """Durable is the queue; the messages in it have to be marked as well."""
+    """The queue is durable, but the messages must be persistent too."""
     assert after[end][DURABLE.name] == 0
 
 
@@ -125,24 +125,24 @@ def test_durable_queue_survives_but_not_its_transient_messages_when_the_broker(
 def test_persistent_messages_of_a_durable_queue_survive_when_the_broker(
     after: dict[str, dict[str, int]], end: str
 ) -> None:
-    """Two things were required, and both were done."""
+    """Both the queue and the messages survive."""
     assert after[end][TASK_QUEUE.name] == len(MESSAGES)
 
 
 @pytest.mark.parametrize("end", ENDS)
 def test_quorum_queue_keeps_even_transient_messages_when_the_broker(after: dict[str, dict[str, int]], end: str) -> None:
-    """Today's queue is better than the tutorials say: it writes every message to disk."""
+    """A quorum queue does more than the tutorials say: it writes every message to disk."""
     assert after[end][QUORUM_QUEUE.name] == len(MESSAGES)
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_whatever_send_reported_survives_when_the_broker(after: dict[str, dict[str, int]], end: str) -> None:
-    """`celery -A proj send` marks both, and nobody has to think of it."""
+def test_every_message_that_send_reported_survives_when_the_broker(after: dict[str, dict[str, int]], end: str) -> None:
+    """`celery -A proj send` makes the queue durable and the messages persistent."""
     assert after[end]["task_queue"] == len(MESSAGES)
 
 
-def test_persistent_is_delivery_mode_2_by_all_its_names() -> None:
-    """A number in the oldest tutorial, and two names of pika in the newer ones."""
+def test_all_names_of_persistent_mean_delivery_mode_2() -> None:
+    """The oldest tutorial has the number, the newer ones two names of pika."""
     modes = (2, pika.spec.PERSISTENT_DELIVERY_MODE, pika.DeliveryMode.Persistent.value)
 
     assert {pika.BasicProperties(delivery_mode=mode).delivery_mode for mode in modes} == {2}
@@ -150,7 +150,7 @@ def test_persistent_is_delivery_mode_2_by_all_its_names() -> None:
 
 
 def test_acknowledgement_timeout_takes_the_channel_of_a_stuck_consumer(broker: Broker) -> None:
-    """Its message is another's then. Our workers keep the message of a task that takes longer, by a lease."""
+    """Its message is redelivered. Our workers keep the message of a longer task by a lease."""
     with closing(Shell(broker.url())) as stuck, closing(Shell(broker.url())) as other:
         stuck.declare("stuck", durable=True)
         stuck.publish("hello...", queue="stuck")
@@ -168,5 +168,5 @@ def test_acknowledgement_timeout_takes_the_channel_of_a_stuck_consumer(broker: B
 
 
 def test_acknowledgement_timeout_can_be_changed(broker: Broker) -> None:
-    """One line of the broker's configuration, as this file's broker has it."""
+    """With one line of the broker's configuration."""
     assert broker.order("eval", "application:get_env(rabbit, consumer_timeout).").strip() == "{ok,1500}"

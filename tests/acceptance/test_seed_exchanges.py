@@ -1,4 +1,4 @@
-"""The tutorials' statements about exchanges, tried on RabbitMQ with bare clients."""
+"""The tutorials' statements about exchanges, on RabbitMQ with plain AMQP clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HELLO = b"Hello"
 
 
 def attach(shell: Shell, exchange: str, *keys: str) -> str:
-    """The consumer's own queue, attached to the exchange by each of the keys."""
+    """A queue of the consumer, bound to the exchange with each of the keys."""
     queue = str(shell.channel.queue_declare("", exclusive=True).method.queue)
     for key in keys or ("",):
         shell.channel.queue_bind(queue, exchange, key)
@@ -27,14 +27,14 @@ def attach(shell: Shell, exchange: str, *keys: str) -> str:
 
 
 def publish(channel: BlockingChannel, exchange: str, *keys: str) -> None:
-    """A message for each key, which says its key; returns when every queue has been given it."""
+    """Publish a message for each key, with the key as its text; returns when every queue has it."""
     for key in keys:
         channel.basic_publish(exchange, key, key.encode() or HELLO)
 
 
 @pytest.fixture
 def producer(shell: Callable[[], Shell]) -> Shell:
-    """Who sends, with confirms: its publish returns when every queue has the message."""
+    """The sender, with confirms: its publish returns when every queue has the message."""
     producer = shell()
     producer.channel.confirm_delivery()
     return producer
@@ -43,7 +43,7 @@ def producer(shell: Callable[[], Shell]) -> Shell:
 def test_message_is_sent_to_an_exchange_and_received_from_a_queue_attached_to_it(
     producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """Two consumers with a queue each, both attached to the exchange of the producer."""
+    """Two consumers have a queue each, and both queues are bound to the producer's exchange."""
     producer.channel.exchange_declare("logs", "fanout")
     first, second = shell(), shell()
     for consumer in (first, second):
@@ -54,8 +54,8 @@ def test_message_is_sent_to_an_exchange_and_received_from_a_queue_attached_to_it
     assert (first.wait_for(1), second.wait_for(1)) == (["Hello"], ["Hello"])
 
 
-def test_exchange_keeps_nothing_for_queues_that_are_attached_later(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """Only queues hold messages: what no queue was attached for is gone, which `mandatory` tells."""
+def test_exchange_keeps_nothing_for_queues_that_are_bound_later(producer: Shell, shell: Callable[[], Shell]) -> None:
+    """Only queues hold messages. A message without a bound queue is lost, which `mandatory` reports."""
     producer.channel.exchange_declare("logs", "fanout")
     publish(producer.channel, "logs", "")
     with pytest.raises(pika.exceptions.UnroutableError):
@@ -70,7 +70,7 @@ def test_exchange_keeps_nothing_for_queues_that_are_attached_later(producer: She
 def test_work_queue_distributes_messages_in_turn_and_is_the_default(
     producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """No exchange has to be declared: the default one is there, and its type is direct."""
+    """No exchange has to be declared: the default exchange exists, and its type is direct."""
     consumers = [shell() for _ in range(3)]
     producer.declare("my_queue")
     for consumer in consumers:
@@ -82,7 +82,7 @@ def test_work_queue_distributes_messages_in_turn_and_is_the_default(
 
 
 def test_broadcast_distributes_messages_to_all_consumers(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """A fanout exchange: each of them gets every message, whatever its routing key."""
+    """A fanout exchange: each consumer gets every message, whatever its routing key."""
     producer.channel.exchange_declare("broadcast", "fanout")
     consumers = [shell() for _ in range(3)]
     for consumer in consumers:
@@ -94,7 +94,7 @@ def test_broadcast_distributes_messages_to_all_consumers(producer: Shell, shell:
 
 
 def test_direct_dispatches_messages_by_their_routing_key(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """To whoever is bound by exactly that key; a consumer may have more than one."""
+    """To the queues that are bound with exactly that key; a queue may have several keys."""
     producer.channel.exchange_declare("direct", "direct")
     errors, everything = shell(), shell()
     queue = attach(errors, "direct", "error")
@@ -119,7 +119,7 @@ def test_direct_dispatches_messages_by_their_routing_key(producer: Shell, shell:
 def test_topic_is_like_direct_with_wildcards(
     producer: Shell, shell: Callable[[], Shell], pattern: str, matched: list[str]
 ) -> None:
-    """A star is one word and a hash any number; without either it is as direct. They stand in the binding's key."""
+    """In the binding's key, * stands for one word and # for any number; without them it is like direct."""
     producer.channel.exchange_declare("topic", "topic")
     consumer = shell()
     queue = attach(consumer, "topic", pattern)

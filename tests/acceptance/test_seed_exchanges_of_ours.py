@@ -1,4 +1,4 @@
-"""The tutorials' four types of exchange, tried on our workers with the commands that are typed, in one scene."""
+"""The tutorials' four types of exchange, on our workers with our commands."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SENT = {
 
 @pytest.fixture(scope="module")
 def done_by(broker: Broker, guard: Guard) -> Iterator[dict[str, list[str]]]:
-    """Who did each message, once for each time."""
+    """The workers that received each message, once for each time."""
     url = broker.add_vhost(VHOST)
     workers = [
         worker_process(f"{name}@{VHOST}", "--concurrency", "1", guard=guard, broker_url=url, PROJ_BIND=binding)
@@ -74,21 +74,21 @@ def done_by(broker: Broker, guard: Guard) -> Iterator[dict[str, list[str]]]:
 
 
 def test_work_queues_message_goes_to_one_worker(done_by: dict[str, list[str]]) -> None:
-    """Without an exchange's name; to those workers that asked for no keys."""
+    """Without --exchange, to a worker without PROJ_BIND."""
     assert done_by["to one of them"] == ["plain"]
 
 
 def test_broadcast_message_goes_to_every_worker_once(done_by: dict[str, list[str]]) -> None:
-    """Whatever it asked for: `--exchange broadcast`."""
+    """`--exchange broadcast`, whatever its PROJ_BIND."""
     assert done_by["to all"] == ["exact", "plain", "wildcard"]
 
 
-def test_direct_message_goes_to_who_asked_for_exactly_its_key(done_by: dict[str, list[str]]) -> None:
-    """`--exchange direct --key image.heavy`, and not to the pattern that the key matches."""
+def test_direct_message_goes_to_workers_bound_with_exactly_its_key(done_by: dict[str, list[str]]) -> None:
+    """`--exchange direct --key image.heavy`, but not to a pattern that the key matches."""
     assert done_by["by its key"] == ["exact"]
 
 
-def test_topic_message_goes_to_everyone_whose_pattern_its_key_matches(done_by: dict[str, list[str]]) -> None:
-    """`--exchange topic --key …`: a wildcard, and a pattern that has none."""
+def test_topic_message_goes_to_every_worker_whose_pattern_matches_its_key(done_by: dict[str, list[str]]) -> None:
+    """`--exchange topic --key …`, for patterns with and without a wildcard."""
     assert done_by["by a pattern"] == ["wildcard"]
     assert done_by["by a pattern and a key"] == ["exact", "wildcard"]

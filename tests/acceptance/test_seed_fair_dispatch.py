@@ -1,4 +1,4 @@
-"""The tutorials' statements about fair dispatch, tried on RabbitMQ with bare clients."""
+"""The tutorials' statements about fair dispatch, on RabbitMQ with plain AMQP clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ODD_HEAVY = [f"{number}" + ("....." if number % 2 else ".") for number in range(
 
 @pytest.fixture
 def producer(shell: Callable[[], Shell]) -> Shell:
-    """The third shell; the queue is there."""
+    """The third shell, with the queue declared."""
     producer = shell()
     producer.declare(QUEUE, durable=True)
     return producer
@@ -31,10 +31,10 @@ def producer(shell: Callable[[], Shell]) -> Shell:
 # --- Without it ---------------------------------------------------------------------------------------
 
 
-def test_broker_deals_blindly_whatever_a_consumer_has_not_acknowledged(
+def test_broker_dispatches_without_regard_to_unacknowledged_messages(
     producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """One acknowledges nothing and the other everything at once: each still gets every second message."""
+    """One consumer acknowledges nothing, the other one everything at once. Each still gets every second message."""
     busy, idle = shell(), shell()
     busy.consume(QUEUE)
     idle.consume(QUEUE, done=True)
@@ -49,7 +49,7 @@ def test_broker_deals_blindly_whatever_a_consumer_has_not_acknowledged(
 def test_odd_heavy_messages_make_one_worker_constantly_busy_and_the_other_hardly(
     producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """Twenty-five units of work beside five. In seconds on our workers: the figures of the demo and of `lab run`."""
+    """25 units of work beside 5. The demo and `lab run` measure it in seconds on our workers."""
     first, second = shell(), shell()
     for worker in (first, second):
         worker.consume(QUEUE)
@@ -60,7 +60,7 @@ def test_odd_heavy_messages_make_one_worker_constantly_busy_and_the_other_hardly
 
 
 def test_messages_are_dispatched_when_they_enter_the_queue(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """None waits in the queue, though its consumer is at the first of them for long."""
+    """None waits in the queue, although its consumer works on the first one for long."""
     worker = shell()
     worker.consume(QUEUE)
 
@@ -76,7 +76,7 @@ def test_messages_are_dispatched_when_they_enter_the_queue(producer: Shell, shel
 def test_worker_gets_no_second_message_before_it_has_acknowledged_the_first(
     producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """One at a time, the next one when the one before is acknowledged, to the end of the queue."""
+    """One at a time: the next one comes when the one before is acknowledged."""
     worker = shell()
     worker.consume(QUEUE, prefetch=1)
 
@@ -89,7 +89,7 @@ def test_worker_gets_no_second_message_before_it_has_acknowledged_the_first(
 
 
 def test_message_goes_to_the_next_worker_that_is_not_busy(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """While one is at its heavy message, the other does all the rest, odd and even."""
+    """While one worker works on its heavy message, the other works on all the rest, odd and even."""
     busy, free = shell(), shell()
     busy.consume(QUEUE, prefetch=1)
     free.consume(QUEUE, prefetch=1, done=True)
@@ -101,7 +101,7 @@ def test_message_goes_to_the_next_worker_that_is_not_busy(producer: Shell, shell
 
 
 def test_worker_that_is_added_takes_its_share_of_the_backlog(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """What is not dispatched yet is for whoever comes: this is how one scales."""
+    """A new worker gets messages that are not dispatched yet. This is how a work queue scales."""
     first, second = shell(), shell()
     first.consume(QUEUE, prefetch=1)
     producer.publish(*ODD_HEAVY, queue=QUEUE)
@@ -115,7 +115,7 @@ def test_worker_that_is_added_takes_its_share_of_the_backlog(producer: Shell, sh
 def test_queue_fills_up_when_all_workers_are_busy(
     broker: Broker, vhost: str, producer: Shell, shell: Callable[[], Shell]
 ) -> None:
-    """Two workers hold a message each, and everything else waits; adding one takes one more off the queue."""
+    """Two workers hold a message each, and all others wait; a third worker takes one more."""
     workers = [shell(), shell()]
     for worker in workers:
         worker.consume(QUEUE, prefetch=1)
@@ -130,7 +130,7 @@ def test_queue_fills_up_when_all_workers_are_busy(
 
 
 def test_prefetch_count_does_nothing_without_acknowledgements(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """A work queue takes both: under automatic acknowledgement nothing is ever outstanding."""
+    """With automatic acknowledgement no message is outstanding, so the limit is never reached."""
     worker = shell()
     worker.consume(QUEUE, prefetch=1, auto_ack=True)
 
@@ -156,8 +156,8 @@ def test_qos_applies_to_each_new_consumer_of_the_channel_separately(
     assert worker.look(QUEUE) == ODD_HEAVY[:2]
 
 
-def test_qos_leaves_the_consumers_alone_that_were_there_before(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """It is for new ones: set after `basic_consume`, it comes too late for that consumer."""
+def test_qos_does_not_apply_to_earlier_consumers(producer: Shell, shell: Callable[[], Shell]) -> None:
+    """After `basic_consume` it is too late for that consumer."""
     worker = shell()
     worker.consume(QUEUE)
     worker.channel.basic_qos(prefetch_count=1)
@@ -167,8 +167,8 @@ def test_qos_leaves_the_consumers_alone_that_were_there_before(producer: Shell, 
     assert worker.look(QUEUE) == ODD_HEAVY
 
 
-def test_qos_leaves_other_channels_alone(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """It is for the channel that it was issued on."""
+def test_qos_does_not_apply_to_other_channels(producer: Shell, shell: Callable[[], Shell]) -> None:
+    """It applies to the channel that it was sent on."""
     worker = shell()
     worker.channel.basic_qos(prefetch_count=1)
     worker.consume(QUEUE, channel=worker.connection.channel())

@@ -39,7 +39,7 @@ class Printer:
 
 
 def run_to_the_end(printers: list[Printer]) -> None:
-    """Let them take turns until each has halted."""
+    """Run the consumers in turn until each has stopped."""
 
     def all_halted() -> bool:
         for printer in printers:
@@ -115,7 +115,7 @@ def test_surplus_pill_ends_the_next_consumer(producer: Shell, shell: Callable[[]
 
 
 def test_broadcast_pill_reaches_every_consumer(producer: Shell, shell: Callable[[], Shell]) -> None:
-    """The second way: a queue of its own for each consumer, and one message is delivered to all of them."""
+    """The second way: each consumer has its own queue, and one message is delivered to all of them."""
     producer.channel.exchange_declare("control", "fanout")
     consumers = [shell() for _ in range(3)]
     for consumer in consumers:

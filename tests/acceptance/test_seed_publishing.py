@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hello(shell: Callable[[], Shell]) -> Shell:
-    """A program that has declared a queue `hello` which is not durable."""
+    """A program that has declared a queue `hello` that is not durable."""
     program = shell()
     program.declare("hello")
     return program
@@ -36,7 +36,7 @@ def hello(shell: Callable[[], Shell]) -> Shell:
 def test_existing_queue_cannot_be_redefined_with_another(
     shell: Callable[[], Shell], declared: dict[str, object], argument: str
 ) -> None:
-    """The broker returns an error that names the parameter, and closes the channel."""
+    """The broker's error names the parameter, and the channel is closed."""
     program = shell()
 
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match=f"PRECONDITION_FAILED - .* '{argument}'"):

@@ -1,4 +1,4 @@
-"""The tutorials' statements about their sending programs, tried on `celery -A proj send`."""
+"""The tutorials' statements about their sending programs, on `celery -A proj send`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def waiting(shell: Shell, queue: str = "task_queue") -> list[str]:
-    """The texts that wait for a worker of ours, which are taken from the queue."""
+    """The texts that wait for our workers; they are taken from the queue."""
     texts = []
     while (message := shell.channel.basic_get(queue, auto_ack=True))[0] is not None:
         texts.append(json.loads(message[2])[0][0])
@@ -33,7 +33,7 @@ def waiting(shell: Shell, queue: str = "task_queue") -> list[str]:
 
 
 def test_hello_world_is_sent_when_no_words_are_given(variables: dict[str, str], shell: Callable[[], Shell]) -> None:
-    """At a terminal, where nothing comes on standard input."""
+    """At a terminal, without standard input."""
     terminal, inner = pty.openpty()
     sent = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "proj", "send"],
@@ -54,7 +54,7 @@ def test_hello_world_is_sent_when_no_words_are_given(variables: dict[str, str], 
 def test_each_argument_is_a_message_and_quotes_make_several_words_one(
     celery: Celery, variables: dict[str, str], shell: Callable[[], Shell]
 ) -> None:
-    """The tutorials differ: `new_task.py` joins its words, `producer.py` publishes each. Ours is as the second."""
+    """The tutorials differ: `new_task.py` joins its words, `producer.py` publishes each. Ours does as the second."""
     celery("-A", "proj", "send", "Hello", "world", "First message.", **variables)
 
     assert waiting(shell()) == ["Hello", "world", "First message."]
@@ -63,7 +63,7 @@ def test_each_argument_is_a_message_and_quotes_make_several_words_one(
 def test_sender_does_not_wait_for_the_work(
     celery: Celery, variables: dict[str, str], shell: Callable[[], Shell]
 ) -> None:
-    """An hour of work is scheduled and reported as sent, though no worker is there: it is done later."""
+    """An hour of work is reported as sent without a worker."""
     hour = "." * 3600
 
     sent = celery("-A", "proj", "send", hour, **variables)
@@ -75,7 +75,7 @@ def test_sender_does_not_wait_for_the_work(
 def test_queue_of_any_name_is_made_by_sending_to_it(
     celery: Celery, variables: dict[str, str], shell: Callable[[], Shell]
 ) -> None:
-    """One makes up as many names as one wants; RabbitMQ makes what is not there."""
+    """RabbitMQ makes a queue that does not exist."""
     for name in ("made_up", "made_up_too"):
         celery("-A", "proj", "send", "--queue", name, "Hello", **variables)
 
@@ -85,7 +85,7 @@ def test_queue_of_any_name_is_made_by_sending_to_it(
 def test_broker_is_the_one_on_localhost_unless_the_connection_settings_are_adjusted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On its standard port, with the login that a fresh RabbitMQ has; CELERY_BROKER_URL is the adjustment."""
+    """On the standard port, with the login of a new RabbitMQ; CELERY_BROKER_URL changes it."""
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     assert broker_url() == "amqp://guest:guest@localhost:5672//"
 
@@ -97,10 +97,10 @@ def test_broker_is_the_one_on_localhost_unless_the_connection_settings_are_adjus
     ("message", "seconds"), [("hello...", 3), ("Hello...", 3), ("First message.", 1), ("Fifth message.....", 5)]
 )
 def test_every_dot_accounts_for_one_second(message: str, seconds: int) -> None:
-    """Unless PROJ_DOT_SECONDS says otherwise; that a worker takes them is tried with one."""
+    """By default; another test measures a worker."""
     assert duration_s(message, app.conf.proj_dot_seconds) == seconds
 
 
 def test_each_numbered_message_takes_one_second() -> None:
-    """The oldest tutorial's consumer sleeps for a second at each; here that is the dot of the time stamp."""
+    """The oldest tutorial's consumer sleeps for a second for each; here it is the dot of the time stamp."""
     assert [duration_s(message, app.conf.proj_dot_seconds) for message in numbered(15)] == [1] * 15

@@ -1,4 +1,4 @@
-"""The tutorials' statements about scaling a work flow, tried on our `Consumer` and `Worker` in threads.
+"""The tutorials' statements about scaling a work flow, with our `Consumer` and `Worker` in threads.
 
 That they print what the tutorials print, in turn, and end by one pill is tested with the programs in `examples`.
 """
@@ -24,7 +24,7 @@ WORD_S = 0.2
 
 @dataclass
 class Flow:
-    """What both stages did with the words."""
+    """The output of both stages."""
 
     printers: int
     printed: int = 0
@@ -57,7 +57,7 @@ class Printer(Consumer):
 
 
 def play(broker: Broker, flow: Flow) -> None:
-    """Fill the first queue, pill included, and only then run the stages until they end."""
+    """Fill the first queue, with the pill, and then run the stages until they end."""
     vhost = f"flow-{flow.printers}"
     url = broker.add_vhost(vhost)
     with MessageQueue("my_queue", url) as queue:
@@ -74,7 +74,7 @@ def play(broker: Broker, flow: Flow) -> None:
 
 @pytest.fixture(scope="module")
 def flows(broker: Broker) -> dict[int, Flow]:
-    """The work flow with one printer, and with two; both at the same time, since they only wait."""
+    """The work flow with one printer and with two, both at the same time."""
     flows = {printers: Flow(printers) for printers in (1, 2)}
     plays = [threading.Thread(target=play, args=(broker, flow), daemon=True) for flow in flows.values()]
     for thread in plays:
@@ -86,10 +86,10 @@ def flows(broker: Broker) -> dict[int, Flow]:
 
 
 def test_one_printer_falls_behind_a_first_stage_that_is_twice_as_fast(flows: dict[int, Flow]) -> None:
-    """Half of the words are between the stages when the first one is at its last."""
+    """Half of the words wait between the stages when the first stage has its last word."""
     assert flows[1].backlog >= 4
 
 
 def test_two_printers_keep_up_with_a_first_stage_that_is_twice_as_fast(flows: dict[int, Flow]) -> None:
-    """What is between the stages is what they are at, or just about to."""
+    """Only the words in work are between the stages."""
     assert flows[2].backlog <= 3

@@ -1,4 +1,4 @@
-"""The tutorials' statements about a queue and those who take from it, tried on RabbitMQ with bare clients."""
+"""The tutorials' statements about a queue and its consumers, on RabbitMQ with plain AMQP clients."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FIFTEEN = [f"{number} - Basic - Hello World" for number in range(15)]
 # --- The queue ----------------------------------------------------------------------------------------
 
 
-def test_messages_wait_in_the_queue_until_the_consumer_is_there(shell: Callable[[], Shell]) -> None:
-    """A friend whose phone is off: the texts are there when it is on again, in the order in which they were sent."""
+def test_messages_wait_in_the_queue_until_a_consumer_starts(shell: Callable[[], Shell]) -> None:
+    """As texts to a friend whose phone is off: they arrive later, in the order in which they were sent."""
     producer = shell()
     producer.declare("basic")
     producer.publish(*FIFTEEN, queue="basic")
@@ -49,7 +49,7 @@ def test_list_queues_shows_basic_with_fifteen(broker: Broker, vhost: str, shell:
 
 
 def test_declaration_makes_the_queue_when_there_is_none(shell: Callable[[], Shell]) -> None:
-    """Whatever name one makes up."""
+    """With any name."""
     producer, looking = shell(), shell()
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="NOT_FOUND"):
         looking.ready("my_queue")
@@ -60,7 +60,7 @@ def test_declaration_makes_the_queue_when_there_is_none(shell: Callable[[], Shel
 
 
 def test_producer_and_consumer_both_declare_the_queue_in_any_order(shell: Callable[[], Shell]) -> None:
-    """A declaration of what is there already changes nothing, so each program makes sure for itself."""
+    """Declaring an existing queue changes nothing, so each program can declare it."""
     producer, consumer = shell(), shell()
 
     producer.declare("basic")
@@ -72,7 +72,7 @@ def test_producer_and_consumer_both_declare_the_queue_in_any_order(shell: Callab
 
 
 def test_routing_key_of_the_default_exchange_is_the_queue(shell: Callable[[], Shell]) -> None:
-    """`exchange=''` hands a message to the queue of that name and to no other."""
+    """`exchange=''` sends a message only to the queue of that name."""
     producer = shell()
     for queue in ("hello", "basic"):
         producer.declare(queue)
@@ -83,7 +83,7 @@ def test_routing_key_of_the_default_exchange_is_the_queue(shell: Callable[[], Sh
 
 
 def test_message_for_a_queue_that_nobody_declared_is_dropped(shell: Callable[[], Shell]) -> None:
-    """Publishing makes no queue, and nobody is told; `mandatory` and confirms tell."""
+    """Publishing makes no queue and reports nothing; `mandatory` and confirms do."""
     producer = shell()
     producer.channel.basic_publish("", "hello", b"nobody hears this")
     producer.declare("hello")
@@ -95,7 +95,7 @@ def test_message_for_a_queue_that_nobody_declared_is_dropped(shell: Callable[[],
 
 
 def test_queue_can_be_purged_in_the_management_console(broker: Broker, vhost: str, shell: Callable[[], Shell]) -> None:
-    """What the console's button asks of the management API."""
+    """With the request that the console's button sends."""
     producer = shell()
     producer.declare("my_queue")
     producer.publish("Hello", "world", queue="my_queue")
@@ -106,7 +106,7 @@ def test_queue_can_be_purged_in_the_management_console(broker: Broker, vhost: st
 
 
 def test_default_login_of_guest_is_refused_by_our_brokers(broker: Broker, vhost: str) -> None:
-    """The tutorials log in as guest/guest; ours make a password of their own, and have no such user."""
+    """The tutorials log in as guest/guest; our brokers have no such user, and a random password."""
     with pytest.raises(pika.exceptions.ProbableAuthenticationError):
         Shell(f"amqp://guest:guest@127.0.0.1:{broker.port}/{vhost}")
     console = Management(f"http://guest:guest@127.0.0.1:{broker.management_port}/api/")
@@ -118,7 +118,7 @@ def test_default_login_of_guest_is_refused_by_our_brokers(broker: Broker, vhost:
 
 
 def test_three_consumers_each_receive_a_different_message(shell: Callable[[], Shell]) -> None:
-    """Fifteen messages: 0, 3, 6, … to the first, 1, 4, 7, … to the second, and 2, 5, 8, … to the third."""
+    """Fifteen messages: 0, 3, 6, … go to the first, 1, 4, 7, … to the second, and 2, 5, 8, … to the third."""
     producer, *consumers = (shell() for _ in range(4))
     producer.declare("basic")
     for consumer in consumers:
@@ -145,7 +145,7 @@ def test_messages_that_came_before_all_consumers_go_to_the_first_of_them(shell: 
 
 
 def test_odd_messages_go_to_one_worker_and_even_ones_to_the_other(shell: Callable[[], Shell]) -> None:
-    """The tutorial's five messages, rotated between the two that are open."""
+    """The tutorial's five messages go to the two workers in turn."""
     producer, first, second = (shell() for _ in range(3))
     producer.declare("hello")
     for worker in (first, second):
@@ -158,7 +158,7 @@ def test_odd_messages_go_to_one_worker_and_even_ones_to_the_other(shell: Callabl
 
 @pytest.mark.parametrize("workers", [3, 4, 30])
 def test_every_consumer_gets_the_same_number_of_messages(shell: Callable[[], Shell], workers: int) -> None:
-    """Round-robin, tried with three or more workers, and with as many as one wants."""
+    """Round-robin with three workers and more."""
     producer = shell()
     consumers = [shell() for _ in range(workers)]
     producer.declare("hello")
@@ -171,7 +171,7 @@ def test_every_consumer_gets_the_same_number_of_messages(shell: Callable[[], She
 
 
 def test_worker_is_added_without_a_change_to_the_producer(shell: Callable[[], Shell]) -> None:
-    """The producer goes on over the same channel, and the new worker has its share of what comes from then on."""
+    """The producer goes on over the same channel, and the new worker gets its share of later messages."""
     producer, first, second = (shell() for _ in range(3))
     producer.declare("hello")
     first.consume("hello", auto_ack=True)
@@ -186,7 +186,7 @@ def test_worker_is_added_without_a_change_to_the_producer(shell: Callable[[], Sh
 
 
 def test_worker_that_is_added_gets_nothing_of_a_backlog_that_was_dispatched(shell: Callable[[], Shell]) -> None:
-    """To add more workers helps a backlog only where a prefetch count leaves it in the queue."""
+    """More workers help with a backlog only when a prefetch count leaves it in the queue."""
     producer, first, second = (shell() for _ in range(3))
     producer.declare("hello")
     first.consume("hello")

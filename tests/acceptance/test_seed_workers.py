@@ -1,4 +1,4 @@
-"""The tutorials' statements about workers, tried on ours: a scene is played once, each test reads what was seen."""
+"""The tutorials' statements about workers, on ours: each scene runs once, and the tests check what was seen."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def received(worker: Worker) -> list[str]:
 
 
 def result(worker: Worker, message: str, key: str) -> str | None:
-    """What the worker's own result line says of the message; None while it is not done."""
+    """The result of the message from the worker's log; None before it is done."""
     found = re.search(rf"'message': '{re.escape(message)}'.*?'{key}': ([^,}}]+)", worker.log_text())
     return found and found[1]
 
 
 class Theatre:
-    """Workers on one virtual host, and what the broker counts in their queue."""
+    """Workers on one virtual host, and the broker's counts of their queue."""
 
     def __init__(self, broker: Broker, guard: Guard) -> None:
         self.broker = broker
@@ -75,7 +75,7 @@ class Theatre:
         return self._now().consumers
 
     def unacknowledged(self) -> int | None:
-        """As old as the queue's last tick, half a second."""
+        """The broker's count, which is up to half a second late."""
         depths = depths_by_management(self.broker.management, VHOST)
         return next(depth.unacknowledged for depth in depths if depth.name == WORK_QUEUE)
 
@@ -99,7 +99,7 @@ class Theatre:
 
 @pytest.fixture(scope="module")
 def theatre(broker: Broker, guard: Guard) -> Iterator[Theatre]:
-    """One virtual host for both scenes, which are played one after the other."""
+    """One virtual host for both scenes, which run one after the other."""
     theatre = Theatre(broker, guard)
     yield theatre
     for worker in theatre.workers:
@@ -112,7 +112,7 @@ def theatre(broker: Broker, guard: Guard) -> Iterator[Theatre]:
 
 @dataclass
 class Fair:
-    """What was seen."""
+    """The observations."""
 
     waited_for_a_worker: int
     phone: Worker
@@ -126,7 +126,7 @@ class Fair:
 
 @pytest.fixture(scope="module")
 def fair(theatre: Theatre) -> Fair:
-    """A message waits for the first worker; a second one comes and shares the work; one dies; one gets Ctrl-C."""
+    """A message waits for the first worker; a second one shares the work; one is killed; one gets Ctrl-C."""
     theatre.send("hello...")
     waited = theatre.ready()
     phone = theatre.start("phone")
@@ -161,37 +161,37 @@ def fair(theatre: Theatre) -> Fair:
     )
 
 
-def test_message_waits_until_a_worker_is_there(fair: Fair) -> None:
-    """The friend's phone was off when it was sent."""
+def test_message_waits_until_a_worker_starts(fair: Fair) -> None:
+    """It was sent before a worker ran."""
     assert fair.waited_for_a_worker == 1
     assert received(fair.phone)[0] == "hello..."
 
 
 def test_hello_with_three_dots_takes_three_seconds(fair: Fair) -> None:
-    """On a worker, by its own clock."""
+    """As measured by the worker."""
     assert 3 <= float(result(fair.phone, "hello...", "seconds") or 0) < 4
 
 
 def test_worker_that_is_added_shares_the_work(fair: Fair) -> None:
-    """While one is at a heavy message, the other does the one behind it."""
+    """While one worker works on a heavy message, the other works on the next one."""
     assert received(fair.heir)[-2:] == ["light", "heavy....."]
     assert "light" not in received(fair.killed)
 
 
 def test_listening_worker_does_not_terminate_on_its_own(fair: Fair) -> None:
-    """Both are there when everything is done, and wait for more."""
+    """Both still run when all work is done."""
     assert fair.running_without_work == [True, True]
     assert fair.consumers_without_work == 2
 
 
 def test_task_of_a_killed_worker_is_delivered_to_another(fair: Fair) -> None:
-    """It was only partly done, and is done by the other, who can see that it was delivered before."""
+    """The other worker runs it again, and sees that it is redelivered."""
     assert result(fair.killed, "heavy.....", "dots") is None
     assert result(fair.heir, "heavy.....", "redelivered") == "True"
 
 
 def test_worker_that_was_interrupted_finishes_its_message_and_loses_none(fair: Fair) -> None:
-    """Better than the tutorials' worker, whose message is done again: Ctrl-C lets it end, and the next one waits.
+    """Better than the tutorials' worker, whose message runs again: after Ctrl-C the worker finishes its message.
 
     It left by itself, with the exit code that Celery has for Ctrl-C.
     """
@@ -206,7 +206,7 @@ def test_worker_that_was_interrupted_finishes_its_message_and_loses_none(fair: F
 
 @dataclass
 class RoundRobin:
-    """What was seen."""
+    """The observations."""
 
     held: int | None
     waiting_while_it_worked: int
@@ -216,7 +216,7 @@ class RoundRobin:
 
 @pytest.fixture(scope="module")
 def round_robin(theatre: Theatre, fair: Fair) -> RoundRobin:
-    """It is given five messages, begins the first, and dies; then a worker comes that does what is left."""
+    """A worker gets five messages, starts the first, and is killed; another worker does the rest."""
     del fair  # played first
     five = [f"{ordinal} of five." for ordinal in ("first", "second", "third", "fourth", "fifth")]
     victim = theatre.start("victim", dispatch="round-robin", dot_seconds=60)
@@ -237,19 +237,19 @@ def round_robin(theatre: Theatre, fair: Fair) -> RoundRobin:
     return RoundRobin(held=held, waiting_while_it_worked=waiting, victim=victim, heir=heir)
 
 
-def test_round_robin_worker_holds_all_that_was_dispatched_to_it(round_robin: RoundRobin) -> None:
-    """None waits in the queue, where another worker could take it."""
+def test_round_robin_worker_holds_all_dispatched_messages(round_robin: RoundRobin) -> None:
+    """None waits in the queue for another worker."""
     assert round_robin.held == 5
     assert round_robin.waiting_while_it_worked == 0
 
 
 def test_killed_round_robin_worker_loses_the_message_that_it_was_processing(round_robin: RoundRobin) -> None:
-    """It was acknowledged when its work began, so nobody gets it again."""
+    """It was acknowledged when its task started, so it is not redelivered."""
     assert received(round_robin.victim) == ["next."]
     assert "next." not in received(round_robin.heir)
 
 
-def test_killed_round_robin_worker_loses_none_that_it_had_not_begun(round_robin: RoundRobin) -> None:
-    """Better than the tutorials' `auto_ack=True`: Celery acknowledges when the work begins, and not at delivery."""
+def test_killed_round_robin_worker_loses_no_message_that_it_had_not_started(round_robin: RoundRobin) -> None:
+    """Better than the tutorials' `auto_ack=True`: Celery acknowledges when the task starts, not at delivery."""
     ordinals = [message.partition(" ")[0] for message in received(round_robin.heir)]
     assert sorted(ordinals) == sorted(["first", "second", "third", "fourth", "fifth"])

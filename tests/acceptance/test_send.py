@@ -27,7 +27,7 @@ def waiting(url: str, queue: str = "task_queue") -> int:
 
 
 def bodies(variables: dict[str, str]) -> list[str]:
-    """What the messages in the work queue say; they are taken out of it."""
+    """The texts of the messages in the work queue; they are taken from it."""
     found = []
     with pika.BlockingConnection(pika.URLParameters(variables["CELERY_BROKER_URL"])) as connection:
         channel = connection.channel()
@@ -37,7 +37,7 @@ def bodies(variables: dict[str, str]) -> list[str]:
 
 
 def test_send_prints_each_message_as_the_tutorials_do(celery: Celery, variables: dict[str, str]) -> None:
-    """And the broker has them."""
+    """The messages are in the queue."""
     sent = celery("-A", "proj", "send", "First message.", "Second message..", **variables)
 
     assert (sent.returncode, sent.stderr) == (0, "")
@@ -45,8 +45,8 @@ def test_send_prints_each_message_as_the_tutorials_do(celery: Celery, variables:
     assert waiting(variables["CELERY_BROKER_URL"]) == 2
 
 
-def test_send_reads_one_message_a_line_from_standard_input(celery: Celery, variables: dict[str, str]) -> None:
-    """Empty lines are no messages."""
+def test_send_reads_one_message_from_each_line_of_standard_input(celery: Celery, variables: dict[str, str]) -> None:
+    """It skips empty lines."""
     sent = celery("-A", "proj", "send", stdin="one.\n\ntwo..", **variables)
 
     assert sent.stdout == " [x] Sent 'one.'\n [x] Sent 'two..'\n"
@@ -64,10 +64,10 @@ def test_send_count_sends_the_numbered_messages_of_the_oldest_tutorial(
 
 
 @pytest.mark.parametrize("options", [(), ("--plain",)])
-def test_send_ends_quietly_when_nobody_reads_what_it_says(
+def test_send_ends_without_a_message_when_its_output_is_closed(
     tmp_path: Path, variables: dict[str, str], options: tuple[str, ...]
 ) -> None:
-    """As under `| head -1`: exit code 1 and no word; what was begun is in the queue, once."""
+    """As with `| head -1`: the exit code is 1, and messages that were begun are in the queue once."""
     # More than a pipe has room for, so that some of it is written after the reader has gone.
     count = 5000
     with subprocess.Popen(
@@ -94,7 +94,7 @@ def test_send_ends_quietly_when_nobody_reads_what_it_says(
 def test_send_says_that_its_output_cannot_be_written_and_sends_nothing_twice(
     tmp_path: Path, variables: dict[str, str]
 ) -> None:
-    """A disk that is full: one sentence, exit code 1."""
+    """With a full disk: one sentence, and exit code 1."""
     with Path("/dev/full").open("w") as full:
         failed = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "proj", "send", "one.", "two."],
@@ -113,7 +113,7 @@ def test_send_says_that_its_output_cannot_be_written_and_sends_nothing_twice(
 
 
 def test_send_takes_another_queue(celery: Celery, variables: dict[str, str]) -> None:
-    """As the round-robin workers of docker-compose.yml need it."""
+    """As for the round-robin workers of docker-compose.yml."""
     sent = celery("-A", "proj", "send", "--queue", "task_queue.round-robin", "hello.", **variables)
 
     assert sent.returncode == 0, sent.stderr
@@ -121,7 +121,7 @@ def test_send_takes_another_queue(celery: Celery, variables: dict[str, str]) -> 
 
 
 def test_send_says_that_no_broker_answers_and_does_not_hang(celery: Celery) -> None:
-    """One sentence with the address and the remedy, and exit code 3."""
+    """One sentence with the address and what to do, and exit code 3."""
     begun = time.monotonic()
 
     failed = celery("-A", "proj", "send", "hello", CELERY_BROKER_URL="amqp://me:secret@127.0.0.1:1//")
@@ -133,7 +133,7 @@ def test_send_says_that_no_broker_answers_and_does_not_hang(celery: Celery) -> N
 
 
 def test_send_does_not_hang_on_a_server_that_never_answers(celery: Celery) -> None:
-    """A port that accepts connections and says nothing is no broker either."""
+    """A port that accepts connections and never answers is not a broker."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         failed = celery("-A", "proj", "send", "hello", CELERY_BROKER_URL=f"amqp://127.0.0.1:{mute.getsockname()[1]}//")
 
@@ -141,8 +141,8 @@ def test_send_does_not_hang_on_a_server_that_never_answers(celery: Celery) -> No
     assert failed.stderr.startswith("Error: No broker answers at ")
 
 
-def test_send_says_that_the_broker_does_not_let_it_in(celery: Celery, variables: dict[str, str]) -> None:
-    """A wrong password is another matter than a broker that is not there."""
+def test_send_says_that_the_broker_refuses_the_login(celery: Celery, variables: dict[str, str]) -> None:
+    """The error differs from that of a missing broker."""
     url = re.sub(r":[^:@]+@", ":wrong@", variables["CELERY_BROKER_URL"])
 
     failed = celery("-A", "proj", "send", "hello", CELERY_BROKER_URL=url)
@@ -167,15 +167,15 @@ def test_send_says_that_the_broker_does_not_let_it_in(celery: Celery, variables:
     ],
 )
 def test_send_refuses_wrong_use(celery: Celery, words: tuple[str, ...], complaint: str) -> None:
-    """Exit code 2, and what to do."""
+    """The exit code is 2, and the error says what to do."""
     refused = celery(*words)
 
     assert refused.returncode == 2
     assert complaint in refused.stderr
 
 
-def test_send_refuses_bytes_that_are_no_text(celery: Celery, variables: dict[str, str]) -> None:
-    """Before it is sent, since no client could read it."""
+def test_send_refuses_bytes_that_are_not_utf_8(celery: Celery, variables: dict[str, str]) -> None:
+    """Before it is sent, because no client could read it."""
     refused = celery("-A", "proj", "send", "fine.", "\udcff.", **variables)
 
     assert refused.returncode == 1
@@ -194,10 +194,10 @@ def test_send_refuses_bytes_that_are_no_text(celery: Celery, variables: dict[str
         (("--exchange", "topic", "--key", "image.heavy"), "PROJ_BIND='image.heavy' celery -A proj worker"),
     ],
 )
-def test_send_says_that_nobody_takes_what_is_sent_to_an_exchange(
+def test_send_says_that_no_queue_is_bound_to_the_exchange(
     celery: Celery, variables: dict[str, str], words: tuple[str, ...], sentence: str
 ) -> None:
-    """One sentence for all messages, with the exchange, the key and what to do; nothing is called sent."""
+    """One sentence for all messages, with the exchange, the key and what to do; none is reported as sent."""
     failed = celery("-A", "proj", "send", *words, "one.", "two.", **variables)
 
     assert (failed.returncode, failed.stdout) == (1, "")
@@ -207,7 +207,7 @@ def test_send_says_that_nobody_takes_what_is_sent_to_an_exchange(
 
 
 def test_send_by_exchange_needs_no_work_queue(celery: Celery, variables: dict[str, str]) -> None:
-    """What a worker's pattern takes is in its queue; no other is made on the way."""
+    """The message is in the queue of the worker's pattern, and no other queue is made."""
     url = variables["CELERY_BROKER_URL"]
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
@@ -227,7 +227,7 @@ def test_send_by_exchange_needs_no_work_queue(celery: Celery, variables: dict[st
 def test_send_plain_publishes_what_the_tutorials_worker_reads(
     celery: Celery, variables: dict[str, str], queue_type: str, arguments: dict[str, str] | None
 ) -> None:
-    """The bare text, persistent, with an id, in a queue that it makes as `new_task.py` does."""
+    """A plain text, persistent, with an id, in a queue that it declares as `new_task.py` does."""
     sent = celery("-A", "proj", "send", "--plain", "hello..", "grüße.", PROJ_QUEUE_TYPE=queue_type, **variables)
 
     assert (sent.returncode, sent.stderr) == (0, "")
@@ -246,7 +246,7 @@ def test_send_plain_publishes_what_the_tutorials_worker_reads(
 
 
 def test_worker_refuses_a_pattern_that_cannot_match(celery: Celery, variables: dict[str, str]) -> None:
-    """One sentence, exit code 2; it would wait for ever."""
+    """One sentence, and exit code 2. It would wait for ever."""
     refused = celery("-A", "proj", "worker", PROJ_BIND="image..heavy", **variables)
 
     assert refused.returncode == 2

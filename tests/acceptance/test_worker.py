@@ -1,4 +1,4 @@
-"""`celery -A proj worker`, beside Celery's own commands."""
+"""`celery -A proj worker`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def worker(guard: Guard, variables: dict[str, str], tmp_path: Path) -> Iterator[Process]:
-    """The worker of the README's walk, with short dots."""
+    """The worker of the README's example, with short dots."""
     worker = Process(
         "worker",
         [sys.executable, "-m", "celery", "-A", "proj", "worker", "--loglevel", "INFO", "--concurrency", "1"],
@@ -53,7 +53,7 @@ def test_worker_prints_received_and_done_as_the_tutorials_do(
 def test_worker_shows_its_durable_and_late_acknowledged_settings(
     celery: Celery, variables: dict[str, str], worker: Process
 ) -> None:
-    """`inspect conf` is where an operator looks."""
+    """`inspect conf` shows them."""
     assert worker.running
 
     inspected = celery("-A", "proj", "inspect", "conf", "--json", **variables)
@@ -73,7 +73,7 @@ def test_worker_shows_its_durable_and_late_acknowledged_settings(
 def test_second_worker_of_a_host_works_beside_the_first(
     guard: Guard, variables: dict[str, str], worker: Process, celery: Celery, tmp_path: Path
 ) -> None:
-    """Two terminals, the same command in both: each worker has a name of its own and gets its share."""
+    """With the same command in two terminals, each worker has its own name and gets its share."""
     second = Process(
         "second worker",
         worker.command,
@@ -103,7 +103,7 @@ def test_second_worker_of_a_host_works_beside_the_first(
     ],
 )
 def test_worker_refuses_a_wrong_setting_in_one_sentence(celery: Celery, variable: str, value: str) -> None:
-    """At start, with exit code 2, and without a stack trace."""
+    """At the start, with exit code 2 and without a stack trace."""
     refused = celery("-A", "proj", "worker", **{variable: value})
 
     assert refused.returncode == 2

@@ -1,4 +1,4 @@
-"""A shell of the tutorials: a client of pika with a connection of its own, and what was delivered to it."""
+"""A shell of the tutorials: a pika client with its own connection, and the messages delivered to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT_S = 20
 
 
 class Delivery(NamedTuple):
-    """A message as a consumer gets it."""
+    """A delivered message."""
 
     body: str
     redelivered: bool
@@ -26,7 +26,7 @@ class Delivery(NamedTuple):
 
 
 class Shell:
-    """One program of the tutorials, on RabbitMQ's defaults wherever it is not told otherwise."""
+    """One program of the tutorials, with RabbitMQ's defaults."""
 
     def __init__(self, url: str) -> None:
         """Connect, and open a channel."""
@@ -35,24 +35,24 @@ class Shell:
         self.received: list[Delivery] = []
 
     def close(self) -> None:
-        """Quit, as Ctrl-C does; safe when the broker has closed the connection."""
+        """Disconnect, as Ctrl-C does; also when the broker has closed the connection."""
         if self.connection.is_open:
             self.connection.close()
 
     @property
     def bodies(self) -> list[str]:
-        """The texts that it got, in order."""
+        """The delivered texts, in order."""
         return [delivery.body for delivery in self.received]
 
     def declare(self, queue: str, *, durable: bool = False, arguments: Mapping[str, str] | None = None) -> None:
         self.channel.queue_declare(queue, durable=durable, arguments=arguments)
 
     def ready(self, queue: str) -> int:
-        """Messages that wait; whatever this shell has published before is counted."""
+        """The ready messages, with all that this shell has published before."""
         return int(self.channel.queue_declare(queue, passive=True).method.message_count)
 
     def publish(self, *messages: str, queue: str, persistent: bool = False) -> None:
-        """Return when the queue, which is a classic one, has them or has given them to its consumers."""
+        """Return when the classic queue has the messages or has delivered them."""
         properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent) if persistent else None
         for message in messages:
             self.channel.basic_publish("", queue, message.encode(), properties)
@@ -67,7 +67,7 @@ class Shell:
         done: bool = False,
         channel: BlockingChannel | None = None,
     ) -> str:
-        """Register a consumer, which acknowledges at once when `done`; the consumer's tag."""
+        """Register a consumer, which acknowledges at once when `done`, and return its tag."""
         channel = channel or self.channel
         if prefetch is not None:
             channel.basic_qos(prefetch_count=prefetch)
@@ -85,13 +85,13 @@ class Shell:
         return str(channel.basic_consume(queue, callback, auto_ack=auto_ack))
 
     def look(self, queue: str) -> list[str]:
-        """All that it got so far: the answer comes behind whatever the classic queue has sent to its channel."""
+        """All deliveries so far: the answer comes after everything that the classic queue has sent to the channel."""
         self.ready(queue)
         self.connection.process_data_events(time_limit=0)
         return self.bodies
 
     def wait_for(self, count: int) -> list[str]:
-        """The texts, when there are so many."""
+        """The texts, when so many were delivered."""
 
         def enough() -> bool:
             self.connection.process_data_events(time_limit=0)
@@ -101,7 +101,7 @@ class Shell:
         return self.bodies
 
     def acknowledge(self, *deliveries: Delivery) -> None:
-        """Return when the broker has been told that these, or all, are done."""
+        """Acknowledge these messages, or all, and return when the broker has the acknowledgements."""
         for delivery in deliveries or self.received:
             delivery.channel.basic_ack(delivery.tag)
         self.connection.process_data_events(time_limit=0)
