@@ -1,4 +1,4 @@
-"""Services: what has a start and a stop, and can be used in a `with` block."""
+"""Services: objects with a start and a stop, for a `with` block; and waiting for an event."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-#: Seconds between two looks at what a thread has set.
-LOOK_S = 0.02
+#: Seconds between two checks of an event.
+CHECK_INTERVAL_S = 0.02
 
 
 class Service(ABC):
-    """Started on entry and stopped on exit, and also when its start fails."""
+    """Starts when the block is entered; stops when the block is left, and when the start fails."""
 
     @abstractmethod
     def start(self) -> None:
-        """Begin, and return when it serves."""
+        """Start, and return when it is ready."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End; safe to call twice, and before `start`."""
+        """Stop; safe to call twice and before `start`."""
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -60,5 +60,5 @@ def await_event(event: threading.Event, timeout_s: float = math.inf) -> bool:
         raise_if_interrupted()
         if time.monotonic() >= end:
             return False
-        time.sleep(LOOK_S)
+        time.sleep(CHECK_INTERVAL_S)
     return True
