@@ -18,7 +18,6 @@ from kombu import Exchange, Queue
 from proj.delivery.broker_errors import final_error, queue_full
 from proj.delivery.publishing.amqp import ConfirmingAMQP, task_operation
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
-from proj.delivery.publishing.deadline import LAST_PAUSE_S, Deadline
 from proj.delivery.publishing.delayed_delivery import whole_seconds
 from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, PublishRefused, QueueFull, Unconfirmed, Unroutable
 
@@ -79,19 +78,6 @@ def test_error_is_final_when_another_attempt_would_fail(code: int, text: str, ki
 def test_lost_connection_is_not_final() -> None:
     """Another attempt may succeed."""
     assert final_error(ConnectionResetError(104, "reset"), "task 5") is None
-
-
-def test_pauses_grow_and_never_pass_the_deadline() -> None:
-    """The first pause is short, the last one a second."""
-    for_ever, short = Deadline(None), Deadline(0.02)
-
-    pauses = [for_ever.next_pause_s() for _ in range(9)]
-
-    assert pauses == sorted(pauses)
-    assert (pauses[0] < 0.1, pauses[-1], for_ever.left_s, for_ever.has_passed) == (True, LAST_PAUSE_S, None, False)
-    assert short.next_pause_s() <= 0.02
-    short.pause()
-    assert short.has_passed
 
 
 def test_unconfirmed_survives_a_process_boundary() -> None:
