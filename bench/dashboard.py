@@ -3,16 +3,14 @@
     python bench/dashboard.py overhead [SECONDS [ROUNDS]]
     python bench/dashboard.py load [SECONDS [EVENTS_PER_SECOND]]
 
-`overhead`: `celery flower` and `celery dashboard` with the same options, in turn, on one private broker with 1,000
-forged events a second. It prints the processor time of each, their medians and the ratio: first without a client, then
-with one that requests /dispatch/data every second (for stock Flower: /workers?json=1).
-`load`: both under 6,000 events a second, in turn. It prints how long pages take, how old the data in them is, and how
-many events were missed.
+`overhead`: `celery flower` and `celery dashboard` with the same options, in turn, on a private broker with 1,000 forged
+events a second. It prints the processor time of each and the ratio: without a client, then with one that requests
+/dispatch/data every second (for stock Flower: /workers?json=1).
+`load`: both under 6,000 events a second. It prints how long pages take, how old their data is, and missed events.
 
-Caveats: forged events are smaller than those of tasks with long arguments. They come from eight workers with
-heartbeats, 20 in a message as busy workers collect them, without task-sent. The workers do not exist, so none answers
-the question for its queues and its dispatch, and all of them are one group. Publisher, broker and client share the
-machine with the measured process. The client is not a browser: the time to draw is not measured.
+Caveats: forged events are smaller than those of tasks with long arguments. They come from eight workers that do not
+exist, with heartbeats, 20 in a message, without task-sent; no worker answers for its queues and dispatch, so they
+are one group. Publisher, broker and client share the machine with what is measured. The time to draw is not measured.
 """
 
 from __future__ import annotations
