@@ -88,6 +88,13 @@ class Site:
         """Give events to the handler of Flower's receiver, and wait until Flower's state has them."""
         for event in events:
             self.application.events.on_event(event)
+        batches = self.application._batches  # noqa: SLF001 nothing public shows when all events were taken
+        # Each turn of the loop takes some of them; after one more, the last one was taken.
+        while batches:
+            self._await_turn()
+        self._await_turn()
+
+    def _await_turn(self) -> None:
         done = threading.Event()
         self.application.io_loop.add_callback(done.set)
         assert done.wait(TIMEOUT_S)

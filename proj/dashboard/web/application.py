@@ -6,7 +6,7 @@ import errno
 import gc
 from base64 import b64decode
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tornado.ioloop import PeriodicCallback
 from tornado.web import OutputTransform, RequestHandler
@@ -75,9 +75,10 @@ class Dashboard(Flower):
         self.add_handlers(".*", list(rules))
         self.add_transform(_Headers)
         self._collecting = PeriodicCallback(_collect, COLLECT_S * 1000)
-        self._filter = EventFilter(senders=options.max_workers, forget=self._forget_later)
         # In place of Flower's own `on_event`, which wakes its loop for every event.
-        self._to_flower = EventBatches(self.io_loop, self.events.state.event).put
+        self._batches: EventBatches[dict[str, Any] | set[str]] = EventBatches(self.io_loop, self._take)
+        # Behind the events that were accepted before, which would bring forgotten senders back.
+        self._filter = EventFilter(senders=options.max_workers, forget=self._batches.put)
         # Flower's threads look both methods up on the instances.
         self.events.on_event = self._hear
         self._keep_reply = self.inspector._on_update  # noqa: SLF001 every reply goes through it, and nothing public does
@@ -133,19 +134,19 @@ class Dashboard(Flower):
             return
         if self._live:
             self.monitor.hear(event)
-        self._to_flower(accepted)
+        self._batches.put(accepted)
 
-    def _forget_later(self, names: set[str]) -> None:
-        # Flower's state belongs to the thread of its loop.
-        self.io_loop.add_callback(self._forget, names)
-
-    def _forget(self, names: set[str]) -> None:
+    def _take(self, event_or_names: dict[str, Any] | set[str]) -> None:
+        """Give an event to Flower's state, or remove senders from it; in the thread of Flower's loop."""
         state = self.events.state
-        for name in names:
+        if isinstance(event_or_names, dict):
+            state.event(event_or_names)
+            return
+        for name in event_or_names:
             state.workers.pop(name, None)
             state.counter.pop(name, None)
             state.tasks_by_worker.pop(name, None)
-        state.metrics.remove_workers(names)
+        state.metrics.remove_workers(event_or_names)
 
     def _filter_reply(self, worker: object, method: str, response: object) -> None:
         """Keep a worker's reply to an inspection, unless Flower's pages could not show it."""
