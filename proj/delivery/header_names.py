@@ -8,8 +8,11 @@ STRIKES = "x-proj-strikes"
 REDELIVERIES = "x-proj-redeliveries"
 #: How often its task requeued it.
 REQUEUES = "x-proj-requeues"
-#: The broker's own counts of earlier deliveries; which of them counts a lost worker depends on its version.
-BROKER_COUNTS = ("x-delivery-count", "x-acquired-count")
+#: The broker's own count of deliveries before this one, on quorum queues.
+DELIVERY_COUNT = "x-delivery-count"
+#: Only RabbitMQ 4.3 and later set it. There it counts every delivery, and the delivery count those that failed.
+ACQUIRED_COUNT = "x-acquired-count"
+BROKER_COUNTS = (DELIVERY_COUNT, ACQUIRED_COUNT)
 #: The number of a message's copy in the queue of a lease.
 LEASE_COPY = "x-proj-lease"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from proj.delivery.header_names import BROKER_COUNTS, REDELIVERIES, REQUEUES, STRIKES
+from proj.delivery.header_names import ACQUIRED_COUNT, BROKER_COUNTS, DELIVERY_COUNT, REDELIVERIES, REQUEUES, STRIKES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,15 +63,28 @@ def history(headers: Mapping[Any, Any], *, redelivered: bool, survived: int = 0)
     The broker's count is ignored unless the broker says that the message was `redelivered`: any client can set the
     header. `survived` redeliveries came from a lost connection of a worker that is still alive.
     """
-    counts = [_count(headers, name) for name in BROKER_COUNTS if name in headers] if redelivered else []
-    here = max(0, (max(counts, default=0) or int(redelivered)) - survived)
+    counted = redelivered and any(name in headers for name in BROKER_COUNTS)
+    here = _failed_deliveries(headers) if counted else int(redelivered)
+    here = max(0, here - survived)
     return History(
         killed_processes=_count(headers, STRIKES),
         requeues=_count(headers, REQUEUES),
         lost_workers=_count(headers, REDELIVERIES) + here,
         lost_workers_here=here,
-        counted=bool(counts),
+        counted=counted,
     )
+
+
+def _failed_deliveries(headers: Mapping[Any, Any]) -> int:
+    """How often the broker took the message back, from its own counts.
+
+    Before RabbitMQ 4.3 the delivery count has every return. Since 4.3 it has those that failed (a rejection, a closed
+    channel, a lost connection), is absent when there were none, and does not have those by `basic.nack`.
+    Source: https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
+    """
+    count = _count(headers, DELIVERY_COUNT)
+    # A redelivered message was delivered before, also where a broker's count says 0.
+    return count if ACQUIRED_COUNT in headers else max(count, 1)
 
 
 def decide(history: History, *, alone: bool, limit: int, own: bool = False) -> Decision:

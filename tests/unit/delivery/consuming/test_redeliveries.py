@@ -20,8 +20,12 @@ from tests.hostility import VALUES
         # A quorum queue counts deliveries: one lost worker may be an accident, two may not.
         ({"x-delivery-count": 1}, True, False, Decision.RUN),
         ({"x-delivery-count": 2}, True, False, Decision.QUARANTINE),
-        # Newer brokers have a count of their own for messages that were sent and not rejected.
-        ({"x-acquired-count": 2, "x-delivery-count": 0}, True, False, Decision.QUARANTINE),
+        # RabbitMQ 4.3 counts failed deliveries apart from those that were handed back by basic.nack.
+        ({"x-acquired-count": 100}, True, False, Decision.RUN),
+        ({"x-acquired-count": 2, "x-delivery-count": 0}, True, False, Decision.RUN),
+        ({"x-acquired-count": 5, "x-delivery-count": 2}, True, False, Decision.QUARANTINE),
+        ({"x-acquired-count": 9, "x-delivery-count": 2, "x-proj-redeliveries": 2}, True, True, Decision.RUN),
+        ({"x-acquired-count": 9, "x-delivery-count": 3, "x-proj-redeliveries": 2}, True, True, Decision.DEAD_LETTER),
         # A classic queue only marks a message as redelivered, so the worker writes its own count.
         ({}, True, False, Decision.REQUEUE),
         ({"x-proj-redeliveries": 1}, False, False, Decision.RUN),
@@ -74,7 +78,7 @@ def test_history_is_read_whatever_the_headers_hold(headers: dict[str, Any], *, r
     """A value that is no count is read as 0."""
     told = history(headers, redelivered=redelivered)
 
-    assert told.attempts >= 1 + int(redelivered)
+    assert told.attempts >= 1
     assert decide(told, alone=False, limit=3) in Decision
 
 
