@@ -19,6 +19,7 @@ from proj.broker.connection import (
     login_refused,
     losses,
 )
+from proj.broker.nack import give_back
 from proj.delivery.broker_errors import NOT_FOUND, final_error
 from proj.delivery.unreadable_properties import tolerate
 from proj.messaging.heartbeat import Heartbeat
@@ -204,7 +205,7 @@ class Subscription:
                     if done:
                         self._channel.basic_ack(tag)
                     else:
-                        self._channel.basic_reject(tag, requeue=True)
+                        give_back(self._channel, tag)
             except self.losses as error:
                 logger.warning(
                     "A message of queue %r could not be acknowledged or requeued, and will be delivered again: %r",

@@ -6,6 +6,7 @@ is published to the dead-letter queue with the reason, and acknowledged when the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
+from proj.broker.nack import give_all_back
 from proj.delivery.broker_errors import mismatch
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
@@ -174,9 +176,17 @@ class Consumer(StockConsumer):
         super().on_close()
 
     def shutdown(self) -> None:
-        """Publish the last copies and acknowledge their originals while there is a connection."""
+        """Publish the last copies, acknowledge their originals, and give the rest back while there is a connection."""
         self.forwarder.stop()
         self.disposition.settle()
+        if self.is_amqp and self.task_consumer:
+            # Acknowledgements of tasks that have just ended.
+            self.perform_pending_operations()
+            with suppress(*self.connection_errors, *self.channel_errors):
+                # In this order, for the broker would send them here again. The channel's end would return them too, and
+                # RabbitMQ counts that as a failed delivery.
+                self.task_consumer.cancel()
+                give_all_back(self.channel)
         super().shutdown()
 
     @property

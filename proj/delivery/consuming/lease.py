@@ -21,6 +21,7 @@ from amqp.basic_message import Message
 from amqp.exceptions import NotFound
 from celery import bootsteps, signals
 
+from proj.broker.nack import give_back
 from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S
 from proj.delivery.header_names import LEASE_COPY
@@ -96,7 +97,10 @@ class Lease:
             # When the old copy has expired, this is the new one, and it stays.
             is_new = (first.properties.get("application_headers") or {}).get(LEASE_COPY) == self.copies
             tag: Any = first.delivery_tag
-            (channel.basic_reject if is_new else channel.basic_ack)(tag, is_new)
+            if is_new:
+                give_back(channel, tag)
+            else:
+                channel.basic_ack(tag)
         channel.close()
 
     def end(self, connection: amqp.Connection, *, requeue: bool) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kombu.transport.pyamqp import Message as PyamqpMessage
 
+from proj.broker.nack import give_back
 from proj.delivery.header_names import EXCHANGE, ROUTING_KEY
 from proj.delivery.printable import shown
 from proj.delivery.validation.limits import inflates_beyond
@@ -123,11 +124,16 @@ class KeptMessage(PyamqpMessage):
         """Reject the message, unless it is settled."""
         if self.acknowledged:
             return
-        if self.settlement is None:
-            super().reject(requeue)
-        else:
+        if self.settlement is not None:
             self.settlement.reject(requeue=requeue)
             self._state = "REJECTED"
+        elif requeue:
+            channel: Any = self.channel
+            tag: Any = self.delivery_tag
+            give_back(channel, tag)
+            self._state = "REQUEUED"
+        else:
+            super().reject(requeue)
 
     def move_settlement(self, settlement: Settlement) -> None:
         """Acknowledge the message on its channel; from now on `settlement` is asked to acknowledge or reject it."""

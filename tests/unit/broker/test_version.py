@@ -1,0 +1,38 @@
+"""What differs between RabbitMQ's versions."""
+
+from __future__ import annotations
+
+import pytest
+
+from proj.broker.version import BrokerVersion
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "counts_nacks"),
+    [
+        ("3.10.8", None, True),
+        ("3.13.7+1.g2", None, True),
+        ("4.0.5", 20, True),
+        ("4.2.9", 20, True),
+        ("4.3.6", 20, False),
+        ("4.10.0", 20, False),
+        ("5.0.0-beta.1", 20, False),
+    ],
+)
+def test_version_says_what_its_quorum_queues_count(text: str, limit: int | None, *, counts_nacks: bool) -> None:
+    """Versions compare by their numbers, not as texts."""
+    version = BrokerVersion.read(text)
+
+    assert version.default_delivery_limit == limit
+    assert version.counts_nacks is counts_nacks
+
+
+@pytest.mark.parametrize("text", ["", "newest", None, 4, b"4.3.6"])
+def test_version_that_cannot_be_read_is_the_oldest(text: object) -> None:
+    """A broker that gives no version is trusted with nothing that newer ones do."""
+    assert BrokerVersion.read(text) == BrokerVersion(0, 0)
+
+
+def test_version_is_shown_as_people_write_it() -> None:
+    """In errors and tables."""
+    assert str(BrokerVersion.read("4.3.6")) == "4.3"
