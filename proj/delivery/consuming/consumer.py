@@ -6,7 +6,6 @@ is published to the dead-letter queue with the reason, and acknowledged when the
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,11 +15,11 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
-from proj.broker.nack import give_all_back
 from proj.delivery.broker_errors import mismatch
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
+from proj.delivery.consuming.held_messages import HeldMessages
 from proj.delivery.consuming.inspection import Inspection
 from proj.delivery.consuming.prefetch import Prefetch
 from proj.delivery.consuming.quarantine import Quarantine
@@ -81,6 +80,7 @@ class Consumer(StockConsumer):
         super().__init__(*args, **kwargs)
         self.inspection = Inspection(self.app, worker=self.hostname)
         self.disposition = Disposition(self)
+        self.held = HeldMessages(self)
         self.forwarder = Forwarder(self._connect_forwarder, self.disposition.on_confirmed)
         self.quarantine = Quarantine(self)
         self._run: Callable[[KeptMessage], None]
@@ -132,8 +132,12 @@ class Consumer(StockConsumer):
             return stock
         self._run = stock
         self._queues = {}
+        self.held.begin()
         receive_kept_messages(
-            self.channel, disposition=self.disposition, largest_bytes=self.inspection.limits.largest_bytes
+            self.channel,
+            disposition=self.disposition,
+            unsettled=self.held.unsettled,
+            largest_bytes=self.inspection.limits.largest_bytes,
         )
         self.forwarder.start()
         self.forwarder.ask(partial(declare, queue_name=dead_letter_queue(self.app)))
@@ -176,17 +180,16 @@ class Consumer(StockConsumer):
         super().on_close()
 
     def shutdown(self) -> None:
-        """Publish the last copies, acknowledge their originals, and give the rest back while there is a connection."""
+        """Publish the last copies, acknowledge their originals and give the rest back, while there is a connection."""
+        holds = self.is_amqp and self.task_consumer is not None
+        if holds:
+            self.held.copy_back()
         self.forwarder.stop()
         self.disposition.settle()
-        if self.is_amqp and self.task_consumer:
+        if holds:
             # Acknowledgements of tasks that have just ended.
             self.perform_pending_operations()
-            with suppress(*self.connection_errors, *self.channel_errors):
-                # In this order, for the broker would send them here again. The channel's end would return them too, and
-                # RabbitMQ counts that as a failed delivery.
-                self.task_consumer.cancel()
-                give_all_back(self.channel)
+            self.held.give_back()
         super().shutdown()
 
     @property
@@ -267,11 +270,14 @@ class Consumer(StockConsumer):
             )
             self.disposition.move(message, target, {}, ours=quarantined)
 
+    def acks_late(self, delivery: Delivery) -> bool:
+        """Whether the message is acknowledged after its task, and not before."""
+        # A message that was not refused has contents, and its task is registered.
+        return delivery.contents is not None and bool(self.app.tasks[delivery.contents.headers["task"]].acks_late)
+
     def _decide(self, delivery: Delivery) -> Decision:
-        # It was inspected, so it has contents, and its task is registered.
-        contents = delivery.contents
-        if contents is None or not self.app.tasks[contents.headers["task"]].acks_late:
-            # It is acknowledged before it is run, so a redelivered message was never run.
+        if not self.acks_late(delivery):
+            # A redelivered message was never run.
             return Decision.RUN
         return redeliveries.decide(
             delivery.history,

@@ -17,12 +17,14 @@ from celery.utils.log import get_logger
 
 from proj.delivery import header_names
 from proj.delivery.consuming import message_copy
+from proj.delivery.consuming.redeliveries import lost_workers_of_copy
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.validation.message import Contents, Kind, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from proj.broker.version import BrokerVersion
     from proj.delivery.consuming.consumer import Consumer
     from proj.delivery.consuming.message_copy import MessageCopy
     from proj.delivery.consuming.receiving import KeptMessage
@@ -66,6 +68,7 @@ class Disposition:
 
     def dead_letter(self, message: KeptMessage, reason: str, then: Callable[[], None] | None = None) -> None:
         """Move the message to the dead-letter queue; `then` is called on the forwarder's thread after the confirm."""
+        message.is_moving = True
         self._consumer.forwarder.send(
             message_copy.letter(
                 message,
@@ -111,7 +114,21 @@ class Disposition:
     def move(self, message: KeptMessage, queue: str, headers: Mapping[str, int], *, ours: bool = False) -> None:
         """Publish a copy to the end of `queue`, which is declared when it is missing and `ours`."""
         lost = {header_names.REDELIVERIES: message.delivery.history.lost_workers}
+        message.is_moving = True
         self._consumer.forwarder.send(message_copy.copy(message, queue=queue, headers={**headers, **lost}, ours=ours))
+
+    def give_back(self, message: KeptMessage, *, quorum: bool, version: BrokerVersion) -> None:
+        """Put a message that was not run back, so that the next worker does not take this one for lost.
+
+        A copy goes to the end of the queue. Nothing is done where a `basic.nack` does as well.
+        """
+        lost = lost_workers_of_copy(message.delivery.history, quorum=quorum, version=version)
+        if lost is not None:
+            message.is_moving = True
+            headers = {header_names.REDELIVERIES: lost}
+            self._consumer.forwarder.send(
+                message_copy.copy(message, queue=message.delivery.queue, headers=headers, ours=False)
+            )
 
     def on_confirmed(self, moved: MessageCopy) -> None:
         """Let the original of a confirmed copy be acknowledged on the loop; called on the forwarder's thread."""

@@ -72,9 +72,17 @@ class KeptMessage(PyamqpMessage):
     disposition: Disposition
     #: Set when the message is no longer acknowledged on its channel.
     settlement: Settlement | None = None
+    #: Whether a copy of it is on its way to another queue, after which it is acknowledged.
+    is_moving = False
 
     def __init__(
-        self, raw: amqp.Message, channel: amqp.Channel | None = None, *, disposition: Disposition, largest_bytes: int
+        self,
+        raw: amqp.Message,
+        channel: amqp.Channel | None = None,
+        *,
+        disposition: Disposition,
+        unsettled: dict[object, KeptMessage],
+        largest_bytes: int,
     ) -> None:
         """Read py-amqp's message, whose body is not decoded yet; one above `largest_bytes` is dropped.
 
@@ -84,6 +92,7 @@ class KeptMessage(PyamqpMessage):
         body: Any = raw.body or b""
         self.raw_body = body
         self.disposition = disposition
+        self._unsettled = unsettled
         codec = (raw.properties.get("application_headers") or {}).get("compression")
         too_large = len(body) > largest_bytes or (codec and inflates_beyond(body, codec, largest_bytes))
         raw.body = b"" if too_large else _decoded(body, raw.properties.get("content_encoding"))
@@ -94,6 +103,7 @@ class KeptMessage(PyamqpMessage):
             self.body_error = self.errors[0][1]
         # For a message with errors kombu would call another handler, and that twice when it raises.
         self.errors = []
+        unsettled[self.delivery_tag] = self
         exchange, routing_key = self.headers.get(EXCHANGE), self.headers.get(ROUTING_KEY)
         if isinstance(exchange, str) and isinstance(routing_key, str):
             self.delivery_info.update(exchange=exchange, routing_key=routing_key)
@@ -116,6 +126,7 @@ class KeptMessage(PyamqpMessage):
             return
         if self.settlement is None:
             super().ack(multiple)
+            self._unsettled.pop(self.delivery_tag, None)
         else:
             self.settlement.ack()
             self._state = "ACK"
@@ -127,18 +138,21 @@ class KeptMessage(PyamqpMessage):
         if self.settlement is not None:
             self.settlement.reject(requeue=requeue)
             self._state = "REJECTED"
-        elif requeue:
+            return
+        if requeue:
             channel: Any = self.channel
             tag: Any = self.delivery_tag
             give_back(channel, tag)
             self._state = "REQUEUED"
         else:
             super().reject(requeue)
+        self._unsettled.pop(self.delivery_tag, None)
 
     def move_settlement(self, settlement: Settlement) -> None:
         """Acknowledge the message on its channel; from now on `settlement` is asked to acknowledge or reject it."""
         channel: Any = self.channel
         channel.basic_ack(self.delivery_tag)
+        self._unsettled.pop(self.delivery_tag, None)
         self.settlement = settlement
 
     def requeue(self) -> None:
@@ -146,11 +160,15 @@ class KeptMessage(PyamqpMessage):
         self.reject(requeue=True)
 
 
-def receive_kept_messages(channel: Channel, *, disposition: Disposition, largest_bytes: int) -> None:
-    """Let kombu make every message of the channel a `KeptMessage`."""
+def receive_kept_messages(
+    channel: Channel, *, disposition: Disposition, unsettled: dict[object, KeptMessage], largest_bytes: int
+) -> None:
+    """Let kombu make every message of the channel a `KeptMessage`, which is in `unsettled` until it is settled."""
     # py-amqp would decode a body as its content encoding says, and drop the bytes.
     channel.auto_decode = False
-    channel.Message = partial(KeptMessage, disposition=disposition, largest_bytes=largest_bytes)  # type: ignore[assignment] # kombu only calls it
+    channel.Message = partial(  # type: ignore[assignment] # kombu only calls it
+        KeptMessage, disposition=disposition, unsettled=unsettled, largest_bytes=largest_bytes
+    )
 
 
 def _decoded(body: bytes, encoding: Any) -> bytes | str:  # noqa: ANN401 a property that any client can set

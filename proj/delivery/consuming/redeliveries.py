@@ -15,6 +15,8 @@ from proj.delivery.header_names import ACQUIRED_COUNT, BROKER_COUNTS, DELIVERY_C
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proj.broker.version import BrokerVersion
+
 
 #: Workers that may be lost with a message before it is run alone.
 _LOST_BEFORE_QUARANTINE = 2
@@ -73,6 +75,20 @@ def history(headers: Mapping[Any, Any], *, redelivered: bool, survived: int = 0)
         lost_workers_here=here,
         counted=counted,
     )
+
+
+def lost_workers_of_copy(history: History, *, quorum: bool, version: BrokerVersion) -> int | None:
+    """What to write into a copy of a message that a worker gives back unrun; None when `basic.nack` does as well.
+
+    A classic queue marks a returned message as it marks that of a lost worker, so the message always needs a copy.
+    RabbitMQ 4.3 does not count `basic.nack` on a quorum queue. Earlier versions count every return: the first is
+    tolerated, and for the next a copy starts a new count. It forgets what the broker counted, lost workers included.
+    """
+    if not quorum:
+        return history.lost_workers
+    if not version.counts_nacks or not history.lost_workers_here:
+        return None
+    return history.lost_workers - history.lost_workers_here
 
 
 def _failed_deliveries(headers: Mapping[Any, Any]) -> int:

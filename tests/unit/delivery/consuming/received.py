@@ -39,7 +39,7 @@ def received(
         basic_reject=lambda tag, requeue: settled.append(("reject", tag, requeue)),
     )
     disposition: Any = None
-    message = KeptMessage(raw, channel=channel, disposition=disposition, largest_bytes=largest_bytes)
+    message = KeptMessage(raw, channel=channel, disposition=disposition, unsettled={}, largest_bytes=largest_bytes)
     message.delivery = Delivery(
         queue=queue, history=history(message.headers, redelivered=redelivered), contents=None, refusal=None
     )

@@ -1,0 +1,71 @@
+"""Held messages: those that a worker has received and not settled, and how it gives them back when it ends.
+
+A return must not look like a lost worker to the next one, or a message that waited in several workers would be
+quarantined or dead-lettered, though none of them died.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from celery.worker import state
+
+from proj.broker.nack import give_all_back
+from proj.broker.version import BrokerVersion
+from proj.queues import QUORUM, home_queue
+
+if TYPE_CHECKING:
+    import kombu
+
+    from proj.delivery.consuming.consumer import Consumer
+    from proj.delivery.consuming.receiving import KeptMessage
+
+#: Messages that are copied when a worker ends, at most: the worker cannot end before they are published. The others are
+#: given back by `basic.nack`.
+MOST_COPIES = 1000
+
+
+class HeldMessages:
+    """The messages of one connection that are neither acknowledged nor rejected."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        """Begin without any."""
+        self._consumer = consumer
+        #: By delivery tag.
+        self.unsettled: dict[object, KeptMessage] = {}
+
+    def begin(self) -> None:
+        """Begin anew with a new connection: the broker has taken back those of the last one."""
+        self.unsettled = {}
+
+    def copy_back(self) -> None:
+        """Publish copies of the messages that were not run, where a return would be taken for a lost worker."""
+        consumer = self._consumer
+        connection = cast("kombu.Connection", consumer.connection)
+        version = BrokerVersion.read(connection.connection.server_properties.get("version"))
+        running = {request.id for request in state.active_requests}
+        held = [
+            message
+            for message in self.unsettled.values()
+            if not message.is_moving and message.headers.get("id") not in running
+        ]
+        for message in [message for message in held if consumer.acks_late(message.delivery)][:MOST_COPIES]:
+            quorum = self._is_quorum(message.delivery.queue)
+            consumer.disposition.give_back(message, quorum=quorum, version=version)
+
+    def give_back(self) -> None:
+        """Give all back at once; the end of the channel would, too, and RabbitMQ counts that as a failed delivery."""
+        consumer = self._consumer
+        with suppress(*consumer.connection_errors, *consumer.channel_errors):
+            # First, for the broker would deliver them here again.
+            cast("kombu.Consumer", consumer.task_consumer).cancel()
+            give_all_back(consumer.channel)
+
+    def _is_quorum(self, name: str) -> bool:
+        """Whether the app declares the queue as a quorum queue; a quarantine queue is one."""
+        if name != home_queue(name):
+            return True
+        queue = self._consumer.app.amqp.queues.get(name)
+        arguments = (queue.queue_arguments if queue is not None else None) or {}
+        return bool(arguments.get("x-queue-type") == QUORUM)
