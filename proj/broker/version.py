@@ -40,6 +40,14 @@ class BrokerVersion:
         return self < BrokerVersion(4, 3)
 
     @property
+    def times_out_classic_queues(self) -> bool:
+        """Whether `consumer_timeout` takes a message back from a consumer of a classic queue, too.
+
+        Source: https://www.rabbitmq.com/release-information, 4.3.0
+        """
+        return self < BrokerVersion(4, 3)
+
+    @property
     def knows_anonymous_login(self) -> bool:
         """Whether rabbitmq.conf has `anonymous_login_user`, as whom a client without a login may enter."""
         return self >= BrokerVersion(4, 0)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from kombu import Connection
 
 from proj.broker.management_api import Management
+from proj.broker.version import BrokerVersion
 from proj.errors import NoManagement, ProcessEnded
 from proj.lab.processes.ports import LOOPBACK, free_port, is_free
 from proj.lab.processes.process import Process
@@ -110,6 +111,13 @@ class Broker(Service):
     def returncode(self) -> int | None:
         """The node's exit status as `subprocess` gives it; None while it runs."""
         return self._server.returncode
+
+    @property
+    def version(self) -> BrokerVersion:
+        """The version of the running node."""
+        return BrokerVersion.read(
+            self.management.request("GET", "overview?columns=rabbitmq_version")["rabbitmq_version"]
+        )
 
     def log_text(self) -> str:
         """Everything that the node has printed."""

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from proj.broker.version import BrokerVersion
 from proj.errors import ProcessEnded
 from proj.lab.broker import Broker
 from proj.lab.drills.drill import Drill
-from proj.lab.drills.faults.catalogue import BY_NAME
+from proj.lab.drills.faults.catalogue import BY_NAME, Fault
+from proj.lab.drills.run_drills import run_drills
 from proj.lab.processes.process import Process
 from proj.lab.processes.supervisor import Supervisor
 from proj.lab.processes.waiting import wait_until
@@ -39,6 +41,28 @@ def test_drill_reports_a_loss(broker: Broker, guard: Guard) -> None:
     assert result.struck, result.did
     assert len(result.verdict.lost) > 0
     assert "confirmed tasks are lost" in result.complaints[0]
+
+
+def test_fault_that_cannot_happen_is_skipped_with_the_reason(guard: Guard) -> None:
+    """It has no result, so it can neither succeed nor fail."""
+
+    class Impossible(Fault):
+        def obstacle(self, version: BrokerVersion, queue_type: str) -> str:
+            return f"not on {queue_type} queues" if version > BrokerVersion(0, 0) else ""
+
+    fault = Impossible(name="impossible", strike=lambda _: pytest.fail("It was injected."))
+    skipped: list[tuple[str, str, str]] = []
+
+    results = run_drills(
+        {"classic": [fault]},
+        dispatch="fair",
+        guard=guard,
+        on_result=lambda result: pytest.fail(result.fault),
+        on_skip=lambda fault, queue_type, reason: skipped.append((fault.name, queue_type, reason)),
+    )
+
+    assert results == []
+    assert skipped == [("impossible", "classic", "not on classic queues")]
 
 
 def test_supervisor_starts_a_process_again_after_every_end(guard: Guard) -> None:

@@ -39,7 +39,7 @@ def show_drills(faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | N
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
         count = sum(map(len, faults.values()))
         click.echo(f"{count} drills, on a private RabbitMQ for each type of queue …", err=True)
-        results = run_drills(faults, dispatch=dispatch, guard=guard, on_result=_say, keep=keep)
+        results = run_drills(faults, dispatch=dispatch, guard=guard, on_result=_say, on_skip=_say_skipped, keep=keep)
     if as_json:
         click.echo(json.dumps([_as_json(result) for result in results], indent=2))
     else:
@@ -49,8 +49,10 @@ def show_drills(faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | N
             click.echo(f"{result.fault} on {result.queue_type}: {complaint}", err=True)
     lost = sum(len(result.verdict.lost) for result in results)
     broken = sum(bool(result.complaints) for result in results)
+    skipped = f", {count - len(results)} skipped" if count > len(results) else ""
     click.echo(
-        f"{len(results)} drills in {time.monotonic() - began:.0f} s: {lost} lost, {broken} with a broken promise.",
+        f"{len(results)} drills in {time.monotonic() - began:.0f} s: "
+        f"{lost} lost, {broken} with a broken promise{skipped}.",
         err=True,
     )
     if broken:
@@ -84,6 +86,11 @@ def _say(result: Result) -> None:
     """Print one line to stderr when a drill has ended."""
     outcome = "A PROMISE WAS BROKEN" if result.complaints else "as promised"
     click.echo(f"{result.queue_type:8}{result.fault:20}{result.did}: {outcome} ({result.seconds:.0f} s)", err=True)
+
+
+def _say_skipped(fault: Fault, queue_type: str, reason: str) -> None:
+    """Print one line to stderr for a fault that cannot happen."""
+    click.echo(f"{queue_type:8}{fault.name:20}skipped: {reason}", err=True)
 
 
 def _as_json(result: Result) -> dict[str, object]:

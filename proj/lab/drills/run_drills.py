@@ -17,6 +17,7 @@ from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from proj.lab.drills.drill import Result
@@ -44,12 +45,14 @@ def run_drills(
     dispatch: str,
     guard: Guard,
     on_result: Callable[[Result], None],
+    on_skip: Callable[[Fault, str, str], None],
     keep: Path | None = None,
 ) -> list[Result]:
     """The results of all faults on each type of queue, in the order of the faults.
 
-    `on_result` is called with each result when its drill ends. Evidence and logs of a drill that broke a promise are
-    copied into the folder `keep`.
+    `on_result` is called with each result when its drill ends. A fault that cannot happen on this RabbitMQ has no
+    result: `on_skip` is called with it, the type of queue and the reason. Evidence and logs of a drill that broke a
+    promise are copied into the folder `keep`.
 
     Raises:
         ProjError: a broker did not start.
@@ -66,6 +69,9 @@ def run_drills(
                         raise Cancelled("The drills were interrupted.")
                     # The drill before may have left the broker stopped.
                     broker.start()
+                    if obstacle := fault.obstacle(broker.version, queue_type):
+                        on_skip(fault, queue_type, obstacle)
+                        continue
                     drill = Drill(
                         fault, queue_type=queue_type, dispatch=dispatch, broker=broker, guard=guard, cancel=cancel
                     )
@@ -77,13 +83,8 @@ def run_drills(
 
     with ThreadPoolExecutor(len(faults), thread_name_prefix="drills") as executor:
         lanes = [executor.submit(lane, queue_type) for queue_type in faults]
-
-        def all_ended_or_one_failed() -> bool:
-            ended = [each for each in lanes if each.done()]
-            return len(ended) == len(lanes) or any(each.exception() for each in ended)
-
         try:
-            wait_until(all_ended_or_one_failed, what="the end of all drills", timeout_s=float("inf"))
+            wait_until(lambda: _all_ended_or_one_failed(lanes), what="the end of all drills", timeout_s=float("inf"))
             for each in lanes:
                 if each.done():
                     each.result()
@@ -94,3 +95,8 @@ def run_drills(
             raise
     order = [fault.name for fault in FAULTS]
     return sorted(results, key=lambda result: (order.index(result.fault), list(faults).index(result.queue_type)))
+
+
+def _all_ended_or_one_failed(lanes: Sequence[Future[None]]) -> bool:
+    ended = [each for each in lanes if each.done()]
+    return len(ended) == len(lanes) or any(each.exception() for each in ended)

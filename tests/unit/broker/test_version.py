@@ -33,6 +33,12 @@ def test_version_that_cannot_be_read_is_the_oldest(text: object) -> None:
     assert BrokerVersion.read(text) == BrokerVersion(0, 0)
 
 
+@pytest.mark.parametrize(("text", "expected"), [("3.10.8", True), ("4.2.9", True), ("4.3.6", False)])
+def test_version_says_whether_a_classic_queue_takes_messages_back(text: str, *, expected: bool) -> None:
+    """Since 4.3 the consumer timeout is one of quorum queues."""
+    assert BrokerVersion.read(text).times_out_classic_queues is expected
+
+
 def test_version_is_shown_as_people_write_it() -> None:
     """In errors and tables."""
     assert str(BrokerVersion.read("4.3.6")) == "4.3"

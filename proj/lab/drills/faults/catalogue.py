@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from proj.lab.drills.faults import broker, messages, network, pipeline, workers
 from proj.lab.drills.system.system_under_test import Needs
+from proj.queues import CLASSIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proj.broker.version import BrokerVersion
     from proj.lab.drills.system.system_under_test import SystemUnderTest
 
 
@@ -25,6 +27,14 @@ class Fault:
     needs: Needs = field(default_factory=Needs)
     #: The type of queue on which `--short` tries it; None when `--short` leaves it out.
     short_on: str | None = None
+    #: Whether it happens only where `consumer_timeout` applies.
+    is_timeout: bool = False
+
+    def obstacle(self, version: BrokerVersion, queue_type: str) -> str:
+        """Why it cannot happen on this type of queue of this RabbitMQ, in one sentence; empty when it can."""
+        if self.is_timeout and queue_type == CLASSIC and not version.times_out_classic_queues:
+            return f"RabbitMQ {version} has no consumer timeout on classic queues."
+        return ""
 
 
 _PROXY = Needs(through_proxy=True)
@@ -60,10 +70,16 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="stage-raises", strike=pipeline.raise_in_stages, needs=_STAGES),
     Fault(name="broker-restarted", strike=broker.restart),
     Fault(name="broker-killed", strike=broker.kill, short_on="quorum"),
-    Fault(name="consumer-timeout", strike=broker.expire_delivery, needs=Needs(broker_settings=_IMPATIENT)),
+    Fault(
+        name="consumer-timeout",
+        strike=broker.expire_delivery,
+        needs=Needs(broker_settings=_IMPATIENT),
+        is_timeout=True,
+    ),
     Fault(
         name="long-task",
         strike=broker.outlast_timeout,
+        is_timeout=True,
         needs=Needs(
             # Celery's syntax for the type of a setting that it does not know.
             worker_settings={"proj_consumer_timeout_s": f"(float){broker.CONSUMER_TIMEOUT_S}"},

@@ -8,13 +8,14 @@ from inspect import cleandoc
 
 import pytest
 
+from proj.broker.version import BrokerVersion
 from proj.commands.lab.drill import drill
 from proj.errors import InvalidSetting
 from proj.lab.drills.drill import Result
 from proj.lab.drills.faults.catalogue import BY_NAME, FAULTS
 from proj.lab.drills.run_drills import chosen_faults
 from proj.lab.drills.verdict import verdict
-from proj.queues import QUEUE_TYPES
+from proj.queues import CLASSIC, QUEUE_TYPES, QUORUM
 
 GOOD = Result(
     fault="worker-killed",
@@ -76,6 +77,25 @@ def test_short_set_tries_something_on_each_type_of_queue() -> None:
 
     assert all(short.values())
     assert sum(map(len, short.values())) <= 6
+
+
+@pytest.mark.parametrize("name", ["consumer-timeout", "long-task"])
+def test_consumer_timeout_is_skipped_where_classic_queues_have_none(name: str) -> None:
+    """RabbitMQ 4.3 has it on quorum queues alone; a drill that waited for it would fail."""
+    old, new = BrokerVersion.read("4.2.9"), BrokerVersion.read("4.3.6")
+
+    assert BY_NAME[name].obstacle(new, CLASSIC) == "RabbitMQ 4.3 has no consumer timeout on classic queues."
+    assert [BY_NAME[name].obstacle(version, QUORUM) for version in (old, new)] == ["", ""]
+    assert BY_NAME[name].obstacle(old, CLASSIC) == ""
+
+
+def test_no_other_fault_is_skipped() -> None:
+    """All others can happen on every RabbitMQ."""
+    version = BrokerVersion.read("4.3.6")
+
+    skipped = {fault.name for fault in FAULTS for queue_type in QUEUE_TYPES if fault.obstacle(version, queue_type)}
+
+    assert skipped == {"consumer-timeout", "long-task"}
 
 
 def test_help_describes_every_fault() -> None:
