@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import dot_seconds_option
+from proj.commands.terminal.options import dot_seconds_option, rabbitmq_version_option
 
 
 @click.command(cls=CeleryCommand)
@@ -19,6 +19,7 @@ from proj.commands.terminal.options import dot_seconds_option
     help="Open the Dispatch page in a browser; implies --keep, but not with --json.",
 )
 @click.option("--keep", is_flag=True, help="Keep the page, the broker and the workers running until Ctrl-C.")
+@rabbitmq_version_option
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.pass_context
 @handle_preload_options
@@ -30,6 +31,7 @@ def demo(
     dot_seconds: float,
     open_page: bool,
     keep: bool,
+    version: str | None,
     as_json: bool,
 ) -> None:
     """Compare round-robin and fair dispatch on a private RabbitMQ.
@@ -47,4 +49,4 @@ def demo(
 
     plan = RacePlan(messages=odd_heavy(messages), workers=workers, dot_seconds=dot_seconds)
     # A user who opens the page wants to look at it after the run too.
-    run_race(plan, keep=keep or (open_page and not as_json), open_page=open_page, as_json=as_json)
+    run_race(plan, keep=keep or (open_page and not as_json), open_page=open_page, version=version, as_json=as_json)

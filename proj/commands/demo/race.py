@@ -29,16 +29,17 @@ FRAMES_PER_SECOND = 8
 PATIENCE_S = 60.0
 
 
-def run_race(plan: RacePlan, *, keep: bool, open_page: bool, as_json: bool) -> None:
+def run_race(plan: RacePlan, *, keep: bool, open_page: bool, version: str | None = None, as_json: bool) -> None:
     """Run the plan on a private broker with the Dispatch page beside it, and print what its workers did.
 
     Raises:
+        MissingProgram: this version of RabbitMQ is not there.
         ProjError: a process did not start, or a task did not end.
         Interrupted: Ctrl-C, SIGTERM or a hang-up came; nothing is left running.
     """
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
         _say("Starting a private RabbitMQ …")
-        with Broker(guard) as broker:
+        with Broker(guard, version=version) as broker:
             _say(f"Starting Flower, and {plan.workers} workers for each of {' and '.join(plan.modes)} …")
             flower = FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url)
             with flower, ModeRace(plan, broker=broker, guard=guard) as race:

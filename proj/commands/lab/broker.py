@@ -20,11 +20,19 @@ if TYPE_CHECKING:
 AMQP_PORT = 5672
 
 
-def run_broker(*, port: int | None, management_port: int | None, folder: Path | None, guest: bool = False) -> None:
+def run_broker(
+    *,
+    port: int | None,
+    management_port: int | None,
+    folder: Path | None,
+    guest: bool = False,
+    version: str | None = None,
+) -> None:
     """Run a broker until it is interrupted, and print how to reach it; with `guest`, also for the tutorials' programs.
 
     Raises:
         InvalidSetting: a port that the user asked for is not free.
+        MissingProgram: this version of RabbitMQ is not there.
         ProjError: the broker did not start, or ended by itself.
     """
     with Guard() as guard:
@@ -36,6 +44,7 @@ def run_broker(*, port: int | None, management_port: int | None, folder: Path | 
             ),
             folder=folder.absolute() if folder else None,
             guest=guest,
+            version=version,
         )
         # Before the broker listens on its port.
         programs = _programs(broker.port)

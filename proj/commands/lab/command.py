@@ -10,6 +10,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 from proj.commands.lab.drill import drill
 from proj.commands.lab.pipeline import pipeline
 from proj.commands.lab.run import run
+from proj.commands.terminal.options import rabbitmq_version_option
 
 
 @click.group()
@@ -35,10 +36,17 @@ def lab() -> None:
     help="Make the user guest too, with the password guest, as a new RabbitMQ has: for the programs of "
     "RabbitMQ's tutorials, unchanged.",
 )
+@rabbitmq_version_option
 @click.pass_context
 @handle_preload_options
 def broker(
-    ctx: click.Context, *, port: int | None, management_port: int | None, folder: Path | None, guest: bool
+    ctx: click.Context,
+    *,
+    port: int | None,
+    management_port: int | None,
+    folder: Path | None,
+    guest: bool,
+    version: str | None,
 ) -> None:
     """Run a private RabbitMQ until Ctrl-C.
 
@@ -53,7 +61,7 @@ def broker(
     del ctx
     from proj.commands.lab.broker import run_broker
 
-    run_broker(port=port, management_port=management_port, folder=folder, guest=guest)
+    run_broker(port=port, management_port=management_port, folder=folder, guest=guest, version=version)
 
 
 lab.add_command(run)

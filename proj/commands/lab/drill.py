@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
+from proj.commands.terminal.options import rabbitmq_version_option
+
 
 @click.command(cls=CeleryCommand)
 @click.option(
@@ -39,6 +41,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
     metavar="FOLDER",
     help="Copy evidence and logs of a drill that broke a promise into this folder.",
 )
+@rabbitmq_version_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 @handle_preload_options
@@ -50,6 +53,7 @@ def drill(
     short: bool,
     dispatch: str,
     keep: Path | None,
+    version: str | None,
     as_json: bool,
 ) -> None:
     """Inject faults into workers, broker, network and messages, and count what is lost.
@@ -108,5 +112,9 @@ def drill(
 
     faults = {queue_type: chosen_faults(names, queue_type, short=short) for queue_type in dict.fromkeys(queue_types)}
     show_drills(
-        {queue_type: some for queue_type, some in faults.items() if some}, dispatch=dispatch, keep=keep, as_json=as_json
+        {queue_type: some for queue_type, some in faults.items() if some},
+        dispatch=dispatch,
+        keep=keep,
+        version=version,
+        as_json=as_json,
     )

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 NUMBERS = ("confirmed", "raised", "done", "twice", "dead", "lost", "slots")
 
 
-def show_drills(faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | None, as_json: bool) -> None:
+def show_drills(
+    faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | None, version: str | None = None, as_json: bool
+) -> None:
     """Run the faults, print what became of all tasks, and exit with 1 when a promise was broken.
 
     Raises:
+        MissingProgram: this version of RabbitMQ is not there.
         ProjError: a broker did not start.
         Interrupted: Ctrl-C, SIGTERM or a hang-up came; nothing is left running.
     """
@@ -39,7 +42,15 @@ def show_drills(faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | N
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
         count = sum(map(len, faults.values()))
         click.echo(f"{count} drills, on a private RabbitMQ for each type of queue …", err=True)
-        results = run_drills(faults, dispatch=dispatch, guard=guard, on_result=_say, on_skip=_say_skipped, keep=keep)
+        results = run_drills(
+            faults,
+            dispatch=dispatch,
+            guard=guard,
+            on_result=_say,
+            on_skip=_say_skipped,
+            keep=keep,
+            version=version,
+        )
     if as_json:
         click.echo(json.dumps([_as_json(result) for result in results], indent=2))
     else:

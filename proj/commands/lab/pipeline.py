@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import dispatch_option, dot_seconds_option, journal_option, queue_type_option
+from proj.commands.terminal.options import (
+    dispatch_option,
+    dot_seconds_option,
+    journal_option,
+    queue_type_option,
+    rabbitmq_version_option,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,10 +32,11 @@ if TYPE_CHECKING:
 @dispatch_option(more=". Stages acknowledge late in both.")
 @queue_type_option
 @journal_option()
+@rabbitmq_version_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 @handle_preload_options
-def pipeline(
+def pipeline(  # noqa: PLR0913 one parameter for each option
     ctx: click.Context,
     *,
     texts: tuple[str, ...],
@@ -38,6 +45,7 @@ def pipeline(
     dispatch: str,
     queue_type: str,
     output: Path | None,
+    version: str | None,
     as_json: bool,
 ) -> None:
     """Send the words of TEXT through two stages, and find the slower one.
@@ -79,4 +87,4 @@ def pipeline(
         dispatch=dispatch,
         queue_type=queue_type,
     )
-    show_pipeline(setup, output=output, as_json=as_json)
+    show_pipeline(setup, output=output, version=version, as_json=as_json)

@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 UNKEPT = "pipeline.sqlite"
 
 
-def show_pipeline(setup: PipelineSetup, *, output: Path | None, as_json: bool) -> None:
-    """Run it and print what happened.
+def show_pipeline(setup: PipelineSetup, *, output: Path | None, version: str | None = None, as_json: bool) -> None:
+    """Run it on this version of RabbitMQ and print what happened.
 
     Raises:
+        MissingProgram: this version is not there.
         UnreadableJournal: the file at `output` is not a journal.
         ProjError: a process did not start, or a stage did not end.
         Interrupted: Ctrl-C, SIGTERM or a hang-up came; nothing is left running.
@@ -46,7 +47,7 @@ def show_pipeline(setup: PipelineSetup, *, output: Path | None, as_json: bool) -
     """
     kept = f", and {output} has what was measured until then" if output else ""
     with interruptible(f"Interrupted; nothing is left running{kept}."):
-        outcome = _run_into(output, setup) if output else _run_aside(setup)
+        outcome = _run_into(output, setup, version) if output else _run_aside(setup, version)
     figures = metrics.pipeline_figures(outcome.attempts, slots=outcome.slots)
     if as_json:
         click.echo(json.dumps(_as_json(setup, outcome, figures), indent=2))
@@ -61,22 +62,22 @@ def show_pipeline(setup: PipelineSetup, *, output: Path | None, as_json: bool) -
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-def _run_into(output: Path, setup: PipelineSetup) -> PipelineOutcome:
+def _run_into(output: Path, setup: PipelineSetup, version: str | None) -> PipelineOutcome:
     # The file first, so that a file that is not a journal is refused before anything is started.
     with JournalWriter(output) as writer, Guard() as guard:
-        return _run(setup, writer, guard)
+        return _run(setup, writer, guard, version)
 
 
-def _run_aside(setup: PipelineSetup) -> PipelineOutcome:
+def _run_aside(setup: PipelineSetup, version: str | None) -> PipelineOutcome:
     with Guard() as guard, JournalWriter(guard.folder / UNKEPT) as writer:
-        return _run(setup, writer, guard)
+        return _run(setup, writer, guard, version)
 
 
-def _run(setup: PipelineSetup, writer: JournalWriter, guard: Guard) -> PipelineOutcome:
+def _run(setup: PipelineSetup, writer: JournalWriter, guard: Guard, version: str | None) -> PipelineOutcome:
     name = free_name(f"{setup.dispatch}-pipeline", {run.name for run in writer.journal.runs()})
     writer.commit()
     click.echo("Starting a private RabbitMQ …", err=True)
-    with Broker(guard) as broker:
+    with Broker(guard, version=version) as broker:
         here = machine(broker.management)
         workers = ", ".join(f"{count} of {stage}" for stage, count in setup.workers.items())
         click.echo(f"{name}: starting the workers, {workers} …", err=True)

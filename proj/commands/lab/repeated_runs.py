@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from proj.lab.runs.workload import Message
 
 
-def repeat_runs(setups: Sequence[Setup], messages: Sequence[Message], *, output: Path) -> None:
-    """Measure the messages in each setup, and add a run for each to the journal at `output`.
+def repeat_runs(
+    setups: Sequence[Setup], messages: Sequence[Message], *, output: Path, version: str | None = None
+) -> None:
+    """Measure the messages in each setup on this RabbitMQ, and add a run for each to the journal at `output`.
 
     Raises:
         UnreadableJournal: the file at `output` is not a journal.
+        MissingProgram: this version of RabbitMQ is not there.
         ProjError: a process did not start, or a task did not end.
         Interrupted: Ctrl-C, SIGTERM or a hang-up came; the journal has what was measured until then.
     """
@@ -39,7 +42,7 @@ def repeat_runs(setups: Sequence[Setup], messages: Sequence[Message], *, output:
         taken = {run.name for run in writer.journal.runs()}
         writer.commit()
         _say("Starting a private RabbitMQ …")
-        with Broker(guard) as broker:
+        with Broker(guard, version=version) as broker:
             here = machine(broker.management)
             for number, setup in enumerate(setups, start=1):
                 name = free_name(f"{setup.dispatch}-{_plain(setup.workload)}", taken)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import dispatch_option, dot_seconds_option, journal_option, queue_type_option
+from proj.commands.terminal.options import (
+    dispatch_option,
+    dot_seconds_option,
+    journal_option,
+    queue_type_option,
+    rabbitmq_version_option,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     help="Kill one worker (SIGKILL) this long after the first publish, and start another.",
 )
 @journal_option(required=True)
+@rabbitmq_version_option
 @click.pass_context
 @handle_preload_options
 def run(  # noqa: PLR0913 one parameter for each option
@@ -48,6 +55,7 @@ def run(  # noqa: PLR0913 one parameter for each option
     queue_type: str,
     kill_worker_at: float | None,
     output: Path,
+    version: str | None,
 ) -> None:
     """Measure a workload on a private RabbitMQ, and keep every attempt in a journal.
 
@@ -95,4 +103,4 @@ def run(  # noqa: PLR0913 one parameter for each option
         for number in range(1, repeat + 1)
         for mode in dict.fromkeys(modes)
     ]
-    repeat_runs(setups, chosen, output=output)
+    repeat_runs(setups, chosen, output=output, version=version)

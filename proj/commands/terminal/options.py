@@ -18,6 +18,14 @@ broker_api_option = click.option(
     "[default: the broker's host and credentials, port 15672]",
 )
 
+rabbitmq_version_option = click.option(
+    "--version",
+    envvar="PROJ_RABBITMQ",
+    show_envvar=True,
+    metavar="VERSION",
+    help="The RabbitMQ to start, such as 4.3; `scripts/brokers VERSION` unpacks it.  [default: the machine's own]",
+)
+
 queue_type_option = click.option(
     "--queue-type",
     type=click.Choice(["quorum", "classic"]),

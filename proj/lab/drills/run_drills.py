@@ -47,12 +47,13 @@ def run_drills(
     on_result: Callable[[Result], None],
     on_skip: Callable[[Fault, str, str], None],
     keep: Path | None = None,
+    version: str | None = None,
 ) -> list[Result]:
     """The results of all faults on each type of queue, in the order of the faults.
 
     `on_result` is called with each result when its drill ends. A fault that cannot happen on this RabbitMQ has no
     result: `on_skip` is called with it, the type of queue and the reason. Evidence and logs of a drill that broke a
-    promise are copied into the folder `keep`.
+    promise are copied into the folder `keep`. `version` chooses the RabbitMQ, as in `Broker`.
 
     Raises:
         ProjError: a broker did not start.
@@ -63,7 +64,7 @@ def run_drills(
     def lane(queue_type: str) -> None:
         for settings, group in itertools.groupby(faults[queue_type], key=lambda fault: fault.needs.broker_settings):
             with ExitStack() as running:
-                broker = running.enter_context(Broker(guard, settings=dict(settings)))
+                broker = running.enter_context(Broker(guard, settings=dict(settings), version=version))
                 for fault in group:
                     if cancel.is_set():
                         raise Cancelled("The drills were interrupted.")

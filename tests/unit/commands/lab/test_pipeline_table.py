@@ -49,7 +49,7 @@ def test_pipeline_shows_timeline_figures_and_what_was_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In this order."""
-    monkeypatch.setattr(pipeline_table, "_run_aside", lambda _: outcome())
+    monkeypatch.setattr(pipeline_table, "_run_aside", lambda *_: outcome())
 
     pipeline_table.show_pipeline(SETUP, output=None, as_json=False)
 
@@ -68,7 +68,7 @@ def test_pipeline_of_one_message_is_described_in_the_singular(
     one = replace(
         outcome(), attempts={stage: own[:1] for stage, own in outcome().attempts.items()}, ids=outcome().ids[:1]
     )
-    monkeypatch.setattr(pipeline_table, "_run_aside", lambda _: one)
+    monkeypatch.setattr(pipeline_table, "_run_aside", lambda *_: one)
 
     pipeline_table.show_pipeline(replace(SETUP, messages=("hello",)), output=None, as_json=False)
 
@@ -83,7 +83,7 @@ def test_pipeline_that_lost_or_repeated_a_message_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: dict[str, tuple[str, ...]], said: str
 ) -> None:
     """The exit code is 1, and the messages are named."""
-    monkeypatch.setattr(pipeline_table, "_run_aside", lambda _: outcome(**wrong))
+    monkeypatch.setattr(pipeline_table, "_run_aside", lambda *_: outcome(**wrong))
 
     with pytest.raises(click.exceptions.Exit) as ended:
         pipeline_table.show_pipeline(SETUP, output=None, as_json=True)
