@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -123,14 +122,11 @@ def test_demo_starts_what_it_promises(demo: Demo) -> None:
 
 def test_demo_figures_are_what_the_workers_did(celery: Celery) -> None:
     """Round-robin: one worker gets all heavy messages. Fair: near the ideal. Both work on every message."""
-    begun = time.monotonic()
-
     done = celery("-A", "proj", "demo", "--messages", "12", "--json", "--open", BROWSER="/nowhere/browser")
 
     assert done.returncode == 0, done.stderr
     # It says so and goes on; and with --json it ends, since a program waits for its figures.
     assert "No browser could be opened" in done.stderr
-    assert time.monotonic() - begun < 60
     round_robin, fair = json.loads(done.stdout)
     for outcome in (round_robin, fair):
         assert (outcome["sent"], outcome["done"], sum(outcome["tasks"].values())) == (12, 12, 12)

@@ -26,8 +26,8 @@ def test_health_of_two_healthy_workers_exits_with_0(celery: Celery, variables: d
     assert all(finding[0] == "yes" and finding[2] == "yes" for finding in found.values())
     began = time.monotonic()
     assert celery("-A", "theirs", "health", "--worker", "one@x", **variables).returncode == 0
-    # Half of that is the start of Python, on a machine that other tests use too.
-    assert time.monotonic() - began < 6
+    # A second on an idle machine. A command that waited for a worker that does not answer would take a minute.
+    assert time.monotonic() - began < 30
 
 
 def test_health_without_the_management_api_says_what_is_unknown(

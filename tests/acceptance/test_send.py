@@ -129,7 +129,8 @@ def test_send_says_that_no_broker_answers_and_does_not_hang(celery: Celery) -> N
     assert failed.returncode == 3
     assert re.fullmatch(r"Error: No broker answers at amqp://me:\*\*@127\.0\.0\.1:1// .*lab broker\n", failed.stderr)
     assert failed.stdout == ""
-    assert time.monotonic() - begun < 10
+    # Not the ninety seconds for which a broker that goes away is waited for.
+    assert time.monotonic() - begun < 45
 
 
 def test_send_does_not_hang_on_a_server_that_never_answers(celery: Celery) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from proj.lab.processes.proxy import Proxy
 
 Arrivals = "Callable[..., Counter[str]]"
+#: Seconds for what comes at once, on a busy machine; a publish is tried for ninety.
+AT_ONCE_S = 30
 
 
 def in_threads(count: int, work: Callable[[], object]) -> None:
@@ -81,7 +83,7 @@ def test_unroutable_task_is_an_error_at_once(
     with pytest.raises(Unroutable, match=sentence) as caught:
         app.send_task("note", task_id="the-id", **options)
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < AT_ONCE_S
     assert "the-id" in str(caught.value)
     fine = app.send_task("note")
     assert set(arrivals()) == {fine.id}
@@ -105,7 +107,7 @@ def test_task_for_a_queue_that_exists_with_other_arguments_is_refused_at_once(
     with pytest.raises(PublishRefused, match=r"RabbitMQ did not accept task the-id: the queue .* no x-max-length"):
         app.send_task("note", task_id="the-id")
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < AT_ONCE_S
 
 
 def test_task_that_cannot_be_encoded_raises_celerys_own_error(app: Celery) -> None:
@@ -122,7 +124,7 @@ def test_task_without_a_broker_raises_unconfirmed_after_the_deadline() -> None:
     with pytest.raises(Unconfirmed, match=r"did not confirm task the-id within 1 s .* may or may not") as caught:
         app.send_task("note", task_id="the-id")
 
-    assert 1 <= time.monotonic() - begun < 5
+    assert 1 <= time.monotonic() - begun < AT_ONCE_S
     assert isinstance(caught.value, OperationalError)
     assert caught.value.task_ids == ("the-id",)
 
@@ -135,7 +137,7 @@ def test_task_that_is_not_to_be_retried_raises_at_once_without_a_broker() -> Non
     with pytest.raises(Unconfirmed):
         app.send_task("note", retry=False)
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < AT_ONCE_S
 
 
 def test_task_for_a_full_queue_waits_for_room(app: Celery, arrivals: Arrivals, policy: Callable[..., None]) -> None:
@@ -169,7 +171,7 @@ def test_task_for_a_queue_that_stays_full_raises_queue_full(
     with pytest.raises(QueueFull, match=r"rejected task the-id for .* a queue is probably full") as caught:
         app.send_task("note", task_id="the-id")
 
-    assert 0.5 <= time.monotonic() - begun < 10
+    assert 0.5 <= time.monotonic() - begun < AT_ONCE_S
     assert "(nack from exchange 'publishing', routing key 'publishing')" in str(caught.value)
     assert caught.value.task_ids == ("the-id",)
     assert set(arrivals()) == there
