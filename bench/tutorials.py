@@ -58,7 +58,7 @@ DONE = " [x] Done"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """The result of one experiment."""
+    """The result of one measurement."""
 
     what: str
     sent: list[str]
@@ -86,7 +86,7 @@ class Row:
         return f"| {self.what} | {len(self.sent)} | {self.lost} | {self.twice} | {self.seconds:.1f} s | {shares} |"
 
 
-class Experiment:
+class Measurement:
     """Runs the tutorial's programs and our workers on one broker."""
 
     def __init__(self, guard: Guard, broker: Broker, programs: dict[str, bytes]) -> None:
@@ -212,7 +212,7 @@ def main(repo: Path, count: int) -> None:
     programs = {name: source(repo, f"python/{name}") for name in PROGRAMS}
     port = demanded_port("The tutorials' port", 5672)
     with Guard() as guard, Broker(guard, port=port, guest=True) as broker:
-        experiment = Experiment(guard, broker, programs)
+        measurement = Measurement(guard, broker, programs)
         plan = (
             ("`new_task.py` to 2 Celery workers", "", "new_task_py", 0, 2, count),
             ("`send --plain` to 2 `worker.py`", "", "send_plain", 2, 0, count),
@@ -223,7 +223,7 @@ def main(repo: Path, count: int) -> None:
         print("| messages | sent | lost | twice | took | of each consumer |\n| --- | --- | --- | --- | --- | --- |")
         for number, (what, dots, send, theirs, ours, messages) in enumerate(plan):
             texts = [f"message {number}-{one}{dots}" for one in range(messages)]
-            rows.append(experiment.run(what, texts, send=send, theirs=theirs, ours=ours, number=number))
+            rows.append(measurement.run(what, texts, send=send, theirs=theirs, ours=ours, number=number))
             print(rows[-1], flush=True)
         letters = Counter(re.findall(r"dead_letters\s+(\d+)", broker.order("list_queues", "name", "messages")))
     sys.exit(any(row.lost or row.twice for row in rows) or set(letters) != {"0"})

@@ -1,4 +1,4 @@
-"""The tutorials' statements about workers, on ours: each scene runs once, and the tests check what was seen."""
+"""The tutorials' statements about workers, on ours: each run happens once, and the tests check what was seen."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def result(worker: Worker, message: str, key: str) -> str | None:
     return found and found[1]
 
 
-class Theatre:
+class System:
     """Workers on one virtual host, and the broker's counts of their queue."""
 
     def __init__(self, broker: Broker, guard: Guard) -> None:
@@ -79,7 +79,7 @@ class Theatre:
         depths = depths_by_management(self.broker.management, VHOST)
         return next(depth.unacknowledged for depth in depths if depth.name == WORK_QUEUE)
 
-    def whoever_received(self, message: str, among: Sequence[Worker]) -> Worker:
+    def worker_that_received(self, message: str, among: Sequence[Worker]) -> Worker:
         return wait_until(
             lambda: [worker for worker in among if message in received(worker)],
             what=f"someone to receive {message!r}",
@@ -98,11 +98,11 @@ class Theatre:
 
 
 @pytest.fixture(scope="module")
-def theatre(broker: Broker, guard: Guard) -> Iterator[Theatre]:
-    """One virtual host for both scenes, which run one after the other."""
-    theatre = Theatre(broker, guard)
-    yield theatre
-    for worker in theatre.workers:
+def system(broker: Broker, guard: Guard) -> Iterator[System]:
+    """One virtual host for both runs, one after the other."""
+    system = System(broker, guard)
+    yield system
+    for worker in system.workers:
         worker.kill()
     broker.remove_vhost(VHOST)
 
@@ -125,27 +125,27 @@ class Fair:
 
 
 @pytest.fixture(scope="module")
-def fair(theatre: Theatre) -> Fair:
+def fair(system: System) -> Fair:
     """A message waits for the first worker; a second one shares the work; one is killed; one gets Ctrl-C."""
-    theatre.send("hello...")
-    waited = theatre.ready()
-    phone = theatre.start("phone")
-    theatre.whoever_received("hello...", [phone])
-    second = theatre.start("second")
-    theatre.wait_until_done(phone, "hello...")
-    wait_until(lambda: theatre.consumers() == 2, what="the second worker", timeout_s=TIMEOUT_S)
-    wait_until(lambda: theatre.unacknowledged() == 0, what="the acknowledgement", timeout_s=TIMEOUT_S)
-    running, consumers = [worker.running for worker in theatre.workers], theatre.consumers()
+    system.send("hello...")
+    waited = system.ready()
+    phone = system.start("phone")
+    system.worker_that_received("hello...", [phone])
+    second = system.start("second")
+    system.wait_until_done(phone, "hello...")
+    wait_until(lambda: system.consumers() == 2, what="the second worker", timeout_s=TIMEOUT_S)
+    wait_until(lambda: system.unacknowledged() == 0, what="the acknowledgement", timeout_s=TIMEOUT_S)
+    running, consumers = [worker.running for worker in system.workers], system.consumers()
 
-    theatre.send("heavy.....")
-    killed = theatre.whoever_received("heavy.....", [phone, second])
+    system.send("heavy.....")
+    killed = system.worker_that_received("heavy.....", [phone, second])
     heir = second if killed is phone else phone
-    theatre.send("light")
-    theatre.wait_until_done(heir, "light")
+    system.send("light")
+    system.wait_until_done(heir, "light")
     killed.kill()
-    theatre.whoever_received("heavy.....", [heir])
+    system.worker_that_received("heavy.....", [heir])
 
-    theatre.send("next.")
+    system.send("next.")
     # As the terminal does it: to the worker and to its pool processes.
     os.killpg(heir.pid, signal.SIGINT)
     wait_until(lambda: not heir.running, what="the interrupted worker to leave", timeout_s=TIMEOUT_S)
@@ -157,7 +157,7 @@ def fair(theatre: Theatre) -> Fair:
         killed=killed,
         heir=heir,
         interrupted_exit=heir.returncode,
-        left_ready=wait_until(theatre.ready, what="what was not begun", timeout_s=TIMEOUT_S),
+        left_ready=wait_until(system.ready, what="what was not begun", timeout_s=TIMEOUT_S),
     )
 
 
@@ -215,25 +215,25 @@ class RoundRobin:
 
 
 @pytest.fixture(scope="module")
-def round_robin(theatre: Theatre, fair: Fair) -> RoundRobin:
+def round_robin(system: System, fair: Fair) -> RoundRobin:
     """A worker gets five messages, starts the first, and is killed; another worker does the rest."""
     del fair  # played first
     five = [f"{ordinal} of five." for ordinal in ("first", "second", "third", "fourth", "fifth")]
-    victim = theatre.start("victim", dispatch="round-robin", dot_seconds=60)
-    wait_until(lambda: theatre.consumers() == 1, what="the victim", timeout_s=TIMEOUT_S)
-    # What the scene before left over.
-    theatre.whoever_received("next.", [victim])
-    theatre.send(*five)
+    victim = system.start("victim", dispatch="round-robin", dot_seconds=60)
+    wait_until(lambda: system.consumers() == 1, what="the victim", timeout_s=TIMEOUT_S)
+    # What the run before left over.
+    system.worker_that_received("next.", [victim])
+    system.send(*five)
     held = wait_until(
-        lambda: theatre.unacknowledged() == len(five) and theatre.unacknowledged(),
+        lambda: system.unacknowledged() == len(five) and system.unacknowledged(),
         what="the broker to count what the victim holds",
         timeout_s=TIMEOUT_S,
     )
-    waiting = theatre.ready()
+    waiting = system.ready()
     victim.kill()
-    heir = theatre.start("heir", dot_seconds=0)
-    theatre.whoever_received(five[-1], [heir])
-    theatre.wait_until_done(heir, five[-1])
+    heir = system.start("heir", dot_seconds=0)
+    system.worker_that_received(five[-1], [heir])
+    system.wait_until_done(heir, five[-1])
     return RoundRobin(held=held, waiting_while_it_worked=waiting, victim=victim, heir=heir)
 
 

@@ -45,7 +45,7 @@ LADDERS = {
         {"dashboard", "demo", "health", "journal", "lab", "queues", "send"},
     ),
 }
-#: Modules that a folder may hold besides its `__init__`: whoever opens it should read its list at a glance.
+#: Modules that a folder may hold besides its `__init__`: its list should be read at a glance.
 MOST_MODULES = 16
 #: Which room alone may know a foreign library.
 ALONE = {
