@@ -91,10 +91,11 @@ def prefetch_windows(consumers: Iterable[object], channels: Iterable[object]) ->
     """The prefetch windows of each queue's consumers, from the management API's lists of consumers and channels.
 
     A consumer that is listed with 0 has the window of its channel (`global_prefetch_count`), which is 0 when there is
-    no limit. A new channel is listed some seconds late; until then the window is not known.
+    no limit. A new channel is listed some seconds late, or without counts; until then the window is not known.
+    RabbitMQ 4.3 has no windows of channels: it lists a channel's `prefetch_count` alone.
     """
     by_channel = {
-        channel["name"]: channel.get("global_prefetch_count")
+        channel["name"]: channel.get("global_prefetch_count", 0 if "prefetch_count" in channel else None)
         for channel in channels
         if isinstance(channel, dict) and isinstance(channel.get("name"), str)
     }

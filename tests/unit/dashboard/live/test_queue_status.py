@@ -82,6 +82,16 @@ def test_consumer_without_a_prefetch_window_has_that_of_its_channel() -> None:
     }
 
 
+def test_consumer_without_a_prefetch_window_has_none_where_channels_have_none() -> None:
+    """RabbitMQ 4.3 lists only `prefetch_count` of a channel; a channel without any count is new, on every version."""
+    found = prefetch_windows(
+        [consumer(0, channel="listed"), consumer(0, channel="new")],
+        [{"name": "listed", "prefetch_count": 0}, {"name": "new"}],
+    )
+
+    assert [window.window for window in found["q"]] == [0, None]
+
+
 def test_malformed_answers_of_the_api_have_no_windows() -> None:
     """A proxy before the management API may answer anything."""
     odd: list[Any] = [None, {}, {"queue": "q"}, {"queue": {"name": "q"}, "prefetch_count": "many"}]
