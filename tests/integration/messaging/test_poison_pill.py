@@ -17,6 +17,7 @@ from tests.integration.messaging.conftest import TIMEOUT_S, wait_for_end
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proj.lab.broker import Broker
     from tests.integration.messaging.conftest import Queues
 
 
@@ -161,8 +162,10 @@ def test_pill_whose_consumer_dies_goes_to_another(queues: Queues, running: Calla
     assert queues.ready() == 0
 
 
-def test_pill_that_was_redelivered_often_is_renewed(quorum: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quorum queue drops a message that it has delivered too often."""
+def test_pill_that_was_redelivered_often_is_renewed(
+    broker: Broker, quorum: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quorum queue drops a message that it has delivered too often, unless it does not count what is given back."""
     monkeypatch.setattr(poison_pill, "RENEW_AFTER", 1)
     queue = quorum(pill="HALT")
     renewed: list[int] = []
@@ -177,7 +180,7 @@ def test_pill_that_was_redelivered_often_is_renewed(quorum: Queues, monkeypatch:
     begun.join(TIMEOUT_S)
 
     assert not begun.is_alive()
-    assert renewed
+    assert bool(renewed) is broker.version.counts_nacks
     assert (quorum.ready(), quorum.letters()) == (0, [])
 
 
