@@ -48,6 +48,14 @@ class BrokerVersion:
         return self < BrokerVersion(4, 3)
 
     @property
+    def cancels_at_timeout(self) -> bool:
+        """Whether a message that is not acknowledged in time ends its consumer by `basic.cancel`, and not the channel.
+
+        Source: https://www.rabbitmq.com/release-information, 4.3.0; tried on 4.3.6
+        """
+        return self >= BrokerVersion(4, 3)
+
+    @property
     def knows_anonymous_login(self) -> bool:
         """Whether rabbitmq.conf has `anonymous_login_user`, as whom a client without a login may enter."""
         return self >= BrokerVersion(4, 0)

@@ -27,6 +27,7 @@ from proj.delivery.consuming.receiving import KeptMessage, receive_kept_messages
 from proj.delivery.consuming.redeliveries import Decision
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.printable import shown
+from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.message import Kind, Refusal
 from proj.errors import EXIT_FAILED
@@ -139,6 +140,7 @@ class Consumer(StockConsumer):
             unsettled=self.held.unsettled,
             largest_bytes=self.inspection.limits.largest_bytes,
         )
+        consume_again_when_cancelled(self)
         self.forwarder.start()
         self.forwarder.ask(partial(declare, queue_name=dead_letter_queue(self.app)))
         self.quarantine.begin()

@@ -39,6 +39,12 @@ def test_version_says_whether_a_classic_queue_takes_messages_back(text: str, *, 
     assert BrokerVersion.read(text).times_out_classic_queues is expected
 
 
+@pytest.mark.parametrize(("text", "expected"), [("3.10.8", False), ("4.2.9", False), ("4.3.6", True)])
+def test_version_says_whether_a_timeout_ends_one_consumer_alone(text: str, *, expected: bool) -> None:
+    """Before 4.3 it closes the channel, with all consumers."""
+    assert BrokerVersion.read(text).cancels_at_timeout is expected
+
+
 def test_version_is_shown_as_people_write_it() -> None:
     """In errors and tables."""
     assert str(BrokerVersion.read("4.3.6")) == "4.3"
