@@ -63,7 +63,7 @@ class Broker(Service):
             folder: keeps the data; without it the data are removed with the guard's folder.
             port: AMQP port; a free one when None.
             management_port: port of the management API; a free one when None.
-            settings: further lines of rabbitmq.conf, by their keys.
+            settings: further lines of rabbitmq.conf by their keys, or other values in place of ours.
             guest: whether the user guest exists, with the well-known password and all permissions, as on a new
                 RabbitMQ. When False, an earlier guest of the folder's data is deleted.
             version: of RabbitMQ, such as 4.3; without one that of `PROJ_RABBITMQ`, else the machine's own.
@@ -219,14 +219,17 @@ class Broker(Service):
             definitions["users"].append({**ours, "name": GUEST, "password_hash": hash_password(GUEST)})
             definitions["permissions"] += [{**each, "user": GUEST} for each in definitions["permissions"]]
         _write_private(folder / "definitions.json", json.dumps(definitions))
-        _write_private(
-            folder / "rabbitmq.conf",
-            f"listeners.tcp.default = {LOOPBACK}:{self.port}\n"
-            f"management.tcp.ip = {LOOPBACK}\n"
-            f"management.tcp.port = {self.management_port}\n"
-            f"load_definitions = {folder / 'definitions.json'}\n"
-            + "".join(f"{key} = {value}\n" for key, value in settings.items()),
-        )
+        configuration: dict[str, object] = {
+            "listeners.tcp.default": f"{LOOPBACK}:{self.port}",
+            "management.tcp.ip": LOOPBACK,
+            "management.tcp.port": self.management_port,
+            "load_definitions": folder / "definitions.json",
+        }
+        if self._installation.version.knows_anonymous_login:
+            # By default a client without a login enters as guest.
+            configuration["anonymous_login_user"] = "none"
+        configuration.update(settings)
+        _write_private(folder / "rabbitmq.conf", "".join(f"{key} = {value}\n" for key, value in configuration.items()))
         # Milliseconds. Quorum queues report their counts at the first tick, by default every 5 s. The second is when
         # RabbitMQ checks for a `consumer_timeout`, by default every minute.
         _write_private(

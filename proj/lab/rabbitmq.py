@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proj.broker.version import BrokerVersion
 from proj.errors import MissingProgram
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ CACHE_VARIABLE = "PROJ_BROKERS"
 #: Where the server's own scripts lie. The script that Debian puts on the PATH becomes the user `rabbitmq`, and refuses
 #: to run for anyone but that user and root. These run as the user who starts them.
 FOLDERS = ("/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin")
+#: The folder of a RabbitMQ's own files, below which Debian's and `scripts/brokers`' programs lie.
+_SERVER_FOLDER = "lib/rabbitmq/lib/rabbitmq_server-"
 _HOW_TO_INSTALL = (
     "No rabbitmq-server is installed. On Debian or Ubuntu: sudo apt-get install rabbitmq-server; "
     "on macOS: brew install rabbitmq; with Docker instead: docker compose up rabbitmq."
@@ -29,11 +33,12 @@ _HOW_TO_INSTALL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """The programs of one RabbitMQ, by their paths."""
+    """The programs of one RabbitMQ by their paths, and its version, 0.0 when the paths do not have it."""
 
     server: str
     ctl: str
     epmd: str
+    version: BrokerVersion
 
 
 def installation(version: str | None = None) -> Installation:
@@ -44,10 +49,12 @@ def installation(version: str | None = None) -> Installation:
     """
     chosen = version or os.environ.get(VARIABLE)
     if not chosen:
+        server = _installed("rabbitmq-server", FOLDERS)
         return Installation(
-            server=_installed("rabbitmq-server", FOLDERS),
+            server=server,
             ctl=_installed("rabbitmqctl", FOLDERS),
             epmd=_installed("epmd"),
+            version=_version_in(str(Path(server).resolve())),
         )
     folder = Path(chosen) if os.sep in chosen else _cache() / chosen
     programs = {name: folder / "bin" / name for name in ("rabbitmq-server", "rabbitmqctl", "epmd")}
@@ -56,8 +63,17 @@ def installation(version: str | None = None) -> Installation:
             remedy = "name a folder that scripts/brokers made" if os.sep in chosen else f"run scripts/brokers {chosen}"
             raise MissingProgram(f"RabbitMQ {chosen} is not unpacked: there is no {program}; {remedy}.")
     return Installation(
-        server=str(programs["rabbitmq-server"]), ctl=str(programs["rabbitmqctl"]), epmd=str(programs["epmd"])
+        server=str(programs["rabbitmq-server"]),
+        ctl=str(programs["rabbitmqctl"]),
+        epmd=str(programs["epmd"]),
+        version=_version_in(*map(str, folder.glob(f"root/usr/{_SERVER_FOLDER}*"))),
     )
+
+
+def _version_in(*paths: str) -> BrokerVersion:
+    """The version that a path of a RabbitMQ's own files names, as in `rabbitmq_server-4.3.6`."""
+    found = re.search(rf"{_SERVER_FOLDER}([^/]+)", "\n".join(paths))
+    return BrokerVersion.read(found[1] if found else None)
 
 
 def _installed(name: str, folders: Sequence[str] = ()) -> str:

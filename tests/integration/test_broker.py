@@ -19,12 +19,14 @@ import pytest
 import vine
 
 import proj
+from proj.broker.version import BrokerVersion
 from proj.errors import MissingProgram
 from proj.lab import rabbitmq
 from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.ports import is_free
 from proj.lab.processes.waiting import wait_until
+from proj.lab.rabbitmq import installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +107,36 @@ def test_broker_has_the_user_guest_only_when_asked_for(own_guard: Guard, tmp_pat
     with Broker(own_guard, folder=tmp_path / "kept") as successor:
         assert not lets_guest_in(successor)
         assert waiting(successor, "theirs") == 0
+
+
+class Anonymous(amqp.sasl.SASL):  # type: ignore[misc] # amqp has no types
+    """The login of a client that has none.
+
+    Source: RFC 4505
+    """
+
+    mechanism = b"ANONYMOUS"
+
+    def start(self, connection: object) -> bytes:
+        del connection
+        return b""
+
+
+def test_broker_lets_no_client_in_without_a_login(own_guard: Guard) -> None:
+    """RabbitMQ 4 would let it in as guest, where there is one."""
+    with Broker(own_guard, guest=True) as broker:
+        client = amqp.Connection(f"127.0.0.1:{broker.port}", authentication=[Anonymous()])
+
+        with pytest.raises(amqp.exceptions.AMQPError):
+            client.connect()
+        client.collect()
+
+
+def test_version_of_the_installation_is_the_one_that_the_broker_gives(broker: Broker) -> None:
+    """What is written into its configuration depends on it."""
+    overview = broker.management.request("GET", "overview?columns=rabbitmq_version")
+
+    assert installation().version == BrokerVersion.read(overview["rabbitmq_version"])
 
 
 def test_broker_listens_on_loopback_only(broker: Broker) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proj.broker.version import BrokerVersion
 from proj.errors import MissingProgram
 from proj.lab import rabbitmq
 from proj.lab.rabbitmq import installation
@@ -24,6 +25,7 @@ def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "bin").mkdir(parents=True)
     for name in PROGRAMS:
         (folder / "bin" / name).touch(mode=0o755)
+    (folder / "root/usr/lib/rabbitmq/lib/rabbitmq_server-9.9.1").mkdir(parents=True)
     monkeypatch.setenv(rabbitmq.CACHE_VARIABLE, str(tmp_path))
     monkeypatch.delenv(rabbitmq.VARIABLE, raising=False)
     return folder
@@ -34,6 +36,27 @@ def test_installation_of_a_version_is_the_one_that_was_unpacked(unpacked: Path) 
     found = installation("9.9")
 
     assert (found.server, found.ctl, found.epmd) == tuple(str(unpacked / "bin" / name) for name in PROGRAMS)
+    assert found.version == BrokerVersion(9, 9)
+
+
+@pytest.mark.parametrize(
+    ("folder", "version"),
+    [("lib/rabbitmq/lib/rabbitmq_server-9.9.1/sbin", BrokerVersion(9, 9)), ("sbin", BrokerVersion(0, 0))],
+)
+def test_version_of_an_installed_rabbitmq_is_in_the_path_to_which_its_script_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, version: BrokerVersion
+) -> None:
+    """It must be known before the node runs; where the path does not have it, nothing newer is assumed."""
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "bin").mkdir()
+    for name in PROGRAMS:
+        (tmp_path / folder / name).touch(mode=0o755)
+        (tmp_path / "bin" / name).symlink_to(tmp_path / folder / name)
+    monkeypatch.delenv(rabbitmq.VARIABLE, raising=False)
+    monkeypatch.setattr(rabbitmq, "FOLDERS", ())
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    assert installation().version == version
 
 
 @pytest.mark.parametrize("chosen", ["9.9", "folder"])
