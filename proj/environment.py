@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 #: Characters of a value that an error shows.
 LONGEST_SHOWN = 80
+#: How often a pattern of a topic exchange may contain `#`.
+#: Source: https://github.com/rabbitmq/rabbitmq-server/pull/17039, RabbitMQ 4.3.5
+MOST_HASHES = 2
 #: Schemes of a URL under which Celery speaks AMQP.
 BROKER_SCHEMES = ("amqp", "amqps", "pyamqp")
 A_BROKER_URL = "the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//"
@@ -52,8 +55,8 @@ def patterns(name: str, longest: int) -> tuple[str, ...]:
     """The variable's value, patterns of a topic exchange with commas between them; empty when it is not set.
 
     Raises:
-        InvalidSetting: a pattern is empty, has an empty word, a blank, or a wildcard inside a word; or all of them
-            together have more than `longest` bytes.
+        InvalidSetting: a pattern is empty, has an empty word, a blank, a wildcard inside a word, or more `#` than
+            RabbitMQ allows; or all of them together have more than `longest` bytes.
     """
     text = os.environ.get(name) or ""
     found = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else ()
@@ -61,12 +64,12 @@ def patterns(name: str, longest: int) -> tuple[str, ...]:
         words = pattern.split(".")
         # RabbitMQ takes a wildcard inside a word literally, so it would not match what the user means.
         strange = any(len(word) > 1 and set("*#") & set(word) for word in words) or len(pattern.split()) != 1
-        if strange or not all(words) or not _fits(",".join(found), longest):
+        if strange or not all(words) or words.count("#") > MOST_HASHES or not _fits(",".join(found), longest):
             raise InvalidSetting(
                 name,
                 _shown(text),
                 "patterns such as *.heavy,image.#: words joined by dots, no word empty, where * stands for one word "
-                f"and # for any number of words, at most {longest} bytes in all",
+                f"and # for any number of words, at most {MOST_HASHES} # in each, at most {longest} bytes in all",
             )
     return found
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from amqp.exceptions import NotFound
 from kombu import Exchange, Queue, binding
 from kombu.common import Broadcast
+from kombu.transport.native_delayed_delivery import MAX_NUMBER_OF_BITS_TO_USE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,8 +88,11 @@ DUE = Exchange("celery_delayed_delivery", type="topic", durable=True)
 BROADCAST_EXPIRES_MS = 60_000
 _BOUND = f"{WORK_QUEUE}.topic."
 _BROADCAST = "broadcast."
-#: Bytes that all patterns may have, with commas. AMQP limits names and keys to 255; the longest made of them adds 18.
-LONGEST_PATTERNS = 237
+#: Bytes that all patterns may have, with commas. AMQP limits names and keys to 255; the longest made of them adds 70.
+LONGEST_PATTERNS = 185
+#: Matches what Celery puts before the key of a delayed task: one word for each bit of its delay. It replaces `#` before
+#: a pattern with two `#`, because RabbitMQ refuses a third (`proj.environment.MOST_HASHES`).
+_ANY_DELAY = ".".join("*" * MAX_NUMBER_OF_BITS_TO_USE)
 
 
 def bound_queue(patterns: Iterable[str], queue_type: str) -> Queue:
@@ -167,7 +171,8 @@ def _queue(name: str, bindings: list[binding], arguments: dict[str, object] | No
 def _bindings(exchange: Exchange, pattern: str) -> list[binding]:
     """The bindings of a queue to an exchange: for messages that are sent now, and for delayed ones."""
     key = "" if exchange is BROADCAST else pattern
-    return [binding(exchange, key), binding(DUE, f"#.{delayed_key(exchange.name, pattern)}")]
+    delay = _ANY_DELAY if pattern.split(".").count("#") > 1 else "#"
+    return [binding(exchange, key), binding(DUE, f"{delay}.{delayed_key(exchange.name, pattern)}")]
 
 
 # --- Queues that workers make beside a work queue --------------------------------------------------

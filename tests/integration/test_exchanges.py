@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 VHOST = "exchanges"
 TIMEOUT_S = 40
 #: Workers by name, with their PROJ_BIND; two share the work of one pattern.
-BINDINGS = {"plain": "", "heavy1": "*.heavy", "heavy2": "*.heavy", "image": "image.heavy,sound.#,sound.light.*"}
+BINDINGS = {
+    "plain": "",
+    "heavy1": "*.heavy",
+    "heavy2": "*.heavy",
+    "image": "image.heavy,sound.#,sound.light.*",
+    "anywhere": "#.error.#",
+}
 
 
 class Crew:
@@ -105,10 +111,12 @@ def test_each_exchange_reaches_the_bound_workers_and_no_others(crew: Crew, count
     send(f"all {when}", "broadcast", countdown=countdown_s)
     send(f"photo {when}", "direct", "image.heavy", countdown=countdown_s)
     send(f"song {when}", "topic", "sound.light.short", countdown=countdown_s)
+    send(f"alert {when}", "topic", "site.error.disk", countdown=countdown_s)
     work.apply_async((f"work {when}",), ignore_result=True, countdown=countdown_s)
 
     crew.await_received(f"photo {when}", image=1)
     crew.await_received(f"song {when}", image=1)
+    crew.await_received(f"alert {when}", anywhere=1)
     crew.await_received(f"work {when}", plain=1)
     crew.await_received(f"all {when}", **dict.fromkeys(BINDINGS, 1))
 

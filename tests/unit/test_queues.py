@@ -15,6 +15,7 @@ from proj.commands.send import _check_address
 from proj.delivery.health.held_tasks import _may_hold
 from proj.delivery.publishing.amqp import SentEvents
 from proj.delivery.publishing.routing import routing_options
+from proj.environment import MOST_HASHES
 from proj.queues import BROADCAST, DIRECT, TASKS, TOPIC, bound_queue, broadcast_queue, delayed_key, exchange_of
 
 
@@ -72,12 +73,20 @@ def test_policy_of_the_work_queue_applies_to_the_queue_of_a_pattern(queue_type: 
 @pytest.mark.parametrize("last", ["x", "é"])
 def test_longest_pattern_fits_into_every_name_made_of_it(last: str) -> None:
     """AMQP allows 255 bytes for names and keys."""
-    pattern = "x" * (queues.LONGEST_PATTERNS - len(last.encode())) + last
+    pattern = "#.#." + "x" * (queues.LONGEST_PATTERNS - 4 - len(last.encode())) + last
 
     queue = bound_queue([pattern], "quorum")
 
     made = [queue.name, *(one.routing_key for one in queue.bindings)]
     assert max(len(name.encode()) for name in made) == 255
+
+
+@pytest.mark.parametrize("pattern", ["#", "a.#", "#.a.#", "#.#", "a"])
+def test_no_binding_has_more_wildcards_than_rabbitmq_allows(pattern: str) -> None:
+    """Also that of delayed tasks, whose key begins with the bits of the delay."""
+    queue = bound_queue([pattern], "quorum")
+
+    assert all(one.routing_key.split(".").count("#") <= MOST_HASHES for one in queue.bindings)
 
 
 @pytest.mark.parametrize("key", ["", "image.heavy", "a.@topic", "@topic.a"])
