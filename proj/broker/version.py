@@ -56,6 +56,15 @@ class BrokerVersion:
         return self >= BrokerVersion(4, 3)
 
     @property
+    def binds_late(self) -> bool:
+        """Whether `queue.bind` may return before a topic exchange routes to the queue.
+
+        When several clients bind at the same time, only the first one waits for it. Tried on 3.10.8 (no), 4.0.5 (yes)
+        and 4.3.6 (no); the versions between are taken to be like 4.0.
+        """
+        return BrokerVersion(3, 11) <= self < BrokerVersion(4, 3)
+
+    @property
     def knows_anonymous_login(self) -> bool:
         """Whether rabbitmq.conf has `anonymous_login_user`, as whom a client without a login may enter."""
         return self >= BrokerVersion(4, 0)

@@ -45,6 +45,12 @@ def test_version_says_whether_a_timeout_ends_one_consumer_alone(text: str, *, ex
     assert BrokerVersion.read(text).cancels_at_timeout is expected
 
 
+@pytest.mark.parametrize(("text", "expected"), [("3.10.8", False), ("4.0.5", True), ("4.3.6", False), ("", False)])
+def test_version_says_whether_a_binding_takes_effect_late(text: str, *, expected: bool) -> None:
+    """A message that was returned is then sent again for a moment."""
+    assert BrokerVersion.read(text).binds_late is expected
+
+
 def test_version_is_shown_as_people_write_it() -> None:
     """In errors and tables."""
     assert str(BrokerVersion.read("4.3.6")) == "4.3"
