@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proj.broker.version import BrokerVersion
 from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
 from proj.lab.rabbitmq import VARIABLE
@@ -67,6 +68,12 @@ def broker(guard: Guard) -> Iterator[Broker]:
     # RabbitMQ 4 refuses messages above 16 MiB unless told otherwise, and tests show what a worker does with one.
     with Broker(guard, settings={"max_message_size": str(128 * 1024 * 1024)}) as broker:
         yield broker
+
+
+@pytest.fixture
+def version(broker: Broker) -> BrokerVersion:
+    """The version of that RabbitMQ."""
+    return BrokerVersion.read(broker.management.request("GET", "overview")["rabbitmq_version"])
 
 
 @pytest.fixture

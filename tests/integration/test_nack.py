@@ -9,7 +9,6 @@ from amqp import Message
 
 from proj.broker.connection import connected, count_queue, open_channel
 from proj.broker.nack import give_all_back, give_back
-from proj.broker.version import BrokerVersion
 from proj.celery import app
 from proj.delivery.header_names import ACQUIRED_COUNT, DELIVERY_COUNT
 from proj.lab.processes.waiting import wait_until
@@ -19,15 +18,11 @@ if TYPE_CHECKING:
 
     from amqp import Channel
 
+    from proj.broker.version import BrokerVersion
     from proj.lab.broker import Broker
 
 TIMEOUT_S = 20
 QUEUE = "given-back"
-
-
-@pytest.fixture
-def version(broker: Broker) -> BrokerVersion:
-    return BrokerVersion.read(broker.management.request("GET", "overview")["rabbitmq_version"])
 
 
 @pytest.fixture

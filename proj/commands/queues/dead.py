@@ -36,7 +36,6 @@ from proj.commands.terminal.options import broker_api_option
 )
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many.  [default: 100 in a table, else all]")
 @click.option("--queue", help="The dead-letter queue.  [default: the app's proj_dead_letter_queue, else dead_letters]")
-@click.option("--anyway", is_flag=True, help="Look even where the broker drops letters that were looked at too often.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a letter.")
 @broker_api_option
 @click.pass_context
@@ -64,7 +63,7 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
         name=queue,
         management=QueueDepths(app, broker_api=broker_api).management,
         at_most=wanted.at_most,
-        ignore_limit=wanted.anyway or wanted.reads_no_letter,
+        reads=not wanted.reads_no_letter,
     )
     with naming_the_app(ctx):
         process_letters(letters, wanted)

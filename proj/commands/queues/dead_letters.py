@@ -44,7 +44,6 @@ class DeadOptions:
     yes: bool
     import_file: str | None
     limit: int | None
-    anyway: bool
     as_json: bool
 
     def __post_init__(self) -> None:

@@ -81,9 +81,10 @@ def copy_properties(properties: dict[str, Any]) -> dict[str, Any]:
     """
     kept = {name: value for name, value in properties.items() if name not in {"expiration", "user_id"}}
     headers = writable_headers(properties.get("application_headers"))
-    # The broker would also send the copy to every queue that these headers name.
+    # The broker would also send the copy to every queue that CC and BCC name, and counts deliveries of the copy anew.
     # Source: https://www.rabbitmq.com/docs/sender-selected
-    kept["application_headers"] = {name: value for name, value in headers.items() if name not in {"CC", "BCC"}}
+    dropped = {"CC", "BCC", *BROKER_COUNTS}
+    kept["application_headers"] = {name: value for name, value in headers.items() if name not in dropped}
     kept["delivery_mode"] = 2
     return kept
 

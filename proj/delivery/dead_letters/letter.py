@@ -64,8 +64,6 @@ class DeadLetter:
     #: When it was dead-lettered, in seconds since the epoch.
     time: float | None
     attempts: int | None
-    #: How often the dead-letter queue has delivered it before. Each look at it that took it back counts.
-    looks: int
     size_bytes: int
 
 
@@ -87,7 +85,6 @@ def read_letter(message: ReceivedMessage) -> DeadLetter:
         worker=_text(headers, WORKER),
         time=_number(headers.get(TIME)) if TIME in headers else _number(died),
         attempts=_whole_number(headers.get(ATTEMPTS)),
-        looks=_whole_number(headers.get("x-delivery-count")) or 0,
         size_bytes=len(body),
     )
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from amqp.basic_message import Message
 from amqp.exceptions import AMQPError, MessageNacked, NotFound, ResourceLocked
 
-from proj.broker.connection import connected, count_queue, open_channel
+from proj.broker.connection import connected, count_queue, losses, open_channel
+from proj.broker.nack import give_all_back
 from proj.broker.queue_depths import QueueDepths
+from proj.broker.version import BrokerVersion
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.dead_letters.delivery_limit import check_delivery_limit
 from proj.delivery.dead_letters.headers import copy_properties, requeue_headers
@@ -63,8 +65,11 @@ class DeadLetterQueue(Service):
     """Reads the letters of one queue. Every letter that is neither requeued nor discarded returns when it stops.
 
     Letters are read as unacknowledged deliveries, so two readers at a time would each see only some of them. An
-    exclusive queue beside the dead-letter queue is the lock: it ends with the connection of its owner. A queue with a
-    low delivery limit is not read, because the broker counts each look as a delivery and drops letters at the limit.
+    exclusive queue beside the dead-letter queue is the lock: it ends with the connection of its owner.
+
+    The letters return by `basic.nack`, which RabbitMQ 4.3 and later do not count as a delivery; they count a look that
+    is killed. Earlier versions count every look. A queue with a low delivery limit is not read, because the broker
+    would drop its letters: on 4.3 at the first look those that keep a higher count of the queue they were in before.
     """
 
     def __init__(
@@ -74,7 +79,7 @@ class DeadLetterQueue(Service):
         name: str | None = None,
         management: Management | None = None,
         at_most: int | None = None,
-        ignore_limit: bool = False,
+        reads: bool = True,
     ) -> None:
         """Take the queue.
 
@@ -83,17 +88,18 @@ class DeadLetterQueue(Service):
             name: another dead-letter queue than the app's.
             management: tells the delivery limit; the management API on the broker's host unless it is given.
             at_most: read only so many letters, the oldest.
-            ignore_limit: read also where the broker may drop letters for it; and where nothing will be read.
+            reads: whether letters are read; where they are only published, the delivery limit does not matter.
         """
         self.name = name or dead_letter_queue(app)
         # No heartbeat: nothing would send it while the command waits for a person's answer.
         self._address = app.connection_for_read(heartbeat=0)
         self._vhost = str(self._address.virtual_host or "/")
         self._management = management or QueueDepths(app).management
-        self._ignore_limit = ignore_limit
+        self._reads = reads
         self._at_most = min(at_most or MOST, MOST)
         self._resources = contextlib.ExitStack()
         self._received: deque[Message] = deque()
+        self._consumer_tag: str | None = None
         self._is_stopping = False
         #: Why it is not known whether the broker drops letters for being read, for people; None when it does not.
         self.warning: str | None = None
@@ -121,12 +127,10 @@ class DeadLetterQueue(Service):
         except NotFound as error:
             raise NoDeadLetters(self.name) from error
         self.count = min(self.total, self._at_most)
-        if not self._ignore_limit:
+        self._version = BrokerVersion.read(transport.server_properties.get("version"))
+        if self._reads:
             self.warning = check_delivery_limit(
-                self.name,
-                version=str(transport.server_properties.get("version", "")),
-                management=self._management,
-                vhost=self._vhost,
+                self.name, version=self._version, management=self._management, vhost=self._vhost
             )
         # On a connection of its own: one that reads would receive more letters while it waits for a confirm.
         self._publishing = open_channel(self._resources.enter_context(connected(self._address.clone())))
@@ -135,7 +139,9 @@ class DeadLetterQueue(Service):
         """Return all letters that are not settled, in their order, and let the next reader in."""
         # Letters that arrive until the connection is closed are dropped here, and return too.
         self._is_stopping = True
-        self._resources.close()
+        # Without the connection the broker has taken them back by itself.
+        with self._resources, contextlib.suppress(*losses(self._address)):
+            self._give_back()
 
     def __iter__(self) -> Iterator[UnackedLetter]:
         """The letters that were there at the start, the oldest first. Only one body is in memory at a time.
@@ -145,7 +151,7 @@ class DeadLetterQueue(Service):
         """
         if self.count:
             self._reading.basic_qos(prefetch_size=0, prefetch_count=self._at_most, a_global=False)
-            self._reading.basic_consume(queue=self.name, callback=self._receive)
+            self._consumer_tag = self._reading.basic_consume(queue=self.name, callback=self._receive)
         for _ in range(self.count):
             while not self._received and self._wait_for_letter():
                 pass
@@ -209,6 +215,16 @@ class DeadLetterQueue(Service):
             listeners.clear()
         if returned:
             raise ProjError(f"There is no queue {queue}. Letter {letter_id} stays where it is.")
+
+    def _give_back(self) -> None:
+        # Where they count all the same, closing keeps the order better: 3.10 mixed 2,000 letters that were nacked.
+        if self._consumer_tag is None or self._version.counts_nacks:
+            return
+        # First the consumer ends, or it would receive them again.
+        self._reading.basic_cancel(self._consumer_tag)
+        give_all_back(self._reading)
+        # Its answer says that the broker has taken them.
+        self._reading.close()
 
     def _receive(self, message: Message) -> None:
         if not self._is_stopping:

@@ -18,7 +18,7 @@ NOTHING: dict[str, Any] = {
     "to": None,
     "export": None,
     "limit": None,
-    **dict.fromkeys(("show", "requeue", "purge", "yes", "anyway", "as_json"), False),
+    **dict.fromkeys(("show", "requeue", "purge", "yes", "as_json"), False),
     "import_file": None,
 }
 

@@ -166,8 +166,8 @@ def test_requeued_letter_says_where_its_sender_published_it() -> None:
 
 
 def test_copy_does_not_expire_and_may_be_published_by_any_user() -> None:
-    """It has no expiration, no user id, which the broker checks, and no CC, which would send it to other queues too."""
-    headers = {ATTEMPTS: 1, "CC": ["another"], "BCC": ["yet another"]}
+    """The broker checks a user id and sends copies to CC; it counts the deliveries of the copy anew."""
+    headers = {ATTEMPTS: 1, "CC": ["another"], "BCC": ["yet another"], "x-delivery-count": 3, "x-acquired-count": 3}
     kept = copy_properties({"expiration": "1000", "user_id": "them", "priority": 3, "application_headers": headers})
 
     assert kept == {"priority": 3, "application_headers": {ATTEMPTS: 1}, "delivery_mode": 2}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proj.broker.management_api import Management
+from proj.broker.version import BrokerVersion
 from proj.delivery.dead_letters.delivery_limit import check_delivery_limit, delivery_limit
 from proj.delivery.dead_letters.policies import QueuePolicies, obstacle
 from proj.delivery.dead_letters.queue_policy import PolicyStatus, effective_policy, extended_policy, policy_status
@@ -203,28 +204,31 @@ def test_delivery_limit_is_the_one_that_the_broker_applies(
     queue: dict[str, Any], version: str, limit: int | None
 ) -> None:
     """RabbitMQ 4 has a default limit."""
-    assert delivery_limit(queue, version) == limit
+    assert delivery_limit(queue, BrokerVersion.read(version)) == limit
 
 
 def test_looking_is_refused_where_the_broker_would_drop_letters() -> None:
     """The limit is low, or unknown on RabbitMQ 4."""
+    old, new = BrokerVersion.read("3.10.8"), BrokerVersion.read("4.1.0")
     low = Answering({"type": "quorum", "effective_policy_definition": {"delivery-limit": 20}})
-    with pytest.raises(ProjError, match=r"drops a letter after 20.*--anyway"):
-        check_delivery_limit("dead_letters", version="3.10.8", management=low, vhost="/")
+    with pytest.raises(ProjError, match=r"drops a letter after 20.*--apply"):
+        check_delivery_limit("dead_letters", version=old, management=low, vhost="/")
     fresh = {"name": "p", "pattern": "^dead", "apply-to": "all", "definition": {"delivery-limit": 20}}
-    with pytest.raises(ProjError, match=r"drops a letter after 20.*--anyway"):
-        check_delivery_limit(
-            "dead_letters", version="3.10.8", management=Answering({"type": "quorum"}, [fresh]), vhost="/"
-        )
-    with pytest.raises(ProjError, match=r"RabbitMQ 4\.1\.0 drops.*--anyway"):
-        check_delivery_limit("dead_letters", version="4.1.0", management=Silent("http://x/api/"), vhost="/")
+    with pytest.raises(ProjError, match=r"drops a letter after 20.*--apply"):
+        check_delivery_limit("dead_letters", version=old, management=Answering({"type": "quorum"}, [fresh]), vhost="/")
+    with pytest.raises(ProjError, match=r"RabbitMQ 4\.1 drops.*--broker-api.*--apply"):
+        check_delivery_limit("dead_letters", version=new, management=Silent("http://x/api/"), vhost="/")
+    with pytest.raises(ProjError, match=r"killed look adds one.*drops a letter after 20.*--apply"):
+        check_delivery_limit("dead_letters", version=BrokerVersion.read("4.3.6"), management=low, vhost="/")
 
 
 def test_looking_is_allowed_where_the_limit_is_high_or_probably_none() -> None:
     """With a warning where the limit is unknown before RabbitMQ 4."""
     high = Answering({"type": "quorum", "effective_policy_definition": {"delivery-limit": 1_000_000}})
 
-    assert check_delivery_limit("dead_letters", version="4.1.0", management=high, vhost="/") is None
-    doubt = check_delivery_limit("dead_letters", version="3.10.8", management=Silent("http://x/api/"), vhost="/")
+    old, new = BrokerVersion.read("3.10.8"), BrokerVersion.read("4.1.0")
+
+    assert check_delivery_limit("dead_letters", version=new, management=high, vhost="/") is None
+    doubt = check_delivery_limit("dead_letters", version=old, management=Silent("http://x/api/"), vhost="/")
     assert doubt is not None
     assert "not known" in doubt
