@@ -59,6 +59,8 @@ class ConfirmChannel(pyamqp.Channel):
         self.capture: Callable[[OutgoingMessage], None] | None = None
         #: Whether the broker does not read from publishers, because it is short of memory or disk.
         self.blocked = False
+        #: Whether an exchange may return a message although its queue was bound just before.
+        self.binds_late = BrokerVersion.read(self.connection.server_properties.get("version")).binds_late
         self.connection.on_blocked = self._on_blocked
         self.connection.on_unblocked = self._on_unblocked
         self.events["basic_ack"].add(lambda tag, multiple: self._settle(tag, multiple=multiple, acked=True))
@@ -116,7 +118,7 @@ class ConfirmChannel(pyamqp.Channel):
         begun = time.monotonic()
         while (returned := self._publish_once(OutgoingMessage(msg, exchange, routing_key, mandatory), end)) is not None:
             now = time.monotonic()
-            if not exchange or not self._binds_late or now - begun >= LATE_BINDING_S or (end and now >= end):
+            if not exchange or not self.binds_late or now - begun >= LATE_BINDING_S or (end and now >= end):
                 raise returned
             time.sleep(LATE_BINDING_PAUSE_S)
 
@@ -215,10 +217,6 @@ class ConfirmChannel(pyamqp.Channel):
             # A broker that has blocked us does not read, so a request proves nothing.
             if not self.drain(min(left_s, SILENCE_S)) and left_s > SILENCE_S and not self.blocked:
                 self.check_connection()
-
-    @property
-    def _binds_late(self) -> bool:
-        return BrokerVersion.read(self.connection.server_properties.get("version")).binds_late
 
     def _do_revive(self) -> None:
         # py-amqp opens a channel again that the broker has closed; this one stays closed.

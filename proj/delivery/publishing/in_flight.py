@@ -10,7 +10,12 @@ from amqp.exceptions import MessageNacked
 
 from proj.broker.connection import failures
 from proj.delivery.broker_errors import final_error, queue_full
-from proj.delivery.publishing.confirm_channel import SILENCE_S, ConfirmChannel
+from proj.delivery.publishing.confirm_channel import (
+    LATE_BINDING_PAUSE_S,
+    LATE_BINDING_S,
+    SILENCE_S,
+    ConfirmChannel,
+)
 from proj.delivery.publishing.deadline import Deadline, error_text
 from proj.delivery.publishing.outgoing_message import nack_from
 from proj.errors import PublishRefused, Unconfirmed
@@ -63,6 +68,8 @@ class InFlight:
         self.nacked = 0
         #: Monotonic time since which the broker has sent nothing but nacks; None when it has sent none.
         self._nacked_since: float | None = None
+        #: Monotonic time at which an exchange first returned a message, where a binding may take effect late.
+        self._returned_at: float | None = None
         #: The reason for each task that the broker will never accept, by id.
         self.refused: dict[str, PublishRefused] = {}
 
@@ -279,6 +286,8 @@ class InFlight:
     def _settle(self, outgoing: OutgoingMessage) -> None:
         if not outgoing.acked:
             self._write_later(outgoing)
+        elif outgoing.returned is not None and self._may_be_bound_late(outgoing):
+            self._put_back(outgoing, pause_s=LATE_BINDING_PAUSE_S)
         elif outgoing.returned is not None:
             final = final_error(outgoing.returned, f"task {outgoing.task_id}")
             self._refuse(outgoing, final or PublishRefused(error_text(outgoing.returned)))
@@ -304,8 +313,21 @@ class InFlight:
         if self._nacked_since is None:
             self._nacked_since = time.monotonic()
         outgoing.nack = nack_from(outgoing)
-        if not self._waiting:
-            self._write_at = time.monotonic() + self._deadline.next_pause_s()
+        self._put_back(outgoing, pause_s=None if self._waiting else self._deadline.next_pause_s())
+
+    def _may_be_bound_late(self, outgoing: OutgoingMessage) -> bool:
+        """Whether the queue may have been bound just now, so that another attempt may reach it."""
+        if not outgoing.exchange or self._channel is None or not self._channel.binds_late:
+            return False
+        now = time.monotonic()
+        if self._returned_at is None:
+            self._returned_at = now
+        return now - self._returned_at < LATE_BINDING_S
+
+    def _put_back(self, outgoing: OutgoingMessage, *, pause_s: float | None) -> None:
+        """Write a message again after a pause, or with those that wait already."""
+        if pause_s is not None:
+            self._write_at = time.monotonic() + pause_s
         outgoing.settled, outgoing.returned = False, None
         self._waiting.append(outgoing)
 
