@@ -15,6 +15,8 @@ from proj.errors import InvalidSetting, NoManagement
 DEFAULT_PORT = 15672
 #: Seconds to wait for an answer; on loopback it takes milliseconds.
 TIMEOUT_S = 5.0
+#: Bytes that are read of a refusal.
+_MOST_OF_A_REFUSAL = 500
 
 
 class Management:
@@ -62,8 +64,18 @@ class Management:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise NoManagement(
-                f"The management API at {self._base} refuses {method} {path}: {error.code} {error.reason}."
+                f"The management API at {self._base} refuses {method} {path}: {error.code} {error.reason}{_why(error)}."
             ) from error
         except (OSError, ValueError) as error:
             raise NoManagement(f"No management API answers at {self._base}: {error}.") from error
         return json.loads(text) if text else None
+
+
+def _why(refusal: urllib.error.HTTPError) -> str:
+    """The reason that RabbitMQ gives for a refusal, in brackets; empty when it gives none."""
+    try:
+        with refusal:
+            reason = json.loads(refusal.read(_MOST_OF_A_REFUSAL))["reason"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return f" ({' '.join(reason.split())})" if isinstance(reason, str) else ""

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+
 import pytest
 
 from proj.broker.management_api import Management
-from proj.errors import InvalidSetting
+from proj.errors import InvalidSetting, NoManagement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_page_is_the_address_without_the_password() -> None:
@@ -23,3 +31,48 @@ def test_address_that_is_no_http_url_is_refused_with_an_example(url: str) -> Non
     """The error shows what such a URL looks like."""
     with pytest.raises(InvalidSetting, match="http://user:password@localhost:15672/api/"):
         Management(url)
+
+
+@contextmanager
+def refusing(body: bytes) -> Iterator[str]:
+    """A server that refuses every request with this body, and its URL."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (
+            b'{"error":"bad_request","reason":"Stats in management UI are disabled on this node"}',
+            " (Stats in management UI are disabled on this node)",
+        ),
+        (b"<html>", ""),
+        (b"[]", ""),
+        (b'{"reason": {"a": 1}}', ""),
+        (b'{"reason": "' + b"x" * 1000 + b'"}', ""),
+    ],
+)
+def test_refusal_has_the_reason_that_the_api_gives(body: bytes, why: str) -> None:
+    """RabbitMQ 4 can be told to collect no metrics; then it lists no consumers, and says so."""
+    with refusing(body) as url, pytest.raises(NoManagement) as caught:
+        Management(url).request("GET", "consumers/%2F")
+
+    assert str(caught.value) == f"The management API at {url} refuses GET consumers/%2F: 400 Bad Request{why}."
