@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import celery.concurrency.prefork
 import celery.concurrency.solo
 import celery.concurrency.thread
 import pytest
 from celery import Celery
+from celery.result import _set_task_join_will_block
 
 from proj.delivery.shutdown import prefork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class CustomPool(celery.concurrency.prefork.TaskPool):
@@ -16,10 +22,12 @@ class CustomPool(celery.concurrency.prefork.TaskPool):
 
 
 @pytest.fixture
-def app() -> Celery:
+def app() -> Iterator[Celery]:
     app = Celery("warm", broker="memory://", set_as_current=False)
     app.steps["worker"].add("proj.delivery.shutdown.warm_shutdown:WarmShutdown")
-    return app
+    yield app
+    # A worker that is made forbids its process to wait for results, which other tests in it do.
+    _set_task_join_will_block(False)
 
 
 @pytest.mark.parametrize("chosen", ["prefork", "processes", celery.concurrency.prefork.TaskPool])
