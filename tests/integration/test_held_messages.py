@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from celery import Celery
 
-from proj.broker.connection import connected
+from proj.broker.connection import connected, open_channel
 from proj.broker.queue_depths import depths_by_declare
+from proj.lab.processes.proxy import Proxy
 from proj.lab.processes.waiting import wait_until
 from proj.queues import DEAD_LETTERS, TASKS, WORK_QUEUE, quarantine_queue
 from proj.tasks import work
@@ -72,6 +73,42 @@ def test_message_that_many_workers_held_and_gave_back_is_no_suspect(
     assert done(logs) == sorted(texts)
     assert "redelivered after its worker died" not in "".join(log.log_text() for log in logs)
     assert {depth.ready for depth in depths} == {0}
+
+
+@pytest.mark.parametrize("answers_again", [True, False], ids=["cut", "gone"])
+def test_worker_that_loses_its_connection_while_it_ends_doubles_nothing(
+    broker: Broker, vhost: str, guard: Guard, tmp_path: Path, *, answers_again: bool
+) -> None:
+    """RabbitMQ has its messages back then, so it may not publish copies too; and it ends in order."""
+    sender = Celery("sender", broker=broker.url(vhost), set_as_current=False)
+    with Proxy(broker.port) as proxy, connected(sender.connection_for_write()) as connection, sender:
+        worker = worker_process(
+            "losing@host",
+            *("--concurrency", "1", "--prefetch-multiplier", str(HELD + 1)),
+            guard=guard,
+            broker_url=broker.url(vhost).replace(f":{broker.port}/", f":{proxy.port}/"),
+            folder=tmp_path,
+            PROJ_QUEUE_TYPE="classic",
+            PROJ_DOT_SECONDS="4",
+        )
+        worker.start()
+        wait_until_ready(worker)
+        ids = [
+            sender.send_task(work.name, ("one.",), exchange=TASKS.name, routing_key=WORK_QUEUE, ignore_result=True).id
+            for _ in range(HELD + 1)
+        ]
+        wait_until(partial(holds, worker), what="messages in hand", timeout_s=TIMEOUT_S)
+        worker.terminate()
+        wait_until(lambda: "Warm shutdown" in worker.log_text(), what="the warm shutdown", timeout_s=TIMEOUT_S)
+        if not answers_again:
+            proxy.refuse()
+        assert proxy.cut()
+        wait_until(partial(has_ended, worker), what="the end of the worker", timeout_s=TIMEOUT_S)
+        channel = open_channel(connection)
+        left = [message.headers["id"] for message in iter(lambda: channel.basic_get(WORK_QUEUE, no_ack=True), None)]
+
+    assert worker.returncode == 0, worker.log_text()
+    assert sorted(left) == sorted(ids)
 
 
 def holds(worker: Process) -> bool:

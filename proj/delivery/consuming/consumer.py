@@ -116,11 +116,11 @@ class Consumer(StockConsumer):
         super().on_connection_error_after_connected(exc)
 
     def update_strategies(self) -> None:
-        """Make Celery's strategies, with our requests for tasks that have the stock ones."""
-        if self.is_amqp:
-            for task in self.app.tasks.values():
-                if task.Request == STOCK_REQUEST:
-                    task.Request = REQUEST
+        """Make Celery's strategies, with our requests for tasks that have the stock ones; over RabbitMQ only."""
+        other, ours = (STOCK_REQUEST, REQUEST) if self.is_amqp else (REQUEST, STOCK_REQUEST)
+        for task in self.app.tasks.values():
+            if task.Request == other:
+                task.Request = ours
         super().update_strategies()
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[..., None]:  # noqa: ANN401 Celery's arguments
@@ -183,14 +183,14 @@ class Consumer(StockConsumer):
 
     def shutdown(self) -> None:
         """Publish the last copies, acknowledge their originals and give the rest back, while there is a connection."""
-        holds = self.is_amqp and self.task_consumer is not None
-        if holds:
+        # Acknowledgements of tasks that have just ended.
+        self.perform_pending_operations()
+        are_ours = self.held.are_ours()
+        if are_ours:
             self.held.copy_back()
         self.forwarder.stop()
         self.disposition.settle()
-        if holds:
-            # Acknowledgements of tasks that have just ended.
-            self.perform_pending_operations()
+        if are_ours:
             self.held.give_back()
         super().shutdown()
 
@@ -238,6 +238,7 @@ class Consumer(StockConsumer):
         """Inspect the message, and then run, move or dead-letter it."""
         try:
             message.delivery = self.inspection.inspect(message, queue=self._queue_of(message))
+            self.held.add(message)
             self._handle(message)
         except self.connection_errors + self.channel_errors:
             # The broker redelivers the message over the next connection.

@@ -57,6 +57,8 @@ class Forwarder(Service):
         self._channel: amqp.Channel | None = None
         self._returned: list[object] = []
         self._pending = 0
+        #: Whether the worker has ended without waiting for the rest.
+        self._abandoned = False
         self._lock = threading.Lock()
 
     @property
@@ -76,6 +78,15 @@ class Forwarder(Service):
         if thread is not None:
             self._inbox.put(None)
             thread.join(timeout_s)
+            if thread.is_alive():
+                # Their originals go back to their queues, and would be there twice.
+                self._abandoned = True
+                logger.warning(
+                    "%d copies were not confirmed within %g s. Their messages go back to their queues.",
+                    self.pending,
+                    timeout_s,
+                    extra={"action": "copies_abandoned", "copies": self.pending},
+                )
 
     def send(self, message_copy: MessageCopy) -> None:
         """Publish the copy soon; returns at once."""
@@ -116,7 +127,7 @@ class Forwarder(Service):
             return _FIRST_PAUSE_S, item
 
     def _forward(self, message_copy: MessageCopy, pause_s: float, *, again: bool = True) -> None:
-        if not message_copy.original.can_be_settled:
+        if self._abandoned or not message_copy.original.can_be_settled:
             # The broker has taken the original back and delivers it again.
             self._count(-1)
             return

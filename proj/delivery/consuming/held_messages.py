@@ -7,8 +7,9 @@ quarantined or dead-lettered, though none of them died.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
+from celery.utils.log import get_logger
 from celery.worker import state
 
 from proj.broker.nack import give_all_back
@@ -16,14 +17,14 @@ from proj.broker.version import BrokerVersion
 from proj.queues import QUORUM, home_queue
 
 if TYPE_CHECKING:
-    import kombu
-
     from proj.delivery.consuming.consumer import Consumer
     from proj.delivery.consuming.receiving import KeptMessage
 
 #: Messages that are copied when a worker ends, at most: the worker cannot end before they are published. The others are
 #: given back by `basic.nack`.
 MOST_COPIES = 1000
+
+logger = get_logger(__name__)
 
 
 class HeldMessages:
@@ -39,15 +40,44 @@ class HeldMessages:
         """Begin anew with a new connection: the broker has taken back those of the last one."""
         self.unsettled = {}
 
+    def add(self, message: KeptMessage) -> None:
+        """Hold an inspected message until it is settled."""
+        self.unsettled[message.delivery_tag] = message
+
+    def are_ours(self) -> bool:
+        """Whether the broker still leaves these messages to this worker: it takes them back with a lost channel.
+
+        Nobody has read from the connection since the worker was told to end, so the broker is asked.
+        """
+        consumer = self._consumer
+        connection = consumer.connection
+        if not consumer.is_amqp or connection is None or not connection.connected or not consumer.task_consumer:
+            return False
+        # py-amqp has no channel any more where its connection was closed meanwhile: an AttributeError.
+        lost: tuple[type[Exception], ...] = (*consumer.connection_errors, *consumer.channel_errors, AttributeError)
+        try:
+            # First, for the broker would deliver them here again.
+            consumer.task_consumer.cancel()
+            consumer.channel.basic_qos(prefetch_size=0, prefetch_count=0, a_global=False)
+        except lost as error:
+            logger.warning(
+                "The connection was lost while the worker ended, so RabbitMQ has taken its messages back: %r",
+                error,
+                extra={"action": "held_messages_lost"},
+            )
+            return False
+        return True
+
     def copy_back(self) -> None:
         """Publish copies of the messages that were not run, where a return would be taken for a lost worker."""
         consumer = self._consumer
-        connection = cast("kombu.Connection", consumer.connection)
-        version = BrokerVersion.read(connection.connection.server_properties.get("version"))
-        running = {request.id for request in state.active_requests}
+        connection: Any = consumer.channel.connection
+        version = BrokerVersion.read(connection.server_properties.get("version"))
+        running = {request.id for request in tuple(state.active_requests)}
+        # Copied first: threads that have just run a task may settle its message now.
         held = [
             message
-            for message in self.unsettled.values()
+            for message in tuple(self.unsettled.values())
             if not message.is_moving and message.headers.get("id") not in running
         ]
         for message in [message for message in held if consumer.acks_late(message.delivery)][:MOST_COPIES]:
@@ -58,8 +88,6 @@ class HeldMessages:
         """Give all back at once; the end of the channel would, too, and RabbitMQ counts that as a failed delivery."""
         consumer = self._consumer
         with suppress(*consumer.connection_errors, *consumer.channel_errors):
-            # First, for the broker would deliver them here again.
-            cast("kombu.Consumer", consumer.task_consumer).cancel()
             give_all_back(consumer.channel)
 
     def _is_quorum(self, name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from proj.delivery.consuming.plain_messages import TaskMessage, convert, tasks_for_plain_messages
 from proj.delivery.consuming.receiving import Delivery
 from proj.delivery.consuming.redeliveries import history
+from proj.delivery.printable import shown
 from proj.delivery.validation.limits import Limits
 from proj.delivery.validation.message import Inspected, Refusal, inspect
 from proj.queues import home_queue
@@ -41,18 +42,10 @@ class Inspection:
 
     def inspect(self, message: KeptMessage, *, queue: str) -> Delivery:
         """All that is to be known of a message from `queue`."""
-        refusal = self._convert_plain(message, home_queue(queue)) if self._plain_tasks else None
-        if refusal is None:
-            inspected = inspect(
-                message,
-                tasks=self._app.tasks,
-                limits=self.limits,
-                now=time.time(),
-                zone=self._app.timezone,
-                worker=self._worker,
-                body_error=message.body_error,
-            )
-        else:
+        try:
+            inspected = self._inspected(message, queue)
+        except Exception as error:  # noqa: BLE001 whatever a message makes of us, it is kept
+            refusal = Refusal(f"It cannot be inspected: {type(error).__name__}: {shown(error)}.")
             inspected = Inspected(contents=None, refusal=refusal)
         task_id = message.headers.get("id")
         return Delivery(
@@ -64,6 +57,20 @@ class Inspection:
             ),
             contents=inspected.contents,
             refusal=inspected.refusal,
+        )
+
+    def _inspected(self, message: KeptMessage, queue: str) -> Inspected:
+        refusal = self._convert_plain(message, home_queue(queue)) if self._plain_tasks else None
+        if refusal is not None:
+            return Inspected(contents=None, refusal=refusal)
+        return inspect(
+            message,
+            tasks=self._app.tasks,
+            limits=self.limits,
+            now=time.time(),
+            zone=self._app.timezone,
+            worker=self._worker,
+            body_error=message.body_error,
         )
 
     def _convert_plain(self, message: KeptMessage, queue: str) -> Refusal | None:

@@ -103,7 +103,6 @@ class KeptMessage(PyamqpMessage):
             self.body_error = self.errors[0][1]
         # For a message with errors kombu would call another handler, and that twice when it raises.
         self.errors = []
-        unsettled[self.delivery_tag] = self
         exchange, routing_key = self.headers.get(EXCHANGE), self.headers.get(ROUTING_KEY)
         if isinstance(exchange, str) and isinstance(routing_key, str):
             self.delivery_info.update(exchange=exchange, routing_key=routing_key)

@@ -13,6 +13,7 @@ from amqp.exceptions import MessageNacked
 from proj.broker.connection import failures
 from proj.delivery.broker_errors import final_error, queue_full
 from proj.errors import ProjError, Unconfirmed
+from proj.interruption import raise_if_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +63,8 @@ class Deadline:
         return pause_s if left_s is None else min(pause_s, left_s)
 
     def pause(self) -> None:
-        """Wait before the next attempt."""
+        """Wait before the next attempt; a signal to a command of ours ends the wait."""
+        raise_if_interrupted()
         time.sleep(self.next_pause_s())
 
 
@@ -127,6 +129,7 @@ class PublishOperation:
         full_left_s = self._full_left_s
         if self.deadline.has_passed or not retry or full_left_s == 0.0:
             raise self._given_up(error) from error
+        raise_if_interrupted()
         pause_s = self.deadline.next_pause_s()
         time.sleep(pause_s if full_left_s is None else min(pause_s, full_left_s))
 

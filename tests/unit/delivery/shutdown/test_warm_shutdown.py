@@ -27,7 +27,7 @@ def app() -> Iterator[Celery]:
     app.steps["worker"].add("proj.delivery.shutdown.warm_shutdown:WarmShutdown")
     yield app
     # A worker that is made forbids its process to wait for results, which other tests in it do.
-    _set_task_join_will_block(False)
+    _set_task_join_will_block(blocks=False)
 
 
 @pytest.mark.parametrize("chosen", ["prefork", "processes", celery.concurrency.prefork.TaskPool])
