@@ -9,7 +9,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 
 from proj.errors import MissingProgram
 
-NO_FLOWER = "Flower is not installed; get it with: pip install 'proj[dashboard]'"
+NO_FLOWER = "Flower is not installed; get it with: pip install 'flower>=2.1,<2.3'"
 
 
 class _WithFlowersOptions(CeleryCommand):

@@ -80,6 +80,6 @@ def _flower_modules() -> dict[str, ModuleType]:
     except (ImportError, AttributeError) as error:
         raise UnknownFlower(
             f"This Flower has no Dispatch page, because it lacks a name that the page needs ({error}); "
-            "get a supported one with: pip install 'proj[dashboard]'"
+            "get a supported one with: pip install 'flower>=2.1,<2.3'"
         ) from error
     return modules

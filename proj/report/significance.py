@@ -65,7 +65,7 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
-    """The p value of the two-sided Mann-Whitney U test, from 0 to 1; 1.0 if all values are equal.
+    """The p value of the two-sided Mann-Whitney U test, 0 to 1; 1.0 if all values are equal, or a group has one only.
 
     It is computed over all orders of the runs, or over `RESAMPLES` of them if there are more. The usual normal
     approximation gives too small p values for few runs and ties.
@@ -76,7 +76,7 @@ def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
     Source: H. B. Mann and D. R. Whitney, On a Test of Whether one of Two Random Variables is Stochastically Larger than
     the Other (1947).
     """
-    if len({*first, *second}) == 1:
+    if len({*first, *second}) == 1 or min(len(first), len(second)) == 1:
         return 1.0
     stats = _library("scipy.stats")
     method = stats.PermutationMethod(n_resamples=RESAMPLES, rng=RNG_SEED)
@@ -115,4 +115,4 @@ def _library(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingProgram("SciPy is not installed. Install it with: pip install 'proj[stats]'") from error
+        raise MissingProgram("SciPy is not installed. Install it with: pip install scipy") from error

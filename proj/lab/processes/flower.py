@@ -32,7 +32,7 @@ class FlowerProcess(Process):
             MissingProgram: Flower is not installed.
         """
         if importlib.util.find_spec("flower") is None:
-            raise MissingProgram("Flower is not installed; get it with: pip install 'proj[dashboard]'")
+            raise MissingProgram("Flower is not installed; get it with: pip install 'flower>=2.1,<2.3'")
         self.port = free_port(PREFERRED_PORT)
         super().__init__(
             "Flower",

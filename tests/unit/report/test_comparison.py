@@ -18,7 +18,7 @@ from proj.report.comparison import (
     compare,
     figures_of_run,
 )
-from proj.report.significance import enough_repeats, holm, smallest_p
+from proj.report.significance import enough_repeats, holm, rank_test, smallest_p
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,5 +172,11 @@ def test_error_without_scipy_tells_how_to_install_it(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(significance.importlib, "import_module", missing)
 
-    with pytest.raises(MissingProgram, match=r"pip install 'proj\[stats\]'"):
+    with pytest.raises(MissingProgram, match="pip install scipy"):
         compare(runs("a", [1.0, 2.0]))
+
+
+def test_comparison_of_one_run_a_mode_calls_no_difference_significant() -> None:
+    """`lab run` without --repeat makes such a journal. A rank test needs more runs; the medians are shown anyway."""
+    assert rank_test([20.0], [10.5]) == 1.0
+    assert rank_test([20.0], [10.5, 10.6, 10.7]) == 1.0
