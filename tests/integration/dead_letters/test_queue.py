@@ -2,97 +2,32 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from amqp.basic_message import Message
-from celery import Celery
-from kombu import Connection
 
-from proj.broker.queue_depths import QueueDepths
 from proj.delivery.dead_letters import export
-from proj.delivery.dead_letters.headers import dead_letter_headers
-from proj.delivery.dead_letters.queue import DeadLetterQueue
-from proj.delivery.header_names import BROKER_COUNTS, DELIVERY_COUNT, EXCHANGE, QUEUE, REASON, ROUTING_KEY
-from proj.delivery.health.held_tasks import HeldTasks, held_tasks
+from proj.delivery.header_names import BROKER_COUNTS, EXCHANGE, QUEUE, REASON, ROUTING_KEY
 from proj.errors import DeadLettersNotRead, NoDeadLetters, ProjError
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.waiting import wait_until
+from tests.integration.dead_letters.letters import (
+    BROKEN_CONTENT_TYPE,
+    WORK,
+    Read,
+    dead_letter,
+    ids,
+    take_all,
+    uncounted,
+    waiting,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from proj.broker.version import BrokerVersion
     from proj.lab.broker import Broker
-
-
-class Read(Protocol):
-    """Makes a reader of the app's dead letters, or of those in the queue `name`."""
-
-    def __call__(self, *, name: str | None = None, at_most: int | None = None) -> DeadLetterQueue: ...
-
-
-WORK = "proj.test.work"
-#: Bytes that any client may send as the properties of a message: a content type that is not UTF-8.
-BROKEN_CONTENT_TYPE = b"\x80\x00\x02\xff\xfe"
-
-
-@pytest.fixture
-def url(broker: Broker, vhost: str) -> str:
-    return broker.url(vhost)
-
-
-@pytest.fixture
-def app(url: str) -> Celery:
-    return Celery("test", broker=url)
-
-
-@pytest.fixture
-def read(app: Celery, broker: Broker) -> Read:
-    """A reader that has the management API of the broker, which RabbitMQ 4.0 needs to tell the delivery limit."""
-    return functools.partial(DeadLetterQueue, app, management=broker.management)
-
-
-@pytest.fixture
-def channel(url: str) -> Iterator[Any]:
-    with Connection(url) as connection:
-        channel = connection.default_channel
-        channel.confirm_select()
-        channel.queue_declare(WORK, durable=True, auto_delete=False)
-        yield channel
-
-
-def dead_letter(channel: Any, name: str, queue: str = WORK, body: bytes = b"[[1], {}, {}]") -> None:
-    """Put a letter into the dead-letter queue, as a worker does."""
-    headers = dead_letter_headers(
-        {"id": name, "task": "t.t"}, reason="It was no good.", queue=queue, worker="w@x", time=1.5, attempts=3
-    )
-    message = Message(body, application_headers=headers, content_type="application/json", delivery_mode=2)
-    channel.basic_publish_confirm(message, exchange="", routing_key="dead_letters")
-
-
-def ids(read: Read) -> list[str]:
-    with read() as letters:
-        return [each.letter.id for each in letters]
-
-
-def uncounted(properties: dict[str, Any]) -> dict[str, Any]:
-    """The properties without the broker's counts, which it adds to the headers of what it delivers again."""
-    headers = properties["application_headers"]
-    kept = {name: value for name, value in headers.items() if name not in BROKER_COUNTS}
-    return {**properties, "application_headers": kept}
-
-
-def take_all(channel: Any, queue: str) -> list[Message]:
-    messages = []
-    while (message := channel.basic_get(queue, no_ack=True)) is not None:
-        messages.append(message)
-    return messages
 
 
 def test_reading_removes_no_letter_and_keeps_the_order(read: Read, channel: Any) -> None:
@@ -134,7 +69,7 @@ def test_thousands_are_read_one_at_a_time(read: Read, channel: Any) -> None:
         channel.basic_publish(message, exchange="", routing_key="dead_letters")
     channel.basic_publish_confirm(message, exchange="", routing_key="dead_letters")
 
-    wait_until(lambda: _count(channel) == 2_001, what="the letters", timeout_s=10)
+    wait_until(lambda: waiting(channel) == 2_001, what="the letters", timeout_s=10)
 
     with read() as letters:
         assert sum(len(each.body) for each in letters) == 2_001 * 10_000
@@ -147,16 +82,11 @@ def test_only_as_many_letters_are_delivered_as_are_wanted(read: Read, channel: A
 
     with read(at_most=2) as letters:
         assert [each.letter.id for each in letters] == ["letter-0", "letter-1"]
-        assert (letters.total, _count(channel)) == (5, 3)
+        assert (letters.total, waiting(channel)) == (5, 3)
     with read() as letters:
         headers = [each.properties["application_headers"] for each in letters]
     # 3.10 also says that it was 0 times.
     assert [any(each.get(count) for count in BROKER_COUNTS) for each in headers] == [True, True, False, False, False]
-
-
-def _count(channel: Any) -> int:
-    count: int = channel.queue_declare("dead_letters", passive=True).message_count
-    return count
 
 
 def test_requeued_letter_goes_to_its_queue_without_the_headers_of_its_dead_lettering(read: Read, channel: Any) -> None:
@@ -183,7 +113,7 @@ def test_letter_that_the_broker_made_says_why_and_can_be_requeued(read: Read, ch
     channel.basic_publish_confirm(Message(b"[]", application_headers=headers), exchange="", routing_key="task_queue")
     message = wait_until(lambda: channel.basic_get("task_queue"), what="the message", timeout_s=10)
     channel.basic_reject(message.delivery_tag, requeue=False)
-    wait_until(lambda: _count(channel) == 1, what="the letter", timeout_s=10)
+    wait_until(lambda: waiting(channel) == 1, what="the letter", timeout_s=10)
 
     with read() as letters:
         (unacked,) = letters
@@ -343,117 +273,3 @@ def test_reader_gives_up_when_another_reader_does_not_end(read: Read, monkeypatc
         read(),
     ):
         pass
-
-
-def limit_deliveries(broker: Broker, vhost: str, limit: int) -> None:
-    """As RabbitMQ 4 does without a policy."""
-    policy = {"pattern": "^dead", "apply-to": "queues", "priority": 9, "definition": {"delivery-limit": limit}}
-    broker.management.request("PUT", f"policies/{vhost}/low", policy)
-
-
-@pytest.mark.parametrize("policy", ["ours", "none", "a limit of 20"])
-def test_hundred_looks_leave_every_letter_in_its_place(
-    read: Read, channel: Any, broker: Broker, vhost: str, version: BrokerVersion, policy: str
-) -> None:
-    """The reader refuses where the limit is low; else a look costs nothing on 4.3, and one delivery of many before."""
-    limit = version.default_delivery_limit if policy == "none" else 20 if policy == "a limit of 20" else None
-    if policy == "none":
-        broker.management.request("DELETE", f"policies/{vhost}/dead_letters")
-    elif limit:
-        limit_deliveries(broker, vhost, limit)
-    expected = [f"letter-{number}" for number in range(20)]
-    for name in expected:
-        dead_letter(channel, name)
-
-    seen, refused = [], 0
-    for look in range(100):
-        # Some looks end before all letters were read.
-        most = 3 if look % 3 else 20
-        try:
-            with read() as letters:
-                seen.append([each.letter.id for each in itertools.islice(letters, most)] == expected[:most])
-        except DeadLettersNotRead:
-            refused += 1
-
-    assert (refused, seen) == ((100, []) if limit else (0, [True] * 100))
-    left = [message.properties["application_headers"] for message in take_all(channel, "dead_letters")]
-    assert [headers["id"] for headers in left] == expected
-    assert {headers.get(DELIVERY_COUNT) or 0 for headers in left} <= ({0, 100} if version.counts_nacks else {0})
-
-
-def test_letter_that_was_delivered_too_often_survives_every_look(
-    read: Read, channel: Any, broker: Broker, vhost: str
-) -> None:
-    """RabbitMQ 4.3 keeps its count of the earlier queue, and drops it when a lower limit holds and it is given back."""
-    channel.queue_declare("task_queue", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
-    message = Message(b"[]", application_headers={"id": "a"})
-    channel.basic_publish_confirm(message, exchange="", routing_key="task_queue")
-    # The queue's policy lets it return 20 times.
-    for _ in range(21):
-        delivered = wait_until(lambda: channel.basic_get("task_queue"), what="the message", timeout_s=10)
-        channel.basic_reject(delivered.delivery_tag, requeue=True)
-    wait_until(lambda: _count(channel) == 1, what="the letter", timeout_s=10)
-
-    limit_deliveries(broker, vhost, 20)
-    with pytest.raises(DeadLettersNotRead), read():
-        pass
-    broker.management.request("DELETE", f"policies/{vhost}/low")
-
-    assert [ids(read) for _ in range(3)] == [["a"]] * 3
-
-
-def test_held_tasks_count_dead_letters_that_are_not_read(app: Celery, channel: Any, broker: Broker, vhost: str) -> None:
-    """As messages that the broker holds, so no task among them is called missing; a warning says so."""
-    limit_deliveries(broker, vhost, 20)
-    dead_letter(channel, "one")
-    dead_letter(channel, "two")
-    queue_depths = QueueDepths(app, broker_api=broker.management_url)
-
-    held = held_tasks(app, queue_depths, queues=[WORK], dead_letters="dead_letters")
-
-    assert (held.holdings.dead, held.holdings.ready) == (frozenset(), 2)
-    assert held.warning is not None
-    assert held.warning.startswith("The dead letters were not read, so tasks among them count as waiting")
-
-
-def test_held_tasks_wait_for_another_reader_of_the_dead_letters(
-    app: Celery, read: Read, channel: Any, broker: Broker
-) -> None:
-    """And then know the ids of all letters."""
-    dead_letter(channel, "one")
-    dead_letter(channel, "two")
-    queue_depths = QueueDepths(app, broker_api=broker.management_url)
-    found: list[HeldTasks] = []
-
-    def look() -> None:
-        found.append(held_tasks(app, queue_depths, queues=[WORK], dead_letters="dead_letters"))
-
-    with read() as letters:
-        assert len(list(letters)) == 2
-        auditor = threading.Thread(target=look)
-        auditor.start()
-        auditor.join(timeout=0.5)
-        assert auditor.is_alive()
-    auditor.join(timeout=60)
-
-    (held,) = found
-    assert (held.holdings.dead, held.holdings.ready, held.warning) == (frozenset({"one", "two"}), 0, None)
-
-
-def test_held_tasks_count_dead_letters_that_another_reader_keeps(
-    app: Celery, read: Read, channel: Any, broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The letters are unacknowledged then, and the broker tells how many there are."""
-    monkeypatch.setattr("proj.delivery.dead_letters.queue.LOCK_TIMEOUT_S", 0)
-    dead_letter(channel, "one")
-    queue_depths = QueueDepths(app, broker_api=broker.management_url)
-
-    def look() -> tuple[int, str]:
-        held = held_tasks(app, queue_depths, queues=[WORK], dead_letters="dead_letters")
-        return held.holdings.ready + (held.holdings.unacknowledged or 0), held.warning or ""
-
-    with read() as letters:
-        assert len(list(letters)) == 1
-        # The management API tells of a quorum queue's unacknowledged messages seconds late.
-        wait_until(lambda: look()[0] == 1, what="the count of the unacknowledged letter", timeout_s=30)
-        assert "Another reader has had dead_letters" in look()[1]
