@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
+import sys
+from collections import deque
 
 from proj.errors import InvalidSetting
 
@@ -13,6 +16,9 @@ LOOPBACK = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 20000, 32000
 
 _ATTEMPTS = 200
+#: The claims of this process as open files, the latest ones: a server listens on its port seconds after it was chosen.
+_claims: deque[int] = deque()
+_MOST_CLAIMS = 64
 
 
 def is_free(port: int) -> bool:
@@ -33,9 +39,30 @@ def free_port(preferred: int | None = None) -> int:
         return preferred
     for _ in range(_ATTEMPTS):
         port = random.randint(FIRST_PORT, LAST_PORT)  # noqa: S311 a port is no secret
-        if is_free(port):
+        if is_free(port) and _claim(port):
             return port
     raise InvalidSetting("the range of ports", f"{FIRST_PORT}-{LAST_PORT}", "free somewhere")
+
+
+def _claim(port: int) -> bool:
+    """Take the port before a server listens on it; False when another process, or this one, has just taken it.
+
+    A claim is a socket in Linux's abstract namespace: it leaves no file behind, and ends with the process. Elsewhere
+    nothing is claimed, and two processes may choose the same port.
+    """
+    if sys.platform != "linux":
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0proj-lab-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    # Without its object, which would warn at the end of the process that nobody has closed it.
+    _claims.append(claim.detach())
+    if len(_claims) > _MOST_CLAIMS:
+        os.close(_claims.popleft())
+    return True
 
 
 def demanded_port(name: str, port: int) -> int:
