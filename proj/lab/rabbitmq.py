@@ -23,8 +23,8 @@ CACHE_VARIABLE = "PROJ_BROKERS"
 #: Where the server's own scripts lie. The script that Debian puts on the PATH becomes the user `rabbitmq`, and refuses
 #: to run for anyone but that user and root. These run as the user who starts them.
 FOLDERS = ("/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin")
-#: The folder of a RabbitMQ's own files, below which Debian's and `scripts/brokers`' programs lie.
-_SERVER_FOLDER = "lib/rabbitmq/lib/rabbitmq_server-"
+#: The file that `scripts/brokers` writes at its end: the version of what it unpacked.
+_COMPLETE = "complete"
 _HOW_TO_INSTALL = (
     "No rabbitmq-server is installed. On Debian or Ubuntu: sudo apt-get install rabbitmq-server; "
     "on macOS: brew install rabbitmq; with Docker instead: docker compose up rabbitmq."
@@ -54,25 +54,27 @@ def installation(version: str | None = None) -> Installation:
             server=server,
             ctl=_installed("rabbitmqctl", FOLDERS),
             epmd=_installed("epmd"),
-            version=_version_in(str(Path(server).resolve())),
+            version=_version_in(server),
         )
     folder = Path(chosen) if os.sep in chosen else _cache() / chosen
     programs = {name: folder / "bin" / name for name in ("rabbitmq-server", "rabbitmqctl", "epmd")}
-    for program in programs.values():
-        if not os.access(program, os.X_OK):
-            remedy = "name a folder that scripts/brokers made" if os.sep in chosen else f"run scripts/brokers {chosen}"
-            raise MissingProgram(f"RabbitMQ {chosen} is not unpacked: there is no {program}; {remedy}.")
+    complete = folder / _COMPLETE
+    missing = [path for path in programs.values() if not os.access(path, os.X_OK)]
+    missing += [] if complete.is_file() else [complete]
+    if missing:
+        remedy = "name a folder that scripts/brokers made" if os.sep in chosen else f"run scripts/brokers {chosen}"
+        raise MissingProgram(f"RabbitMQ {chosen} is not unpacked: there is no {missing[0]}; {remedy}.")
     return Installation(
         server=str(programs["rabbitmq-server"]),
         ctl=str(programs["rabbitmqctl"]),
         epmd=str(programs["epmd"]),
-        version=_version_in(*map(str, folder.glob(f"root/usr/{_SERVER_FOLDER}*"))),
+        version=BrokerVersion.read(complete.read_text()),
     )
 
 
-def _version_in(*paths: str) -> BrokerVersion:
-    """The version that a path of a RabbitMQ's own files names, as in `rabbitmq_server-4.3.6`."""
-    found = re.search(rf"{_SERVER_FOLDER}([^/]+)", "\n".join(paths))
+def _version_in(server: str) -> BrokerVersion:
+    """The version that the path of the server's own script names, as in `rabbitmq_server-4.3.6`."""
+    found = re.search(r"lib/rabbitmq/lib/rabbitmq_server-([^/]+)", str(Path(server).resolve()))
     return BrokerVersion.read(found[1] if found else None)
 
 

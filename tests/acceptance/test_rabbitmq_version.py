@@ -72,7 +72,7 @@ def test_command_starts_the_version_that_was_asked_for(
 ) -> None:
     """Whatever `PROJ_RABBITMQ` names, and a signal ends the command as usual."""
     said = tmp_path / "said"
-    folder = str(Path(installation(version).server).parents[1] / "root")
+    folder = str(Path(installation(version).server).parents[1])
     with said.open("w") as output:
         running = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "proj", *command.split(), *COMMANDS[command], "--version", version],

@@ -25,7 +25,7 @@ def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "bin").mkdir(parents=True)
     for name in PROGRAMS:
         (folder / "bin" / name).touch(mode=0o755)
-    (folder / "root/usr/lib/rabbitmq/lib/rabbitmq_server-9.9.1").mkdir(parents=True)
+    (folder / "complete").write_text("9.9.1\n")
     monkeypatch.setenv(rabbitmq.CACHE_VARIABLE, str(tmp_path))
     monkeypatch.delenv(rabbitmq.VARIABLE, raising=False)
     return folder
@@ -79,9 +79,10 @@ def test_installation_that_is_not_unpacked_is_refused_with_the_remedy(chosen: st
         installation(chosen)
 
 
-def test_installation_lacks_a_program_when_unpacking_was_cut_off(unpacked: Path) -> None:
+@pytest.mark.parametrize("file", ["bin/epmd", "complete"])
+def test_installation_is_refused_when_unpacking_was_cut_off(unpacked: Path, file: str) -> None:
     """Half a RabbitMQ is none."""
-    (unpacked / "bin" / "epmd").unlink()
+    (unpacked / file).unlink()
 
-    with pytest.raises(MissingProgram, match=r"there is no .*/9\.9/bin/epmd"):
+    with pytest.raises(MissingProgram, match=rf"there is no .*/9\.9/{file}"):
         installation("9.9")
