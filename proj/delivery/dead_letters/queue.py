@@ -40,8 +40,12 @@ CONFIRM_TIMEOUT_S = 30.0
 MOST = 65_535
 
 _LOCK_RETRY_S = 0.2
-#: Seconds without a letter after which reading ends, though fewer letters came than were counted.
-_PATIENCE_S = 3.0
+_COUNT_RETRY_S = 0.02
+#: Seconds without a letter after which reading ends, though fewer letters came than were counted. A broker whose disk
+#: is busy delivers nothing for some seconds.
+_PATIENCE_S = 10.0
+#: Seconds that the letters of the last reader may take to return.
+_RETURN_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +127,7 @@ class DeadLetterQueue(Service):
         self._lock()
         self._reading = open_channel(self._connection)
         try:
-            self.total = count_queue(self._reading, self.name).message_count
+            self.total = self._count_letters()
         except NotFound as error:
             raise NoDeadLetters(self.name) from error
         self.count = min(self.total, self._at_most)
@@ -215,6 +219,17 @@ class DeadLetterQueue(Service):
             listeners.clear()
         if returned:
             raise ProjError(f"There is no queue {queue}. Letter {letter_id} stays where it is.")
+
+    def _count_letters(self) -> int:
+        """The letters that are ready, once those of the last reader have returned.
+
+        A quorum queue learns some time after its lock is free that the last reader's channel is closed. Until then it
+        still counts that consumer. A consumer without our lock is not waited for any longer.
+        """
+        end = time.monotonic() + _RETURN_S
+        while (counted := count_queue(self._reading, self.name)).consumer_count and time.monotonic() < end:
+            time.sleep(_COUNT_RETRY_S)
+        return counted.message_count
 
     def _give_back(self) -> None:
         # Where they count all the same, closing keeps the order better: 3.10 mixed 2,000 letters that were nacked.
