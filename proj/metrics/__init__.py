@@ -3,6 +3,7 @@
 from proj.metrics.distribution import Distribution, distribution
 from proj.metrics.fairness import jain
 from proj.metrics.figures import AvoidableWait, Figures, WorkerFigures, figures, figures_of
+from proj.metrics.hoards import Hoard, hoards
 from proj.metrics.lanes import Lane, lanes, lanes_of
 from proj.metrics.record import Record
 from proj.metrics.stages import PipelineFigures, StageFigures, pipeline_figures
@@ -13,6 +14,7 @@ __all__ = [
     "AvoidableWait",
     "Distribution",
     "Figures",
+    "Hoard",
     "Lane",
     "PipelineFigures",
     "Record",
@@ -23,6 +25,7 @@ __all__ = [
     "distribution",
     "figures",
     "figures_of",
+    "hoards",
     "ideal_s",
     "jain",
     "lanes",

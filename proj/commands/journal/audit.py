@@ -54,6 +54,8 @@ def audit(
     The dead-letter queue is not read where its delivery limit is low, because the broker would drop letters that
     are read too often. Its letters then count as waiting in the broker, and a warning says so.
 
+    A worker that had more messages than slots, because the prefetch count applies to each of its queues, is named.
+
     Exit codes: 0 no task is missing; 1 a task is; 2 wrong use; 3 no broker answers.
     """
     from proj.commands.journal.ledger_table import audit_journal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -15,8 +16,10 @@ from proj.broker.queue_depths import QueueDepths
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.health.held_tasks import held_tasks
 from proj.errors import EXIT_FAILED
-from proj.journal.ledger import Ledger, ledger
+from proj.journal.attempt import OPEN
+from proj.journal.ledger import Holdings, Ledger, ledger
 from proj.journal.reader import open_journal
+from proj.metrics import hoards
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from proj.journal.attempt import Attempt
+    from proj.journal.records import Worker
+    from proj.metrics import Hoard
 
 #: Ids in a list for people; JSON has all.
 MOST_IDS = 20
@@ -62,12 +67,12 @@ def audit_journal(
         time.sleep(settle_s)
         result = audit.look(queue_depths)
     if as_json:
-        click.echo(json.dumps(_document(result), indent=2))
+        click.echo(json.dumps(_document(result, audit.hoards), indent=2))
     else:
         _show(result)
-    for warning in (audit.warning, queue_depths.doubt if queue_depths else None):
-        if warning:
-            click.echo(warning, err=True)
+    doubts = (audit.warning, queue_depths.doubt if queue_depths else None)
+    for warning in (*filter(None, doubts), *(hoard.sentence(now=False) for hoard in audit.hoards)):
+        click.echo(warning, err=True)
     if result.missing:
         raise SystemExit(EXIT_FAILED)
 
@@ -83,30 +88,42 @@ class Audit:
         self._dead_letters = dead_letters
         #: Why something was not known at the last look, for people; None when everything was.
         self.warning: str | None = None
+        #: The workers that had more messages than slots, by the last look.
+        self.hoards: list[Hoard] = []
 
     def look(self, queue_depths: QueueDepths | None) -> Ledger:
         """The ledger now; without `queue_depths` no broker is asked."""
-        attempts = self._attempts()
+        attempts, workers = self._read()
         if queue_depths is None:
+            self.hoards = _hoards(attempts, workers, Holdings())
             return ledger(attempts)
         queues = {attempt.queue for attempt in attempts if attempt.queue} | set(self._app.amqp.queues)
         held = held_tasks(self._app, queue_depths, queues=queues, dead_letters=self._dead_letters)
         self.warning = held.warning
         # The journal is read again, so that a task that ended while the workers were asked is not missing.
-        return ledger(self._attempts(), held.holdings)
+        attempts, workers = self._read()
+        self.hoards = _hoards(attempts, workers, held.holdings)
+        return ledger(attempts, held.holdings)
 
-    def _attempts(self) -> list[Attempt]:
+    def _read(self) -> tuple[list[Attempt], list[Worker]]:
         with open_journal(self._file) as journal:
-            return journal.attempts(self._run)
+            return journal.attempts(self._run), journal.workers()
 
 
-def _document(result: Ledger) -> dict[str, object]:
+def _hoards(attempts: list[Attempt], workers: list[Worker], holdings: Holdings) -> list[Hoard]:
+    """The workers that had more messages than slots. An attempt without an end counts if a worker says it has it."""
+    has = holdings.held | holdings.running
+    return hoards([one for one in attempts if one.state not in OPEN or one.task_id in has], workers)
+
+
+def _document(result: Ledger, hoarding: list[Hoard]) -> dict[str, object]:
     return {
         "tasks": len(result.fates),
         "counts": dict(result.counts),
         "missing": result.missing,
         "suspects": list(result.unaccounted),
         "duplicates": dict(result.duplicates),
+        "hoards": [asdict(hoard) for hoard in hoarding],
         "fates": dict(result.fates),
     }
 

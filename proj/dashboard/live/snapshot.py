@@ -13,6 +13,7 @@ from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.status import EventCounts, Readings
 from proj.dashboard.live.workers import MOST_WORKERS
 from proj.journal.records import Run
+from proj.metrics import hoards
 from proj.report.document import MeasuredRun, document_of_runs
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ VERSION = 1
 #: The latest gaps that are listed, and workers whose lost events are.
 MOST_GAPS = 10
 MOST_LOST = 100
+#: Workers that hold too many messages and are named.
+MOST_HOARDS = 5
 
 
 def snapshot(
@@ -165,10 +168,14 @@ def _notes(state: State, now: float) -> list[str]:
     notes = [note for note in (state.problem, broker.doubt) if note is not None]
     if state.workers.overflowed:
         notes.append(f"There are more than {MOST_WORKERS:,} workers; the others are not shown.")
-    reported = [
-        (queue, worker.dispatch)
-        for worker in state.workers.at(now)
-        if worker.dispatch is not None and state.workers.is_alive(worker.name, now) is not False
-        for queue in worker.queues
-    ]
-    return notes + contradictions(reported, broker.windows or {})
+    workers = [worker for worker in state.workers.at(now) if state.workers.is_alive(worker.name, now) is not False]
+    reported = [(queue, one.dispatch) for one in workers if one.dispatch is not None for queue in one.queues]
+    return notes + contradictions(reported, broker.windows or {}) + _hoards(state, workers, now)
+
+
+def _hoards(state: State, workers: Sequence[Worker], now: float) -> list[str]:
+    """A sentence for each worker that holds more messages than it has slots."""
+    if not state.live:
+        return []
+    held = [task.attempts[-1] for _, task in state.history if state.history.is_open(task, now)]
+    return [hoard.sentence(now=True) for hoard in hoards(held, workers, until=now)[:MOST_HOARDS]]

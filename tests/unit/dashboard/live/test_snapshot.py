@@ -69,6 +69,17 @@ def test_running_attempt_lasts_until_now_and_ends_with_its_run() -> None:
     assert shown(done, now=1011.0)["report"] == shown(done, now=99999.0)["report"]
 
 
+def test_snapshot_names_a_worker_that_holds_more_messages_than_slots() -> None:
+    """While it does so; in a recorded journal nobody holds anything now."""
+    state = state_of(*(attempt(task_id, queue=task_id, state="received", started=None) for task_id in "abc"))
+    state.workers.update([Worker(name="w@h", slots=1, queues=("a", "b", "c"), dispatch="fair")], 1.0)
+    notes = [note for note in shown(state, now=1011.0)["notes"] if "Worker w@h (1 slot) holds 2 messages" in note]
+    state.live = False
+
+    assert len(notes) == 1
+    assert shown(state, now=1011.0)["notes"] == []
+
+
 def test_snapshot_contains_no_arguments() -> None:
     """They may be secret."""
     assert b"secret" not in snapshot(state_of(attempt()), None, event_counts(State(1), heard=0, refused=0, dropped=0),
