@@ -14,7 +14,7 @@ import pytest
 from proj.broker.queue_depths import depths_by_management
 from proj.lab.broker import Broker
 from proj.lab.processes.environment import child_environment
-from proj.queues import QUORUM
+from proj.queues import CLASSIC, QUORUM
 
 from .tutorial_shell import Shell
 
@@ -149,20 +149,29 @@ def test_all_names_of_persistent_mean_delivery_mode_2() -> None:
     assert PERSISTENT.delivery_mode == 2
 
 
-def test_acknowledgement_timeout_takes_the_channel_of_a_stuck_consumer(broker: Broker) -> None:
-    """Its message is redelivered. Our workers keep the message of a longer task by a lease."""
+@pytest.mark.parametrize("queue_type", [CLASSIC, QUORUM])
+def test_acknowledgement_timeout_takes_the_message_of_a_stuck_consumer(broker: Broker, queue_type: str) -> None:
+    """Another consumer gets it. Our workers keep the message of a longer task by a lease."""
+    if queue_type == CLASSIC and not broker.version.times_out_classic_queues:
+        pytest.skip(f"RabbitMQ {broker.version} has no acknowledgement timeout on classic queues.")
+    queue = f"stuck.{queue_type}"
     with closing(Shell(broker.url())) as stuck, closing(Shell(broker.url())) as other:
-        stuck.declare("stuck", durable=True)
-        stuck.publish("hello...", queue="stuck")
-        stuck.consume("stuck")
+        stuck.declare(queue, durable=True, arguments={"x-queue-type": queue_type})
+        stuck.publish("hello...", queue=queue)
+        stuck.consume(queue)
 
-        with pytest.raises(
-            pika.exceptions.ChannelClosedByBroker, match=r"PRECONDITION_FAILED - .* timed out.* 1500 ms"
-        ):
+        if broker.version.cancels_at_timeout:
+            # It returns when the channel has no consumer any more.
             stuck.channel.start_consuming()
+            assert stuck.channel.is_open
+        else:
+            with pytest.raises(
+                pika.exceptions.ChannelClosedByBroker, match=r"PRECONDITION_FAILED - .* timed out.* 1500 ms"
+            ):
+                stuck.channel.start_consuming()
 
         assert stuck.bodies == ["hello..."]
-        other.consume("stuck", done=True)
+        other.consume(queue, done=True)
         assert other.wait_for(1) == ["hello..."]
         assert other.received[0].redelivered
 
