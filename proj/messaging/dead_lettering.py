@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from proj import queues
-from proj.delivery.consuming.redeliveries import history
+from proj.delivery.consuming.redeliveries import failed_deliveries
 from proj.delivery.dead_letters.headers import copy_properties, dead_letter_headers
 from proj.errors import NoBroker, QueueFull, Unconfirmed
 
@@ -27,7 +27,7 @@ REDELIVERY_LIMIT = 15
 
 def redelivery_count(message: Message) -> int:
     """How often the message came back unacknowledged; a classic queue does not count, and gives 1 at most."""
-    return history(message.headers, redelivered=message.redelivered).lost_workers_here
+    return failed_deliveries(message.headers, redelivered=message.redelivered)
 
 
 def dead_letter(message: Message, reason: str, *, attempts: int, queue: str, publisher: Publisher) -> None:

@@ -15,6 +15,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
+from proj.broker.version import BrokerVersion
 from proj.delivery.broker_errors import mismatch
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
@@ -211,6 +212,12 @@ class Consumer(StockConsumer):
         return self.connection is not None and _is_amqp(self.connection)
 
     @property
+    def broker_version(self) -> BrokerVersion:
+        """The version of RabbitMQ that the worker consumes from."""
+        connection: Any = self.channel.connection
+        return BrokerVersion.read(connection.server_properties.get("version"))
+
+    @property
     def is_running(self) -> bool:
         """Whether the worker is neither starting nor stopping."""
         return bool(self.blueprint.state == bootsteps.RUN)  # type: ignore[attr-defined] # celery-types lacks RUN
@@ -237,7 +244,9 @@ class Consumer(StockConsumer):
     def on_kept_message(self, message: KeptMessage) -> None:
         """Inspect the message, and then run, move or dead-letter it."""
         try:
-            message.delivery = self.inspection.inspect(message, queue=self._queue_of(message))
+            message.delivery = self.inspection.inspect(
+                message, queue=self._queue_of(message), version=self.broker_version
+            )
             self.held.add(message)
             self._handle(message)
         except self.connection_errors + self.channel_errors:
@@ -261,6 +270,14 @@ class Consumer(StockConsumer):
             if is_broadcast_queue(delivery.queue):
                 reason = f"The main process of its worker died {limit} times (proj_strikes) while it held this message."
             self.disposition.dead_letter(message, reason)
+        elif decision is Decision.RECOUNT:
+            logger.info(
+                "Message %s came by a dead-letter exchange. Its copy in the queue %s begins with a new delivery count.",
+                message.label,
+                delivery.queue,
+                extra={"action": "message_recounted"},
+            )
+            self.disposition.move(message, delivery.queue, {})
         else:
             quarantined = decision is Decision.QUARANTINE
             target = quarantine_queue(delivery.queue) if quarantined else delivery.home

@@ -7,13 +7,12 @@ quarantined or dead-lettered, though none of them died.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
 from celery.worker import state
 
 from proj.broker.nack import give_all_back
-from proj.broker.version import BrokerVersion
 from proj.queues import QUORUM, home_queue
 
 if TYPE_CHECKING:
@@ -71,8 +70,7 @@ class HeldMessages:
     def copy_back(self) -> None:
         """Publish copies of the messages that were not run, where a return would be taken for a lost worker."""
         consumer = self._consumer
-        connection: Any = consumer.channel.connection
-        version = BrokerVersion.read(connection.server_properties.get("version"))
+        version = consumer.broker_version
         running = {request.id for request in tuple(state.active_requests)}
         # Copied first: threads that have just run a task may settle its message now.
         held = [

@@ -17,6 +17,7 @@ from proj.queues import home_queue
 if TYPE_CHECKING:
     from celery import Celery
 
+    from proj.broker.version import BrokerVersion
     from proj.delivery.consuming.receiving import KeptMessage
 
 
@@ -40,8 +41,8 @@ class Inspection:
         #: How many connections were lost while this worker held a task, by the task's id.
         self.survived: Counter[str] = Counter()
 
-    def inspect(self, message: KeptMessage, *, queue: str) -> Delivery:
-        """All that is to be known of a message from `queue`."""
+    def inspect(self, message: KeptMessage, *, queue: str, version: BrokerVersion) -> Delivery:
+        """All that is to be known of a message from `queue` of a broker of this `version`."""
         try:
             inspected = self._inspected(message, queue)
         except Exception as error:  # noqa: BLE001 whatever a message makes of us, it is kept
@@ -53,6 +54,7 @@ class Inspection:
             history=history(
                 message.headers,
                 redelivered=bool(message.delivery_info.get("redelivered")),
+                version=version,
                 survived=self.survived[task_id] if isinstance(task_id, str) else 0,
             ),
             contents=inspected.contents,

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from proj.delivery.header_names import ACQUIRED_COUNT, BROKER_COUNTS, DELIVERY_COUNT, REDELIVERIES, REQUEUES, STRIKES
+from proj.delivery.header_names import (
+    ACQUIRED_COUNT,
+    BROKER_COUNTS,
+    DELIVERY_COUNT,
+    LAST_DEATH,
+    REDELIVERIES,
+    REQUEUES,
+    STRIKES,
+)
+from proj.queues import is_plumbing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +37,8 @@ class Decision(Enum):
     RUN = "run"
     #: Publish it again to the end of its queue, with our own count in its headers.
     REQUEUE = "requeue"
+    #: The same, because the broker's count says nothing of this queue: it begins anew with the copy.
+    RECOUNT = "recount"
     #: Move it to the queue whose messages are run alone.
     QUARANTINE = "quarantine"
     DEAD_LETTER = "dead-letter"
@@ -47,6 +58,8 @@ class History:
     lost_workers_here: int
     #: Whether the broker counts deliveries in this queue.
     counted: bool
+    #: Whether what the broker says may be of an earlier queue; then `lost_workers_here` is 0.
+    doubtful: bool
 
     @property
     def attempts(self) -> int:
@@ -59,22 +72,42 @@ class History:
         return self.attempts - 1 - self.lost_workers_here
 
 
-def history(headers: Mapping[Any, Any], *, redelivered: bool, survived: int = 0) -> History:
+def history(headers: Mapping[Any, Any], *, redelivered: bool, version: BrokerVersion, survived: int = 0) -> History:
     """The history that the headers tell; a value that is no count is read as 0.
 
     The broker's count is ignored unless the broker says that the message was `redelivered`: any client can set the
     header. `survived` redeliveries came from a lost connection of a worker that is still alive.
+
+    A message that came by a dead-letter exchange may have the counts of its earlier queue, also after returns in this
+    one, and no header tells them apart. Tried on real brokers, for a message that was returned in its earlier queue:
+
+    - 3.10: counts begin at 0 in the new queue, and the message is not marked as redelivered.
+    - 4.0: a quorum queue shows the count of an earlier quorum queue, a rejection included, until it has returned the
+      message itself. Then it shows its own. Its delivery limit is compared with its own alone.
+    - 4.3: a quorum queue adds its own failed deliveries to those of the earlier queue, which is compared with its
+      delivery limit. `x-acquired-count` is its own after the first return. A classic queue counts failed deliveries for
+      later queues, and marks what failed before as redelivered.
     """
-    counted = redelivered and any(name in headers for name in BROKER_COUNTS)
-    here = _failed_deliveries(headers) if counted else int(redelivered)
-    here = max(0, here - survived)
+    here = failed_deliveries(headers, redelivered=redelivered)
+    doubtful = here > 0 and version.keeps_counts_of_dead_letters and _may_be_of_an_earlier_queue(headers)
+    here = 0 if doubtful else max(0, here - survived)
     return History(
         killed_processes=_count(headers, STRIKES),
         requeues=_count(headers, REQUEUES),
         lost_workers=_count(headers, REDELIVERIES) + here,
         lost_workers_here=here,
-        counted=counted,
+        counted=_is_counted(headers, redelivered=redelivered),
+        doubtful=doubtful,
     )
+
+
+def last_death(headers: Mapping[Any, Any]) -> str | None:
+    """What tells the latest dead-lettering of a message from all others; None when there was none.
+
+    Source: https://www.rabbitmq.com/docs/dlx#effects
+    """
+    deaths = _deaths(headers)
+    return " ".join(str(deaths[0].get(key)) for key in ("queue", "reason", "count", "time")) if deaths else None
 
 
 def lost_workers_of_copy(history: History, *, quorum: bool, version: BrokerVersion) -> int | None:
@@ -91,16 +124,39 @@ def lost_workers_of_copy(history: History, *, quorum: bool, version: BrokerVersi
     return history.lost_workers - history.lost_workers_here
 
 
-def _failed_deliveries(headers: Mapping[Any, Any]) -> int:
-    """How often the broker took the message back, from its own counts.
+def failed_deliveries(headers: Mapping[Any, Any], *, redelivered: bool) -> int:
+    """How often the broker took the message back; on a classic queue, which does not count, 1 at most.
 
     Before RabbitMQ 4.3 the delivery count has every return. Since 4.3 it has those that failed (a rejection, a closed
     channel, a lost connection), is absent when there were none, and does not have those by `basic.nack`.
     Source: https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
     """
+    if not _is_counted(headers, redelivered=redelivered):
+        return int(redelivered)
     count = _count(headers, DELIVERY_COUNT)
-    # A redelivered message was delivered before, also where a broker's count says 0.
-    return count if ACQUIRED_COUNT in headers else max(count, 1)
+    # A redelivered message was delivered before, also where a broker's count says 0. More failed deliveries than
+    # deliveries in this queue are of an earlier one.
+    return min(count, _count(headers, ACQUIRED_COUNT)) if ACQUIRED_COUNT in headers else max(count, 1)
+
+
+def _is_counted(headers: Mapping[Any, Any], *, redelivered: bool) -> bool:
+    return redelivered and any(name in headers for name in BROKER_COUNTS)
+
+
+def _may_be_of_an_earlier_queue(headers: Mapping[Any, Any]) -> bool:
+    """Whether a consumer may have returned the message before it was dead-lettered, and no copy was made since.
+
+    Nobody consumes from the queues in which Celery's delayed tasks and leased messages wait.
+    """
+    if headers.get(LAST_DEATH) == last_death(headers):
+        return False
+    return any(not is_plumbing(str(death.get("queue"))) for death in _deaths(headers))
+
+
+def _deaths(headers: Mapping[Any, Any]) -> list[Mapping[Any, Any]]:
+    """The table of each queue and reason for which the message was dead-lettered, the latest first."""
+    deaths = headers.get("x-death")
+    return [death for death in deaths if isinstance(death, dict)] if isinstance(deaths, list) else []
 
 
 def decide(history: History, *, alone: bool, limit: int, own: bool = False) -> Decision:
@@ -109,8 +165,10 @@ def decide(history: History, *, alone: bool, limit: int, own: bool = False) -> D
     A worker that died while it held several messages may have been killed by any of them, so none is dead-lettered
     yet. A worker that died while it ran one message `alone` was killed by that one; after `limit` such deaths it is
     dead-lettered. A message in a worker's `own` queue is never quarantined, because no other worker may take it: it
-    gets `limit` attempts there.
+    gets `limit` attempts there. A message whose count may be of an earlier queue gets a count of its own first.
     """
+    if history.doubtful:
+        return Decision.RECOUNT
     if own and history.lost_workers >= limit:
         return Decision.DEAD_LETTER
     if alone:

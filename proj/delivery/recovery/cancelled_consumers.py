@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from proj.broker.connection import count_queue
-from proj.broker.version import BrokerVersion
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ def consume_again_when_cancelled(consumer: Consumer) -> None:
     has to reconnect.
     """
     channel: Any = consumer.channel
-    version = BrokerVersion.read(channel.connection.server_properties.get("version"))
-    if version.cancels_at_timeout:
+    if consumer.broker_version.cancels_at_timeout:
         channel.basic_consume = partial(_consume, channel.basic_consume, partial(_cancelled, consumer, channel))
 
 

@@ -51,6 +51,12 @@ def test_version_says_whether_a_binding_takes_effect_late(text: str, *, expected
     assert BrokerVersion.read(text).binds_late is expected
 
 
+@pytest.mark.parametrize(("text", "expected"), [("3.10.8", False), ("4.0.5", True), ("4.3.6", True)])
+def test_version_says_whether_a_dead_letter_keeps_its_count(text: str, *, expected: bool) -> None:
+    """Then the count of a message may be of an earlier queue."""
+    assert BrokerVersion.read(text).keeps_counts_of_dead_letters is expected
+
+
 def test_version_is_shown_as_people_write_it() -> None:
     """In errors and tables."""
     assert str(BrokerVersion.read("4.3.6")) == "4.3"

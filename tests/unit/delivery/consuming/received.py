@@ -7,6 +7,7 @@ from typing import Any
 
 from amqp.basic_message import Message
 
+from proj.broker.version import BrokerVersion
 from proj.delivery.consuming.receiving import Delivery, KeptMessage
 from proj.delivery.consuming.redeliveries import history
 
@@ -41,6 +42,9 @@ def received(
     disposition: Any = None
     message = KeptMessage(raw, channel=channel, disposition=disposition, unsettled={}, largest_bytes=largest_bytes)
     message.delivery = Delivery(
-        queue=queue, history=history(message.headers, redelivered=redelivered), contents=None, refusal=None
+        queue=queue,
+        history=history(message.headers, redelivered=redelivered, version=BrokerVersion(4, 3)),
+        contents=None,
+        refusal=None,
     )
     return message

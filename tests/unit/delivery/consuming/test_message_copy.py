@@ -38,6 +38,16 @@ def test_copy_has_all_properties_but_those_that_would_harm_it() -> None:
     }
 
 
+def test_copy_says_which_dead_lettering_its_counts_do_not_include() -> None:
+    """It is in a queue where RabbitMQ counts from 0, and keeps the `x-death` of its original."""
+    deaths = [{"queue": "work", "reason": "rejected", "count": 1, "time": 5}]
+
+    sent = copy(received(application_headers={"x-death": deaths}), queue="q", headers={}, ours=False)
+
+    assert sent.properties["application_headers"]["x-death"] == deaths
+    assert sent.properties["application_headers"]["x-proj-last-death"] == "work rejected 1 5"
+
+
 def test_received_copy_says_where_its_original_was_published() -> None:
     """Celery publishes a retry there, and a copy of the copy says the same."""
     first = copy(received(), queue="q", headers={}, ours=False)

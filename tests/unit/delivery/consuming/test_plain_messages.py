@@ -12,6 +12,7 @@ from celery import Celery
 from hypothesis import given
 from kombu.message import Message
 
+from proj.broker.version import BrokerVersion
 from proj.delivery.consuming.inspection import Inspection
 from proj.delivery.consuming.message_copy import copy
 from proj.delivery.consuming.plain_messages import TaskMessage, convert, tasks_for_plain_messages
@@ -223,7 +224,7 @@ def test_setting_that_cannot_be_used_is_refused_in_one_sentence(value: object, a
 def inspected(message: KeptMessage, queue: str) -> Delivery:
     """The message as a worker finds it that runs the plain messages of the queue `kept` with the task `hears`."""
     message.accept = {"application/json"}
-    return Inspection(app, worker="w@host").inspect(message, queue=queue)
+    return Inspection(app, worker="w@host").inspect(message, queue=queue, version=BrokerVersion(4, 3))
 
 
 def test_quarantined_plain_message_is_converted_under_the_same_id() -> None:

@@ -8,9 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proj.delivery.consuming.redeliveries import Decision, decide, history
+from proj.broker.version import BrokerVersion
+from proj.delivery.consuming.redeliveries import Decision, decide, failed_deliveries, history, last_death
 from proj.queues import home_queue, quarantine_queue
 from tests.hostility import VALUES
+
+OLDEST, MIDDLE, NEWEST = BrokerVersion(3, 10), BrokerVersion(4, 0), BrokerVersion(4, 3)
+#: What RabbitMQ writes when a message is rejected into a queue where it expires.
+REJECTED = [{"queue": "retry", "reason": "expired", "count": 2, "time": 5}, {"queue": "work", "reason": "rejected"}]
+DELAYED = [{"queue": "celery_delayed_3", "reason": "expired", "count": 1, "time": 5}]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +54,7 @@ def test_decision_follows_from_the_history(
     expected: Decision,
 ) -> None:
     """Two lost workers quarantine a message; three that were lost while it ran alone dead-letter it."""
-    assert decide(history(headers, redelivered=redelivered), alone=alone, limit=3) is expected
+    assert decide(history(headers, redelivered=redelivered, version=NEWEST), alone=alone, limit=3) is expected
 
 
 @pytest.mark.parametrize(
@@ -65,18 +71,54 @@ def test_message_in_a_workers_own_queue_is_never_quarantined(
     headers: dict[str, Any], *, redelivered: bool, expected: Decision
 ) -> None:
     """No other worker may run it, so it gets its attempts there, and is dead-lettered after the last."""
-    assert decide(history(headers, redelivered=redelivered), alone=False, limit=3, own=True) is expected
+    assert decide(history(headers, redelivered=redelivered, version=NEWEST), alone=False, limit=3, own=True) is expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "version", "expected"),
+    [
+        ({"x-delivery-count": 3, "x-death": REJECTED}, OLDEST, Decision.QUARANTINE),
+        ({"x-delivery-count": 3, "x-death": REJECTED}, MIDDLE, Decision.RECOUNT),
+        ({"x-delivery-count": 3, "x-acquired-count": 3, "x-death": REJECTED}, NEWEST, Decision.RECOUNT),
+        ({"x-acquired-count": 3, "x-death": REJECTED}, NEWEST, Decision.RUN),
+        # A classic queue of 4.3 marks what failed in the earlier queue as redelivered.
+        ({"x-death": REJECTED}, NEWEST, Decision.RECOUNT),
+        # The copy has the same `x-death` and a count of its own.
+        (
+            {"x-delivery-count": 2, "x-death": REJECTED, "x-proj-last-death": last_death({"x-death": REJECTED})},
+            MIDDLE,
+            Decision.QUARANTINE,
+        ),
+        ({"x-delivery-count": 2, "x-death": REJECTED, "x-proj-last-death": "work 1"}, MIDDLE, Decision.RECOUNT),
+        # Nobody consumes from the queues of a delay.
+        ({"x-delivery-count": 2, "x-death": DELAYED}, MIDDLE, Decision.QUARANTINE),
+    ],
+)
+def test_count_that_may_be_of_an_earlier_queue_makes_no_suspect(
+    headers: dict[str, Any], version: BrokerVersion, expected: Decision
+) -> None:
+    """Since 4.0 a message keeps its count through a dead-letter exchange, so it gets a new count first."""
+    told = history(headers, redelivered=True, version=version)
+
+    assert decide(told, alone=False, limit=3) is expected
+    assert told.lost_workers_here == (0 if expected in {Decision.RECOUNT, Decision.RUN} else told.lost_workers)
+
+
+def test_queue_has_no_more_failed_deliveries_than_deliveries() -> None:
+    """RabbitMQ 4.3 adds those of an earlier queue to its delivery count, and not to its count of deliveries."""
+    assert failed_deliveries({"x-delivery-count": 5, "x-acquired-count": 1}, redelivered=True) == 1
 
 
 @given(
     headers=st.dictionaries(
-        st.sampled_from(["x-delivery-count", "x-proj-strikes", "x-proj-requeues", "x-proj-redeliveries"]), VALUES
+        st.sampled_from(["x-delivery-count", "x-proj-strikes", "x-proj-requeues", "x-proj-redeliveries", "x-death"]),
+        VALUES,
     ),
     redelivered=st.booleans(),
 )
 def test_history_is_read_whatever_the_headers_hold(headers: dict[str, Any], *, redelivered: bool) -> None:
     """A value that is no count is read as 0."""
-    told = history(headers, redelivered=redelivered)
+    told = history(headers, redelivered=redelivered, version=NEWEST)
 
     assert told.attempts >= 1
     assert decide(told, alone=False, limit=3) in Decision
@@ -84,18 +126,18 @@ def test_history_is_read_whatever_the_headers_hold(headers: dict[str, Any], *, r
 
 def test_redelivery_after_a_lost_connection_is_no_lost_worker() -> None:
     """The worker that lost its connection is alive, so no message killed it."""
-    told = history({"x-delivery-count": 3}, redelivered=True, survived=2)
+    told = history({"x-delivery-count": 3}, redelivered=True, version=NEWEST, survived=2)
 
     assert told.lost_workers_here == 1
     assert decide(told, alone=False, limit=3) is Decision.RUN
-    assert history({}, redelivered=True, survived=5).lost_workers_here == 0
+    assert history({}, redelivered=True, version=NEWEST, survived=5).lost_workers_here == 0
 
 
 def test_attempts_are_the_sum_of_all_counts_and_this_one() -> None:
     """Killed processes, requeues, lost workers, and this attempt; the broker knows only of some."""
     headers = {"x-proj-strikes": 1, "x-proj-requeues": 2, "x-proj-redeliveries": 3, "x-delivery-count": 4}
 
-    told = history(headers, redelivered=True)
+    told = history(headers, redelivered=True, version=NEWEST)
 
     assert told.attempts == 1 + 1 + 2 + 3 + 4
     assert told.before_this_copy == 1 + 2 + 3
