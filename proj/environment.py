@@ -60,6 +60,21 @@ def patterns(name: str, longest: int) -> tuple[str, ...]:
     """
     text = os.environ.get(name) or ""
     found = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else ()
+    return _checked_patterns(name, text, found, longest)
+
+
+def checked_patterns(name: str, value: object, longest: int) -> tuple[str, ...]:
+    """The value of the named setting, several patterns, checked as `patterns` checks a variable's value.
+
+    Raises:
+        InvalidSetting: as in `patterns`, or it is not a list or tuple of texts.
+    """
+    if not isinstance(value, list | tuple) or not all(isinstance(pattern, str) for pattern in value):
+        raise InvalidSetting(name, value, 'a tuple of patterns, such as ("*.heavy", "image.#")')
+    return _checked_patterns(name, ",".join(value), tuple(value), longest)
+
+
+def _checked_patterns(name: str, text: str, found: tuple[str, ...], longest: int) -> tuple[str, ...]:
     for pattern in found:
         words = pattern.split(".")
         # RabbitMQ takes a wildcard inside a word literally, so it would not match what the user means.

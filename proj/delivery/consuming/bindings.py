@@ -10,7 +10,9 @@ from kombu.common import ignore_errors
 
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.settings import provide_defaults
-from proj.queues import BROADCAST, BROADCAST_EXPIRES_MS, CLASSIC, bound_queue, broadcast_queue
+from proj.environment import checked_patterns
+from proj.errors import InvalidSetting
+from proj.queues import BROADCAST, BROADCAST_EXPIRES_MS, CLASSIC, LONGEST_PATTERNS, bound_queue, broadcast_queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,19 +33,26 @@ class Worker(Protocol):
 def subscribe(app: Celery) -> None:
     """Let each worker of the app run every task that is sent to `proj.queues.BROADCAST`, and tasks by patterns.
 
-    The setting `proj_bind` has the patterns, such as `("*.heavy",)`. A worker with patterns consumes from their queue,
-    which it shares with all workers of the same patterns, and not from its usual queues; `-Q` wins over this. The
-    worker's name must be settled before. Plain messages there are run as those of the app's default queue.
+    The setting `proj_bind` has the patterns, such as `("*.heavy",)`; with a wrong one no worker starts. A worker with
+    patterns consumes from their queue, which it shares with all workers of the same patterns, and not from its usual
+    queues; `-Q` wins over this. The worker's name must be settled before. Plain messages there are run as those of the
+    app's default queue.
     """
     provide_defaults(app)
 
     def bind(instance: Worker, options: Mapping[str, object], **_: object) -> None:
         if instance.app is not app:
             return
+        try:
+            patterns = checked_patterns("proj_bind", app.conf.proj_bind, LONGEST_PATTERNS)
+        except InvalidSetting as error:
+            # Celery would only log the error, and the worker would consume its usual queues.
+            error.show()
+            raise SystemExit(error.exit_code) from error
         queue_type = app.conf.task_create_missing_queue_type or CLASSIC
         consumed = [broadcast_queue(instance.hostname).name]
-        if app.conf.proj_bind:
-            bound = bound_queue(app.conf.proj_bind, queue_type)
+        if patterns:
+            bound = bound_queue(patterns, queue_type)
             app.amqp.queues.add(bound)
             consumed.append(bound.name)
             if not options.get("queues"):
