@@ -65,6 +65,16 @@ class BrokerVersion:
         return self >= BrokerVersion(4, 3)
 
     @property
+    def lets_consumers_set_timeout(self) -> bool:
+        """Whether the worker sets the consumer timeout of a quorum queue, by the argument `x-consumer-timeout`.
+
+        Source: https://www.rabbitmq.com/release-information, 4.3.0; tried on 4.3.6, where it goes before a policy, the
+        queue's argument and the configuration, and an operator policy has no key for it. 3.12 knows the argument too;
+        there a timeout still closes the channel, so the worker takes leases as on all other versions.
+        """
+        return self >= BrokerVersion(4, 3)
+
+    @property
     def binds_late(self) -> bool:
         """Whether `queue.bind` may return before a topic exchange routes to the queue.
 

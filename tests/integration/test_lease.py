@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ import pytest
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
-from proj.delivery.consuming.lease import too_long
 from proj.lab.processes.waiting import wait_until
 from proj.queues import QUEUE_TYPES, WORK_QUEUE, work_queue
 from proj.tasks import work
@@ -20,6 +18,7 @@ from tests.processes.worker import wait_until_ready, worker_process
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from proj.broker.version import BrokerVersion
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
     from proj.lab.processes.process import Process
@@ -27,6 +26,12 @@ if TYPE_CHECKING:
 #: The broker's timeout as the worker is told; it takes a lease after four fifths of it.
 TIMEOUT_S = 3
 LONG = "long" + 60 * "."
+
+
+@pytest.fixture(autouse=True)
+def _needs_leases(version: BrokerVersion) -> None:
+    if version.lets_consumers_set_timeout:
+        pytest.skip(f"On RabbitMQ {version} the worker sets the timeout instead; see test_consumer_timeout.py.")
 
 
 @contextmanager
@@ -107,18 +112,3 @@ def test_leased_message_of_a_dead_worker_returns_to_its_queue(guard: Guard, brok
             what="the message to go back",
             timeout_s=30,
         )
-
-
-def test_worker_warns_of_a_time_limit_beyond_the_timeout() -> None:
-    """One sentence for each such task with late acknowledgement, with both numbers."""
-
-    class Task:
-        def __init__(self, name: str, time_limit: float | None, *, acks_late: bool = True) -> None:
-            self.name, self.time_limit, self.acks_late = name, time_limit, acks_late
-
-    tasks = [Task("long", 7200), Task("short", 60), Task("silent", None), Task("early", 7200, acks_late=False)]
-
-    (sentence,) = too_long(tasks, None, 1800)
-
-    assert re.search(r"^long may run for 7200 s .* 1800 s \(proj_consumer_timeout_s\)", sentence)
-    assert len(too_long(tasks, 3600, 1800)) == 2

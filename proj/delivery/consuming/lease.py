@@ -7,6 +7,9 @@ Source: https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout
 So before that the worker moves the message into a queue of its own, `<queue>.lease.<id>`. A message there expires after
 a short time, and then goes back to the work queue. The worker renews it until the task has ended, and then deletes the
 queue. When the worker dies, the message expires and the task is run again.
+
+Since 4.3 the worker sets the timeout of a quorum queue, and a classic queue has none (`consumer_timeout.py`). There a
+message is leased only when it is held for longer than the worker expected, or was taken from a quarantine.
 """
 
 from __future__ import annotations
@@ -23,15 +26,13 @@ from celery import bootsteps, signals
 
 from proj.broker.nack import give_back
 from proj.delivery.consuming import message_copy
+from proj.delivery.consuming.consumer_timeout import ConsumerTimeouts
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S
 from proj.delivery.header_names import LEASE_COPY
 from proj.queues import QUORUM, lease_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import amqp
-    from celery.app.task import Task
     from celery.worker.request import Request
 
     from proj.delivery.consuming.consumer import Consumer
@@ -129,15 +130,18 @@ class Lease:
 class Leases:
     """The leases of one worker, over all its connections; on the worker's loop."""
 
-    def __init__(self, consumer: Consumer, timeout_s: float) -> None:
-        """Lease each message that is not acknowledged when most of the broker's `timeout_s` is over."""
-        self.timeout_s = timeout_s
-        self.lease_s = max(SHORTEST_LEASE_S, timeout_s * LEASE_SHARE)
+    def __init__(self, consumer: Consumer, timeouts: ConsumerTimeouts, shortest_s: float) -> None:
+        """Lease each message that is not acknowledged when most of its timeout is over.
+
+        `shortest_s` is the shortest of the `timeouts`, in seconds.
+        """
+        self.lease_s = max(SHORTEST_LEASE_S, shortest_s * LEASE_SHARE)
         #: Seconds between two checks: several fit into a lease, and into the rest of the timeout.
-        self.look_s = min(self.lease_s / 3, timeout_s * (1 - SHARE) / 4)
+        self.look_s = min(self.lease_s / 3, shortest_s * (1 - SHARE) / 4)
         self.held: dict[str, Lease] = {}
         self._received: WeakKeyDictionary[Request, float] = WeakKeyDictionary()
         self._consumer = consumer
+        self._timeouts = timeouts
         signals.task_received.connect(self._note, weak=False)
 
     def look(self) -> None:
@@ -149,8 +153,10 @@ class Leases:
             message: KeptMessage = request.message
             if request.acknowledged or message.settlement is not None:
                 del self._received[request]
-            elif now - since >= SHARE * self.timeout_s:
-                self._take(message)
+                continue
+            timeout_s = self._timeouts.of(message).lease_within_s
+            if timeout_s is not None and now - since >= SHARE * timeout_s:
+                self._take(message, timeout_s)
         # The prefetch count does not change while a quarantined message is run alone.
         self.adjust_prefetch()
 
@@ -168,17 +174,17 @@ class Leases:
     def _note(self, request: Request, **_: object) -> None:
         self._received[request] = time.monotonic()
 
-    def _take(self, message: KeptMessage) -> None:
+    def _take(self, message: KeptMessage, timeout_s: float) -> None:
         consumer = self._consumer
         lease = Lease(self, message)
 
         def take(connection: amqp.Connection) -> None:
             lease.take(connection)
-            consumer.call_soon(self._taken, lease, message)
+            consumer.call_soon(self._taken, lease, message, timeout_s)
 
         consumer.forwarder.ask(take)
 
-    def _taken(self, lease: Lease, message: KeptMessage) -> None:
+    def _taken(self, lease: Lease, message: KeptMessage, timeout_s: float) -> None:
         """Acknowledge the original, unless the task has ended or the broker has taken the message back."""
         if message.acknowledged or message.settlement is not None or not message.can_be_settled:
             self._consumer.forwarder.ask(partial(lease.end, requeue=False))
@@ -190,18 +196,19 @@ class Leases:
         logger.warning(
             "Task %s has held its message for %.0f s. The broker takes it back after %.0f s, so the message is leased.",
             message.label,
-            SHARE * self.timeout_s,
-            self.timeout_s,
+            SHARE * timeout_s,
+            timeout_s,
             extra={"action": "message_leased"},
         )
 
 
 class TakeLeases(bootsteps.StartStopStep):
-    """Takes and renews leases while the worker runs, and warns at its start of tasks that will need one."""
+    """Sets the consumer timeout where the broker lets it, takes leases, and warns of tasks that may run for longer."""
 
     requires = ("proj.delivery.consuming.prefetch:AdjustPrefetch",)
     label = "Leases"
 
+    _timeouts: ConsumerTimeouts | None = None
     _leases: Leases | None = None
 
     def start(self, consumer: Consumer) -> None:
@@ -210,20 +217,11 @@ class TakeLeases(bootsteps.StartStopStep):
         # An app may have a consumer of its own.
         if not timeout_s or not hasattr(consumer, "forwarder") or not consumer.is_amqp:
             return
-        for sentence in too_long(consumer.app.tasks.values(), consumer.app.conf.task_time_limit, timeout_s):
+        if self._timeouts is None or self._leases is None:
+            self._timeouts = ConsumerTimeouts(consumer, timeout_s)
+            self._leases = Leases(consumer, self._timeouts, timeout_s)
+        self._timeouts.begin()
+        for sentence in self._timeouts.too_long():
             logger.warning("%s", sentence, extra={"action": "time_limit_beyond_consumer_timeout"})
-        if self._leases is None:
-            self._leases = Leases(consumer, timeout_s)
         self._leases.adjust_prefetch()
         consumer.timer.call_repeatedly(self._leases.look_s, self._leases.look)
-
-
-def too_long(tasks: Iterable[Task[Any, Any]], time_limit_s: float | None, timeout_s: float) -> list[str]:
-    """A sentence for each task whose time limit is beyond the broker's timeout, sorted by the task's name."""
-    limits = {task.name: task.time_limit or time_limit_s for task in tasks if task.acks_late}
-    return [
-        f"{name} may run for {limit_s:g} s (its time limit), and the broker takes its message back after {timeout_s:g} "
-        "s (proj_consumer_timeout_s). Its message will be leased, which costs the broker more."
-        for name, limit_s in sorted(limits.items())
-        if limit_s and limit_s > timeout_s
-    ]

@@ -45,6 +45,12 @@ def test_version_says_whether_a_timeout_ends_one_consumer_alone(text: str, *, ex
     assert BrokerVersion.read(text).cancels_at_timeout is expected
 
 
+@pytest.mark.parametrize(("text", "expected"), [("3.10.8", False), ("4.2.9", False), ("4.3.6", True)])
+def test_version_says_whether_a_consumer_sets_its_timeout(text: str, *, expected: bool) -> None:
+    """Where it does, a long task keeps its message without a lease."""
+    assert BrokerVersion.read(text).lets_consumers_set_timeout is expected
+
+
 @pytest.mark.parametrize(("text", "expected"), [("3.10.8", False), ("4.0.5", True), ("4.3.6", False), ("", False)])
 def test_version_says_whether_a_binding_takes_effect_late(text: str, *, expected: bool) -> None:
     """A message that was returned is then sent again for a moment."""
