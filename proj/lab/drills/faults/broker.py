@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from amqp.exceptions import MessageNacked
 
+from proj.broker.queue_depths import depths_by_management
 from proj.errors import DeadlinePassed, NoManagement
 from proj.lab.drills.system.client import CONNECTION_NAME
 from proj.lab.drills.system.evidence import CONFIRMED
@@ -130,9 +131,13 @@ def fill_queue(system: SystemUnderTest) -> str:
 
 
 def expire_delivery(system: SystemUnderTest) -> str:
-    """Run a task that takes longer than the broker's consumer timeout the first time."""
+    """Run a task that takes longer than the broker's consumer timeout the first time, on workers with no remedy.
+
+    Where RabbitMQ cancels the consumer, only the long task may be run again; where it closes the channel, all tasks.
+    """
+    is_alone = system.broker.version.cancels_at_timeout
     task = system.client.send("linger", LONG_S, TASK_S)
-    with system.hitting(system.all_slots):
+    with system.hitting(1 if is_alone else system.all_slots):
         system.wait(
             lambda: "timed out" in system.broker.log_text() or len(system.starts(task)) > 1,
             what="the broker's consumer timeout",
@@ -142,17 +147,42 @@ def expire_delivery(system: SystemUnderTest) -> str:
         # The redelivery, which a worker may hold back until the first execution has ended.
         with contextlib.suppress(DeadlinePassed):
             system.wait(lambda: len(system.starts(task)) > 1, what="the redelivery", timeout_s=CONSUMER_TIMEOUT_S * 2)
-    return f"delivery timed out, the long task started {_times(system, task)}"
+    ended = "the consumer was cancelled" if is_alone else "the channel was closed"
+    return f"delivery timed out and {ended}, the long task started {_times(system, task)}"
 
 
 def outlast_timeout(system: SystemUnderTest) -> str:
-    """Run a task longer than the consumer timeout, on workers that know the timeout: it must run only once."""
+    """Run a task longer than the consumer timeout, on workers that know the timeout: it must run only once.
+
+    Raises:
+        NotStruck: the broker has another timeout, or the message was not kept as on this RabbitMQ.
+    """
+    is_leased = False
+
+    def is_done() -> bool:
+        nonlocal is_leased
+        is_leased = is_leased or _has_lease(system)
+        return task in system.finished()
+
     task = system.client.send("linger", LONG_S, TASK_S)
-    system.wait(lambda: task in system.finished(), what="the long task to be done", timeout_s=LONG_S + NOTICE_TIMEOUT_S)
+    system.wait(is_done, what="the long task to be done", timeout_s=LONG_S + NOTICE_TIMEOUT_S)
     waits = system.broker.order("eval", "application:get_env(rabbit, consumer_timeout).")
     if str(CONSUMER_TIMEOUT_S * 1000) not in waits:
         raise NotStruck(f"The broker's consumer timeout is {waits}.")
-    return f"a task of {LONG_S:g} s, with a consumer timeout of {CONSUMER_TIMEOUT_S} s, started {_times(system, task)}"
+    if is_leased == system.broker.version.lets_consumers_set_timeout:
+        raise NotStruck(f"The message was {'' if is_leased else 'not '}leased.")
+    kept = "by a lease" if is_leased else "by x-consumer-timeout"
+    return (
+        f"a task of {LONG_S:g} s, with a consumer timeout of {CONSUMER_TIMEOUT_S} s, kept its message {kept} and "
+        f"started {_times(system, task)}"
+    )
+
+
+def _has_lease(system: SystemUnderTest) -> bool:
+    """Whether a worker has leased a message; the management API lists a queue as soon as it is declared."""
+    with contextlib.suppress(NoManagement):
+        return any(".lease." in depth.name for depth in depths_by_management(system.broker.management, system.name))
+    return False
 
 
 def _times(system: SystemUnderTest, task_id: str) -> str:

@@ -73,8 +73,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         name="consumer-timeout",
         strike=broker.expire_delivery,
-        needs=Needs(broker_settings=_IMPATIENT),
         is_timeout=True,
+        needs=Needs(
+            # The workers neither take leases nor set the timeout.
+            worker_settings={"proj_consumer_timeout_s": "(float)0"},
+            broker_settings=_IMPATIENT,
+        ),
     ),
     Fault(
         name="long-task",
