@@ -88,7 +88,7 @@ class QueueDepths:
         except NoManagement as error:
             self.doubt = (
                 f"{error.message} So only the app's own queues are shown, without unacknowledged messages. "
-                "--broker-api takes the API's address."
+                "--broker-api takes another address or user."
             )
             return self._by_declare({*self._app.amqp.queues, *also})
         self.doubt = None

@@ -65,10 +65,10 @@ class Denied:
 
     def done(self, *words: str) -> str:
         """What a `celery` command prints that must succeed."""
-        return self.ran("-m", "celery", "-A", "proj", *words)
+        return self.ran("-m", "celery", "-A", "proj", *words).stdout
 
-    def ran(self, *words: str) -> str:
-        """What a Python program prints that must succeed."""
+    def ran(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A Python program that has ended, and must succeed."""
         ended = subprocess.run(
             [sys.executable, *words],
             env=self.environment,
@@ -78,7 +78,7 @@ class Denied:
             check=False,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
+        return ended
 
     def read(self, *words: str) -> Any:
         return json.loads(self.done(*words, "--json"))
@@ -155,7 +155,7 @@ def test_result_comes_back_to_the_caller(denied: Denied) -> None:
     """Through a reply queue of the caller's own."""
     program = "from proj.tasks import work; print(work.delay('asked for.').get(timeout=30)['message'])"
 
-    assert denied.ran("-c", program).strip() == "asked for."
+    assert denied.ran("-c", program).stdout.strip() == "asked for."
 
 
 @pytest.mark.usefixtures("workers")
@@ -174,12 +174,18 @@ def test_workers_answer_over_the_control_bus_and_are_healthy(denied: Denied) -> 
 
 @pytest.mark.usefixtures("workers")
 def test_queues_are_shown_with_their_consumers(denied: Denied) -> None:
-    """The figures of `queues` are those that the broker still collects."""
+    """Without statistics the management API lists no consumers. `queues` then counts over AMQP, and says so once."""
 
-    def consumers() -> list[int]:
-        return [row["consumers"] for row in denied.read("queues") if row["name"] == "task_queue"]
+    def shown() -> subprocess.CompletedProcess[str] | None:
+        ended = denied.ran("-m", "celery", "-A", "proj", "queues", "--json")
+        (row,) = (row for row in json.loads(ended.stdout) if row["name"] == "task_queue")
+        return ended if (row["consumers"], row["unacknowledged"]) == (len(NODES), None) else None
 
-    wait_until(lambda: consumers() == [len(NODES)], what="the consumers of both", timeout_s=TIMEOUT_S)
+    ended = wait_until(shown, what="the consumers of both", timeout_s=TIMEOUT_S)
+
+    (line,) = ended.stderr.splitlines()
+    assert "refuses GET consumers" in line
+    assert "So only the app's own queues are shown, without unacknowledged messages." in line
 
 
 @pytest.mark.usefixtures("workers")
