@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Events in a message; a worker collects up to 24.
+#: Events in a message; a worker of ours collects up to 200, any other up to 24.
 BATCH = 20
 KINDS = ("sent", "received", "started", "succeeded")
 #: Tasks that have begun and not ended at a time.

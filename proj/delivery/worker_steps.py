@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def watch_worker(app: Celery) -> None:
-    """Give the workers of `app` a watchdog, an orderly warm shutdown, and leases on long tasks.
+    """Give the workers of `app` a watchdog, an orderly warm shutdown, leases on long tasks, and cheap events.
 
     The setting `proj_consumer_timeout_s` says after how many seconds the broker takes back a message that is not
     acknowledged, its consumer timeout; None for a broker that has none.
@@ -29,6 +29,7 @@ def watch_worker(app: Celery) -> None:
     app.steps["consumer"].update(
         {
             "proj.delivery.recovery.lost_consumers:LostConsumers",
+            "proj.delivery.recovery.event_flushes:CoalesceEvents",
             "proj.delivery.consuming.prefetch:AdjustPrefetch",
             "proj.delivery.consuming.lease:TakeLeases",
         }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Seconds that the broker keeps events without a recorder, and then the queue itself. A day: a recorder may be away for
 #: a night, and the queue of a journal that is no longer recorded is soon deleted.
 KEPT_S = 24 * 3600
-#: Limits of the queue; beyond them the broker drops the oldest messages. A worker puts up to about 20 events into one.
+#: Limits of the queue; beyond them the broker drops the oldest messages. A worker puts up to 200 events into one.
 MOST_MESSAGES = 1_000_000
 MOST_BYTES = 512 * 1024 * 1024
 

@@ -1,0 +1,235 @@
+"""When a worker sends the monitoring events that it has buffered, and in which order."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery, bootsteps
+from celery.events import dispatcher as stock
+from celery.worker.consumer import events as stock_step
+
+from proj.delivery.recovery.event_flushes import FULL, INTERVAL_S, CoalesceEvents, EventFlushes
+from proj.delivery.recovery.monitoring_events import LARGE, EventDispatcher, send_events_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Loop:
+    """A worker's loop, of which a test takes each turn, and its clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.soon: list[Callable[[], None]] = []
+        self.later: list[tuple[float, Callable[[], None]]] = []
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.soon.append(call)
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
+        self.later.append((self.now + delay_s, call))
+
+    def turn(self, after_s: float = 0.0) -> None:
+        """Let time pass, and do what is due."""
+        self.now += after_s
+        due, self.soon = self.soon, []
+        due += [call for when, call in self.later if when <= self.now]
+        self.later = [(when, call) for when, call in self.later if when > self.now]
+        for call in due:
+            call()
+
+
+class Producer:
+    """Keeps what a dispatcher publishes: its routing keys, and the types of the events."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, list[str]]] = []
+        self.broken = False
+
+    def publish(self, body: Any, *, routing_key: str, **_: object) -> None:
+        if self.broken:
+            raise ConnectionResetError
+        self.published.append((routing_key, [event["type"] for event in (body if isinstance(body, list) else [body])]))
+
+
+def dispatcher_of(app: Celery, **options: Any) -> tuple[Any, Producer]:
+    """A dispatcher as a worker makes it, which publishes to nowhere."""
+    dispatcher = app.events.Dispatcher(app.connection_for_write(), hostname="w@h", **options)
+    dispatcher.producer = Producer()
+    return dispatcher, dispatcher.producer
+
+
+@pytest.fixture
+def app() -> Celery:
+    app = Celery("theirs", broker="amqp://nobody@127.0.0.1:1//", set_as_current=False)
+    send_events_once(app)
+    return app
+
+
+# --- When -------------------------------------------------------------------------------------------
+
+
+def test_first_event_is_sent_in_the_next_turn_and_those_after_it_together_later() -> None:
+    """A monitor sees at once that an idle worker has begun, and a busy worker publishes ten messages a second."""
+    loop, sent = Loop(), []
+    flushes = EventFlushes(lambda: sent.append(loop.now), loop, clock=lambda: loop.now)  # type: ignore[arg-type] # only what is used
+
+    flushes.plan()
+    loop.turn()
+    assert sent == [0.0]
+
+    for _ in range(5):
+        flushes.plan()
+        loop.turn(INTERVAL_S / 10)
+    assert sent == [0.0]
+    loop.turn(INTERVAL_S)
+    assert len(sent) == 2
+
+    loop.turn(10 * INTERVAL_S)
+    assert (len(sent), loop.soon, loop.later) == (2, [], [])
+    flushes.plan()
+    loop.turn()
+    assert len(sent) == 3
+
+
+def test_event_that_comes_during_a_flush_is_sent_too() -> None:
+    """A thread may send one while the loop publishes, after the flush has taken its events."""
+    loop, sent = Loop(), []
+
+    def flush() -> None:
+        sent.append(loop.now)
+        if len(sent) == 1:
+            flushes.plan()
+
+    flushes = EventFlushes(flush, loop, clock=lambda: loop.now)  # type: ignore[arg-type] # only what is used
+    flushes.plan()
+    loop.turn()
+    loop.turn()
+    loop.turn(INTERVAL_S)
+
+    assert len(sent) == 2
+
+
+# --- The step ---------------------------------------------------------------------------------------
+
+
+def consumer_of(dispatcher: Any, loop: Loop | None) -> Any:
+    return SimpleNamespace(
+        event_dispatcher=dispatcher,
+        hub=loop,
+        blueprint=SimpleNamespace(state=bootsteps.RUN),  # type: ignore[attr-defined] # celery-types lacks it
+    )
+
+
+def test_full_buffer_is_sent_without_waiting_for_the_loop(app: Celery) -> None:
+    """What a worker holds of its events is bounded."""
+    dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
+    CoalesceEvents(None).start(consumer_of(dispatcher, Loop()))
+
+    for _ in range(FULL + 1):
+        dispatcher.send("task-started", uuid="a")
+
+    assert [len(types) for _, types in producer.published] == [FULL]
+
+
+def test_worker_that_stops_sends_what_is_buffered_and_every_further_event_at_once(app: Celery) -> None:
+    """Its loop has ended, and its last tasks may run for long."""
+    dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
+    consumer, step = consumer_of(dispatcher, Loop()), CoalesceEvents(None)
+    step.start(consumer)
+    dispatcher.send("task-started", uuid="a")
+
+    consumer.blueprint.state = bootsteps.CLOSE  # type: ignore[attr-defined] # celery-types lacks it
+    step.stop(consumer)
+    dispatcher.send("task-succeeded", uuid="a")
+
+    assert [types for _, types in producer.published] == [["task-started"], ["task-succeeded"]]
+
+
+def test_worker_that_reconnects_keeps_what_is_buffered_for_the_next_connection(app: Celery) -> None:
+    """Its connection is lost; what is written to it now might be lost too."""
+    dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
+    consumer, step = consumer_of(dispatcher, Loop()), CoalesceEvents(None)
+    step.start(consumer)
+    dispatcher.send("task-started", uuid="a")
+
+    step.stop(consumer)
+
+    assert producer.published == []
+
+
+@pytest.mark.parametrize(
+    ("buffered", "driver"), [([], "amqp"), (["task"], "redis")], ids=["without an event loop", "over Redis"]
+)
+def test_other_workers_events_stay_celerys(app: Celery, buffered: list[str], driver: str) -> None:
+    """The pools of gevent and eventlet have no event loop."""
+    dispatcher, _ = dispatcher_of(app, buffer_group=buffered)
+    dispatcher.connection = SimpleNamespace(transport=SimpleNamespace(driver_type=driver))
+    consumer, step = consumer_of(dispatcher, Loop()), CoalesceEvents(None)
+
+    step.start(consumer)
+    step.stop(consumer)
+
+    assert (dispatcher.buffer_limit, dispatcher.on_send_buffered) == (24, None)
+
+
+def test_worker_without_events_has_nothing_to_flush() -> None:
+    """`--without-heartbeat --without-gossip` leaves Celery's step out, and so the dispatcher."""
+    consumer, step = consumer_of(None, Loop()), CoalesceEvents(None)
+
+    step.start(consumer)
+    step.stop(consumer)
+
+
+# --- The dispatcher -----------------------------------------------------------------------------------
+
+
+def test_heartbeat_follows_the_events_of_the_tasks_that_it_counts(app: Celery) -> None:
+    """Celery sends a heartbeat before the events that are buffered."""
+    dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
+
+    dispatcher.send("task-started", uuid="a")
+    dispatcher.send("worker-heartbeat", processed=1)
+
+    assert producer.published == [("task.multi", ["task-started"]), ("worker.heartbeat", ["worker-heartbeat"])]
+
+
+def test_large_event_is_sent_at_once(app: Celery) -> None:
+    """Two hundred long reasons of failures might be more than the broker accepts in one message."""
+    dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
+
+    dispatcher.send("task-failed", uuid="a", exception="short")
+    assert producer.published == []
+    dispatcher.send("task-failed", uuid="b", exception="long" * LARGE)
+
+    assert producer.published == [("task.multi", ["task-failed", "task-failed"])]
+
+
+def test_events_of_a_lost_connection_are_sent_once_and_in_order_over_the_next(app: Celery) -> None:
+    """Those that could not be sent, and then those that were only buffered, which Celery forgets."""
+    lost, broken = dispatcher_of(app, buffer_group=["task"])
+    broken.broken = True
+    lost.send("task-received", uuid="a")
+    lost.flush()
+    lost.send("task-started", uuid="a")
+    lost.disable()
+
+    dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
+    dispatcher.extend_buffer(lost)
+    dispatcher.flush()
+    dispatcher.flush()
+    lost.flush()
+
+    assert producer.published == [("task.multi", ["task-received"]), ("task.multi", ["task-started"])]
+
+
+def test_celery_has_what_events_lean_on(app: Celery) -> None:
+    """`CoalesceEvents` sets two attributes, and the dispatcher shares a third."""
+    dispatcher, _ = dispatcher_of(app, buffer_group=["task"])
+
+    assert isinstance(dispatcher, EventDispatcher)
+    assert issubclass(EventDispatcher, stock.EventDispatcher)
+    assert {"buffer_limit", "on_send_buffered", "_group_buffer"} <= vars(stock.EventDispatcher(app=app)).keys()
+    assert CoalesceEvents.requires == (f"{stock_step.__name__}:{stock_step.Events.__name__}",)
