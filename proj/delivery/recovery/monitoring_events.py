@@ -5,17 +5,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from celery.app import events
 from celery.events import dispatcher
-from celery.events.event import group_from
+from celery.events.event import Event, group_from
+from celery.utils.time import utcoffset
 
 if TYPE_CHECKING:
-    from celery import Celery
+    from collections.abc import Callable
 
-#: Characters in the texts of one event, above which it is not kept in the buffer: RabbitMQ 4 refuses a message above
-#: 16 MiB, and closes the channel. Celery does not cut the reason of a failure.
+    from celery import Celery
+    from kombu.clocks import LamportClock
+
+#: The fields of an event of a task that may be long.
+TEXTS = ("args", "kwargs", "result", "exception", "traceback")
+#: Characters in one of them, above which the event is not kept in the buffer: RabbitMQ 4 refuses a message above 16 MiB
+#: and closes the channel. Celery does not cut the reason of a failure.
 LARGE = 16_384
 
 
@@ -27,25 +34,56 @@ class EventDispatcher(dispatcher.EventDispatcher):
     """
 
     buffer_group: frozenset[str]
+    buffer_limit: int
+    on_send_buffered: Callable[[], object] | None
+    clock: LamportClock
+    pid: int
     #: Events that were not sent yet, by their group.
     _group_buffer: dict[str, list[dict[str, Any]]]
+    #: Fields that all events of a batch have.
+    _origin: dict[str, object]
 
-    def send(self, type: str, *args: Any, **fields: Any) -> None:  # noqa: A002, ANN401 Celery's signature
-        """Send or keep the event, as Celery's; the worker reconnects by itself, and then sends what was kept."""
-        fields["retry"] = False
-        buffered = group_from(type) in self.buffer_group
-        if self.buffer_group and not buffered:
-            # A heartbeat counts tasks whose events are still buffered.
+    def send(  # the parameters that Celery takes out of an event's fields
+        self,
+        type: str,  # noqa: A002 Celery's name
+        blind: bool = False,  # noqa: FBT001, FBT002 Celery's signature
+        utcoffset: Callable[[], float] = utcoffset,
+        retry: bool = False,  # noqa: ARG002, FBT001, FBT002 Celery's signature
+        retry_policy: dict[str, Any] | None = None,
+        Event: Callable[..., dict[str, Any]] = Event,  # noqa: N803 Celery's name
+        **fields: Any,  # noqa: ANN401 Celery's signature
+    ) -> None:
+        """Send, buffer or keep the event, as Celery's; the worker reconnects by itself, and then sends what was kept.
+
+        A buffered event is the dictionary of its fields: to copy them as Celery does costs as much as to encode them.
+        """
+        group = group_from(type)
+        if group not in self.buffer_group:
+            if self.buffer_group:
+                # A heartbeat counts tasks whose events are still buffered.
+                self.flush()
+            super().send(type, blind, utcoffset, False, retry_policy, Event, **fields)  # type: ignore[arg-type] # celery-types takes offsets for whole hours # noqa: FBT003 Celery's signature
+            return
+        if not self.enabled or (self.groups and group not in self.groups):
+            return
+        buffered = self._group_buffer[group]
+        if not buffered:
+            self._origin = {"hostname": self.hostname, "utcoffset": utcoffset(), "pid": self.pid}
+        fields.update(self._origin, clock=self.clock.forward(), type=type)
+        if "timestamp" not in fields:
+            fields["timestamp"] = time.time()
+        buffered.append(fields)
+        if len(buffered) >= self.buffer_limit or _is_large(fields):
             self.flush()
-        super().send(type, *args, **fields)
-        if buffered and sum(len(text) for text in fields.values() if isinstance(text, str)) > LARGE:
-            self.flush()
+        elif self.on_send_buffered:
+            self.on_send_buffered()
 
     def extend_buffer(self, other: EventDispatcher) -> None:  # type: ignore[override] # Celery's own is always of this class
         """Take over what the dispatcher of the lost connection has kept, and also what it has only buffered."""
         super().extend_buffer(other)
         # The same lists, because a thread may be about to add an event to them.
         self._group_buffer = other._group_buffer
+        self._origin = getattr(other, "_origin", {})
 
 
 class Events(events.Events):
@@ -59,3 +97,11 @@ def send_events_once(app: Celery) -> None:
     app.events_cls = "proj.delivery.recovery.monitoring_events:Events"
     # A cached property, in case it was read already.
     app.__dict__.pop("events", None)
+
+
+def _is_large(fields: dict[str, Any]) -> bool:
+    for name in TEXTS:
+        text = fields.get(name)
+        if isinstance(text, str) and len(text) > LARGE:
+            return True
+    return False

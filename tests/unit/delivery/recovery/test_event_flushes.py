@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -196,6 +198,36 @@ def test_heartbeat_follows_the_events_of_the_tasks_that_it_counts(app: Celery) -
     assert producer.published == [("task.multi", ["task-started"]), ("worker.heartbeat", ["worker-heartbeat"])]
 
 
+@pytest.mark.parametrize("timestamp", [{}, {"timestamp": 1.5}], ids=["now", "given"])
+def test_buffered_event_is_the_one_that_celery_makes(app: Celery, timestamp: dict[str, float]) -> None:
+    """Monitors find the same fields in it, whatever its options are."""
+    theirs = stock.EventDispatcher(app.connection_for_write(), hostname="w@h", app=app, buffer_group=["task"])
+    ours, _ = dispatcher_of(app, buffer_group=["task"])
+    made: list[dict[str, Any]] = []
+    before = time.time()
+    for dispatcher in (theirs, ours):
+        dispatcher.send("task-retried", retry=True, blind=True, uuid="a", exception="e", **timestamp)
+        (event,) = dispatcher._group_buffer["task"]  # noqa: SLF001 it has no public name
+        made.append(event)
+
+    assert made[1].pop("clock") == made[0].pop("clock") + 1
+    if not timestamp:
+        assert before <= made[0].pop("timestamp") <= made[1].pop("timestamp") <= time.time()
+    assert made[1] == made[0]
+    assert made[0].keys() >= {"type", "hostname", "pid", "utcoffset", "uuid", "exception"}
+
+
+@pytest.mark.parametrize(("enabled", "groups"), [(False, []), (True, ["worker"])], ids=["disabled", "without tasks"])
+def test_events_that_nobody_asked_for_are_not_buffered(app: Celery, *, enabled: bool, groups: list[str]) -> None:
+    """`worker` without `--task-events`, until `control enable_events`."""
+    dispatcher, producer = dispatcher_of(app, buffer_group=["task"], groups=groups, enabled=enabled)
+
+    dispatcher.send("task-started", uuid="a")
+    dispatcher.flush()
+
+    assert producer.published == []
+
+
 def test_large_event_is_sent_at_once(app: Celery) -> None:
     """Two hundred long reasons of failures might be more than the broker accepts in one message."""
     dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
@@ -226,10 +258,11 @@ def test_events_of_a_lost_connection_are_sent_once_and_in_order_over_the_next(ap
 
 
 def test_celery_has_what_events_lean_on(app: Celery) -> None:
-    """`CoalesceEvents` sets two attributes, and the dispatcher shares a third."""
+    """`CoalesceEvents` sets two attributes; the dispatcher fills and shares a third, and takes the same arguments."""
     dispatcher, _ = dispatcher_of(app, buffer_group=["task"])
+    ours, theirs = (list(inspect.signature(each.send).parameters) for each in (EventDispatcher, stock.EventDispatcher))
 
     assert isinstance(dispatcher, EventDispatcher)
-    assert issubclass(EventDispatcher, stock.EventDispatcher)
+    assert ours == theirs
     assert {"buffer_limit", "on_send_buffered", "_group_buffer"} <= vars(stock.EventDispatcher(app=app)).keys()
     assert CoalesceEvents.requires == (f"{stock_step.__name__}:{stock_step.Events.__name__}",)
