@@ -44,7 +44,8 @@ proj_publish_timeout_s = 90.0
 #: `send_many`, wait for `proj_publish_timeout_s` instead.
 proj_queue_full_timeout_s = 10.0
 #: Seconds after which RabbitMQ redelivers an unacknowledged message: the value of its own `consumer_timeout`. A task
-#: that takes longer keeps its message by a lease (`proj.delivery.consuming.lease`).
+#: that takes longer keeps its message by a lease, or because the worker sets a longer timeout on RabbitMQ 4.3
+#: (`proj.delivery.consuming.consumer_timeout`).
 proj_consumer_timeout_s = _environment.seconds("PROJ_CONSUMER_TIMEOUT_SECONDS", default=1800.0)
 #: Seconds. A dead connection is noticed after 20 s instead of 4 minutes. A worker with `--pool solo` sends no heartbeat
 #: while a task runs, so RabbitMQ closes its connection, and redelivers the task, after 20 s.

@@ -69,8 +69,8 @@ class BrokerVersion:
         """Whether the worker sets the consumer timeout of a quorum queue, by the argument `x-consumer-timeout`.
 
         Source: https://www.rabbitmq.com/release-information, 4.3.0; tried on 4.3.6, where it goes before a policy, the
-        queue's argument and the configuration, and an operator policy has no key for it. 3.12 knows the argument too;
-        there a timeout still closes the channel, so the worker takes leases as on all other versions.
+        queue's argument and the configuration, and an operator policy has no key for it. 4.0.5 knows a policy and the
+        queue's argument alone.
         """
         return self >= BrokerVersion(4, 3)
 

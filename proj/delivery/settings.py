@@ -22,7 +22,7 @@ DEFAULTS: dict[str, Any] = {
     # timeout of most web requests.
     "proj_queue_full_timeout_s": 10.0,
     # Seconds after which the broker takes back an unacknowledged message: the broker's `consumer_timeout`. This is
-    # RabbitMQ's own default since 3.8.17.
+    # RabbitMQ's own default since 3.8.17. On RabbitMQ 4.3 the worker sets the timeout, to this or longer.
     "proj_consumer_timeout_s": 1800.0,
     # The messages that a worker runs; see `proj.delivery.validation.limits`.
     "proj_deepest": _LIMITS.deepest,

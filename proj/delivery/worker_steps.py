@@ -15,7 +15,7 @@ def watch_worker(app: Celery) -> None:
     """Give the workers of `app` a watchdog, an orderly warm shutdown, leases on long tasks, and cheap events.
 
     The setting `proj_consumer_timeout_s` says after how many seconds the broker takes back a message that is not
-    acknowledged, its consumer timeout; None for a broker that has none.
+    acknowledged, its consumer timeout; 0 for a broker that has none.
     """
     send_events_once(app)
     provide_defaults(app)

@@ -54,6 +54,19 @@ def test_celerys_consumer_has_what_ours_overrides_or_calls(name: str) -> None:
         assert list(inspect.signature(ours).parameters) == list(inspect.signature(stock).parameters)
 
 
+def test_kombus_queue_consumes_with_keywords() -> None:
+    """`ConsumerTimeouts` takes the name of the queue and its arguments from them, and adds the consumer timeout."""
+    channel = MagicMock()
+    queue = kombu.Queue("q", no_declare=True, consumer_arguments={"x-priority": 1}).bind(channel)
+
+    queue.consume("tag", callback=print)
+
+    (call,) = channel.basic_consume.mock_calls
+    assert call.args == ()
+    assert (call.kwargs["queue"], call.kwargs["arguments"]) == ("q", {"x-priority": 1})
+    assert queue.no_declare
+
+
 @pytest.mark.parametrize("name", ["on_failure", "reject", "acknowledge", "maybe_expire"])
 def test_celerys_request_has_what_ours_overrides(name: str) -> None:
     """With the same parameters."""
