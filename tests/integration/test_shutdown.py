@@ -23,6 +23,8 @@ from tests.processes.worker import wait_until_ready
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kombu import Connection
+
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
@@ -60,11 +62,7 @@ def test_warm_shutdown_runs_the_task_that_the_pool_was_given_once_and_then_ends_
     os.kill(process.pid, signal.SIGSTOP)
     with connected(app.connection_for_write(broker.url(vhost))) as connection:
         work.apply_async(("given.." + "x" * length,), connection=connection, ignore_result=True)
-        wait_until(lambda: "] received" in worker.log_text(), what="the task", timeout_s=30)
-        # The worker's loop has gone round when it answers, and so has written to the process.
-        asker = Celery("asker", broker=broker.url(vhost), set_as_current=False)
-        assert asker.control.ping(destination=[worker.node], timeout=10, limit=1, connection=connection)
-        asker.pool.force_close_all()
+        wait_until_written(worker, connection)
 
         worker.terminate()
         wait_until(lambda: "Warm shutdown waits" in worker.log_text(), what="the warm shutdown", timeout_s=30)
@@ -75,3 +73,35 @@ def test_warm_shutdown_runs_the_task_that_the_pool_was_given_once_and_then_ends_
         assert time.monotonic() - begun < SLACK_S
         assert worker.log_text().count(" [x] Done") == 1
         assert [depth.ready for depth in depths_by_declare(connection, [WORK_QUEUE])] == [0]
+
+
+def test_cold_shutdown_gives_back_the_task_that_is_half_written_to_its_process_and_ends(
+    worker: Worker, broker: Broker, vhost: str
+) -> None:
+    """Stock Celery waits for its result in the signal handler, where nobody writes the rest, and never ends."""
+    (process,) = psutil.Process(worker.pid).children()
+    os.kill(process.pid, signal.SIGSTOP)
+    with connected(app.connection_for_write(broker.url(vhost))) as connection:
+        work.apply_async(("given.." + "x" * 200_000,), connection=connection, ignore_result=True)
+        wait_until_written(worker, connection)
+
+        os.kill(worker.pid, signal.SIGQUIT)
+        wait_until(lambda: "will terminate all running tasks" in worker.log_text(), what="the shutdown", timeout_s=30)
+        os.kill(process.pid, signal.SIGCONT)
+        wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=60)
+
+        assert " [x] Received" not in worker.log_text()
+        wait_until(
+            lambda: [depth.ready for depth in depths_by_declare(connection, [WORK_QUEUE])] == [1],
+            what="the message in its queue",
+            timeout_s=30,
+        )
+
+
+def wait_until_written(worker: Worker, connection: Connection) -> None:
+    """Wait until the worker has received a task and its loop has written to the process, as much as fits."""
+    wait_until(lambda: "] received" in worker.log_text(), what="the task", timeout_s=30)
+    # The loop has gone round when the worker answers.
+    asker = Celery("asker", broker=connection.as_uri(include_password=True), set_as_current=False)
+    assert asker.control.ping(destination=[worker.node], timeout=10, limit=1, connection=connection)
+    asker.pool.force_close_all()

@@ -1,14 +1,18 @@
-"""The prefork pool whose warm shutdown waits for every task that a pool process was given, and for no other.
+"""The prefork pool whose shutdown waits for every task that a pool process was given, and for no other.
 
-When stock Celery begins to stop, it forgets the tasks that were written to a pool process and that the process has not
-accepted yet. The process runs them all the same. Nobody acknowledges them, so they are run twice. Nobody reads that
-they were accepted either, so the process waits 30 s for that (`billiard.pool.Worker._ensure_messages_consumed`).
+When stock Celery begins a warm shutdown, it forgets the tasks that were written to a pool process and that the process
+has not accepted yet. The process runs them all the same. Nobody acknowledges them, so they are run twice. Nobody reads
+that they were accepted either, so the process waits 30 s for that (`billiard.pool.Worker._ensure_messages_consumed`).
+
+At a cold shutdown, stock Celery waits in its signal handler until every task has a result. The loop no longer runs
+then, so a task that it has not written to its end never has one, and the worker never ends.
 
 The worker's banner and `inspect stats` name a pool by its module, so this one keeps the name of Celery's.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,13 +25,38 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class Pipe(Protocol):
+    """The pipe by which a process gets its tasks: a `billiard.queues._SimpleQueue`."""
+
+    _writer: Closeable
+
+
+class Closeable(Protocol):
+    """The worker's end of it."""
+
+    def close(self) -> None:
+        """Let nothing be written any more."""
+
+
+class PoolProcess(Protocol):
+    """A process of the pool."""
+
+    inq: Pipe
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+
+
 class Job(Protocol):
     """A task in the pool: what celery-types leaves out of `billiard.pool.ApplyResult`."""
 
     #: The process that the task is or was written to; None while no byte of it is written.
-    _write_to: object | None
+    _write_to: PoolProcess | None
     #: A weak reference to the generator that writes it: it gives None when all is written. Only set with `_write_to`.
     _writer: Callable[[], Generator[None] | None]
+
+    def discard(self) -> None:
+        """Let the pool forget it."""
 
 
 class AsynPool(asynpool.AsynPool):
@@ -35,6 +64,21 @@ class AsynPool(asynpool.AsynPool):
 
     _state: int
     _cache: dict[int, Job]
+
+    def join(self) -> None:
+        """Wait for the tasks that pool processes were given whole, and forget the others, which come again."""
+        if self._state == CLOSE:
+            for job in tuple(self._cache.values()):
+                process = job._write_to  # noqa: SLF001 no public name
+                if process is None:
+                    job.discard()
+                elif is_unfinished(job._writer()):  # noqa: SLF001 no public name
+                    # The signal may have interrupted this writer, so it cannot go on before the handler returns. The
+                    # process has a part of the task, and would wait for the rest for ever.
+                    job.discard()
+                    process.inq._writer.close()  # noqa: SLF001 no public name
+                    process.terminate()
+        super().join()
 
     def flush(self) -> None:
         """Forget the tasks of which no process has a byte, and write the others to their end.
@@ -63,6 +107,11 @@ class AsynPool(asynpool.AsynPool):
     if TYPE_CHECKING:
 
         def _flush_writer(self, process: object, writer: Generator[None]) -> None: ...
+
+
+def is_unfinished(writer: Generator[None] | None) -> bool:
+    """Whether it has something left to write; a finished one may still be there."""
+    return writer is not None and inspect.getgeneratorstate(writer) != inspect.GEN_CLOSED
 
 
 class TaskPool(prefork.TaskPool):
