@@ -105,6 +105,7 @@ def test_application_with_two_stages_hands_on(
     wait_until(lambda: "Received hello!" in last.log_text(), what="the text", timeout_s=TIMEOUT_S)
 
 
+@pytest.mark.timeout(300)
 def test_own_application_of_the_readme_runs_with_every_command_printed_below_it(
     celery: Celery, guard: Guard, variables: dict[str, str], tmp_path: Path
 ) -> None:

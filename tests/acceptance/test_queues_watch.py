@@ -29,8 +29,9 @@ SLOTS = 4
 WORK_S = 0.2
 PUBLISHED_PER_S = 40
 FILLS, DRAINS = "task_queue", "task_queue.drains"
-#: Messages in each queue at the start: twenty seconds of work.
-WAITING = 400
+#: Messages in each queue at the start: more seconds of work than the figures may take to become right.
+WAITING = 1400
+FIGURES_TIMEOUT_S = 60
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_watch_shows_the_rates_of_a_growing_and_of_a_shrinking_queue(
 
     try:
         with running(partial(consume, FILLS), url), running(partial(consume, DRAINS), url), running(publish, url):
-            wait_until(figures_are_right, what="the figures", timeout_s=20)
+            wait_until(figures_are_right, what="the figures", timeout_s=FIGURES_TIMEOUT_S)
     finally:
         watch.kill()
         watch.wait()
