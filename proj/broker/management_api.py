@@ -22,8 +22,8 @@ _MOST_OF_A_REFUSAL = 500
 class Management:
     """A client of one broker's management API."""
 
-    def __init__(self, api_url: str) -> None:
-        """Take the URL in Flower's form, `http://user:password@host:15672/api/`.
+    def __init__(self, api_url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Take the URL in Flower's form, `http://user:password@host:15672/api/`, and the seconds to wait for an answer.
 
         Raises:
             InvalidSetting: it is no such URL.
@@ -35,6 +35,7 @@ class Management:
             )
         self._base = f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORT}"
         credentials = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
+        self._timeout_s = timeout_s
         self._authorization = "Basic " + base64.b64encode(credentials.encode()).decode()
 
     @classmethod
@@ -60,7 +61,7 @@ class Management:
             headers={"Authorization": self._authorization, "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 as above
+            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310 as above
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise NoManagement(

@@ -34,6 +34,8 @@ START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 #: Seconds that a `rabbitmqctl` command may take; 2 s were measured, most of them its own start.
 ORDER_TIMEOUT_S = 60.0
+#: Seconds that the management API may take; on two cores with a load of 45 it took more than 5 s.
+MANAGEMENT_TIMEOUT_S = 60.0
 USER = "proj"
 #: The user of a new RabbitMQ, and its password. RabbitMQ's tutorials use it.
 GUEST = "guest"
@@ -95,7 +97,7 @@ class Broker(Service):
             environment=environment,
             log=self.folder / "rabbitmq.log",
         )
-        self.management = Management(self.management_url)
+        self.management = Management(self.management_url, timeout_s=MANAGEMENT_TIMEOUT_S)
 
     @property
     def pid(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -76,3 +77,11 @@ def test_refusal_has_the_reason_that_the_api_gives(body: bytes, why: str) -> Non
         Management(url).request("GET", "consumers/%2F")
 
     assert str(caught.value) == f"The management API at {url} refuses GET consumers/%2F: 400 Bad Request{why}."
+
+
+def test_api_that_does_not_answer_in_time_is_an_error() -> None:
+    """Whoever asks a busy broker of their own gives it more time."""
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(NoManagement, match="timed out"):
+        Management(f"http://me:secret@127.0.0.1:{mute.getsockname()[1]}/api/", timeout_s=0.05).request(
+            "GET", "overview"
+        )
