@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from proj.lab.processes.process import Process
 
 ROOT = Path(__file__).parents[2]
+#: Seconds that a command may take on a busy machine; a test may take 120.
+COMMAND_TIMEOUT_S = 110
 
 
 class Celery(Protocol):
@@ -48,7 +50,7 @@ def celery(tmp_path: Path) -> Celery:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=COMMAND_TIMEOUT_S,
             check=False,
         )
 
