@@ -34,7 +34,8 @@ def test_halt_stops_every_worker_and_returns_held_messages(
     """Running tasks are finished, held messages are ready again, and a worker without `answer_halt` stops too."""
     ours = theirs.start("one@x", "two@x")
     (stock,) = theirs.start("stock@x", answers=False)
-    theirs.send(1.5, times=9)
+    # More than they finish before the command, which takes seconds to start on a busy machine, tells them to halt.
+    theirs.send(1.5, times=99)
     theirs.wait_until_begun(3)
 
     halted = celery("-A", "theirs", "queues", "halt", "--json", **variables)
@@ -49,9 +50,9 @@ def test_halt_stops_every_worker_and_returns_held_messages(
     # A worker that answers counts as stopped when its process has ended.
     assert [worker.returncode for worker in ours] == [0, 0]
     assert [rows[name]["running"] for name in ("one@x", "two@x")] == [1, 1]
-    wait_until(lambda: not stock.running, what="the stock worker's end", timeout_s=15)
+    wait_until(lambda: not stock.running, what="the stock worker's end", timeout_s=60)
     done = sum(worker.log_text().count("succeeded in") for worker in theirs.workers)
-    assert ready(celery, variables) == 9 - done
+    assert ready(celery, variables) == 99 - done
 
 
 def test_halt_says_which_worker_did_not_answer(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:

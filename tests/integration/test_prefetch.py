@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: Seconds of one task: enough for three messages to arrive before the first is done.
 MESSAGE = "held."
 HELD_S = 2.0
+#: Seconds for everything else, on a busy machine.
+TIMEOUT_S = 60
 
 
 @contextmanager
@@ -72,16 +74,20 @@ def test_prefetch_count_follows_a_pool_that_is_grown_and_shrunk(
         running(guard, url, queue_type, "--concurrency", "1") as worker,
     ):
         client.control.pool_grow(2)
-        wait_until(lambda: "Prefetch count set to 3" in worker.log_text(), what="the prefetch count", timeout_s=10)
+        wait_until(
+            lambda: "Prefetch count set to 3" in worker.log_text(), what="the prefetch count", timeout_s=TIMEOUT_S
+        )
         send_three(url, queue_type)
-        wait_until(lambda: worker.log_text().count("[x] Received") == 3, what="three at work", timeout_s=10)
+        wait_until(lambda: worker.log_text().count("[x] Received") == 3, what="three at work", timeout_s=TIMEOUT_S)
         assert "[x] Done" not in worker.log_text()
 
-        wait_until(lambda: worker.log_text().count("[x] Done") == 3, what="the three", timeout_s=20)
+        wait_until(lambda: worker.log_text().count("[x] Done") == 3, what="the three", timeout_s=TIMEOUT_S)
         client.control.pool_shrink(2)
-        wait_until(lambda: "Prefetch count set to 1" in worker.log_text(), what="the prefetch count", timeout_s=10)
+        wait_until(
+            lambda: "Prefetch count set to 1" in worker.log_text(), what="the prefetch count", timeout_s=TIMEOUT_S
+        )
         left = send_three(url, queue_type)
-        wait_until(lambda: worker.log_text().count("[x] Received") == 4, what="one at work", timeout_s=10)
+        wait_until(lambda: worker.log_text().count("[x] Received") == 4, what="one at work", timeout_s=TIMEOUT_S)
         assert (left(), worker.log_text().count(" received")) == (2, 4)
 
 
@@ -92,16 +98,18 @@ def test_autoscaled_pool_still_grows_after_a_lost_connection(
     """It was idle with one process; a prefetch count of one would never show it that there is work for more."""
     url = broker.url(vhost)
     with running(guard, url, queue_type, "--autoscale", "3,1") as worker:
-        names = wait_until(lambda: connections(broker, vhost), what="the list of connections", timeout_s=20)
+        names = wait_until(lambda: connections(broker, vhost), what="the list of connections", timeout_s=TIMEOUT_S)
         for name in names:
             # One may have ended by itself since.
             with contextlib.suppress(NoManagement):
                 broker.management.request("DELETE", f"connections/{quote(name, safe='')}")
-        wait_until(lambda: worker.log_text().count("Connected to amqp") == 2, what="the new connection", timeout_s=20)
+        wait_until(
+            lambda: worker.log_text().count("Connected to amqp") == 2, what="the new connection", timeout_s=TIMEOUT_S
+        )
 
         send_three(url, queue_type)
 
-        wait_until(lambda: worker.log_text().count("[x] Received") == 3, what="three at work", timeout_s=20)
+        wait_until(lambda: worker.log_text().count("[x] Received") == 3, what="three at work", timeout_s=TIMEOUT_S)
         assert "[x] Done" not in worker.log_text()
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class Startable(Protocol):
