@@ -153,6 +153,20 @@ def test_monitors_see_every_event_of_many_tasks_once_and_in_order_in_few_message
     assert messages <= (max(times) - min(times)) / INTERVAL_S + len(times) / FULL + heartbeats + 3
 
 
+def test_monitors_see_a_task_of_a_solo_worker_while_it_runs(
+    start: Any, monitor: Monitor, url: str, tmp_path: Path
+) -> None:
+    """It runs in the worker's loop. Stock Celery tells of it when it has ended."""
+    start("--pool", "solo")
+    ids = send(url, "theirs.until", (str(tmp_path / "file"),))
+
+    monitor.await_count("task-started", 1)
+
+    assert [event["type"] for event in monitor.read() if event.get("uuid") in ids] == ["task-received", "task-started"]
+    (tmp_path / "file").touch()
+    monitor.await_count("task-succeeded", 1)
+
+
 def test_warm_shutdown_sends_each_event_of_the_last_tasks_when_it_happens(
     start: Any, monitor: Monitor, url: str, tmp_path: Path
 ) -> None:

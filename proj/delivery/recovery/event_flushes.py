@@ -6,15 +6,18 @@ costs many times as much as to build and encode an event.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
 from celery import bootsteps
+from celery.concurrency import solo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import kombu
+    from celery.concurrency.base import BasePool
     from kombu.asynchronous import Hub
 
 #: Seconds between two flushes while events keep coming.
@@ -44,15 +47,24 @@ class Consumer(Protocol):
     #: None when the worker has sent no events since its start, not even heartbeats.
     event_dispatcher: Dispatcher | None
     hub: Hub | None
+    pool: BasePool
 
 
 class EventFlushes:
-    """Flushes in the loop: in its next turn when the last flush was `INTERVAL_S` ago, otherwise when that is over."""
+    """Flushes soon when the last flush was `INTERVAL_S` ago, otherwise when that is over."""
 
-    def __init__(self, flush: Callable[[], None], hub: Hub, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Call `flush` in the loop of `hub`; `clock` gives seconds."""
+    def __init__(
+        self,
+        flush: Callable[[], None],
+        *,
+        soon: Callable[[Callable[[], None]], object],
+        later: Callable[[float, Callable[[], None]], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Call `flush` as `soon` and `later` call; `later` takes a delay in seconds, and `clock` gives seconds."""
         self._flush_now = flush
-        self._hub = hub
+        self._soon = soon
+        self._later = later
         self._clock = clock
         self._last = clock() - INTERVAL_S
         self._planned = False
@@ -62,13 +74,12 @@ class EventFlushes:
         # Two threads may both plan a flush. The second one finds nothing to send.
         if not self._planned:
             self._planned = True
-            # The timer belongs to the thread of the loop, and only this wakes the loop.
-            self._hub.call_soon(self._flush_or_wait)
+            self._soon(self._flush_or_wait)
 
     def _flush_or_wait(self) -> None:
         wait_s = self._last + INTERVAL_S - self._clock()
         if wait_s > 0:
-            self._hub.call_later(wait_s, self._flush)
+            self._later(wait_s, self._flush)
         else:
             self._flush()
 
@@ -88,9 +99,17 @@ class CoalesceEvents(bootsteps.StartStopStep):
     def start(self, consumer: Consumer) -> None:
         """Replace the flush of every turn, over RabbitMQ only."""
         dispatcher = _buffering(consumer)
-        if dispatcher is not None and consumer.hub is not None:
-            dispatcher.buffer_limit = FULL
-            dispatcher.on_send_buffered = EventFlushes(dispatcher.flush, consumer.hub).plan
+        hub = consumer.hub
+        if dispatcher is None or hub is None:
+            return
+        if isinstance(consumer.pool, solo.TaskPool):
+            # A task runs in the loop, which stands still meanwhile.
+            flushes = EventFlushes(dispatcher.flush, soon=_call, later=_call_in_thread)
+        else:
+            # In the next turn, because the timer belongs to the loop's thread, and events also come from others.
+            flushes = EventFlushes(dispatcher.flush, soon=hub.call_soon, later=hub.call_later)
+        dispatcher.buffer_limit = FULL
+        dispatcher.on_send_buffered = flushes.plan
 
     def stop(self, consumer: Consumer) -> None:
         """Send every event at once from now on, because the loop has ended; after a lost connection it has not."""
@@ -106,3 +125,13 @@ def _buffering(consumer: Consumer) -> Dispatcher | None:
     if dispatcher is None or not dispatcher.buffer_group:
         return None
     return dispatcher if dispatcher.connection.transport.driver_type == "amqp" else None
+
+
+def _call(call: Callable[[], None]) -> None:
+    call()
+
+
+def _call_in_thread(delay_s: float, call: Callable[[], None]) -> None:
+    timer = threading.Timer(delay_s, call)
+    timer.daemon = True
+    timer.start()

@@ -70,13 +70,17 @@ def app() -> Celery:
     return app
 
 
+def flushes_of(loop: Loop, flush: Callable[[], None]) -> EventFlushes:
+    return EventFlushes(flush, soon=loop.call_soon, later=loop.call_later, clock=lambda: loop.now)
+
+
 # --- When -------------------------------------------------------------------------------------------
 
 
 def test_first_event_is_sent_in_the_next_turn_and_those_after_it_together_later() -> None:
     """A monitor sees at once that an idle worker has begun, and a busy worker publishes ten messages a second."""
     loop, sent = Loop(), []
-    flushes = EventFlushes(lambda: sent.append(loop.now), loop, clock=lambda: loop.now)  # type: ignore[arg-type] # only what is used
+    flushes = flushes_of(loop, lambda: sent.append(loop.now))
 
     flushes.plan()
     loop.turn()
@@ -105,7 +109,7 @@ def test_event_that_comes_during_a_flush_is_sent_too() -> None:
         if len(sent) == 1:
             flushes.plan()
 
-    flushes = EventFlushes(flush, loop, clock=lambda: loop.now)  # type: ignore[arg-type] # only what is used
+    flushes = flushes_of(loop, flush)
     flushes.plan()
     loop.turn()
     loop.turn()
@@ -121,6 +125,7 @@ def consumer_of(dispatcher: Any, loop: Loop | None) -> Any:
     return SimpleNamespace(
         event_dispatcher=dispatcher,
         hub=loop,
+        pool=None,
         blueprint=SimpleNamespace(state=bootsteps.RUN),  # type: ignore[attr-defined] # celery-types lacks it
     )
 
