@@ -16,7 +16,7 @@ import pytest
 from proj.broker.management_api import Management
 from proj.errors import MissingProgram
 from proj.lab.processes.waiting import wait_until
-from proj.lab.rabbitmq import CACHE_VARIABLE, VARIABLE, installation
+from proj.lab.rabbitmq import VARIABLE, installation
 
 if TYPE_CHECKING:
     from .conftest import Celery
@@ -48,8 +48,8 @@ def version() -> str:
     known = sorted(VERSIONS, key=lambda version: version == os.environ.get(VARIABLE))
     found = next(filter(is_unpacked, known), None)
     if found is None:
-        verdict = pytest.fail if os.environ.get("CI") and os.environ.get(CACHE_VARIABLE) else pytest.skip
-        verdict(f"No other RabbitMQ is unpacked: scripts/brokers {VERSIONS[0]}")
+        # In the gate, scripts/test-versions unpacks one and runs this again.
+        pytest.skip(f"No other RabbitMQ is unpacked: scripts/brokers {VERSIONS[0]}")
     return found
 
 
