@@ -1,0 +1,112 @@
+"""What all figures share: the broker, the rounds, and the rows that were asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import click
+
+from proj.errors import ProjError
+from proj.lab.processes.environment import child_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from proj.lab.broker import Broker
+    from proj.lab.processes.guard import Guard
+
+
+class Named(Protocol):
+    """What is measured in turn with others."""
+
+    @property
+    def name(self) -> str:
+        """The name, by which it is asked for."""
+
+    @property
+    def needs(self) -> str | None:
+        """A module that it needs."""
+
+    @property
+    def dispatch(self) -> str | None:
+        """The value of PROJ_DISPATCH that it needs."""
+
+
+R = TypeVar("R", bound=Named)
+F = TypeVar("F")
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """The measurement as the command line asked for it."""
+
+    guard: Guard
+    broker: Broker
+    rounds: int
+    #: Tasks that a row of scale 1 is measured with.
+    tasks: int
+    quick: bool
+    #: Patterns of names; none for all.
+    wanted: Sequence[str]
+    #: What JSON has: for each table its title and rows.
+    results: dict[str, Any] = field(default_factory=dict)
+    _refused: dict[str, str | None] = field(default_factory=dict)
+
+    def in_turn(self, title: str, rows: Sequence[R], measure: Callable[[R], F]) -> dict[str, list[F | None]]:
+        """Measure each row once a round; None stands for a measurement that failed, which is told on stderr."""
+        chosen = [row for row in rows if self._is_wanted(row.name) and not self._missing(row)]
+        found: dict[str, list[F | None]] = {row.name: [] for row in chosen}
+        for number in range(1, self.rounds + 1):
+            for row in chosen:
+                click.echo(f"{title}: round {number} of {self.rounds}, {row.name} …", err=True)
+                try:
+                    found[row.name].append(measure(row))
+                except ProjError as error:
+                    notes = "\n".join(getattr(error, "__notes__", ()))
+                    click.echo(f"{row.name} failed: {error.message}\n{notes}", err=True)
+                    found[row.name].append(None)
+        return found
+
+    def _is_wanted(self, name: str) -> bool:
+        return not self.wanted or any(fnmatchcase(name, pattern) for pattern in self.wanted)
+
+    def _missing(self, row: Named) -> bool:
+        """Whether the row cannot be measured here, which is told."""
+        if row.needs and importlib.util.find_spec(row.needs) is None:
+            click.echo(f"{row.name} is left out: {row.needs} is missing (pip install -e '.[bench]').", err=True)
+            return True
+        if row.dispatch and (refusal := self._refusal(row.dispatch)):
+            click.echo(f"{row.name} is left out: {refusal}", err=True)
+            return True
+        return False
+
+    def _refusal(self, dispatch: str) -> str | None:
+        """Why our settings refuse this PROJ_DISPATCH; None when they take it."""
+        if dispatch not in self._refused:
+            asked = subprocess.run(
+                [sys.executable, "-c", "import celeryconfig"],
+                env=child_environment(PROJ_DISPATCH=dispatch),
+                cwd=self.guard.folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            self._refused[dispatch] = asked.stderr.strip().splitlines()[-1] if asked.returncode else None
+        return self._refused[dispatch]
+
+
+def median(figures: Sequence[float | None]) -> float | None:
+    """The median of those that are there; None when there is none."""
+    there = [figure for figure in figures if figure is not None]
+    return statistics.median(there) if there else None
+
+
+def median_ratio(figures: Sequence[float | None], base: Sequence[float | None]) -> float | None:
+    """The median of the ratios of each round, which other load on the machine disturbs less than the medians."""
+    return median([one / other for one, other in zip(figures, base, strict=True) if one is not None and other])

@@ -1,0 +1,182 @@
+"""Measures how fast one row consumes tasks, and what a task costs its processes in processor time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kombu import Connection
+
+from dispatch.event_counter import EventCounter
+from dispatch.fill import fill
+from dispatch.mark import BEGIN, END, children_of, read_mark, watch
+from dispatch.row import URL
+from proj.broker.connection import connected
+from proj.broker.queue_depths import depths_by_declare
+from proj.errors import DeadlinePassed, ProcessEnded
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dispatch.row import Row
+    from proj.lab.broker import Broker
+    from proj.lab.processes.guard import Guard
+
+#: The folder that has the package `dispatch`, for its processes.
+PLACE = str(Path(__file__).parent.parent)
+START_TIMEOUT_S = 60.0
+#: Tasks a second, below which a measurement is given up.
+LEAST_RATE = 20.0
+#: Tasks before the first mark for each measured one, and at least: connections, caches and windows need some.
+WARM_UP_SHARE, LEAST_WARM_UP = 0.1, 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumption:
+    """What one measurement found. Rates are a second, processor times are microseconds a task."""
+
+    rate: float
+    main_us: float
+    #: None where the tasks run in the main process.
+    pool_us: float | None
+    broker_us: float
+    #: Task events a task; None where nobody sends or consumes them.
+    events: float | None
+    #: Messages that were still in the queue after the worker had ended in order; anything but 0 is a defect.
+    left: int
+
+    def figures(self) -> dict[str, float | None]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def consume(row: Row, tasks: int, *, guard: Guard, broker: Broker, through_port: int | None = None) -> Consumption:
+    """Measure the row once, on a virtual host of its own.
+
+    The workers start on an empty queue and are stopped (SIGSTOP) while it is filled, so that all begin at the same
+    time, with all the work there. The clock runs from the first mark to the second one.
+
+    Args:
+        row: what consumes.
+        tasks: how many tasks are measured, before the row's own scale.
+        guard: owner of the worker's processes.
+        broker: the broker.
+        through_port: where the workers connect to; the broker's own port when None.
+
+    Raises:
+        ProcessEnded: a worker ended.
+        DeadlinePassed: it did not start, or did not end the tasks, in time.
+    """
+    count = max(1, round(tasks * row.scale))
+    warm_up = max(LEAST_WARM_UP, round(count * WARM_UP_SHARE))
+    vhost = f"{row.name}-{secrets.token_hex(4)}"
+    folder = guard.folder / vhost
+    folder.mkdir()
+    with ExitStack() as stack:
+        url = broker.add_vhost(vhost)
+        stack.callback(broker.remove_vhost, vhost)
+        counter = stack.enter_context(EventCounter(url)) if row.events else None
+        workers = [stack.enter_context(worker) for worker in _workers(row, url, folder, guard, through_port)]
+        _await_consumers(url, row, workers)
+        mains = [worker.pid for worker in workers]
+        watch(folder, mains, broker.pid)
+        with _stopped(mains):
+            fill(url, row, folder, warm_up=warm_up, tasks=count)
+        try:
+            end = _await_end(workers, folder, timeout_s=START_TIMEOUT_S + (count + warm_up) / LEAST_RATE)
+        except DeadlinePassed as error:
+            error.add_note(f"{_ready(url, row.queue)} messages are ready, and the last lines of the workers are:")
+            # Their folder is removed with the guard.
+            error.add_note("\n".join(worker.log_tail() for worker in workers))
+            raise
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.stop()
+        left = _ready(url, row.queue)
+        begin = read_mark(folder, BEGIN) or end
+        used = {who: 1e6 * (end[who] - begin[who]) / count for who in ("main", "pool", "broker")}
+        alone = row.needs is not None or not end["children"]
+        return Consumption(
+            rate=count / (end["time"] - begin["time"]),
+            main_us=used["main"] + used["pool"] if alone else used["main"],
+            pool_us=None if alone else used["pool"],
+            broker_us=used["broker"],
+            events=counter.tasks / (count + warm_up + 2) if counter else None,
+            left=left,
+        )
+
+
+def _workers(row: Row, url: str, folder: Path, guard: Guard, port: int | None) -> Iterator[Process]:
+    address = url if port is None else _through(url, port)
+    environment = child_environment(
+        CELERY_BROKER_URL=address,
+        PYTHONPATH=PLACE,
+        **{name: address if value == URL else value for name, value in row.environment.items()},
+    )
+    words = [address if word == URL else word for word in row.command]
+    for number in range(row.workers):
+        name = ("--hostname", f"w{number}@{folder.name}") if "celery" in words else ()
+        yield Process(
+            f"worker {number} of {row.name}",
+            [sys.executable, *words, *name],
+            guard=guard,
+            environment=environment,
+            log=folder / f"worker-{number}.log",
+        )
+
+
+def _through(url: str, port: int) -> str:
+    """The same URL with another port."""
+    place, _, vhost = url.rpartition("/")
+    return f"{place.rpartition(':')[0]}:{port}/{vhost}"
+
+
+def _await_consumers(url: str, row: Row, workers: Sequence[Process]) -> None:
+    with connected(Connection(url)) as connection:
+
+        def all_consume() -> bool:
+            (*found,) = depths_by_declare(connection, [row.queue])
+            return bool(found) and found[0].consumers == row.workers
+
+        # Any of them may end; it is then never ready.
+        workers[0].wait_until_ready(all_consume, timeout_s=START_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def _stopped(mains: Sequence[int]) -> Iterator[None]:
+    """In the block the processes and their children do not run."""
+    everyone = [*mains, *children_of(list(mains))]
+    try:
+        for pid in everyone:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in everyone:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _await_end(workers: Sequence[Process], folder: Path, *, timeout_s: float) -> dict[str, Any]:
+    def ended() -> dict[str, Any] | None:
+        if all(worker.running for worker in workers):
+            return read_mark(folder, END)
+        dead = next(worker for worker in workers if not worker.running)
+        raise ProcessEnded(dead.name, dead.returncode, dead.log_tail())
+
+    return wait_until(ended, what="the last task", timeout_s=timeout_s) or {}
+
+
+def _ready(url: str, queue: str) -> int:
+    with connected(Connection(url)) as connection:
+        return sum(depth.ready for depth in depths_by_declare(connection, [queue]))
