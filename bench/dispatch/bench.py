@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import statistics
 import subprocess
 import sys
@@ -56,22 +57,29 @@ class Bench:
     wanted: Sequence[str]
     #: What JSON has: for each table its title and rows.
     results: dict[str, Any] = field(default_factory=dict)
+    #: The load average before the rows that were measured last.
+    load: float = 0.0
     _refused: dict[str, str | None] = field(default_factory=dict)
 
     def in_turn(self, title: str, rows: Sequence[R], measure: Callable[[R], F]) -> dict[str, list[F | None]]:
         """Measure each row once a round; None stands for a measurement that failed, which is told on stderr."""
         chosen = [row for row in rows if self._is_wanted(row.name) and not self._missing(row)]
+        self.load = os.getloadavg()[0]
         found: dict[str, list[F | None]] = {row.name: [] for row in chosen}
         for number in range(1, self.rounds + 1):
             for row in chosen:
-                click.echo(f"{title}: round {number} of {self.rounds}, {row.name} …", err=True)
+                self.say(f"{title}: round {number} of {self.rounds}, {row.name} …")
                 try:
                     found[row.name].append(measure(row))
                 except ProjError as error:
                     notes = "\n".join(getattr(error, "__notes__", ()))
-                    click.echo(f"{row.name} failed: {error.message}\n{notes}", err=True)
+                    self.say(f"{row.name} failed: {error.message}\n{notes}")
                     found[row.name].append(None)
         return found
+
+    def say(self, text: str) -> None:
+        """Tell the user something; stdout is for tables."""
+        click.echo(text, err=True)
 
     def _is_wanted(self, name: str) -> bool:
         return not self.wanted or any(fnmatchcase(name, pattern) for pattern in self.wanted)
@@ -79,10 +87,10 @@ class Bench:
     def _missing(self, row: Named) -> bool:
         """Whether the row cannot be measured here, which is told."""
         if row.needs and importlib.util.find_spec(row.needs) is None:
-            click.echo(f"{row.name} is left out: {row.needs} is missing (pip install -e '.[bench]').", err=True)
+            self.say(f"{row.name} is left out: {row.needs} is missing (pip install -e '.[bench]').")
             return True
         if row.dispatch and (refusal := self._refusal(row.dispatch)):
-            click.echo(f"{row.name} is left out: {refusal}", err=True)
+            self.say(f"{row.name} is left out: {refusal}")
             return True
         return False
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PLACE = str(Path(__file__).parent.parent)
 START_TIMEOUT_S = 60.0
 #: Tasks a second, below which a measurement is given up.
-LEAST_RATE = 20.0
+LEAST_RATE = 5.0
 #: Tasks before the first mark for each measured one, and at least: connections, caches and windows need some.
 WARM_UP_SHARE, LEAST_WARM_UP = 0.1, 100
 
@@ -118,7 +118,7 @@ def consume(row: Row, tasks: int, *, guard: Guard, broker: Broker, through_port:
 
 
 def _workers(row: Row, url: str, folder: Path, guard: Guard, port: int | None) -> Iterator[Process]:
-    address = url if port is None else _through(url, port)
+    address = url if port is None else through(url, port)
     environment = child_environment(
         CELERY_BROKER_URL=address,
         PYTHONPATH=PLACE,
@@ -136,7 +136,7 @@ def _workers(row: Row, url: str, folder: Path, guard: Guard, port: int | None) -
         )
 
 
-def _through(url: str, port: int) -> str:
+def through(url: str, port: int) -> str:
     """The same URL with another port."""
     place, _, vhost = url.rpartition("/")
     return f"{place.rpartition(':')[0]}:{port}/{vhost}"

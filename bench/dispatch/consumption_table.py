@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from dispatch.bench import median, median_ratio
 from dispatch.row import DEFAULT
+from proj.commands.terminal.console import console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dispatch.bench import Bench
     from dispatch.consumption import Consumption
     from dispatch.row import Row
 
@@ -46,6 +49,13 @@ def summary(rows: Sequence[Row], found: Found) -> list[dict[str, Any]]:
             }
         )
     return lines
+
+
+def show(bench: Bench, title: str, lines: list[dict[str, Any]]) -> None:
+    """Print the table, and keep it for JSON."""
+    loads = f"load average before {bench.load:.1f}, after {os.getloadavg()[0]:.1f}"
+    bench.results[title] = {"load": [bench.load, os.getloadavg()[0]], "rows": lines}
+    console().print(table(f"{title}: {bench.rounds} rounds of {bench.tasks} tasks; {loads}", lines))
 
 
 def table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:

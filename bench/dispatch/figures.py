@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from dispatch import zero_dots
+from dispatch import round_trips, zero_dots
+from dispatch.row import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +27,23 @@ class Figure:
     names: Callable[[], list[str]]
 
 
+def zero_dot_figure(what: str, shape: Shape) -> Figure:
+    """Zero-dot tasks in workers of the shape."""
+    return Figure(
+        what=f"Zero-dot tasks: {what}.",
+        measure=partial(zero_dots.measure, shape=shape),
+        names=partial(zero_dots.names, shape),
+    )
+
+
 FIGURES = {
-    "zero_dots": Figure(
-        what="Tasks that do nothing: one worker with one prefork slot.",
-        measure=zero_dots.one_slot,
-        names=zero_dots.one_slot_names,
+    "zero_dots": zero_dot_figure("one worker with one prefork slot", Shape()),
+    "threads": zero_dot_figure("one worker with one slot, threads pool", Shape(pool="threads")),
+    "two_workers": zero_dot_figure("two workers with one prefork slot each", Shape(workers=2)),
+    "two_slots": zero_dot_figure("one worker with two prefork slots", Shape(slots=2)),
+    "round_trips": Figure(
+        what="Zero-dot tasks with 1, 5 and 20 ms between worker and broker.",
+        measure=round_trips.measure,
+        names=round_trips.names,
     ),
 }
