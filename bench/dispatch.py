@@ -52,8 +52,14 @@ Caveats:
   - "events" rows send task events to one consumer that only counts them. Rows without events have none.
   - In rows with results, the results stay in their reply queue; no client reads them.
   - Every Celery worker in the environment loads the commands that proj and Flower add to `celery`, plain ones too.
-  - Only loopback, small messages, and a queue that is never empty: what is measured is the cost of a task, not of its
-    wait.
+  - Messages are small and the queue is never empty: what is measured is the cost of a task, not of its wait.
+  - --round-trips: the proxy is one more process. The rows "direct" and "0ms" show what it costs by itself; on stderr is
+    what a request through it took.
+  - --loads: "to ideal" compares with the least makespan of a dispatcher that knows when tasks come. Delays are whole
+    seconds. With some dozens of tasks, the 99th percentile is the longest wait. Work is sleep, so that workers do not
+    compete for processors.
+  - --publishing: plain Celery has our settings (results over the broker, task-sent events), without our publishing.
+  - --idle: the idle workers run side by side, so that all have the same minute.
 """
 
 

@@ -53,15 +53,21 @@ def import_s(module: str, guard: Guard) -> float:
     return time.perf_counter() - begun
 
 
-def worker_s(app: str, guard: Guard, broker: Broker) -> float:
-    """Seconds until a worker of the app logs that it is ready."""
+def write_bare_apps(guard: Guard) -> None:
+    """Put the bare apps where processes of the guard find them."""
+    (guard.folder / "bare.py").write_text(BARE)
+    (guard.folder / "classic.py").write_text(CLASSIC)
+
+
+def worker_s(app: str, guard: Guard, broker: Broker, **settings: str) -> float:
+    """Seconds until a worker of the app, with `settings` in its environment, logs that it is ready."""
     log = guard.folder / f"{app}-{time.time_ns()}.log"
     vhost = f"{app}-{time.time_ns()}"
     worker = Process(
         f"worker of {app}",
         [sys.executable, "-m", "celery", "-A", app, "worker", "--concurrency", "1", "--loglevel", "INFO"],
         guard=guard,
-        environment=child_environment(CELERY_BROKER_URL=broker.add_vhost(vhost)),
+        environment=child_environment(CELERY_BROKER_URL=broker.add_vhost(vhost), **settings),
         log=log,
     )
     begun = time.perf_counter()
@@ -76,8 +82,7 @@ def main() -> None:
     """Measure, and print a line for imports and one for workers."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     with Guard() as guard, Broker(guard) as broker:
-        (guard.folder / "bare.py").write_text(BARE)
-        (guard.folder / "classic.py").write_text(CLASSIC)
+        write_bare_apps(guard)
         imports: dict[str, list[float]] = {"proj.celery": [], "bare": [], "classic": []}
         workers: dict[str, list[float]] = {"proj": [], "bare": [], "classic": []}
         for _ in range(rounds):

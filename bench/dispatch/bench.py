@@ -63,8 +63,7 @@ class Bench:
 
     def in_turn(self, title: str, rows: Sequence[R], measure: Callable[[R], F]) -> dict[str, list[F | None]]:
         """Measure each row once a round; None stands for a measurement that failed, which is told on stderr."""
-        chosen = [row for row in rows if self._is_wanted(row.name) and not self._missing(row)]
-        self.load = os.getloadavg()[0]
+        chosen = self.chosen(rows)
         found: dict[str, list[F | None]] = {row.name: [] for row in chosen}
         for number in range(1, self.rounds + 1):
             for row in chosen:
@@ -76,6 +75,20 @@ class Bench:
                     self.say(f"{row.name} failed: {error.message}\n{notes}")
                     found[row.name].append(None)
         return found
+
+    def chosen(self, rows: Sequence[R]) -> list[R]:
+        """The rows that were asked for and can be measured here; the load before them is taken now."""
+        self.load = os.getloadavg()[0]
+        return [row for row in rows if self._is_wanted(row.name) and not self._missing(row)]
+
+    def loads(self) -> list[float]:
+        """The load averages before the rows that were measured last, and now."""
+        return [self.load, os.getloadavg()[0]]
+
+    def load_text(self) -> str:
+        """The same in words."""
+        before, after = self.loads()
+        return f"load average before {before:.1f}, after {after:.1f}"
 
     def say(self, text: str) -> None:
         """Tell the user something; stdout is for tables."""

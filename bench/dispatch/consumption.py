@@ -86,8 +86,8 @@ def consume(row: Row, tasks: int, *, guard: Guard, broker: Broker, through_port:
         url = broker.add_vhost(vhost)
         stack.callback(broker.remove_vhost, vhost)
         counter = stack.enter_context(EventCounter(url)) if row.events else None
-        workers = [stack.enter_context(worker) for worker in _workers(row, url, folder, guard, through_port)]
-        _await_consumers(url, row, workers)
+        workers = [stack.enter_context(worker) for worker in workers_of(row, url, folder, guard, through_port)]
+        await_consumers(url, row, workers)
         mains = [worker.pid for worker in workers]
         watch(folder, mains, broker.pid)
         with _stopped(mains):
@@ -117,7 +117,8 @@ def consume(row: Row, tasks: int, *, guard: Guard, broker: Broker, through_port:
         )
 
 
-def _workers(row: Row, url: str, folder: Path, guard: Guard, port: int | None) -> Iterator[Process]:
+def workers_of(row: Row, url: str, folder: Path, guard: Guard, port: int | None = None) -> Iterator[Process]:
+    """The row's workers, which connect to this URL, or to another port of it; they are not started yet."""
     address = url if port is None else through(url, port)
     environment = child_environment(
         CELERY_BROKER_URL=address,
@@ -142,7 +143,13 @@ def through(url: str, port: int) -> str:
     return f"{place.rpartition(':')[0]}:{port}/{vhost}"
 
 
-def _await_consumers(url: str, row: Row, workers: Sequence[Process]) -> None:
+def await_consumers(url: str, row: Row, workers: Sequence[Process]) -> None:
+    """Return when all workers of the row consume.
+
+    Raises:
+        ProcessEnded: a worker ended instead.
+        DeadlinePassed: it took too long.
+    """
     with connected(Connection(url)) as connection:
 
         def all_consume() -> bool:

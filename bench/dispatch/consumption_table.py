@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -53,9 +52,8 @@ def summary(rows: Sequence[Row], found: Found) -> list[dict[str, Any]]:
 
 def show(bench: Bench, title: str, lines: list[dict[str, Any]]) -> None:
     """Print the table, and keep it for JSON."""
-    loads = f"load average before {bench.load:.1f}, after {os.getloadavg()[0]:.1f}"
-    bench.results[title] = {"load": [bench.load, os.getloadavg()[0]], "rows": lines}
-    console().print(table(f"{title}: {bench.rounds} rounds of {bench.tasks} tasks; {loads}", lines))
+    bench.results[title] = {"load": bench.loads(), "rows": lines}
+    console().print(table(f"{title}: {bench.rounds} rounds of {bench.tasks} tasks; {bench.load_text()}", lines))
 
 
 def table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:

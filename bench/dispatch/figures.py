@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dispatch import round_trips, zero_dots
+from dispatch import idle, loads, publishing, round_trips, zero_dots
 from dispatch.row import Shape
 
 if TYPE_CHECKING:
@@ -45,5 +45,16 @@ FIGURES = {
         what="Zero-dot tasks with 1, 5 and 20 ms between worker and broker.",
         measure=round_trips.measure,
         names=round_trips.names,
+    ),
+    "loads": Figure(
+        what="Makespan and waits under uneven loads, 2 and 4 workers, in each dispatch mode.",
+        measure=loads.measure,
+        names=loads.names,
+    ),
+    "publishing": Figure(
+        what="Publishing: delay, send_many, and others.", measure=publishing.measure, names=publishing.names
+    ),
+    "idle": Figure(
+        what="The start of a worker, and what an idle one costs in a minute.", measure=idle.measure, names=idle.names
     ),
 }

@@ -238,16 +238,31 @@ def test_program_that_fails_shows_one_short_traceback_and_one_sentence(
     assert sum(line.startswith('  File "') for line in lines) <= 7
 
 
-@pytest.mark.parametrize(("words", "code"), [(("--help",), 0), (("many",), 2), (("--runs", "many"), 2)])
-def test_measurement_of_message_queues_says_how_it_is_used(
-    programs: Programs, words: tuple[str, ...], code: int
-) -> None:
-    """bench/messaging.py: a reader of the figures can find out how to repeat them."""
-    done = programs.end("messaging.py", *words, folder="bench")
+@pytest.mark.parametrize(
+    ("program", "words", "code"),
+    [
+        ("messaging.py", ("--help",), 0),
+        ("messaging.py", ("many",), 2),
+        ("messaging.py", ("--runs", "many"), 2),
+        ("dispatch.py", ("--help",), 0),
+        ("dispatch.py", ("--rounds", "many"), 2),
+    ],
+)
+def test_measurement_says_how_it_is_used(programs: Programs, program: str, words: tuple[str, ...], code: int) -> None:
+    """bench/messaging.py and bench/dispatch.py: a reader of the figures can find out how to repeat them."""
+    done = programs.end(program, *words, folder="bench")
 
     assert done.returncode == code
-    assert "usage: messaging.py" in done.stdout + done.stderr
+    assert f"usage: {program}" in (done.stdout + done.stderr).replace("Usage", "usage")
     assert "Traceback" not in done.stderr
+
+
+def test_measurement_of_dispatch_lists_a_row_for_each_way_to_consume(programs: Programs) -> None:
+    """bench/dispatch.py: a reader can choose two rows by their names."""
+    listed = programs.end("dispatch.py", "--zero-dots", "--list", folder="bench").stdout.splitlines()
+
+    assert {"pika-1", "dramatiq", "celery-default", "proj-fair-events-quorum", "proj-shipped"} <= set(listed)
+    assert len(listed) == len(set(listed))
 
 
 def test_workflow_prints_in_capital_letters_and_one_pill_ends_both_stages(programs: Programs) -> None:
