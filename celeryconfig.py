@@ -15,6 +15,8 @@ _MODES = {
     "round-robin": {"late": False, "multiplier": 0},
     # basic.qos(prefetch_count=1): a worker gets its next message when it has a free slot.
     "fair": {"late": True, "multiplier": 1},
+    # As fair, but a worker of short tasks gets the next messages in advance. It gives back what it does not begin soon.
+    "adaptive": {"late": True, "multiplier": 1},
 }
 #: A setting, so that `inspect conf` shows the worker's mode.
 proj_dispatch = _environment.choice("PROJ_DISPATCH", _MODES, default="fair")

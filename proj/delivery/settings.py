@@ -24,6 +24,10 @@ DEFAULTS: dict[str, Any] = {
     # Seconds after which the broker takes back an unacknowledged message: the broker's `consumer_timeout`. This is
     # RabbitMQ's own default since 3.8.17. On RabbitMQ 4.3 the worker sets the timeout, to this or longer.
     "proj_consumer_timeout_s": 1800.0,
+    # "adaptive" for adaptive dispatch (`proj.delivery.dispatch`); with any other value Celery's settings decide.
+    "proj_dispatch": None,
+    # Seconds for which a worker in adaptive dispatch holds a message that none of its slots is free for.
+    "proj_dispatch_budget_s": 0.05,
     # The messages that a worker runs; see `proj.delivery.validation.limits`.
     "proj_deepest": _LIMITS.deepest,
     "proj_largest_bytes": _LIMITS.largest_bytes,

@@ -30,6 +30,7 @@ def watch_worker(app: Celery) -> None:
         {
             "proj.delivery.recovery.lost_consumers:LostConsumers",
             "proj.delivery.recovery.event_flushes:CoalesceEvents",
+            "proj.delivery.dispatch.adapt:AdaptDispatch",
             "proj.delivery.consuming.prefetch:AdjustPrefetch",
             "proj.delivery.consuming.lease:TakeLeases",
         }

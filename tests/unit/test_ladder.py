@@ -30,7 +30,7 @@ LADDERS = {
     "delivery": (
         {"header_names", "printable", "broker_errors", "recovery", "shutdown"},
         {"unreadable_properties"},
-        {"validation", "dead_letters"},
+        {"validation", "dead_letters", "dispatch"},
         {"settings", "health"},
         {"publishing", "consuming"},
         {"worker_steps", "stage"},

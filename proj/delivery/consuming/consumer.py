@@ -6,6 +6,7 @@ is published to the dead-letter queue with the reason, and acknowledged when the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from kombu.transport.pyamqp import Channel
 
     from proj.delivery.consuming.receiving import Delivery
+    from proj.delivery.dispatch.dispatcher import Dispatcher
 
 STOCK_REQUEST = "celery.worker.request:Request"
 REQUEST = "proj.delivery.consuming.request:Request"
@@ -66,6 +68,8 @@ class Consumer(StockConsumer):
     prefetch_multiplier: int
     controller: WorkController
     event_dispatcher: EventDispatcher | None
+    #: The worker's event loop; None with a pool that runs without it.
+    hub: Any
     connection_errors: tuple[type[Exception], ...]
     channel_errors: tuple[type[Exception], ...]
     _maximum_prefetch_restored: bool
@@ -77,7 +81,9 @@ class Consumer(StockConsumer):
             InvalidConfiguration: `proj_adopt` cannot be used.
         """
         #: The queues of this connection, by their consumers' tags.
-        self._queues: dict[str, str] = {}
+        self.queue_names: dict[str, str] = {}
+        #: Holds messages until a slot is free, in adaptive dispatch; set by its bootstep.
+        self.dispatcher: Dispatcher | None = None
         self.prefetch = Prefetch(self)
         super().__init__(*args, **kwargs)
         self.inspection = Inspection(self.app, worker=self.hostname)
@@ -133,8 +139,10 @@ class Consumer(StockConsumer):
         if not self.is_amqp:
             return stock
         self._run = stock
-        self._queues = {}
+        self.queue_names = {}
         self.held.begin()
+        if self.dispatcher is not None:
+            self.dispatcher.begin()
         receive_kept_messages(
             self.channel,
             disposition=self.disposition,
@@ -181,6 +189,16 @@ class Consumer(StockConsumer):
         """Note the tasks in hand when the connection is lost: they are redelivered, and did not kill this worker."""
         self.inspection.survived.update(request.id for request in tuple(state.reserved_requests))
         super().on_close()
+        if self.dispatcher is not None:
+            self.dispatcher.forget()
+
+    def stop(self) -> None:
+        """Stop consuming, and give back what waits for a slot."""
+        # After a lost connection the broker has the messages already, and py-amqp may have no channel any more.
+        if self.dispatcher is not None:
+            with suppress(*self.connection_errors, *self.channel_errors, AttributeError):
+                self.dispatcher.stop()
+        super().stop()
 
     def shutdown(self) -> None:
         """Publish the last copies, acknowledge their originals and give the rest back, while there is a connection."""
@@ -252,9 +270,21 @@ class Consumer(StockConsumer):
         except self.connection_errors + self.channel_errors:
             # The broker redelivers the message over the next connection.
             raise
-        except Exception as error:
-            logger.exception("Celery failed at message %s.", message.label, extra={"action": "handler_failed"})
-            self.disposition.dead_letter(message, f"Celery failed at it: {type(error).__name__}: {shown(error)}.")
+        except Exception as error:  # noqa: BLE001 the message is kept, whatever it makes of us
+            self._handler_failed(message, error)
+
+    def run(self, message: KeptMessage) -> None:
+        """Give a message to Celery, which gives it to the pool; one that Celery fails at becomes a dead letter."""
+        try:
+            self._run(message)
+        except self.connection_errors + self.channel_errors:
+            raise
+        except Exception as error:  # noqa: BLE001 the message is kept, whatever it makes of Celery
+            self._handler_failed(message, error)
+
+    def _handler_failed(self, message: KeptMessage, error: Exception) -> None:
+        logger.error("Celery failed at message %s.", message.label, exc_info=error, extra={"action": "handler_failed"})
+        self.disposition.dead_letter(message, f"Celery failed at it: {type(error).__name__}: {shown(error)}.")
 
     def _handle(self, message: KeptMessage) -> None:
         delivery = message.delivery
@@ -263,7 +293,11 @@ class Consumer(StockConsumer):
             return
         decision = self._decide(delivery)
         if decision is Decision.RUN:
-            self._run(message)
+            # A quarantined message runs alone, so its slot is free.
+            if self.dispatcher is None or delivery.queue != delivery.home:
+                self._run(message)
+            else:
+                self.dispatcher.receive(message)
         elif decision is Decision.DEAD_LETTER:
             limit = self.app.conf.proj_strikes
             reason = f"It killed the main process of its worker {limit} times (proj_strikes) while it ran alone."
@@ -311,10 +345,10 @@ class Consumer(StockConsumer):
         if "queue" in info:
             return str(info["queue"])
         tag = str(info.get("consumer_tag"))
-        if tag not in self._queues and self.task_consumer:
+        if tag not in self.queue_names and self.task_consumer:
             tags: dict[str, str] = self.task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
-            self._queues.update({value: name for name, value in tags.items()})
-        return self._queues.get(tag) or str(self.app.conf.task_default_queue)
+            self.queue_names.update({value: name for name, value in tags.items()})
+        return self.queue_names.get(tag) or str(self.app.conf.task_default_queue)
 
     def _connect_forwarder(self) -> kombu.Connection:
         options = {"read_timeout": ANSWER_TIMEOUT_S, "write_timeout": ANSWER_TIMEOUT_S, "confirm_publish": True}

@@ -82,6 +82,18 @@ class HeldMessages:
             quorum = self._is_quorum(message.delivery.queue)
             consumer.disposition.give_back(message, quorum=quorum, version=version)
 
+    def give_back_one(self, message: KeptMessage) -> None:
+        """Put a message that was not run back into its queue, while the worker goes on.
+
+        Where a return would be taken for a lost worker, it is a copy at the end of the queue.
+        """
+        consumer = self._consumer
+        if consumer.acks_late(message.delivery):
+            quorum = self._is_quorum(message.delivery.queue)
+            consumer.disposition.give_back(message, quorum=quorum, version=consumer.broker_version)
+        if not message.is_moving:
+            message.requeue()
+
     def give_back(self) -> None:
         """Give all back at once; the end of the channel would, too, and RabbitMQ counts that as a failed delivery."""
         consumer = self._consumer

@@ -70,12 +70,14 @@ class Prefetch:
         """
         consumer, before = self._consumer, self.count
         task_consumer = consumer.task_consumer
-        if before is None or not task_consumer or not consumer.is_running:
-            return
-        if consumer.quarantine.paused or not consumer.has_full_prefetch:
+        if not task_consumer or not consumer.is_running:
             return
         # Celery's loop sets this handler later than some steps begin; a message before that would end the worker.
-        if task_consumer.on_message is None:
+        if consumer.quarantine.paused or not consumer.has_full_prefetch or task_consumer.on_message is None:
+            return
+        if consumer.dispatcher is not None:
+            consumer.dispatcher.follow(self.slots)
+        if consumer.dispatcher is not None or before is None:
             return
         consumer.initial_prefetch_count, self._left_out = consumer.max_prefetch_count, self.leased
         after = self.count or 0

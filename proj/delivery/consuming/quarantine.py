@@ -82,6 +82,8 @@ class Quarantine:
         self._waiting_since = self._waiting_since or now
         if self._idle() or now - self._waiting_since > _PATIENCE_S:
             # Messages that the broker has already sent still arrive; they are run first.
+            if consumer.dispatcher is not None:
+                consumer.dispatcher.pause()
             consumer.task_consumer.cancel()
             self.paused = True
 
@@ -115,13 +117,18 @@ class Quarantine:
         self._alone_since = None
         self._waiting_since = None
         self._waiting = {}
+        if self._consumer.dispatcher is not None:
+            self._consumer.dispatcher.resume()
+            return
         # Unless leased messages have all slots.
         if self._consumer.task_consumer and self._consumer.prefetch.count != 0:
             self._consumer.task_consumer.consume()
 
     def _idle(self) -> bool:
         # A task may wait for its ETA for days, so it does not count; it comes back if the worker dies.
-        return not state.reserved_requests and not self._consumer.forwarder.pending
+        dispatcher = self._consumer.dispatcher
+        held = dispatcher is not None and bool(dispatcher.held)
+        return not state.reserved_requests and not held and not self._consumer.forwarder.pending
 
     def _count(self, connection: amqp.Connection) -> None:
         """Ask how many quarantined messages there are; on the forwarder's thread."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from proj.delivery.consuming.disposition import Disposition
     from proj.delivery.consuming.redeliveries import History
+    from proj.delivery.consuming.request import Request
+    from proj.delivery.dispatch.dispatcher import Dispatcher
+    from proj.delivery.dispatch.sources import Source
     from proj.delivery.validation.message import Contents, Refusal
 
 
@@ -74,6 +77,14 @@ class KeptMessage(PyamqpMessage):
     settlement: Settlement | None = None
     #: Whether a copy of it is on its way to another queue, after which it is acknowledged.
     is_moving = False
+    #: Celery's request for it; None before there is one.
+    request: Request | None = None
+    #: What gives it to the pool when a slot is free; None where Celery gives it at once.
+    dispatcher: Dispatcher | None = None
+    #: The consumer that it came over; None when it may not be given back to its queue.
+    source: Source | None = None
+    #: Whether it counts against the dispatcher's window.
+    is_load = False
 
     def __init__(
         self,
@@ -125,7 +136,7 @@ class KeptMessage(PyamqpMessage):
             return
         if self.settlement is None:
             super().ack(multiple)
-            self._unsettled.pop(self.delivery_tag, None)
+            self._settled()
         else:
             self.settlement.ack()
             self._state = "ACK"
@@ -145,18 +156,23 @@ class KeptMessage(PyamqpMessage):
             self._state = "REQUEUED"
         else:
             super().reject(requeue)
-        self._unsettled.pop(self.delivery_tag, None)
+        self._settled()
 
     def move_settlement(self, settlement: Settlement) -> None:
         """Acknowledge the message on its channel; from now on `settlement` is asked to acknowledge or reject it."""
         channel: Any = self.channel
         channel.basic_ack(self.delivery_tag)
-        self._unsettled.pop(self.delivery_tag, None)
         self.settlement = settlement
+        self._settled()
 
     def requeue(self) -> None:
         """Reject the message, so that the broker delivers it again."""
         self.reject(requeue=True)
+
+    def _settled(self) -> None:
+        self._unsettled.pop(self.delivery_tag, None)
+        if self.dispatcher is not None:
+            self.dispatcher.settled(self)
 
 
 def receive_kept_messages(

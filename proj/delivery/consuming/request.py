@@ -52,12 +52,15 @@ class Request(stock.Request):
     #: Why the task's end rejects the message.
     _failure: str | None = None
     _expired = False
+    #: Whether it has left the pool, or will not go there.
+    has_ended = False
     #: Whether the pool's process has stored the failure itself.
     _stored = False
 
     def __init__(self, message: KeptMessage, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
         """Read the message as the stock one does, without our headers: a retry starts with no history."""
         super().__init__(message, *args, **kwargs)
+        message.request = self
         if message.delivery.history.before_this_copy:
             # The broker does not know, because a worker published this copy.
             self._delivery_info["redelivered"] = True
@@ -86,7 +89,7 @@ class Request(stock.Request):
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002 Celery's signature
         """End the task as Celery does; when its failure cannot be stored, dead-letter the message."""
         try:
-            self._end(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+            self._fail(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         except Exception as error:
             logger.exception(
                 "The failure of the task %s[%s] could not be stored.",
@@ -97,6 +100,15 @@ class Request(stock.Request):
             self.dead_letter(
                 f"It ended with {shown(_exception(exc_info))}, which could not be recorded: {shown(error)}."
             )
+        self.end()
+
+    def end(self) -> None:
+        """Note that the task has left its slot, or will not get one; from any thread."""
+        if not self.has_ended:
+            self.has_ended = True
+            dispatcher = self.kept_message.dispatcher
+            if dispatcher is not None:
+                dispatcher.ended(self.kept_message)
 
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 Celery's signature
         """Requeue the message with its history in its headers, or dead-letter it with the reason."""
@@ -112,6 +124,21 @@ class Request(stock.Request):
         elif (reason := message.disposition.retry_killer(message, self._killed_by)) is not None:
             self._store(WorkerLostError(reason))
         self.send_event("task-rejected", requeue=requeue)
+        self.end()
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 Celery's signature
+        """Warn of a soft time limit, or fail the task at its hard one, which frees its slot."""
+        super().on_timeout(soft, timeout)
+        if not soft:
+            self.end()
+
+    def _announce_revoked(self, *args: Any) -> None:  # noqa: ANN401 Celery's arguments
+        super()._announce_revoked(*args)  # type: ignore[misc] # celery-types lacks it
+        self.end()
+
+    def _announce_cancelled(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+        super()._announce_cancelled(*args, **kwargs)  # type: ignore[misc] # celery-types lacks it
+        self.end()
 
     def acknowledge(self) -> None:
         """Acknowledge the message as Celery does; one that has expired is dead-lettered."""
@@ -136,7 +163,7 @@ class Request(stock.Request):
         if not future.cancelled() and (error := future.exception()) is not None:
             self.on_failure(_raised(error))
 
-    def _end(self, exc_info: ExceptionInfo, *, send_failed_event: bool, return_ok: bool) -> None:
+    def _fail(self, exc_info: ExceptionInfo, *, send_failed_event: bool, return_ok: bool) -> None:
         error = _exception(exc_info)
         self._failure = f"It failed: {type(error).__name__}: {shown(error)}."
         if isinstance(error, Reject):
@@ -225,7 +252,10 @@ def _guarded_success(stock_method: Callable[..., Any]) -> Callable[..., Any]:
         if failed and isinstance(_exception(outcome), (SystemExit, KeyboardInterrupt)):
             self.on_failure(outcome)
             return None
-        return stock_method(self, failed__retval__runtime, **kwargs)
+        try:
+            return stock_method(self, failed__retval__runtime, **kwargs)
+        finally:
+            self.end()
 
     return on_success
 

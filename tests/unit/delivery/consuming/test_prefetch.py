@@ -35,6 +35,7 @@ class Worker(SimpleNamespace):
             quarantine=SimpleNamespace(paused=False),
             max_prefetch_count=3,
             initial_prefetch_count=1,
+            dispatcher=None,
             qos_global=shared,
             qos=SimpleNamespace(value=1, prev=1, update=step("update")),
             channel=SimpleNamespace(basic_qos=step("qos")),

@@ -1,0 +1,71 @@
+"""The bootstep of adaptive dispatch, and the call that adds it to an app."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+
+from proj.delivery.dispatch.dispatcher import Dispatcher
+
+if TYPE_CHECKING:
+    from proj.delivery.consuming.consumer import Consumer
+
+#: The value of `proj_dispatch` that asks for it.
+ADAPTIVE = "adaptive"
+#: Pools that run tasks beside the worker's loop, so that the loop can give messages back meanwhile.
+_POOLS = ("prefork", "thread")
+
+logger = logging.getLogger(__name__)
+
+
+class AdaptDispatch(bootsteps.StartStopStep):
+    """Gives the worker's consumer a dispatcher, when the app asks for adaptive dispatch and the worker can do it."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    label = "Adaptive dispatch"
+
+    def start(self, consumer: Consumer) -> None:
+        """Make the dispatcher once; the consumer lets it begin anew with each connection."""
+        # An app may have a consumer of its own.
+        if consumer.app.conf.proj_dispatch != ADAPTIVE or not hasattr(consumer, "dispatcher"):
+            return
+        if consumer.dispatcher is not None:
+            return
+        reason = _obstacle(consumer)
+        if reason is not None:
+            logger.warning(
+                "Adaptive dispatch is off, because %s. Each slot gets one message at a time.",
+                reason,
+                extra={"action": "adaptive_dispatch_off"},
+            )
+            return
+        consumer.dispatcher = Dispatcher(
+            consumer, slots=consumer.prefetch.slots, budget_s=consumer.app.conf.proj_dispatch_budget_s
+        )
+
+    def info(self, consumer: Consumer) -> dict[str, Any]:  # type: ignore[override] # the stub says None
+        """What `inspect stats` shows."""
+        dispatcher = getattr(consumer, "dispatcher", None)
+        if dispatcher is None:
+            return {}
+        return {
+            "dispatch": {
+                "mode": ADAPTIVE,
+                "window": dispatcher.window,
+                "held": len(dispatcher.held),
+                "given_back": dispatcher.given_back,
+                "budget_s": dispatcher.budget_s,
+            }
+        }
+
+
+def _obstacle(consumer: Consumer) -> str | None:
+    """Why the worker cannot do it; None when it can."""
+    if not consumer.is_amqp:
+        return "the broker is not RabbitMQ"
+    pool = type(consumer.pool).__module__.rpartition(".")[2]
+    if pool not in _POOLS or consumer.hub is None:
+        return f"the pool {pool} runs tasks in the worker's loop"
+    return None

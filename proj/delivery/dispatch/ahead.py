@@ -1,0 +1,50 @@
+"""How many messages a worker asks for beyond its slots."""
+
+from __future__ import annotations
+
+#: Messages beyond the slots at most, whatever the tasks' durations.
+MOST = 256
+#: The share of the budget that the held messages may take until all of them have begun, by the mean duration of a task.
+#: Below 1, because the tasks that come next may be longer than the mean.
+SHARE = 0.5
+#: The weight of the last task in the mean duration.
+WEIGHT = 1 / 8
+
+
+class Ahead:
+    """Grows while slots wait for the broker, and starts again at none after a message had to be given back.
+
+    This is the slow start of TCP: a slot that waited for a message says that the round trip is not hidden yet, and a
+    message given back says that too many were held. Source: RFC 5681, section 3.1.
+    """
+
+    def __init__(self, budget_s: float) -> None:
+        """Hold messages for `budget_s` seconds at most."""
+        self._budget_s = budget_s
+        self._grown = 0
+        #: The mean duration of a task in its slot, in seconds; None before the first has ended.
+        self.mean_s: float | None = None
+
+    def ended(self, seconds: float) -> None:
+        """A task had a slot for so many seconds."""
+        self.mean_s = seconds if self.mean_s is None else self.mean_s + WEIGHT * (seconds - self.mean_s)
+
+    def waited(self) -> None:
+        """A slot was free, and the next message came within the budget: it was on its way."""
+        self._grown = min(MOST, max(1, 2 * self._grown))
+
+    def gave_back(self) -> None:
+        """Held messages had to be given back."""
+        self._grown = 0
+
+    def count(self, slots: int) -> int:
+        """The messages to ask for beyond those for the slots, of which `slots` have no long task; 0 is fair dispatch.
+
+        It is a power of two, or 0, because every change costs the broker a new consumer.
+        """
+        if self.mean_s is None:
+            return 0
+        # A clock that ticks seldom may tell 0.
+        most = int(SHARE * self._budget_s * slots / max(self.mean_s, 1e-6))
+        most = min(most, self._grown, MOST)
+        return 1 << (most.bit_length() - 1) if most else 0

@@ -1,0 +1,309 @@
+"""Dispatcher: gives the pool one message a slot, and holds those that come next for no longer than a budget."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from celery.utils.log import get_logger
+from celery.worker import state
+from vine import promise
+
+from proj.delivery.dispatch.ahead import Ahead
+from proj.delivery.dispatch.sources import Sources
+from proj.delivery.recovery.closed_channel import reconnect_if_closed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from celery.worker.request import Request
+
+    from proj.delivery.consuming.consumer import Consumer
+    from proj.delivery.consuming.receiving import KeptMessage
+
+#: Seconds until the next of several queues is consumed from, when the one before had no message. Long tasks come from
+#: one queue at a time, because each consumer has a prefetch count of its own.
+NEXT_QUEUE_S = 0.01
+#: Seconds between two looks at the held messages, at least.
+_SHORTEST_S = 0.001
+
+_SCHEDULED: Collection[object] = state.scheduled_requests  # type: ignore[attr-defined] # celery-types lacks it
+
+logger = get_logger(__name__)
+
+
+class Dispatcher:
+    """The messages of one worker between the broker and the pool; on the worker's loop."""
+
+    def __init__(self, consumer: Consumer, *, slots: int, budget_s: float) -> None:
+        """Serve the pool of `consumer`, which has so many slots."""
+        self.budget_s = budget_s
+        #: Messages that were received and are not in the pool, with the time of their arrival, the oldest first.
+        self.held: deque[tuple[KeptMessage, float]] = deque()
+        #: Messages in the pool, with the time at which they were given to it, the oldest first.
+        self.running: dict[KeptMessage, float] = {}
+        #: How many messages were given back to their queues.
+        self.given_back = 0
+        self._consumer = consumer
+        self._slots = slots
+        self._most_scheduled: int | None = consumer.app.conf.worker_eta_task_limit
+        self._ahead = Ahead(budget_s)
+        self._sources = Sources()
+        #: Messages that count against the window: held, in the pool, or on their way to another queue.
+        self._load = 0
+        #: Since when a slot waits for a message.
+        self._waiting_since: float | None = None
+        self._timer_is_set = False
+        self._loop_thread = threading.get_ident()
+        self._ended: deque[KeptMessage] = deque()
+        # Reused, so that the loop has it only once.
+        self._take_ended = promise(self._on_ended)
+
+    # --- One connection -----------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin with a new connection, which does not consume yet."""
+        consumer = self._consumer
+        task_consumer = consumer.task_consumer
+        if task_consumer is None:
+            return
+        self._loop_thread = threading.get_ident()
+        if consumer.qos_global:
+            # Celery has set a count of the whole channel.
+            consumer.channel.basic_qos(prefetch_size=0, prefetch_count=0, a_global=True)
+            consumer.qos_global = False
+        # The timer of the last connection may be lost with it.
+        self._timer_is_set = False
+        self._sources.prepare(task_consumer, consumer.queue_names, self._slots)
+
+    def forget(self) -> None:
+        """Forget the messages of a lost connection, which the broker delivers again; those that run keep a slot."""
+        for message in (*(held for held, _arrived in self.held), *self.running):
+            message.is_load = message in self.running and message.request in state.active_requests
+        self.held.clear()
+        self.running = {message: since for message, since in self.running.items() if message.is_load}
+        self._load = len(self.running)
+        self._waiting_since = None
+        self._sources = Sources()
+
+    def pause(self) -> None:
+        """Let the broker send nothing more."""
+        self._sources.close_all()
+
+    def was_cancelled(self, tag: str) -> None:
+        """Consume again: the broker has cancelled one of the consumers."""
+        self._sources.was_cancelled(tag)
+        self._plan()
+
+    def resume(self) -> None:
+        """Consume again after a pause in which every consumer was cancelled."""
+        task_consumer = self._consumer.task_consumer
+        if task_consumer is not None:
+            self._sources.prepare(task_consumer, self._consumer.queue_names, max(1, self._slots - self._load))
+            task_consumer.consume()
+
+    def stop(self) -> None:
+        """Give all held messages back: the worker ends, and others can run them."""
+        self._give_back()
+
+    # --- What happens to a message --------------------------------------------------------------------------
+
+    def receive(self, message: KeptMessage) -> None:
+        """Give the message to the pool if a slot is free, or hold it."""
+        now = time.monotonic()
+        source = message.source = self._sources.source_of(message.delivery.queue)
+        if source is not None:
+            source.received(message.delivery_info["consumer_tag"])
+        message.dispatcher = self
+        message.is_load = True
+        self._load += 1
+        if self.held or len(self.running) >= self._slots:
+            self.held.append((message, now))
+            self._set_timer(self.budget_s)
+        else:
+            since, self._waiting_since = self._waiting_since, None
+            if since is not None and now - since < self.budget_s:
+                self._ahead.waited()
+            self._give(message, now)
+        if len(self._sources) > 1:
+            self._plan()
+
+    def settled(self, message: KeptMessage) -> None:
+        """The message was acknowledged, rejected or given back, so the broker may send another one."""
+        source = message.source
+        if source is not None:
+            source.settled(message.delivery_info["consumer_tag"])
+        if message not in self.running:
+            self._unload(message)
+        self._plan()
+
+    def ended(self, message: KeptMessage) -> None:
+        """The message's task has left its slot; from any thread."""
+        if threading.get_ident() == self._loop_thread:
+            self._end(message)
+        else:
+            self._ended.append(message)
+            self._consumer.hub.call_soon(self._take_ended)
+
+    def apply(self, request: Request) -> None:
+        """A task that waited for its ETA or its rate limit goes into the pool."""
+        message: KeptMessage = request.message
+        if message not in self.running and message.dispatcher is self:
+            self.running[message] = time.monotonic()
+            if not message.is_load:
+                message.is_load = True
+                self._load += 1
+
+    def follow(self, slots: int) -> None:
+        """The pool has another number of slots, or may have it under `--autoscale`."""
+        # Tasks that left the pool in a way that no request tells of.
+        for message in [each for each in self.running if _is_gone(each)]:
+            self._end(message)
+        self._slots = slots
+        self._fill()
+        if not self._load and not self._consumer.quarantine.paused:
+            self._sources.join(self.window)
+        self._plan()
+
+    @property
+    def window(self) -> int:
+        """The messages that the worker asks for at a time, besides those that wait for their ETA."""
+        if self._most_scheduled and len(_SCHEDULED) >= self._most_scheduled:
+            return 0
+        begun_before = time.monotonic() - self.budget_s
+        long = 0
+        for since in self.running.values():
+            if since > begun_before:
+                break
+            long += 1
+        return self._slots + self._ahead.count(max(0, self._slots - long))
+
+    # --- Inside -----------------------------------------------------------------------------------------------
+
+    def _on_ended(self) -> None:
+        while self._ended:
+            self._end(self._ended.popleft())
+
+    def _end(self, message: KeptMessage) -> None:
+        since = self.running.pop(message, None)
+        if since is None:
+            return
+        now = time.monotonic()
+        self._ahead.ended(now - since)
+        if message.acknowledged or not message.can_be_settled:
+            self._unload(message)
+        self._fill()
+        if not self.held and self._waiting_since is None:
+            self._waiting_since = now
+
+    def _fill(self) -> None:
+        """Give held messages to free slots."""
+        while self.held and len(self.running) < self._slots and self._consumer.is_running:
+            message, _arrived = self.held.popleft()
+            self._give(message, time.monotonic())
+
+    def _give(self, message: KeptMessage, now: float) -> None:
+        self.running[message] = now
+        self._consumer.run(message)
+        request = message.request
+        if request is None or request.has_ended:
+            # It was refused or revoked, or a pool without processes has run it.
+            self._end(message)
+        elif request.eta:
+            # Its timer calls `apply`.
+            self.running.pop(message, None)
+            self._unload(message)
+
+    def _unload(self, message: KeptMessage) -> None:
+        if message.is_load:
+            message.is_load = False
+            self._load -= 1
+
+    def _set_timer(self, seconds: float) -> None:
+        if not self._timer_is_set:
+            self._timer_is_set = True
+            self._consumer.timer.call_after(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer_is_set = False
+        consumer = self._consumer
+        if not consumer.is_running or not consumer.task_consumer:
+            return
+        try:
+            with reconnect_if_closed(consumer.channel_errors):
+                if self.held and time.monotonic() - self.held[0][1] >= self.budget_s:
+                    self._give_back()
+                self._plan(now_is_time=True)
+        finally:
+            if self.held:
+                self._set_timer(max(_SHORTEST_S, self.held[0][1] + self.budget_s - time.monotonic()))
+
+    def _give_back(self) -> None:
+        """Give back what is held: nothing new comes first, or the broker would send it here again."""
+        self._ahead.gave_back()
+        self._sources.close_all()
+        # Those of queues that no other worker consumes stay.
+        kept = [pair for pair in self.held if pair[0].source is None]
+        given = [message for message, _arrived in self.held if message.source is not None]
+        self.held = deque(kept)
+        self.given_back += len(given)
+        logger.debug("Messages given back to their queues: %d.", len(given), extra={"action": "messages_given_back"})
+        for message in given:
+            self._consumer.held.give_back_one(message)
+
+    def _plan(self, *, now_is_time: bool = False) -> None:
+        """Open or close consumers, so that the broker may send what the window has room for."""
+        consumer = self._consumer
+        if not consumer.is_running or consumer.quarantine.paused:
+            return
+        if not len(self._sources):
+            self._sources.adopt()
+        window = self.window
+        room = window - self._load
+        if window > self._slots:
+            self._stream(window, room)
+        elif len(self._sources) > 1:
+            self._take_turns(room, now_is_time=now_is_time)
+        else:
+            self._top_up(room)
+
+    def _stream(self, window: int, room: int) -> None:
+        """Let short tasks come from every queue, each with the whole window."""
+        for source in self._sources:
+            if source.prefetch < window:
+                self._sources.open(source, window - source.prefetch)
+            elif source.credit <= 0 < room:
+                # What waits for its ETA has used up the consumers' counts.
+                self._sources.open(source, room)
+
+    def _top_up(self, room: int) -> None:
+        """Let long tasks come from the only queue, one for each free slot."""
+        for source in self._sources:
+            if room > source.credit:
+                self._sources.open(source, room - source.credit)
+
+    def _take_turns(self, room: int, *, now_is_time: bool) -> None:
+        """Consume from one more queue while a slot is free, and from none while none is."""
+        if room <= 0:
+            if now_is_time:
+                self._sources.close_all()
+            elif self._sources.are_open:
+                # Not at once: messages may be on their way, and the broker would count that it took them back.
+                self._set_timer(self.budget_s / 2)
+            return
+        if self._sources.are_open and not now_is_time:
+            self._set_timer(NEXT_QUEUE_S)
+            return
+        for source in self._sources:
+            if source.credit < room:
+                self._sources.open(source, room - source.credit)
+                self._set_timer(NEXT_QUEUE_S)
+                return
+
+
+def _is_gone(message: KeptMessage) -> bool:
+    """Whether a pool process began the task, and Celery does not know it any more."""
+    request = message.request
+    return request is not None and request.time_start is not None and request not in state.active_requests

@@ -1,0 +1,187 @@
+"""The worker's consumers at the broker: opened and cancelled without waiting for the broker's answers.
+
+A prefetch count belongs to one consumer and never changes, on quorum queues and on every queue of RabbitMQ 4.3. So
+another count takes another consumer. All is written to one channel, which keeps the order, so no answer is needed.
+Source: https://www.rabbitmq.com/docs/consumer-prefetch
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from amqp import spec
+
+from proj.queues import is_broadcast_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import kombu
+    from kombu import Queue
+
+#: Consumers of one queue, after which they are replaced by one.
+MOST_CONSUMERS = 8
+#: Tags of cancelled consumers of which the queue is known: some of their messages are still on their way.
+_TAGS_KEPT = 1000
+
+
+@dataclass(kw_only=True)
+class Source:
+    """One queue, and the worker's consumers of it."""
+
+    queue: Queue
+    #: The prefetch count of each consumer, by its tag.
+    consumers: dict[str, int] = field(default_factory=dict)
+    #: The sum of these counts.
+    prefetch: int = 0
+    #: Messages that came over these consumers and are not settled.
+    unsettled: int = 0
+
+    @property
+    def credit(self) -> int:
+        """How many messages the broker may still send."""
+        return self.prefetch - self.unsettled
+
+    def received(self, tag: str) -> None:
+        """A message came over the consumer with this tag; one that was cancelled meanwhile does not count."""
+        if tag in self.consumers:
+            self.unsettled += 1
+
+    def settled(self, tag: str) -> None:
+        """A message that came over that consumer is settled."""
+        if tag in self.consumers:
+            self.unsettled -= 1
+
+
+class Sources:
+    """The queues of one connection from which messages may be given back."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._sources: dict[str, Source] = {}
+        self._task_consumer: kombu.Consumer | None = None
+        self._names: dict[str, str] = {}
+        self._cancelled: deque[str] = deque()
+        self._next = 0
+        self._prefetch = 0
+
+    def __iter__(self) -> Iterator[Source]:
+        """All of them, beginning with another one each time, so that no queue is always the first."""
+        sources = list(self._sources.values())
+        self._next = (self._next + 1) % max(1, len(sources))
+        return iter(sources[self._next :] + sources[: self._next])
+
+    def __len__(self) -> int:
+        """How many queues there are."""
+        return len(self._sources)
+
+    @property
+    def are_open(self) -> bool:
+        """Whether the broker may send anything."""
+        return any(source.credit > 0 for source in self._sources.values())
+
+    def prepare(self, task_consumer: kombu.Consumer, names: dict[str, str], prefetch: int) -> None:
+        """Set the prefetch count of the consumers that kombu opens next; `names` gets the queue of each tag."""
+        self._task_consumer = task_consumer
+        self._sources = {}
+        self._names = names
+        self._prefetch = prefetch
+        channel: Any = task_consumer.channel
+        channel.basic_qos(prefetch_size=0, prefetch_count=prefetch, a_global=False)
+
+    def source_of(self, queue: str) -> Source | None:
+        """The source of that queue; None when its messages are never given back."""
+        if queue not in self._sources:
+            self.adopt()
+        return self._sources.get(queue)
+
+    def open(self, source: Source, prefetch: int) -> None:
+        """Let the broker send `prefetch` messages more, over one more consumer.
+
+        Replacing the consumer would cost messages: a quorum queue takes back those that are on their way to a consumer
+        that is cancelled, and counts that. Tried on RabbitMQ 3.10.8.
+        """
+        if len(source.consumers) >= MOST_CONSUMERS and source.credit <= 0:
+            # Nothing is on its way to them.
+            self.close(source)
+        # kombu's own methods wait for the broker's answers.
+        task_consumer: Any = self._task_consumer
+        channel = task_consumer.channel
+        channel.send_method(spec.Basic.Qos, "lBb", (0, prefetch, False))
+        tag = f"{task_consumer.tag_prefix}{next(task_consumer._tags)}"  # noqa: SLF001 no public name
+        # kombu shows this one to those that ask whether the queue is consumed.
+        task_consumer._active_tags.setdefault(source.queue.name, tag)  # noqa: SLF001 no public name
+        source.consumers[tag] = prefetch
+        source.prefetch += prefetch
+        self._names[tag] = source.queue.name
+        source.queue.consume(tag, task_consumer._receive_callback, no_ack=task_consumer.no_ack, nowait=True)  # noqa: SLF001 no public name
+
+    def close(self, source: Source) -> None:
+        """Cancel the consumers of the queue."""
+        task_consumer: Any = self._task_consumer
+        if source.consumers:
+            task_consumer._active_tags.pop(source.queue.name, None)  # noqa: SLF001 no public name
+        for tag in source.consumers:
+            self._cancelled.append(tag)
+            # py-amqp forgets the consumer at the answer, so messages that come before it are received.
+            task_consumer.channel.send_method(spec.Basic.Cancel, "sb", (tag, False))
+        while len(self._cancelled) > _TAGS_KEPT:
+            self._names.pop(self._cancelled.popleft(), None)
+        source.consumers.clear()
+        source.prefetch = source.unsettled = 0
+
+    def was_cancelled(self, tag: str) -> None:
+        """The broker has cancelled this consumer."""
+        for source in self._sources.values():
+            if tag in source.consumers:
+                # Its messages may count for the others from now on; the next ones that are opened make up for it.
+                source.prefetch -= source.consumers.pop(tag)
+                source.unsettled = min(source.unsettled, source.prefetch)
+
+    def join(self, prefetch: int) -> None:
+        """Replace several consumers of a queue, or one with a larger count, by one; the worker is idle."""
+        for source in self._sources.values():
+            if len(source.consumers) > 1 or source.prefetch > prefetch:
+                self.close(source)
+                self.open(source, prefetch)
+
+    def close_all(self) -> None:
+        """Cancel every consumer."""
+        for source in self._sources.values():
+            self.close(source)
+
+    def adopt(self) -> None:
+        """Take over the consumers that kombu opened, and drop the queues that it does not consume any more."""
+        task_consumer: Any = self._task_consumer
+        if task_consumer is None:
+            return
+        queues: dict[str, Queue] = {queue.name: queue for queue in task_consumer.queues}
+        tags: dict[str, str] = task_consumer._active_tags  # noqa: SLF001 no public name
+        self._sources = {name: source for name, source in self._sources.items() if name in queues}
+        for name, queue in queues.items():
+            if not _may_return(queue):
+                continue
+            source = self._sources.setdefault(name, Source(queue=queue))
+            tag = tags.get(name)
+            if tag is not None and tag not in source.consumers:
+                source.consumers[tag] = self._prefetch
+                source.prefetch += self._prefetch
+
+
+def _may_return(queue: Queue) -> bool:
+    """Whether a message may go back to the queue, and the consumer be cancelled, so that another worker takes it.
+
+    A queue of one worker alone, or one that is deleted with its last consumer, has no other worker. A stream and a
+    queue with a single active consumer keep an order that a return would change.
+    """
+    arguments = queue.queue_arguments or {}
+    return not (
+        queue.auto_delete
+        or queue.exclusive
+        or queue.no_ack
+        or is_broadcast_queue(queue.name)
+        or arguments.get("x-queue-type") == "stream"
+        or arguments.get("x-single-active-consumer")
+    )
