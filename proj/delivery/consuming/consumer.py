@@ -16,6 +16,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
+from proj.broker.frame_reader import read_ahead
 from proj.broker.version import BrokerVersion
 from proj.delivery.broker_errors import mismatch
 from proj.delivery.consuming import redeliveries
@@ -108,6 +109,8 @@ class Consumer(StockConsumer):
         connection = super().connect()
         if _is_amqp(connection):
             tolerate(connection.connection)
+            if self.hub is not None:
+                read_ahead(connection, self.hub)
         return connection
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:

@@ -1,0 +1,129 @@
+"""Frame reader: reads all frames that a socket has in one system call, and handles them in one turn of the loop.
+
+py-amqp reads each frame in three calls, and a message has three frames. kombu handles one message a turn of the loop.
+"""
+
+from __future__ import annotations
+
+import socket
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from amqp.exceptions import RecoverableConnectionError, UnexpectedFrame
+from amqp.transport import TCPTransport
+
+if TYPE_CHECKING:
+    import kombu
+
+#: Bytes that are read at a time.
+CHUNK = 65_536
+#: Frames that are handled in one turn of the loop. The pool's results have to wait meanwhile.
+MOST_FRAMES = 96
+
+#: Type, channel and size. Source: AMQP 0-9-1, 4.2.3
+_HEADER = Struct(">BHI")
+_FRAME_END = 0xCE
+_WOULD_BLOCK = (BlockingIOError, InterruptedError)
+
+
+def read_ahead(connection: kombu.Connection, hub: Any) -> None:  # noqa: ANN401 kombu's event loop, which has no stub
+    """Read the connection with a `FrameReader` when `hub` finds it readable; TLS connections stay as they are."""
+    beneath: Any = connection.connection
+    transport: Any = beneath.transport
+    if type(transport) is TCPTransport:
+        reader = FrameReader(beneath, hub)
+        # py-amqp reads by this name when it waits for an answer.
+        transport.read_frame = reader.read_frame
+        hub.add_reader(transport.sock, reader.on_readable)
+
+
+class FrameReader:
+    """Reads the frames of one connection of py-amqp."""
+
+    def __init__(self, connection: Any, hub: Any) -> None:  # noqa: ANN401 celery-types lacks most of it
+        """Read from `connection`, on the loop `hub`."""
+        self._connection = connection
+        self._hub = hub
+        self._socket: socket.socket = connection.transport.sock
+        self._buffer = b""
+        #: Where the next frame begins in it.
+        self._position = 0
+
+    def on_readable(self) -> None:
+        """Handle the frames that are there.
+
+        Raises:
+            RecoverableConnectionError: the connection is closed.
+            OSError: the broker has closed it.
+        """
+        connection = self._connection
+        if not connection.connected:
+            raise RecoverableConnectionError("Socket was disconnected")
+        try:
+            self._receive(CHUNK, socket.MSG_DONTWAIT)
+        except _WOULD_BLOCK:
+            return
+        self._handle()
+
+    def read_frame(self) -> tuple[int, int, bytes]:
+        """Wait for the next frame, and read no byte after it, which the loop would not learn of.
+
+        Raises:
+            TimeoutError: none came within the socket's timeout.
+            OSError: the broker has closed the connection.
+        """
+        try:
+            while (frame := self._next_frame()) is None:
+                self._receive(self._missing())
+        except _WOULD_BLOCK as error:
+            # SO_RCVTIMEO, or a timeout of 0.
+            raise TimeoutError from error
+        return frame
+
+    def _handle(self) -> None:
+        """Handle the frames in the buffer; the loop calls this again for those that one turn leaves."""
+        connection = self._connection
+        for _ in range(MOST_FRAMES):
+            # A handler may close the connection.
+            frame = self._next_frame() if connection.connected else None
+            if frame is None:
+                return
+            connection.on_inbound_frame(frame)
+        self._hub.call_soon(self._handle)
+
+    def _receive(self, most: int, flags: int = 0) -> None:
+        try:
+            data = self._socket.recv(most, flags)
+        except (TimeoutError, *_WOULD_BLOCK):
+            raise
+        except OSError:
+            self._connection.transport.connected = False
+            raise
+        if not data:
+            self._connection.transport.connected = False
+            raise OSError("Server unexpectedly closed connection")
+        rest = self._buffer[self._position :]
+        self._buffer, self._position = rest + data if rest else data, 0
+
+    def _next_frame(self) -> tuple[int, int, bytes] | None:
+        """Take a whole frame out of the buffer; None when there is none."""
+        buffer, begin = self._buffer, self._position
+        if len(buffer) - begin < _HEADER.size:
+            return None
+        kind, channel, size = _HEADER.unpack_from(buffer, begin)
+        begin += _HEADER.size
+        end = begin + size
+        if len(buffer) <= end:
+            return None
+        if buffer[end] != _FRAME_END:
+            raise UnexpectedFrame(f"Received frame_end {buffer[end]:#04x} while expecting 0xce")
+        self._position = end + 1
+        return kind, channel, buffer[begin:end]
+
+    def _missing(self) -> int:
+        """The bytes until the next frame's header, or the frame, is whole."""
+        have = len(self._buffer) - self._position
+        if have < _HEADER.size:
+            return _HEADER.size - have
+        _kind, _channel, size = _HEADER.unpack_from(self._buffer, self._position)
+        return _HEADER.size + int(size) + 1 - have
