@@ -29,12 +29,13 @@ _WOULD_BLOCK = (BlockingIOError, InterruptedError)
 def read_ahead(connection: kombu.Connection, hub: Any) -> None:  # noqa: ANN401 kombu's event loop, which has no stub
     """Read the connection with a `FrameReader` when `hub` finds it readable; TLS connections stay as they are."""
     beneath: Any = connection.connection
+    if type(beneath.transport) is not TCPTransport:
+        return
+    reader = FrameReader(beneath, hub)
     transport: Any = beneath.transport
-    if type(transport) is TCPTransport:
-        reader = FrameReader(beneath, hub)
-        # py-amqp reads by this name when it waits for an answer.
-        transport.read_frame = reader.read_frame
-        hub.add_reader(transport.sock, reader.on_readable)
+    # py-amqp reads by this name when it waits for an answer.
+    transport.read_frame = reader.read_frame
+    hub.add_reader(transport.sock, reader.on_readable)
 
 
 class FrameReader:
