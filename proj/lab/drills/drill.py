@@ -31,8 +31,10 @@ PATIENCE_S = 30.0
 #: Seconds for which the queues must be empty before the missing tasks count as lost. The count of unacknowledged
 #: messages may be half a second old.
 GIVE_UP_S = 5.0
-#: Seconds after which missing tasks count as lost in any case, because a task that kills may do so for ever.
-END_TIMEOUT_S = 90.0
+#: Seconds after which missing tasks count as lost in any case, because a task that kills may do so for ever. One that
+#: kills the main process is a dead letter after five deaths of a worker. With a load of 70 on two cores each new worker
+#: took 20 s to start.
+END_TIMEOUT_S = 240.0
 #: Seconds until tasks must run in all slots again, and seconds of a probe task that checks this.
 RECOVERY_TIMEOUT_S = 60.0
 PROBE_S = 0.5
