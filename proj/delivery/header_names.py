@@ -13,6 +13,8 @@ DELIVERY_COUNT = "x-delivery-count"
 #: Only RabbitMQ 4.3 and later set it. There it counts every delivery, and the delivery count those that failed.
 ACQUIRED_COUNT = "x-acquired-count"
 BROKER_COUNTS = (DELIVERY_COUNT, ACQUIRED_COUNT)
+#: How many copies of it workers have published, this one included.
+COPIES = "x-proj-copies"
 #: The latest dead-lettering of the message that its counts do not include any more; see `redeliveries`.
 LAST_DEATH = "x-proj-last-death"
 #: The number of a message's copy in the queue of a lease.

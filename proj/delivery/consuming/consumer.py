@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 from celery.utils.log import get_logger
-from celery.worker import state
 from celery.worker.consumer import Consumer as StockConsumer
 
 from proj.broker.frame_reader import read_ahead
@@ -189,8 +188,8 @@ class Consumer(StockConsumer):
             super().on_invalid_task(body, message, exc)
 
     def on_close(self) -> None:
-        """Note the tasks in hand when the connection is lost: they are redelivered, and did not kill this worker."""
-        self.inspection.survived.update(request.id for request in tuple(state.reserved_requests))
+        """Note the messages in hand when the connection is lost: they are redelivered, and did not kill this worker."""
+        self.inspection.survivals.note(tuple(self.held.unsettled.values()))
         super().on_close()
         if self.dispatcher is not None:
             self.dispatcher.forget()
@@ -309,12 +308,13 @@ class Consumer(StockConsumer):
             self.disposition.dead_letter(message, reason)
         elif decision is Decision.RECOUNT:
             logger.info(
-                "Message %s came by a dead-letter exchange. Its copy in the queue %s begins with a new delivery count.",
+                "Message %s was returned to the queue %s for other reasons than a lost worker. A copy at the end of "
+                "the queue has a new delivery count.",
                 message.label,
                 delivery.queue,
                 extra={"action": "message_recounted"},
             )
-            self.disposition.move(message, delivery.queue, {})
+            self.disposition.move(message, delivery.queue, {}, ours=delivery.queue != delivery.home)
         else:
             quarantined = decision is Decision.QUARANTINE
             target = quarantine_queue(delivery.queue) if quarantined else delivery.home

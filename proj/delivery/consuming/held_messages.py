@@ -7,21 +7,27 @@ quarantined or dead-lettered, though none of them died.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery.utils.log import get_logger
 from celery.worker import state
+from kombu.utils.functional import LRUCache
 
 from proj.broker.nack import give_all_back
+from proj.delivery.header_names import COPIES
 from proj.queues import QUORUM, home_queue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from proj.delivery.consuming.consumer import Consumer
     from proj.delivery.consuming.receiving import KeptMessage
 
 #: Messages that are copied when a worker ends, at most: the worker cannot end before they are published. The others are
 #: given back by `basic.nack`.
 MOST_COPIES = 1000
+#: Messages whose lost connections are remembered, the latest.
+MOST_SURVIVALS = 10_000
 
 logger = get_logger(__name__)
 
@@ -107,3 +113,31 @@ class HeldMessages:
         queue = self._consumer.app.amqp.queues.get(name)
         arguments = (queue.queue_arguments if queue is not None else None) or {}
         return bool(arguments.get("x-queue-type") == QUORUM)
+
+
+class Survivals:
+    """How often this worker lost its connection with a message in hand, and lived on.
+
+    The broker counts a lost connection as it counts a dead worker. Only the worker itself can tell them apart.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._times: LRUCache[str, int] = LRUCache(limit=MOST_SURVIVALS)
+
+    def note(self, messages: Iterable[KeptMessage]) -> None:
+        """The connection is lost with these messages unsettled: the broker takes them back and counts that."""
+        for message in messages:
+            copy = name_of_copy(message.headers)
+            if copy is not None:
+                self._times[copy] = self.times(copy) + 1
+
+    def times(self, copy: str | None) -> int:
+        """How often this worker survived with this copy of a message; see `name_of_copy`."""
+        return self._times.get(copy, 0) if copy is not None else 0
+
+
+def name_of_copy(headers: Mapping[Any, Any]) -> str | None:
+    """What tells a copy of a message from all others, because the broker counts each anew; None without a task's id."""
+    task_id, copies = headers.get("id"), headers.get(COPIES)
+    return f"{copies if isinstance(copies, int) else 0} {task_id}" if isinstance(task_id, str) else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
 
+from proj.delivery.consuming.held_messages import Survivals, name_of_copy
 from proj.delivery.consuming.plain_messages import TaskMessage, convert, tasks_for_plain_messages
 from proj.delivery.consuming.receiving import Delivery
 from proj.delivery.consuming.redeliveries import history
@@ -38,8 +38,7 @@ class Inspection:
         )
         #: The task that runs the plain messages of each queue, by its name.
         self._plain_tasks = tasks_for_plain_messages(conf.proj_adopt, tasks=app.tasks, accepted=conf.accept_content)
-        #: How many connections were lost while this worker held a task, by the task's id.
-        self.survived: Counter[str] = Counter()
+        self.survivals = Survivals()
 
     def inspect(self, message: KeptMessage, *, queue: str, version: BrokerVersion) -> Delivery:
         """All that is to be known of a message from `queue` of a broker of this `version`."""
@@ -48,14 +47,13 @@ class Inspection:
         except Exception as error:  # noqa: BLE001 whatever a message makes of us, it is kept
             refusal = Refusal(f"It cannot be inspected: {type(error).__name__}: {shown(error)}.")
             inspected = Inspected(contents=None, refusal=refusal)
-        task_id = message.headers.get("id")
         return Delivery(
             queue=queue,
             history=history(
                 message.headers,
                 redelivered=bool(message.delivery_info.get("redelivered")),
                 version=version,
-                survived=self.survived[task_id] if isinstance(task_id, str) else 0,
+                survived=self.survivals.times(name_of_copy(message.headers)),
             ),
             contents=inspected.contents,
             refusal=inspected.refusal,

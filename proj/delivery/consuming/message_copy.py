@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proj.delivery.consuming.redeliveries import last_death
+from proj.delivery.consuming.redeliveries import count, last_death
 from proj.delivery.dead_letters.headers import copy_properties, dead_letter_headers
-from proj.delivery.header_names import BROKER_COUNTS, EXCHANGE, LAST_DEATH, ROUTING_KEY, TASK
+from proj.delivery.header_names import BROKER_COUNTS, COPIES, EXCHANGE, LAST_DEATH, ROUTING_KEY, TASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,8 @@ def copy(message: KeptMessage, *, queue: str, headers: Mapping[str, Any], ours: 
     properties = _properties(message)
     info = message.delivery_info
     origin = {EXCHANGE: info.get("exchange") or "", ROUTING_KEY: info.get("routing_key") or ""}
-    properties["application_headers"] = {**origin, **properties["application_headers"], **headers}
+    own = {COPIES: count(message.headers, COPIES) + 1, **headers}
+    properties["application_headers"] = {**origin, **properties["application_headers"], **own}
     if (death := last_death(message.headers)) is not None:
         properties["application_headers"][LAST_DEATH] = death
     return MessageCopy(original=message, queue=queue, body=message.raw_body, properties=properties, ours=ours)

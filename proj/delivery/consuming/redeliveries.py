@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Workers that may be lost with a message before it is run alone.
 _LOST_BEFORE_QUARANTINE = 2
+#: Innocent returns after which the broker's count begins anew: half of the delivery limit of our policy and of RabbitMQ
+#: 4. Not sooner, because a connection that is lost between the confirm of a copy and the acknowledgement leaves both.
+_INNOCENT_RETURNS = 10
 
 
 class Decision(Enum):
@@ -37,7 +40,7 @@ class Decision(Enum):
     RUN = "run"
     #: Publish it again to the end of its queue, with our own count in its headers.
     REQUEUE = "requeue"
-    #: The same, because the broker's count says nothing of this queue: it begins anew with the copy.
+    #: The same, because the broker's count has what no lost worker caused. It begins anew with the copy.
     RECOUNT = "recount"
     #: Move it to the queue whose messages are run alone.
     QUARANTINE = "quarantine"
@@ -56,6 +59,8 @@ class History:
     lost_workers: int
     #: Those of them that were lost since it was published to the queue that it is in now.
     lost_workers_here: int
+    #: Returns in this queue that the broker counts, and that other causes than lost workers had.
+    innocent_returns: int
     #: Whether the broker counts deliveries in this queue.
     counted: bool
     #: Whether what the broker says may be of an earlier queue; then `lost_workers_here` is 0.
@@ -88,15 +93,17 @@ def history(headers: Mapping[Any, Any], *, redelivered: bool, version: BrokerVer
       delivery limit. `x-acquired-count` is its own after the first return. A classic queue counts failed deliveries for
       later queues, and marks what failed before as redelivered.
     """
-    here = failed_deliveries(headers, redelivered=redelivered)
-    doubtful = here > 0 and version.keeps_counts_of_dead_letters and _may_be_of_an_earlier_queue(headers)
-    here = 0 if doubtful else max(0, here - survived)
+    returns = failed_deliveries(headers, redelivered=redelivered)
+    counted = _is_counted(headers, redelivered=redelivered)
+    doubtful = returns > 0 and version.keeps_counts_of_dead_letters and _may_be_of_an_earlier_queue(headers)
+    here = 0 if doubtful else max(0, returns - survived)
     return History(
-        killed_processes=_count(headers, STRIKES),
-        requeues=_count(headers, REQUEUES),
-        lost_workers=_count(headers, REDELIVERIES) + here,
+        killed_processes=count(headers, STRIKES),
+        requeues=count(headers, REQUEUES),
+        lost_workers=count(headers, REDELIVERIES) + here,
         lost_workers_here=here,
-        counted=_is_counted(headers, redelivered=redelivered),
+        innocent_returns=returns - here if counted else 0,
+        counted=counted,
         doubtful=doubtful,
     )
 
@@ -133,10 +140,10 @@ def failed_deliveries(headers: Mapping[Any, Any], *, redelivered: bool) -> int:
     """
     if not _is_counted(headers, redelivered=redelivered):
         return int(redelivered)
-    count = _count(headers, DELIVERY_COUNT)
+    failed = count(headers, DELIVERY_COUNT)
     # A redelivered message was delivered before, also where a broker's count says 0. More failed deliveries than
     # deliveries in this queue are of an earlier one.
-    return min(count, _count(headers, ACQUIRED_COUNT)) if ACQUIRED_COUNT in headers else max(count, 1)
+    return min(failed, count(headers, ACQUIRED_COUNT)) if ACQUIRED_COUNT in headers else max(failed, 1)
 
 
 def _is_counted(headers: Mapping[Any, Any], *, redelivered: bool) -> bool:
@@ -165,10 +172,17 @@ def decide(history: History, *, alone: bool, limit: int, own: bool = False) -> D
     A worker that died while it held several messages may have been killed by any of them, so none is dead-lettered
     yet. A worker that died while it ran one message `alone` was killed by that one; after `limit` such deaths it is
     dead-lettered. A message in a worker's `own` queue is never quarantined, because no other worker may take it: it
-    gets `limit` attempts there. A message whose count may be of an earlier queue gets a count of its own first.
+    gets `limit` attempts there.
+
+    Innocent returns count toward the broker's delivery limit, at which it drops the message or makes it a dead letter.
+    So before there are many of them, or when the count may be of an earlier queue, it begins anew.
     """
-    if history.doubtful:
-        return Decision.RECOUNT
+    decision = _blame(history, alone=alone, limit=limit, own=own)
+    innocent = decision is Decision.RUN and history.innocent_returns >= _INNOCENT_RETURNS
+    return Decision.RECOUNT if history.doubtful or innocent else decision
+
+
+def _blame(history: History, *, alone: bool, limit: int, own: bool) -> Decision:
     if own and history.lost_workers >= limit:
         return Decision.DEAD_LETTER
     if alone:
@@ -180,6 +194,7 @@ def decide(history: History, *, alone: bool, limit: int, own: bool = False) -> D
     return Decision.RUN if history.counted else Decision.REQUEUE
 
 
-def _count(headers: Mapping[Any, Any], name: str) -> int:
+def count(headers: Mapping[Any, Any], name: str) -> int:
+    """The number in a header; 0 when it holds no count."""
     value = headers.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -35,6 +35,7 @@ def test_copy_has_all_properties_but_those_that_would_harm_it() -> None:
         "x-proj-redeliveries": 2,
         "x-proj-exchange": "tasks",
         "x-proj-routing-key": "task_queue.high",
+        "x-proj-copies": 1,
     }
 
 
@@ -56,6 +57,7 @@ def test_received_copy_says_where_its_original_was_published() -> None:
 
     assert (again.delivery_info["exchange"], again.delivery_info["routing_key"]) == ("tasks", "task_queue.high")
     second = copy(again, queue="q", headers={}, ours=False)
+    assert second.properties["application_headers"]["x-proj-copies"] == 2
     assert second.properties["application_headers"]["x-proj-exchange"] == "tasks"
 
 

@@ -126,11 +126,26 @@ def test_history_is_read_whatever_the_headers_hold(headers: dict[str, Any], *, r
 
 def test_redelivery_after_a_lost_connection_is_no_lost_worker() -> None:
     """The worker that lost its connection is alive, so no message killed it."""
-    told = history({"x-delivery-count": 3}, redelivered=True, version=NEWEST, survived=2)
+    told = history({"x-delivery-count": 2}, redelivered=True, version=NEWEST, survived=1)
 
     assert told.lost_workers_here == 1
     assert decide(told, alone=False, limit=3) is Decision.RUN
     assert history({}, redelivered=True, version=NEWEST, survived=5).lost_workers_here == 0
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_count_begins_anew_before_innocent_returns_reach_a_delivery_limit(*, alone: bool) -> None:
+    """RabbitMQ counts a lost connection, and drops a message after 20 unless a policy says otherwise."""
+    told = [
+        decide(
+            history({"x-delivery-count": count}, redelivered=True, version=NEWEST, survived=count),
+            alone=alone,
+            limit=3,
+        )
+        for count in (1, 10, 20)
+    ]
+
+    assert told == [Decision.RUN, Decision.RECOUNT, Decision.RECOUNT]
 
 
 def test_attempts_are_the_sum_of_all_counts_and_this_one() -> None:
