@@ -46,8 +46,8 @@ def until(path):
     while not os.path.exists(path):
         time.sleep(0.02)
 """
-TASKS = 300
-TIMEOUT_S = 60
+TASKS = 200
+TIMEOUT_S = 120
 
 
 class Monitor:
