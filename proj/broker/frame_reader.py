@@ -23,7 +23,7 @@ MOST_FRAMES = 96
 #: Type, channel and size. Source: AMQP 0-9-1, 4.2.3
 _HEADER = Struct(">BHI")
 _FRAME_END = 0xCE
-_WOULD_BLOCK = (BlockingIOError, InterruptedError)
+_WOULD_BLOCK = (BlockingIOError, InterruptedError, TimeoutError)
 
 
 def read_ahead(connection: kombu.Connection, hub: Any) -> None:  # noqa: ANN401 kombu's event loop, which has no stub
@@ -95,7 +95,7 @@ class FrameReader:
     def _receive(self, most: int, flags: int = 0) -> None:
         try:
             data = self._socket.recv(most, flags)
-        except (TimeoutError, *_WOULD_BLOCK):
+        except _WOULD_BLOCK:
             raise
         except OSError:
             self._connection.transport.connected = False

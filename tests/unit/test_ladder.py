@@ -28,7 +28,8 @@ LADDERS = {
         {"commands"},
     ),
     "delivery": (
-        {"header_names", "printable", "broker_errors", "recovery", "shutdown"},
+        {"header_names", "printable", "broker_errors", "recovery", "pool"},
+        {"shutdown"},
         {"unreadable_properties"},
         {"validation", "dead_letters", "dispatch"},
         {"settings", "health"},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from celery import bootsteps
 from celery.concurrency import prefork as stock
 
-from proj.delivery.shutdown import prefork
+from proj.delivery.pool import prefork
 
 if TYPE_CHECKING:
     from celery.concurrency.base import BasePool

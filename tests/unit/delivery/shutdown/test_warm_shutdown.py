@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from celery.result import _set_task_join_will_block
 
-from proj.delivery.shutdown import prefork
+from proj.delivery.pool import prefork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

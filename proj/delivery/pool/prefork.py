@@ -17,7 +17,9 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from billiard.pool import CLOSE
-from celery.concurrency import asynpool, prefork
+from celery.concurrency import prefork
+
+from proj.delivery.pool import pipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -59,7 +61,7 @@ class Job(Protocol):
         """Let the pool forget it."""
 
 
-class AsynPool(asynpool.AsynPool):
+class AsynPool(pipes.AsynPool):
     """Celery's pool of processes, which finishes what it has begun to write when it closes."""
 
     _state: int

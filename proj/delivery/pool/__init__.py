@@ -1,0 +1,1 @@
+"""The pool of processes: its pipes, and its warm shutdown."""
