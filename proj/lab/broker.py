@@ -16,7 +16,7 @@ from kombu import Connection
 
 from proj.broker.management_api import Management
 from proj.broker.version import BrokerVersion
-from proj.errors import NoManagement, ProcessEnded
+from proj.errors import DeadlinePassed, NoManagement, ProcessEnded
 from proj.lab.processes.ports import LOOPBACK, free_port, is_free
 from proj.lab.processes.process import Process
 from proj.lab.rabbitmq import installation
@@ -172,17 +172,21 @@ class Broker(Service):
 
         Raises:
             ProcessEnded: the command failed; the error has its output.
+            DeadlinePassed: it did not end in time.
         """
-        done = subprocess.run(
-            [self._installation.ctl, "--quiet", *words],
-            # `rabbitmqctl` is an Erlang node too, and listens while it runs.
-            env={**self._environment, "RABBITMQ_CTL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=ORDER_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [self._installation.ctl, "--quiet", *words],
+                # `rabbitmqctl` is an Erlang node too, and listens while it runs.
+                env={**self._environment, "RABBITMQ_CTL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=ORDER_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DeadlinePassed(f"the end of rabbitmqctl {words[0]}", ORDER_TIMEOUT_S) from error
         if done.returncode:
             raise ProcessEnded(f"rabbitmqctl {words[0]}", done.returncode, done.stdout + done.stderr)
         return done.stdout

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from proj.broker.version import BrokerVersion
-from proj.errors import ProcessEnded
+from proj.errors import DeadlinePassed, ProcessEnded
 from proj.lab.broker import Broker
 from proj.lab.drills.drill import Drill
 from proj.lab.drills.faults.catalogue import BY_NAME, Fault
@@ -97,6 +97,14 @@ def test_broker_takes_an_order_that_the_api_does_not_know(broker: Broker) -> Non
     assert broker.order("eval", "1 + 1.").strip() == "2"
     with pytest.raises(ProcessEnded, match="no_such_order"):
         broker.order("no_such_order")
+
+
+def test_order_that_does_not_end_in_time_is_an_error_of_ours(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drill reports it, and the other drills go on."""
+    monkeypatch.setattr("proj.lab.broker.ORDER_TIMEOUT_S", 0.01)
+
+    with pytest.raises(DeadlinePassed, match="rabbitmqctl eval"):
+        broker.order("eval", "1 + 1.")
 
 
 def test_broker_is_configured_with_the_settings_it_is_given(guard: Guard) -> None:
