@@ -28,7 +28,7 @@ def connection(broker: Broker, vhost: str) -> Iterator[Connection]:
         yield connection
 
 
-def consumer_of(task_consumer: Any, connection: Connection, *, asks_over: Connection) -> Any:
+def consumer_of(task_consumer: Any, connection: Connection, *, asks_over: Connection, again: Any = None) -> Any:
     """The parts of a worker's consumer that the step uses; it runs at once what a worker would run in its loop."""
     checks: list[tuple[Any, Any]] = []
     return SimpleNamespace(
@@ -37,7 +37,10 @@ def consumer_of(task_consumer: Any, connection: Connection, *, asks_over: Connec
         blueprint=SimpleNamespace(state=bootsteps.RUN),
         task_consumer=task_consumer,
         forwarder=SimpleNamespace(ask=lambda question: question(asks_over.connection)),
-        timer=SimpleNamespace(call_repeatedly=lambda _, check, arguments: checks.append((check, arguments))),
+        timer=SimpleNamespace(
+            call_repeatedly=lambda _, check, arguments: checks.append((check, arguments)),
+            call_after=lambda _, check, arguments: again(check, arguments) if again else check(*arguments),
+        ),
         call_soon=lambda call, *arguments: call(*arguments),
         check=lambda: [check(*arguments) for check, arguments in checks],
     )
@@ -73,3 +76,35 @@ def test_worker_reconnects_when_the_broker_has_lost_its_consumer(
         workers.collect()
 
     assert [getattr(record, "action", None) for record in caplog.records] == ["consumers_lost"]
+
+
+def test_consumer_that_was_opened_meanwhile_is_not_taken_for_lost(
+    broker: Broker, vhost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In adaptive dispatch a worker has just told the broker of a consumer, or has cancelled it, when it is asked."""
+    with (
+        Connection(broker.url(vhost)) as other,
+        Connection(broker.url(vhost)) as workers,
+        workers.Consumer([Queue("idle", durable=True)], callbacks=[print]) as task_consumer,
+    ):
+        # What the worker believes before the broker knows of it.
+        tags: dict[str, str] = task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
+        believed = dict(tags)
+        task_consumer.cancel()
+        tags.update(believed)
+        asked: list[str] = []
+
+        def again(check: Any, arguments: Any) -> None:
+            asked.append("again")
+            tags.clear()
+            task_consumer.consume()
+            check(*arguments)
+
+        consumer = consumer_of(task_consumer, workers, asks_over=other, again=again)
+        LostConsumers(consumer).start(consumer)
+        other.connect()
+        with caplog.at_level(logging.ERROR):
+            consumer.check()
+
+    assert asked == ["again"]
+    assert not caplog.records

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import kombu
     from celery.events import EventDispatcher
     from celery.worker import WorkController
+    from celery.worker.request import Request
     from kombu.common import QoS
     from kombu.message import Message
     from kombu.transport.pyamqp import Channel
@@ -215,6 +216,31 @@ class Consumer(StockConsumer):
             self.held.give_back()
         super().shutdown()
 
+    def apply_eta_task(self, task: Request) -> None:
+        """Give the pool a task that is due."""
+        if self.dispatcher is not None:
+            self.dispatcher.apply(task)
+        super().apply_eta_task(task)
+
+    def _limit_move_to_pool(self, request: Request) -> None:
+        """Give the pool a task that its rate limit lets through."""
+        if self.dispatcher is not None:
+            self.dispatcher.apply(request)
+        super()._limit_move_to_pool(request)  # type: ignore[misc] # celery-types lacks it
+
+    def add_task_queue(self, *args: Any, **options: Any) -> None:  # type: ignore[override] # noqa: ANN401 Celery's
+        """Consume from one more queue."""
+        super().add_task_queue(*args, **options)
+        if self.dispatcher is not None:
+            self.dispatcher.renew()
+
+    def cancel_task_queue(self, queue: str | kombu.Queue) -> None:
+        """Consume from that queue no more."""
+        if self.dispatcher is not None:
+            aliases: Any = self.app.amqp.queues.aliases  # type: ignore[attr-defined] # celery-types lacks it
+            self.dispatcher.leave(aliases.get(queue, queue))
+        super().cancel_task_queue(queue)
+
     @property
     def max_prefetch_count(self) -> int:
         """The prefetch count for all slots that the worker has, or may have under `--autoscale`."""
@@ -295,8 +321,7 @@ class Consumer(StockConsumer):
             return
         decision = self._decide(delivery)
         if decision is Decision.RUN:
-            # A quarantined message runs alone, so its slot is free.
-            if self.dispatcher is None or delivery.queue != delivery.home:
+            if self.dispatcher is None:
                 self._run(message)
             else:
                 self.dispatcher.receive(message)

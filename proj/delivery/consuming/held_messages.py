@@ -94,8 +94,9 @@ class HeldMessages:
         Where a return would be taken for a lost worker, it is a copy at the end of the queue.
         """
         consumer = self._consumer
-        if consumer.acks_late(message.delivery):
-            quorum = self._is_quorum(message.delivery.queue)
+        quorum = self._is_quorum(message.delivery.queue)
+        # A message that is acknowledged early was not run either, but a quorum queue counts its returns.
+        if quorum or consumer.acks_late(message.delivery):
             consumer.disposition.give_back(message, quorum=quorum, version=consumer.broker_version)
         if not message.is_moving:
             message.requeue()

@@ -127,7 +127,7 @@ class Quarantine:
     def _idle(self) -> bool:
         # A task may wait for its ETA for days, so it does not count; it comes back if the worker dies.
         dispatcher = self._consumer.dispatcher
-        held = dispatcher is not None and bool(dispatcher.held)
+        held = dispatcher is not None and bool(dispatcher.waiting)
         return not state.reserved_requests and not held and not self._consumer.forwarder.pending
 
     def _count(self, connection: amqp.Connection) -> None:

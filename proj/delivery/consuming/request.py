@@ -231,6 +231,7 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
             state.task_ready(self)
             self.acknowledged = True
             self.dead_letter(f"It cannot be given to the pool: {shown(error)}.")
+            self.end()
             # This is the only exception at which the worker frees the slot.
             raise TaskRevokedError(self.id) from error
         future = getattr(result, "f", None)

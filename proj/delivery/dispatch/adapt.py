@@ -54,7 +54,7 @@ class AdaptDispatch(bootsteps.StartStopStep):
             "dispatch": {
                 "mode": ADAPTIVE,
                 "window": dispatcher.window,
-                "held": len(dispatcher.held),
+                "held": dispatcher.waiting,
                 "given_back": dispatcher.given_back,
                 "budget_s": dispatcher.budget_s,
             }

@@ -16,7 +16,8 @@ from proj.delivery.dispatch.sources import Sources
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
+    from typing import Any
 
     from celery.worker.request import Request
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 NEXT_QUEUE_S = 0.01
 #: Seconds between two looks at the held messages, at least.
 _SHORTEST_S = 0.001
+#: Copies on their way to their queues, from which on they count as messages that the worker has.
+_MOST_COPIES = 512
 
 _SCHEDULED: Collection[object] = state.scheduled_requests  # type: ignore[attr-defined] # celery-types lacks it
 
@@ -37,16 +40,21 @@ logger = get_logger(__name__)
 class Dispatcher:
     """The messages of one worker between the broker and the pool; on the worker's loop."""
 
-    def __init__(self, consumer: Consumer, *, slots: int, budget_s: float) -> None:
-        """Serve the pool of `consumer`, which has so many slots."""
+    def __init__(
+        self, consumer: Consumer, *, slots: int, budget_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Serve the pool of `consumer`, which has so many slots; `clock` tells the time in seconds."""
         self.budget_s = budget_s
         #: Messages that were received and are not in the pool, with the time of their arrival, the oldest first.
         self.held: deque[tuple[KeptMessage, float]] = deque()
+        #: Those of queues that no other worker consumes, which are never given back.
+        self.own: deque[KeptMessage] = deque()
         #: Messages in the pool, with the time at which they were given to it, the oldest first.
         self.running: dict[KeptMessage, float] = {}
         #: How many messages were given back to their queues.
         self.given_back = 0
         self._consumer = consumer
+        self._clock = clock
         self._slots = slots
         self._most_scheduled: int | None = consumer.app.conf.worker_eta_task_limit
         self._ahead = Ahead(budget_s)
@@ -55,7 +63,9 @@ class Dispatcher:
         self._load = 0
         #: Since when a slot waits for a message.
         self._waiting_since: float | None = None
-        self._timer_is_set = False
+        #: The timer of the next look, and when it is due.
+        self._timer: Any = None
+        self._due = 0.0
         self._loop_thread = threading.get_ident()
         self._ended: deque[KeptMessage] = deque()
         # Reused, so that the loop has it only once.
@@ -74,15 +84,18 @@ class Dispatcher:
             # Celery has set a count of the whole channel.
             consumer.channel.basic_qos(prefetch_size=0, prefetch_count=0, a_global=True)
             consumer.qos_global = False
+        # Celery's loop tells the broker a count at its start, and for each task with an ETA.
+        consumer.qos.callback = _ignore_count
         # The timer of the last connection may be lost with it.
-        self._timer_is_set = False
+        self._timer = None
         self._sources.prepare(task_consumer, consumer.queue_names, self._slots)
 
     def forget(self) -> None:
         """Forget the messages of a lost connection, which the broker delivers again; those that run keep a slot."""
-        for message in (*(held for held, _arrived in self.held), *self.running):
+        for message in (*(held for held, _arrived in self.held), *self.own, *self.running):
             message.is_load = message in self.running and message.request in state.active_requests
         self.held.clear()
+        self.own.clear()
         self.running = {message: since for message, since in self.running.items() if message.is_load}
         self._load = len(self.running)
         self._waiting_since = None
@@ -92,10 +105,25 @@ class Dispatcher:
         """Let the broker send nothing more."""
         self._sources.close_all()
 
+    def consumed_with(self, tag: str) -> str | None:
+        """The queue of the open consumer with this tag; None when there is none."""
+        self._sources.adopt()
+        return next((source.queue.name for source in self._sources if tag in source.consumers), None)
+
     def was_cancelled(self, tag: str) -> None:
         """Consume again: the broker has cancelled one of the consumers."""
         self._sources.was_cancelled(tag)
         self._plan()
+
+    def renew(self) -> None:
+        """Open all consumers again, with counts that are known: kombu has opened some for a queue that was added."""
+        self._sources.adopt()
+        self._sources.close_all()
+        self._plan(now_is_time=True)
+
+    def leave(self, queue: str) -> None:
+        """Consume from that queue no more."""
+        self._sources.leave(queue)
 
     def resume(self) -> None:
         """Consume again after a pause in which every consumer was cancelled."""
@@ -112,16 +140,23 @@ class Dispatcher:
 
     def receive(self, message: KeptMessage) -> None:
         """Give the message to the pool if a slot is free, or hold it."""
-        now = time.monotonic()
+        if not self._consumer.is_running:
+            # It was on its way when the worker began to end.
+            self._consumer.held.give_back_one(message)
+            return
+        now = self._clock()
         source = message.source = self._sources.source_of(message.delivery.queue)
         if source is not None:
             source.received(message.delivery_info["consumer_tag"])
         message.dispatcher = self
         message.is_load = True
         self._load += 1
-        if self.held or len(self.running) >= self._slots:
-            self.held.append((message, now))
-            self._set_timer(self.budget_s)
+        if self.waiting or len(self.running) >= self._slots:
+            if source is None:
+                self.own.append(message)
+            else:
+                self.held.append((message, now))
+                self._set_timer(self.budget_s)
         else:
             since, self._waiting_since = self._waiting_since, None
             if since is not None and now - since < self.budget_s:
@@ -151,7 +186,7 @@ class Dispatcher:
         """A task that waited for its ETA or its rate limit goes into the pool."""
         message: KeptMessage = request.message
         if message not in self.running and message.dispatcher is self:
-            self.running[message] = time.monotonic()
+            self.running[message] = self._clock()
             if not message.is_load:
                 message.is_load = True
                 self._load += 1
@@ -163,16 +198,22 @@ class Dispatcher:
             self._end(message)
         self._slots = slots
         self._fill()
-        if not self._load and not self._consumer.quarantine.paused:
-            self._sources.join(self.window)
+        window = self.window
+        if window and not self._load and not self._consumer.quarantine.paused:
+            self._sources.join(window)
         self._plan()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for a slot."""
+        return len(self.held) + len(self.own)
 
     @property
     def window(self) -> int:
         """The messages that the worker asks for at a time, besides those that wait for their ETA."""
         if self._most_scheduled and len(_SCHEDULED) >= self._most_scheduled:
             return 0
-        begun_before = time.monotonic() - self.budget_s
+        begun_before = self._clock() - self.budget_s
         long = 0
         for since in self.running.values():
             if since > begun_before:
@@ -187,30 +228,40 @@ class Dispatcher:
             self._end(self._ended.popleft())
 
     def _end(self, message: KeptMessage) -> None:
+        if not self._leave(message):
+            return
+        self._fill()
+        if not self.waiting and self._waiting_since is None:
+            self._waiting_since = self._clock()
+        if not message.is_load:
+            # Nothing settles it later, because it was acknowledged early, or leased.
+            self._plan()
+
+    def _leave(self, message: KeptMessage) -> bool:
+        """Free the message's slot; whether it had one."""
         since = self.running.pop(message, None)
         if since is None:
-            return
-        now = time.monotonic()
-        self._ahead.ended(now - since)
-        if message.acknowledged or not message.can_be_settled:
+            return False
+        request = message.request
+        if request is not None and request.time_start is not None:
+            self._ahead.ended(self._clock() - since)
+        if message.acknowledged or message.settlement is not None or not message.can_be_settled:
             self._unload(message)
-        self._fill()
-        if not self.held and self._waiting_since is None:
-            self._waiting_since = now
+        return True
 
     def _fill(self) -> None:
         """Give held messages to free slots."""
-        while self.held and len(self.running) < self._slots and self._consumer.is_running:
-            message, _arrived = self.held.popleft()
-            self._give(message, time.monotonic())
+        while self.waiting and len(self.running) < self._slots and self._consumer.is_running:
+            message = self.own.popleft() if self.own else self.held.popleft()[0]
+            self._give(message, self._clock())
 
     def _give(self, message: KeptMessage, now: float) -> None:
         self.running[message] = now
         self._consumer.run(message)
         request = message.request
         if request is None or request.has_ended:
-            # It was refused or revoked, or a pool without processes has run it.
-            self._end(message)
+            # It was refused or revoked, or its thread was quick.
+            self._leave(message)
         elif request.eta:
             # Its timer calls `apply`.
             self.running.pop(message, None)
@@ -222,36 +273,41 @@ class Dispatcher:
             self._load -= 1
 
     def _set_timer(self, seconds: float) -> None:
-        if not self._timer_is_set:
-            self._timer_is_set = True
-            self._consumer.timer.call_after(seconds, self._look)
+        """Look again in so many seconds, or earlier."""
+        due = self._clock() + seconds
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._due = due
+        self._timer = self._consumer.timer.call_after(seconds, self._look)
 
     def _look(self) -> None:
-        self._timer_is_set = False
+        self._timer = None
         consumer = self._consumer
         if not consumer.is_running or not consumer.task_consumer:
             return
         try:
             with reconnect_if_closed(consumer.channel_errors):
-                if self.held and time.monotonic() - self.held[0][1] >= self.budget_s:
+                if self.held and self._clock() - self.held[0][1] >= self.budget_s:
                     self._give_back()
                 self._plan(now_is_time=True)
         finally:
             if self.held:
-                self._set_timer(max(_SHORTEST_S, self.held[0][1] + self.budget_s - time.monotonic()))
+                self._set_timer(max(_SHORTEST_S, self.held[0][1] + self.budget_s - self._clock()))
 
     def _give_back(self) -> None:
         """Give back what is held: nothing new comes first, or the broker would send it here again."""
         self._ahead.gave_back()
         self._sources.close_all()
-        # Those of queues that no other worker consumes stay.
-        kept = [pair for pair in self.held if pair[0].source is None]
-        given = [message for message, _arrived in self.held if message.source is not None]
-        self.held = deque(kept)
+        given, self.held = self.held, deque()
         self.given_back += len(given)
         logger.debug("Messages given back to their queues: %d.", len(given), extra={"action": "messages_given_back"})
-        for message in given:
+        for message, _arrived in given:
             self._consumer.held.give_back_one(message)
+            if message.is_moving and self._consumer.forwarder.pending < _MOST_COPIES:
+                # Its consumer is closed, so a free slot need not wait for the copy.
+                self._unload(message)
 
     def _plan(self, *, now_is_time: bool = False) -> None:
         """Open or close consumers, so that the broker may send what the window has room for."""
@@ -307,3 +363,7 @@ def _is_gone(message: KeptMessage) -> bool:
     """Whether a pool process began the task, and Celery does not know it any more."""
     request = message.request
     return request is not None and request.time_start is not None and request not in state.active_requests
+
+
+def _ignore_count(prefetch_count: int) -> None:
+    """Stands in for Celery's own prefetch count, which would hold for the whole channel."""

@@ -102,11 +102,17 @@ class Sources:
 
         Replacing the consumer would cost messages: a quorum queue takes back those that are on their way to a consumer
         that is cancelled, and counts that. Tried on RabbitMQ 3.10.8.
+
+        Raises:
+            ValueError: `prefetch` is not above 0.
         """
         if len(source.consumers) >= MOST_CONSUMERS and source.credit <= 0:
             # Nothing is on its way to them.
             self.close(source)
         # kombu's own methods wait for the broker's answers.
+        if prefetch <= 0:
+            # The broker would take 0 for no limit.
+            raise ValueError(f"a prefetch count must be above 0, and not {prefetch}")
         task_consumer: Any = self._task_consumer
         channel = task_consumer.channel
         channel.send_method(spec.Basic.Qos, "lBb", (0, prefetch, False))
@@ -134,11 +140,24 @@ class Sources:
 
     def was_cancelled(self, tag: str) -> None:
         """The broker has cancelled this consumer."""
+        task_consumer: Any = self._task_consumer
         for source in self._sources.values():
             if tag in source.consumers:
                 # Its messages may count for the others from now on; the next ones that are opened make up for it.
                 source.prefetch -= source.consumers.pop(tag)
                 source.unsettled = min(source.unsettled, source.prefetch)
+                self._cancelled.append(tag)
+                tags = task_consumer._active_tags  # noqa: SLF001 no public name
+                if tags.get(source.queue.name) == tag:
+                    del tags[source.queue.name]
+                    if source.consumers:
+                        tags[source.queue.name] = next(iter(source.consumers))
+
+    def leave(self, queue: str) -> None:
+        """Cancel the consumers of that queue, and open no more."""
+        source = self._sources.pop(queue, None)
+        if source is not None:
+            self.close(source)
 
     def join(self, prefetch: int) -> None:
         """Replace several consumers of a queue, or one with a larger count, by one; the worker is idle."""
@@ -173,12 +192,17 @@ class Sources:
 def _may_return(queue: Queue) -> bool:
     """Whether a message may go back to the queue, and the consumer be cancelled, so that another worker takes it.
 
-    A queue of one worker alone, or one that is deleted with its last consumer, has no other worker. A stream and a
-    queue with a single active consumer keep an order that a return would change.
+    A queue of one worker alone has no other worker, and a queue that is deleted with its last consumer, or some time
+    after, would be deleted while the worker is busy. A stream and a queue with a single active consumer keep an order
+    that a return would change.
     """
     arguments = queue.queue_arguments or {}
+    # celery-types lacks it.
+    expires: object = getattr(queue, "expires", None)
     return not (
         queue.auto_delete
+        or expires is not None
+        or "x-expires" in arguments
         or queue.exclusive
         or queue.no_ack
         or is_broadcast_queue(queue.name)

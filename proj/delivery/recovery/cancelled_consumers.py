@@ -61,7 +61,9 @@ def _consume_again(consumer: Consumer, channel: Channel, tag: str) -> None:
     if not task_consumer or consumer.channel is not channel or not consumer.is_running:
         return
     tags: dict[str, str] = task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
-    queue = next((queue for queue in task_consumer.queues if tags.get(queue.name) == tag), None)
+    dispatcher = consumer.dispatcher
+    name = dispatcher.consumed_with(tag) if dispatcher is not None else None
+    queue = next((queue for queue in task_consumer.queues if queue.name == name or tags.get(queue.name) == tag), None)
     if queue is None:
         return
     with reconnect_if_closed(consumer.channel_errors):
@@ -69,9 +71,12 @@ def _consume_again(consumer: Consumer, channel: Channel, tag: str) -> None:
         own = cast("kombu.Connection", consumer.connection).connection.channel()
         count_queue(own, queue.name)
         own.close()
-        task_consumer.cancel_by_queue(queue.name)
-        task_consumer.add_queue(queue)
-        task_consumer.consume()
+        if name is not None and dispatcher is not None:
+            dispatcher.was_cancelled(tag)
+        else:
+            task_consumer.cancel_by_queue(queue.name)
+            task_consumer.add_queue(queue)
+            task_consumer.consume()
     logger.warning(
         "RabbitMQ cancelled the consumer of %s, because a message was not acknowledged in time. It will be delivered "
         "again. The worker consumes again.",

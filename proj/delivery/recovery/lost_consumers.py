@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds after which the broker is asked again: a consumer may be so new that the broker does not have it yet.
+AGAIN_S = 1.0
+
 
 class Forwarder(Protocol):
     """The thread of our consumer that has a broker connection of its own."""
@@ -43,9 +46,13 @@ class Consumer(Protocol):
         """Call it in the worker's loop."""
 
 
-def consumed_queues(task_consumer: kombu.Consumer) -> list[str]:
-    """The queues that the worker believes to consume, without those that are paused or cancelled by command."""
-    return sorted(queue.name for queue in task_consumer.queues if task_consumer.consuming_from(queue.name))
+def consumer_tags(task_consumer: kombu.Consumer) -> dict[str, str]:
+    """The consumers that the worker believes to have, by queue, without those that are paused or cancelled by command.
+
+    In adaptive dispatch a worker cancels consumers and opens others all the time.
+    """
+    tags: dict[str, str] = task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
+    return {queue.name: tags[queue.name] for queue in task_consumer.queues if queue.name in tags}
 
 
 def queues_without_consumers(connection: amqp.Connection, names: Iterable[str]) -> list[str]:
@@ -82,35 +89,45 @@ class LostConsumers(bootsteps.StartStopStep):
             interval_s = silence_limit_s(consumer.app.conf.broker_heartbeat)
             consumer.timer.call_repeatedly(interval_s, self._check, (consumer,))
 
-    def _check(self, consumer: Consumer) -> None:
-        """Ask on the forwarder's thread, because a broker that is gone does not answer."""
+    def _check(self, consumer: Consumer, missed: dict[str, str] | None = None) -> None:
+        """Ask on the forwarder's thread, because a broker that is gone does not answer.
+
+        `missed` are consumers that the broker did not have a moment ago.
+        """
         if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:  # type: ignore[attr-defined] # celery-types lacks bootsteps.RUN
             return
-        names, connection = consumed_queues(consumer.task_consumer), consumer.connection
+        tags = consumer_tags(consumer.task_consumer)
+        if missed is not None:
+            tags = dict(tags.items() & missed.items())
+        connection = consumer.connection
 
         def ask(own: amqp.Connection) -> None:
-            lost = queues_without_consumers(own, names)
+            lost = {name: tags[name] for name in queues_without_consumers(own, sorted(tags))}
             if lost:
-                consumer.call_soon(self._reconnect, consumer, connection, lost)
+                consumer.call_soon(self._reconnect, consumer, connection, lost, missed)
 
         consumer.forwarder.ask(ask)
 
-    @staticmethod
-    def _reconnect(consumer: Consumer, connection: kombu.Connection, lost: list[str]) -> None:
-        """End the worker's loop with an error on which Celery reconnects, unless it has reconnected or stopped since.
+    def _reconnect(
+        self, consumer: Consumer, connection: kombu.Connection, lost: dict[str, str], missed: dict[str, str] | None
+    ) -> None:
+        """Ask again at first. Then end the worker's loop with an error on which Celery reconnects.
 
         Raises:
-            RecoverableConnectionError: the worker still uses `connection` and consumes one of the queues.
+            RecoverableConnectionError: the worker still uses `connection` and believes to have one of the consumers.
         """
-        if (
-            consumer.connection is connection
-            and consumer.task_consumer
-            and set(lost) & set(consumed_queues(consumer.task_consumer))
-        ):
-            names = ", ".join(lost)
-            logger.error(
-                "The broker has no consumer of %s any more; reconnecting.",
-                names,
-                extra={"action": "consumers_lost", "queues": lost},
-            )
-            raise RecoverableConnectionError(f"The broker has no consumer of {names}.")
+        if consumer.connection is not connection or not consumer.task_consumer:
+            return
+        still = dict(consumer_tags(consumer.task_consumer).items() & lost.items())
+        if not still:
+            return
+        if missed is None:
+            consumer.timer.call_after(AGAIN_S, self._check, (consumer, still))
+            return
+        names = ", ".join(sorted(still))
+        logger.error(
+            "The broker has no consumer of %s any more; reconnecting.",
+            names,
+            extra={"action": "consumers_lost", "queues": sorted(still)},
+        )
+        raise RecoverableConnectionError(f"The broker has no consumer of {names}.")
