@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
+from amqp.exceptions import AMQPError
 
 from proj.errors import ProjError
 from proj.lab.processes.environment import child_environment
@@ -70,9 +71,10 @@ class Bench:
                 self.say(f"{title}: round {number} of {self.rounds}, {row.name} …")
                 try:
                     found[row.name].append(measure(row))
-                except ProjError as error:
+                # A busy machine may also break a connection of the measurement itself.
+                except (ProjError, OSError, AMQPError) as error:
                     notes = "\n".join(getattr(error, "__notes__", ()))
-                    self.say(f"{row.name} failed: {error.message}\n{notes}")
+                    self.say(f"{row.name} failed: {error}\n{notes}")
                     found[row.name].append(None)
         return found
 

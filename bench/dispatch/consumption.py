@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 #: The folder that has the package `dispatch`, for its processes.
 PLACE = str(Path(__file__).parent.parent)
 START_TIMEOUT_S = 60.0
+#: Seconds that a worker may take to end in order on a busy machine; killed, it would leave its last message.
+STOP_TIMEOUT_S = 60.0
 #: Tasks a second, below which a measurement is given up.
 LEAST_RATE = 5.0
 #: Tasks before the first mark for each measured one, and at least: connections, caches and windows need some.
@@ -102,7 +104,7 @@ def consume(row: Row, tasks: int, *, guard: Guard, broker: Broker, through_port:
         for worker in workers:
             worker.terminate()
         for worker in workers:
-            worker.stop()
+            worker.stop(STOP_TIMEOUT_S)
         left = _ready(url, row.queue)
         begin = read_mark(folder, BEGIN) or end
         used = {who: 1e6 * (end[who] - begin[who]) / count for who in ("main", "pool", "broker")}

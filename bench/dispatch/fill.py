@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PERSISTENT = 2
 #: Seconds until the broker must have confirmed one more message.
 CONFIRM_TIMEOUT_S = 30
+#: Messages that are not confirmed yet. With thousands, a busy broker reads nothing for more than a second, and py-amqp
+#: sets TCP_USER_TIMEOUT to one second: the kernel would end the connection (ETIMEDOUT).
+MOST_OPEN = 300
 
 
 def fill(url: str, row: Row, folder: Path, *, warm_up: int, tasks: int) -> None:
@@ -45,17 +48,18 @@ def _publish(connection: Connection, queue: str, bodies: list[Message]) -> None:
     """Publish all, and return when the broker has confirmed each."""
     # The stub has the base class of all transports.
     channel: Any = connection.channel()
-    open_tags = set(range(1, len(bodies) + 1))
+    open_tags: set[int] = set()
 
     def confirmed(tag: int, multiple: bool) -> None:  # noqa: FBT001 py-amqp calls it so
-        open_tags.difference_update(range(min(open_tags), tag + 1) if multiple else (tag,))
+        open_tags.difference_update([one for one in open_tags if one <= tag] if multiple else (tag,))
 
     channel.confirm_select()
     channel.events["basic_ack"].add(confirmed)
-    for body in bodies:
+    for tag, body in enumerate(bodies, start=1):
+        open_tags.add(tag)
         channel.basic_publish(body, exchange="", routing_key=queue)
-    while open_tags:
-        connection.drain_events(timeout=CONFIRM_TIMEOUT_S)
+        while len(open_tags) >= MOST_OPEN or (tag == len(bodies) and open_tags):
+            connection.drain_events(timeout=CONFIRM_TIMEOUT_S)
 
 
 def _celery(task: str, args: tuple[str, ...], reply_to: str | None) -> Message:
