@@ -28,6 +28,7 @@ from proj.delivery.consuming.quarantine import Quarantine
 from proj.delivery.consuming.receiving import KeptMessage, receive_kept_messages
 from proj.delivery.consuming.redeliveries import Decision
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.dispatch.acknowledgements import Acknowledgements
 from proj.delivery.printable import shown
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
 from proj.delivery.unreadable_properties import tolerate
@@ -90,6 +91,7 @@ class Consumer(StockConsumer):
         self.inspection = Inspection(self.app, worker=self.hostname)
         self.disposition = Disposition(self)
         self.held = HeldMessages(self)
+        self.acknowledgements = Acknowledgements(self)
         self.forwarder = Forwarder(self._connect_forwarder, self.disposition.on_confirmed)
         self.quarantine = Quarantine(self)
         self._run: Callable[[KeptMessage], None]
@@ -144,6 +146,7 @@ class Consumer(StockConsumer):
         self._run = stock
         self.queue_names = {}
         self.held.begin()
+        self.acknowledgements.begin()
         if self.dispatcher is not None:
             self.dispatcher.begin()
         receive_kept_messages(
@@ -157,6 +160,14 @@ class Consumer(StockConsumer):
         self.forwarder.ask(partial(declare, queue_name=dead_letter_queue(self.app)))
         self.quarantine.begin()
         return self.on_kept_message
+
+    def call_soon_ack(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 Celery's arguments
+        """Write the acknowledgement of a kept message together with others; Celery's does the rest."""
+        message = getattr(p, "__self__", None)
+        if isinstance(message, KeptMessage) and p == message.ack_log_error and self.hub is not None and self.is_running:
+            self.acknowledgements.add(message)
+            return p
+        return super().call_soon_ack(p, *args, **kwargs)  # type: ignore[misc] # celery-types lacks it
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Keep a message that Celery would acknowledge."""
@@ -201,12 +212,15 @@ class Consumer(StockConsumer):
         if self.dispatcher is not None:
             with suppress(*self.connection_errors, *self.channel_errors, AttributeError):
                 self.dispatcher.stop()
+        if self.is_amqp:
+            self.acknowledgements.write()
         super().stop()
 
     def shutdown(self) -> None:
         """Publish the last copies, acknowledge their originals and give the rest back, while there is a connection."""
         # Acknowledgements of tasks that have just ended.
         self.perform_pending_operations()
+        self.acknowledgements.write()
         are_ours = self.held.are_ours()
         if are_ours:
             self.held.copy_back()

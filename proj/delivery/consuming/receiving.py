@@ -141,6 +141,11 @@ class KeptMessage(PyamqpMessage):
             self.settlement.ack()
             self._state = "ACK"
 
+    def was_acknowledged(self) -> None:
+        """Note that a frame for several messages has acknowledged this one."""
+        self._state = "ACK"
+        self._settled()
+
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 kombu's signature
         """Reject the message, unless it is settled."""
         if self.acknowledged:

@@ -209,6 +209,11 @@ class Dispatcher:
         return len(self.held) + len(self.own)
 
     @property
+    def acknowledges_at(self) -> int:
+        """How many acknowledgements are written together: few while the broker waits for them to send more."""
+        return self.window // 4 if self.held else 0
+
+    @property
     def window(self) -> int:
         """The messages that the worker asks for at a time, besides those that wait for their ETA."""
         if self._most_scheduled and len(_SCHEDULED) >= self._most_scheduled:

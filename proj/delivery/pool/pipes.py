@@ -104,7 +104,9 @@ class AsynPool(asynpool.AsynPool):
 
     def _create_write_handlers(self, hub: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
         """Make Celery's handlers, and put these around them."""
-        super()._create_write_handlers(hub, *args, **kwargs)  # type: ignore[misc] # celery-types lacks it
+        loop = _Writers(hub)
+        super()._create_write_handlers(loop, *args, **kwargs)  # type: ignore[misc] # celery-types lacks it
+        hub.consolidate_callback = loop.consolidate_callback
         if self.sched_strategy != asynpool.SCHED_STRATEGY_FAIR:  # type: ignore[attr-defined] # celery-types lacks it
             return
         put, write, watch = self._quick_put, hub.consolidate_callback, self.on_poll_start
@@ -125,3 +127,19 @@ class AsynPool(asynpool.AsynPool):
 
         self._quick_put = put_and_write
         self.on_poll_start = on_poll_start
+
+
+class _Writers:
+    """The loop as the pool sees it: a pipe that is not watched for writing is not removed once more."""
+
+    consolidate_callback: Callable[[list[int]], None]
+
+    def __init__(self, hub: Any) -> None:  # noqa: ANN401 kombu's event loop, which has no stub
+        self._hub = hub
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 whatever the loop has
+        return getattr(self._hub, name)
+
+    def remove_writer(self, fd: int) -> None:
+        if fd in self._hub.writers or fd in self._hub.consolidate:
+            self._hub.remove_writer(fd)
