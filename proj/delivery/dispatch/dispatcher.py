@@ -211,7 +211,7 @@ class Dispatcher:
     @property
     def acknowledges_at(self) -> int:
         """How many acknowledgements are written together: few while the broker waits for them to send more."""
-        return self.window // 4 if self.held else 0
+        return self.window // 4 if self.waiting else 0
 
     @property
     def window(self) -> int:
