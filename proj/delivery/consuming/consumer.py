@@ -34,7 +34,7 @@ from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancel
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.message import Kind, Refusal
 from proj.errors import EXIT_FAILED
-from proj.queues import is_broadcast_queue, quarantine_queue
+from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -339,32 +339,8 @@ class Consumer(StockConsumer):
                 self._run(message)
             else:
                 self.dispatcher.receive(message)
-        elif decision is Decision.DEAD_LETTER:
-            limit = self.app.conf.proj_strikes
-            reason = f"It killed the main process of its worker {limit} times (proj_strikes) while it ran alone."
-            if is_broadcast_queue(delivery.queue):
-                reason = f"The main process of its worker died {limit} times (proj_strikes) while it held this message."
-            self.disposition.dead_letter(message, reason)
-        elif decision is Decision.RECOUNT:
-            logger.info(
-                "Message %s was returned to the queue %s for other reasons than a lost worker. A copy at the end of "
-                "the queue has a new delivery count.",
-                message.label,
-                delivery.queue,
-                extra={"action": "message_recounted"},
-            )
-            self.disposition.move(message, delivery.queue, {}, ours=delivery.queue != delivery.home)
         else:
-            quarantined = decision is Decision.QUARANTINE
-            target = quarantine_queue(delivery.queue) if quarantined else delivery.home
-            logger.warning(
-                "Message %s was redelivered after its worker died (%d lost so far). It is moved to the queue %s.",
-                message.label,
-                delivery.history.lost_workers,
-                target,
-                extra={"action": "message_quarantined" if quarantined else "message_requeued"},
-            )
-            self.disposition.move(message, target, {}, ours=quarantined)
+            self.disposition.follow(message, decision)
 
     def acks_late(self, delivery: Delivery) -> bool:
         """Whether the message is acknowledged after its task, and not before."""

@@ -17,9 +17,10 @@ from celery.utils.log import get_logger
 
 from proj.delivery import header_names
 from proj.delivery.consuming import message_copy
-from proj.delivery.consuming.redeliveries import lost_workers_of_copy
+from proj.delivery.consuming.redeliveries import Decision, lost_workers_of_copy
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.validation.message import Contents, Kind, Refusal
+from proj.queues import is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,6 +80,36 @@ class Disposition:
                 then=then,
             )
         )
+
+    def follow(self, message: KeptMessage, decision: Decision) -> None:
+        """Do what was decided of a message that is not run here: move it, or dead-letter it."""
+        delivery = message.delivery
+        if decision is Decision.DEAD_LETTER:
+            limit = self._consumer.app.conf.proj_strikes
+            reason = f"It killed the main process of its worker {limit} times (proj_strikes) while it ran alone."
+            if is_broadcast_queue(delivery.queue):
+                reason = f"The main process of its worker died {limit} times (proj_strikes) while it held this message."
+            self.dead_letter(message, reason)
+        elif decision is Decision.RECOUNT:
+            logger.info(
+                "Message %s was returned to the queue %s for other reasons than a lost worker. A copy at the end of "
+                "the queue has a new delivery count.",
+                message.label,
+                delivery.queue,
+                extra={"action": "message_recounted"},
+            )
+            self.move(message, delivery.queue, {}, ours=delivery.queue != delivery.home)
+        else:
+            quarantined = decision is Decision.QUARANTINE
+            target = quarantine_queue(delivery.queue) if quarantined else delivery.home
+            logger.warning(
+                "Message %s was redelivered after its worker died (%d lost so far). It is moved to the queue %s.",
+                message.label,
+                delivery.history.lost_workers,
+                target,
+                extra={"action": "message_quarantined" if quarantined else "message_requeued"},
+            )
+            self.move(message, target, {}, ours=quarantined)
 
     def requeue(self, message: KeptMessage) -> None:
         """Move the message to the end of its queue, as its task asks; dead-letter it after `proj_requeues` times."""
