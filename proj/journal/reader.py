@@ -92,7 +92,8 @@ class JournalReader:
     def latest(self, count: int, run: str | None = None) -> list[Attempt]:
         """At most `count` attempts, of one run or of all: those of the tasks whose first events came last."""
         rows = self._connection.execute(
-            f"{_ATTEMPTS} WHERE ?1 IS NULL OR run = ?1 ORDER BY rowid DESC LIMIT ?2", (run, count)
+            f"{_ATTEMPTS} WHERE :run IS NULL OR run = :run ORDER BY rowid DESC LIMIT :count",
+            {"run": run, "count": count},
         ).fetchall()
         texts: dict[str | None, str | None] = {}
         return [_attempt(row, texts) for row in reversed(rows)]
@@ -109,7 +110,7 @@ class JournalReader:
     def states(self, run: str | None = None) -> dict[str, int]:
         """The number of attempts in each state, of one run or of all."""
         rows = self._connection.execute(
-            "SELECT state, count(*) FROM attempts WHERE ?1 IS NULL OR run = ?1 GROUP BY state", (run,)
+            "SELECT state, count(*) FROM attempts WHERE :run IS NULL OR run = :run GROUP BY state", {"run": run}
         )
         return dict(rows.fetchall())
 
@@ -145,10 +146,10 @@ class JournalReader:
     def samples(self, run: str | None = None) -> list[Sample]:
         """The depths of queues by time: all, or those between the beginning and the end of one run."""
         rows = self._connection.execute(
-            "SELECT time, queue, ready, unacknowledged, consumers FROM samples WHERE ?1 IS NULL OR EXISTS "
-            "(SELECT 1 FROM runs WHERE name = ?1 AND time >= began AND (ended IS NULL OR time <= ended)) "
+            "SELECT time, queue, ready, unacknowledged, consumers FROM samples WHERE :run IS NULL OR EXISTS "
+            "(SELECT 1 FROM runs WHERE name = :run AND time >= began AND (ended IS NULL OR time <= ended)) "
             "ORDER BY time, queue",
-            (run,),
+            {"run": run},
         )
         return [_sample(row) for row in rows]
 
