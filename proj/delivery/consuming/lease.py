@@ -18,11 +18,10 @@ import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from amqp.basic_message import Message
 from amqp.exceptions import NotFound
-from celery import bootsteps, signals
+from celery import bootsteps
 
 from proj.broker.nack import give_back
 from proj.delivery.consuming import message_copy
@@ -33,7 +32,6 @@ from proj.queues import QUORUM, lease_queue
 
 if TYPE_CHECKING:
     import amqp
-    from celery.worker.request import Request
 
     from proj.delivery.consuming.consumer import Consumer
     from proj.delivery.consuming.receiving import KeptMessage
@@ -139,23 +137,31 @@ class Leases:
         #: Seconds between two checks: several fit into a lease, and into the rest of the timeout.
         self.look_s = min(self.lease_s / 3, shortest_s * (1 - SHARE) / 4)
         self.held: dict[str, Lease] = {}
-        self._received: WeakKeyDictionary[Request, float] = WeakKeyDictionary()
+        #: From when each message is counted that was not settled at the last look, by its delivery tag.
+        self._since: dict[object, float] = {}
+        self._looked = time.monotonic()
         self._consumer = consumer
         self._timeouts = timeouts
-        signals.task_received.connect(self._note, weak=False)
+
+    def begin(self) -> None:
+        """Begin with a new connection: its messages are counted from now on at the earliest."""
+        self._since = {}
+        self._looked = time.monotonic()
 
     def look(self) -> None:
         """Take and renew the leases that are due."""
         now = time.monotonic()
         for lease in tuple(self.held.values()):
             self._consumer.forwarder.ask(lease.renew)
-        for request, since in tuple(self._received.items()):
-            message: KeptMessage = request.message
-            if request.acknowledged or message.settlement is not None:
-                del self._received[request]
-                continue
+        # Most messages are settled between two looks, and cost nothing. One that is new came after the last look.
+        unsettled = dict(self._consumer.held.unsettled)
+        self._since = {tag: self._since.get(tag, self._looked) for tag in unsettled}
+        self._looked = now
+        for tag, message in unsettled.items():
+            # The end of its task acknowledges it soon, or the confirm of its copy.
+            is_ending = message.is_moving or (message.request is not None and message.request.acknowledged)
             timeout_s = self._timeouts.of(message).lease_within_s
-            if timeout_s is not None and now - since >= SHARE * timeout_s:
+            if not is_ending and timeout_s is not None and now - self._since[tag] >= SHARE * timeout_s:
                 self._take(message, timeout_s)
         # The prefetch count does not change while a quarantined message is run alone.
         self.adjust_prefetch()
@@ -170,9 +176,6 @@ class Leases:
         """Let the broker send as many messages as there are slots without a leased one."""
         self._consumer.prefetch.leased = len(self.held)
         self._consumer.prefetch.adjust()
-
-    def _note(self, request: Request, **_: object) -> None:
-        self._received[request] = time.monotonic()
 
     def _take(self, message: KeptMessage, timeout_s: float) -> None:
         consumer = self._consumer
@@ -221,6 +224,7 @@ class TakeLeases(bootsteps.StartStopStep):
             self._timeouts = ConsumerTimeouts(consumer, timeout_s)
             self._leases = Leases(consumer, self._timeouts, timeout_s)
         self._timeouts.begin()
+        self._leases.begin()
         for sentence in self._timeouts.too_long():
             logger.warning("%s", sentence, extra={"action": "time_limit_beyond_consumer_timeout"})
         self._leases.adjust_prefetch()
