@@ -76,6 +76,9 @@ class Consumer(StockConsumer):
     channel_errors: tuple[type[Exception], ...]
     _maximum_prefetch_restored: bool
 
+    #: The version of RabbitMQ that the worker consumes from.
+    broker_version: BrokerVersion
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
         """Read the settings.
 
@@ -88,6 +91,7 @@ class Consumer(StockConsumer):
         self.dispatcher: Dispatcher | None = None
         self.prefetch = Prefetch(self)
         super().__init__(*args, **kwargs)
+        self._strikes: int = self.app.conf.proj_strikes
         self.inspection = Inspection(self.app, worker=self.hostname)
         self.disposition = Disposition(self)
         self.held = HeldMessages(self)
@@ -143,6 +147,7 @@ class Consumer(StockConsumer):
         stock: Callable[..., None] = super().create_task_handler(*args, **kwargs)
         if not self.is_amqp:
             return stock
+        self.broker_version = BrokerVersion.read(cast("Any", self.channel.connection).server_properties.get("version"))
         self._run = stock
         self.queue_names = {}
         self.held.begin()
@@ -272,12 +277,6 @@ class Consumer(StockConsumer):
         return self.connection is not None and _is_amqp(self.connection)
 
     @property
-    def broker_version(self) -> BrokerVersion:
-        """The version of RabbitMQ that the worker consumes from."""
-        connection: Any = self.channel.connection
-        return BrokerVersion.read(connection.server_properties.get("version"))
-
-    @property
     def is_running(self) -> bool:
         """Whether the worker is neither starting nor stopping."""
         return bool(self.blueprint.state == bootsteps.RUN)  # type: ignore[attr-defined] # celery-types lacks RUN
@@ -348,15 +347,14 @@ class Consumer(StockConsumer):
         return delivery.contents is not None and bool(self.app.tasks[delivery.contents.headers["task"]].acks_late)
 
     def _decide(self, delivery: Delivery) -> Decision:
-        if not self.acks_late(delivery):
-            # A redelivered message was never run.
-            return Decision.RUN
-        return redeliveries.decide(
+        decision = redeliveries.decide(
             delivery.history,
             alone=delivery.queue != delivery.home,
-            limit=self.app.conf.proj_strikes,
+            limit=self._strikes,
             own=is_broadcast_queue(delivery.queue),
         )
+        # A redelivered message that is acknowledged early was never run.
+        return decision if decision is Decision.RUN or self.acks_late(delivery) else Decision.RUN
 
     def _queue_of(self, message: KeptMessage) -> str:
         info = message.delivery_info

@@ -32,12 +32,14 @@ class Inspection:
         """
         self._app = app
         self._worker = worker
+        #: Tasks that are registered later are in it, too.
+        self._tasks = app.tasks
         conf = app.conf
         self.limits = Limits(
             deepest=conf.proj_deepest, largest_bytes=conf.proj_largest_bytes, latest_eta_s=conf.proj_latest_eta_s
         )
         #: The task that runs the plain messages of each queue, by its name.
-        self._plain_tasks = tasks_for_plain_messages(conf.proj_adopt, tasks=app.tasks, accepted=conf.accept_content)
+        self._plain_tasks = tasks_for_plain_messages(conf.proj_adopt, tasks=self._tasks, accepted=conf.accept_content)
         self.survivals = Survivals()
 
     def inspect(self, message: KeptMessage, *, queue: str, version: BrokerVersion) -> Delivery:
@@ -47,14 +49,12 @@ class Inspection:
         except Exception as error:  # noqa: BLE001 whatever a message makes of us, it is kept
             refusal = Refusal(f"It cannot be inspected: {type(error).__name__}: {shown(error)}.")
             inspected = Inspected(contents=None, refusal=refusal)
+        headers = message.headers
+        redelivered = bool(message.delivery_info.get("redelivered"))
+        survived = self.survivals.times(name_of_copy(headers)) if redelivered else 0
         return Delivery(
             queue=queue,
-            history=history(
-                message.headers,
-                redelivered=bool(message.delivery_info.get("redelivered")),
-                version=version,
-                survived=self.survivals.times(name_of_copy(message.headers)),
-            ),
+            history=history(headers, redelivered=redelivered, version=version, survived=survived),
             contents=inspected.contents,
             refusal=inspected.refusal,
         )
@@ -65,7 +65,7 @@ class Inspection:
             return Inspected(contents=None, refusal=refusal)
         return inspect(
             message,
-            tasks=self._app.tasks,
+            tasks=self._tasks,
             limits=self.limits,
             now=time.time(),
             zone=self._app.timezone,

@@ -6,9 +6,8 @@ kombu would decompress a body to any size, and py-amqp drops the bytes of a body
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kombu.transport.pyamqp import Message as PyamqpMessage
 
@@ -41,8 +40,7 @@ class Settlement(Protocol):
         """Reject the message."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
+class Delivery(NamedTuple):
     """What is known of a message when it arrives; computed once."""
 
     #: The queue that the message came from.
@@ -194,6 +192,8 @@ def receive_kept_messages(
 def _decoded(body: bytes, encoding: Any) -> bytes | str:  # noqa: ANN401 a property that any client can set
     """The body as py-amqp's channel decodes it; where that fails, the bytes are left to the content type's decoder."""
     try:
+        if encoding == "utf-8":
+            return body.decode()
         # These two take the square of the body's length.
         if codecs.lookup(encoding).name in {"idna", "punycode"}:
             return body

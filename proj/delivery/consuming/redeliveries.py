@@ -77,6 +77,19 @@ class History:
         return self.attempts - 1 - self.lost_workers_here
 
 
+#: The history of a message that was never delivered before; most have it.
+FIRST = History(
+    killed_processes=0,
+    requeues=0,
+    lost_workers=0,
+    lost_workers_here=0,
+    innocent_returns=0,
+    counted=False,
+    doubtful=False,
+)
+_OUR_COUNTS = (STRIKES, REQUEUES, REDELIVERIES)
+
+
 def history(headers: Mapping[Any, Any], *, redelivered: bool, version: BrokerVersion, survived: int = 0) -> History:
     """The history that the headers tell; a value that is no count is read as 0.
 
@@ -93,6 +106,8 @@ def history(headers: Mapping[Any, Any], *, redelivered: bool, version: BrokerVer
       delivery limit. `x-acquired-count` is its own after the first return. A classic queue counts failed deliveries for
       later queues, and marks what failed before as redelivered.
     """
+    if not redelivered and headers.keys().isdisjoint(_OUR_COUNTS):
+        return FIRST
     returns = failed_deliveries(headers, redelivered=redelivered)
     counted = _is_counted(headers, redelivered=redelivered)
     doubtful = returns > 0 and version.keeps_counts_of_dead_letters and _may_be_of_an_earlier_queue(headers)

@@ -15,6 +15,7 @@ from celery.worker import request as stock
 from celery.worker import state
 
 from proj.delivery.printable import shown
+from proj.delivery.validation.header_rules import RULES
 from proj.queues import DUE, EXCHANGES, exchange_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ _FOR_PROCESSES = (SystemExit, KeyboardInterrupt, MemoryError)
 
 #: What billiard and Celery say of a process that died; the group is how it died.
 _LOST = re.compile(r"^Worker exited prematurely: (.*?)( Job: \d+)?\.*$", re.DOTALL)
+
+#: Most names in a task's request.
+_CELERYS = frozenset(
+    (*RULES, "task", "id", "properties", "reply_to", "correlation_id", "hostname", "delivery_info", "args", "kwargs")
+)
 
 logger = get_logger(__name__)
 
@@ -67,8 +73,10 @@ class Request(stock.Request):
         if _came_by_exchange(self._delivery_info):
             # Celery publishes a retry where the message came from. This way it goes to this worker's queue alone.
             self._delivery_info.update(exchange="", routing_key=message.delivery.home)
-        for name in [name for name in self._request_dict if str(name).startswith("x-proj-")]:
-            del self._request_dict[name]
+        # The inspection has refused a name that is no text.
+        for name in self._request_dict.keys() - _CELERYS:
+            if name.startswith("x-proj-"):
+                del self._request_dict[name]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 a class's arguments
         """Guard what `celery.worker.request.create_request_cls` overrides in the class that it makes for a task."""

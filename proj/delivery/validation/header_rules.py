@@ -13,6 +13,8 @@ from proj.delivery.printable import shown
 
 #: Bytes of a task's id: it is also the `correlation_id`, an AMQP short string.
 _LONGEST_ID_BYTES = 255
+#: Bytes of a character in UTF-8 at most.
+_MOST_BYTES = 4
 #: The hard and the soft limit.
 _TIME_LIMITS = 2
 #: The names in the third part of a body.
@@ -33,9 +35,16 @@ def _is_seconds(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
+def _is_table(value: object) -> bool:
+    # To ask whether something is a Mapping is slow.
+    return isinstance(value, (dict, Mapping))
+
+
 def _are_time_limits(value: object) -> bool:
-    # Celery too reads an empty list as no limit.
-    return isinstance(value, (list, tuple)) and len(value) in {0, _TIME_LIMITS} and all(map(_is_seconds, value))
+    # Celery too reads an empty list as no limit, and sends this one for a task without limits.
+    return value == [None, None] or (
+        isinstance(value, (list, tuple)) and len(value) in {0, _TIME_LIMITS} and all(map(_is_seconds, value))
+    )
 
 
 def _are_texts(value: object) -> bool:
@@ -44,7 +53,7 @@ def _are_texts(value: object) -> bool:
 
 def _is_signature(value: object) -> bool:
     return (
-        isinstance(value, Mapping)
+        isinstance(value, (dict, Mapping))
         and isinstance(value.get("task"), str)
         and isinstance(value.get("args", ()), (list, tuple, type(None)))
         and isinstance(value.get("kwargs", {}), (Mapping, type(None)))
@@ -60,7 +69,7 @@ _TEXT = (_is_text, "a text")
 _WHOLE = (_is_whole, "a whole number, 0 or more")
 _TIME = (lambda value: isinstance(value, (str, datetime)), "a time as an ISO 8601 text")
 _YES_NO = (lambda value: isinstance(value, bool), "true or false")
-_TABLE = (lambda value: isinstance(value, Mapping), "a table")
+_TABLE = (_is_table, "a table")
 _LIST = (lambda value: isinstance(value, (list, tuple)), "a list")
 _SIGNATURES = (_are_signatures, "a list of signatures, each a table with a 'task'")
 
@@ -93,6 +102,15 @@ RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "chain": _SIGNATURES,
     "chord": (_is_signature, "a signature, a table with a 'task'"),
 }
+#: The type of most values of these headers; a value of it needs no rule.
+_USUAL: Mapping[str, type] = {
+    "task": str,
+    "id": str,
+    "ignore_result": bool,
+    "stamps": dict,
+    "headers": dict,
+    **{name: str for name, rule in RULES.items() if rule is _TEXT or rule is _TIME},
+}
 #: Names that would hide a method or a private attribute of the object that a task sees as `self.request`.
 FORBIDDEN = frozenset(name for name in dir(Context) if name.startswith("_") or callable(getattr(Context, name)))
 
@@ -109,14 +127,17 @@ def id_fault(headers: Mapping[Any, Any]) -> str | None:
     given = headers["id"]
     if not isinstance(given, str) or not given:
         return f"Its header 'id' is {shown(given)}, but must be a text."
-    if len(given.encode("utf-8", "surrogatepass")) > _LONGEST_ID_BYTES:
+    if len(given) * _MOST_BYTES > _LONGEST_ID_BYTES < len(given.encode("utf-8", "surrogatepass")):
         return f"Its header 'id' is longer than {_LONGEST_ID_BYTES} bytes."
     return None
 
 
 def header_fault(headers: Mapping[Any, Any]) -> str | None:
     """The first fault of the headers as a sentence, or None."""
+    usual = _USUAL.get
     for name, value in headers.items():
+        if type(value) is usual(name) or (value is None and name in RULES):
+            continue
         if not isinstance(name, str):
             return f"The name of its header {shown(name)} is not a text."
         if name in FORBIDDEN:
@@ -129,9 +150,11 @@ def header_fault(headers: Mapping[Any, Any]) -> str | None:
 
 def embed_fault(embed: object) -> str | None:
     """The fault of the third part of a body as a sentence, or None."""
-    if not isinstance(embed, Mapping):
+    if not isinstance(embed, (dict, Mapping)):
         return f"Its embed is {shown(embed)}, but must be a table."
     for name, value in embed.items():
+        if value is None and name in _EMBEDDED:
+            continue
         if not isinstance(name, str):
             return f"Its embed has {shown(name)}, which is not a name."
         # Celery lays these values over the headers, which have been checked already.

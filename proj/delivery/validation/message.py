@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu.exceptions import ContentDisallowed, SerializerNotInstalled
 
@@ -58,8 +58,7 @@ class Refusal:
     kind: Kind = Kind.INVALID
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contents:
+class Contents(NamedTuple):
     """A message as Celery will read it, in whichever protocol it was written."""
 
     headers: Mapping[Any, Any]
@@ -68,8 +67,7 @@ class Contents:
     embed: Mapping[Any, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inspected:
+class Inspected(NamedTuple):
     """What an inspection found: the contents of the message, and why it is not run."""
 
     #: None when the message names no task. Of a refused message, what can be read of it.
@@ -146,12 +144,12 @@ def _contents(message: Message) -> Contents | None:
     headers: Mapping[Any, Any] = message.headers
     payload = message.payload
     if "task" in headers:
+        if isinstance(payload, (list, tuple)) and len(payload) == _BODY_PARTS:
+            args, kwargs, embed = payload
+            return Contents(headers=headers, args=args, kwargs=kwargs, embed={} if embed is None else embed)
         if isinstance(payload, Mapping) and "args" in payload:
             return _of_protocol_1({**payload, **headers}, payload)
-        if not isinstance(payload, (list, tuple)) or len(payload) != _BODY_PARTS:
-            raise _InvalidBody(f"Its body is {shown(payload)}, but must be [args, kwargs, embed].")
-        args, kwargs, embed = payload
-        return Contents(headers=headers, args=args, kwargs=kwargs, embed={} if embed is None else embed)
+        raise _InvalidBody(f"Its body is {shown(payload)}, but must be [args, kwargs, embed].")
     if isinstance(payload, Mapping) and "task" in payload:
         return _of_protocol_1(payload, payload)
     return None
@@ -212,7 +210,7 @@ def _refused(
     fault = fault or _property_fault(message.properties)
     if fault is None and not isinstance(contents.args, (list, tuple)):
         fault = f"Its arguments are {shown(contents.args)}, but must be a list."
-    if fault is None and not isinstance(contents.kwargs, Mapping):
+    if fault is None and not isinstance(contents.kwargs, (dict, Mapping)):
         fault = f"Its keyword arguments are {shown(contents.kwargs)}, but must be a table."
     fault = fault or embed_fault(contents.embed)
     if fault is not None:
