@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from celery.app import app_or_default
 
 from proj.delivery.publishing.amqp import ConfirmingAMQP
+from proj.delivery.publishing.building.templates import Templates
 from proj.delivery.publishing.in_flight import InFlight
 from proj.delivery.publishing.in_flight_producer import InFlightProducer
 from proj.delivery.publishing.reply_queue import declared_once_a_second
@@ -97,6 +98,7 @@ def send_many(
             timeout_s=setting(app, "proj_publish_timeout_s") if timeout_s is None else timeout_s,
         )
         producer = InFlightProducer(pooled, messages, event_exchange=app.conf.event_exchange)
+        producer.templates = Templates(app, producer, app.amqp.sent_events)
         report = _Reporter(messages, on_progress, on_confirmed)
         try:
             with declared_once_a_second(app.backend):
@@ -184,8 +186,9 @@ class _Reporter:
         self._call(self._on_progress, self.progress())
 
     def confirmed(self) -> None:
-        for task_id in self._messages.take_confirmed_ids():
-            self._call(self._on_confirmed, task_id)
+        for outgoing in self._messages.take_settled():
+            if outgoing.refusal is None:
+                self._call(self._on_confirmed, outgoing.task_id)
 
     def _call(self, callback: Callable[[T], None] | None, argument: T) -> None:
         if callback is None or self.failure is not None:

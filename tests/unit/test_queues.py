@@ -192,7 +192,7 @@ def test_event_of_a_delayed_task_names_its_exchange(queue: str | None, routing_k
     """As the event of a task that is sent at once, so its copies are recognised."""
     dispatcher = Mock()
 
-    SentEvents(dispatcher).publish("task-sent", {"queue": queue, "routing_key": routing_key}, producer=None)
+    SentEvents(dispatcher).publish("task-sent", {"queue": queue, "routing_key": routing_key}, producer=Mock())
 
     assert dispatcher.publish.call_args.args[1]["queue"] == told
 

@@ -139,13 +139,18 @@ class ConfirmingAMQP(_AMQP):
             if confirming is None:
                 return send(producer, name, message, **options)
             operation = current_operation() or self._operation(message)
-            options.setdefault("event_dispatcher", SentEvents(self._event_dispatcher))
+            options.setdefault("event_dispatcher", self.sent_events)
             with publishing(operation):
                 if is_delayed(options.get("exchange")):
                     self._ensure_route(confirming, str(options["routing_key"]), operation)
                 return send(confirming, name, message, **options)
 
         return send_task_message
+
+    @property
+    def sent_events(self) -> SentEvents:
+        """Publishes the events that tasks were sent."""
+        return SentEvents(self._event_dispatcher)
 
     def _confirming(self, producer: kombu.Producer) -> ConfirmingProducer | None:
         """The producer, or a confirming one on its connection; None when its broker has no confirms."""
@@ -180,6 +185,7 @@ class SentEvents:
         if fields.get("queue") is None and (exchange := exchange_of(str(fields.get("routing_key")))):
             # A delayed task for one of our exchanges: only its key names the exchange.
             fields = {**fields, "queue": exchange}
+        producer.note_event(fields)
         # Otherwise Celery's dispatcher keeps for ever what it could not send, and does not raise.
         self._dispatcher.buffer_while_offline = False
         try:

@@ -9,6 +9,7 @@ from celery.utils.imports import symbol_by_name
 from kombu.utils.uuid import uuid
 
 from proj.delivery.publishing.amqp import ConfirmingAMQP, task_operation
+from proj.delivery.publishing.backend_choice import REPLYING_BACKEND, use_backend
 from proj.delivery.publishing.deadline import publishing
 from proj.delivery.publishing.delayed_delivery import whole_seconds
 from proj.delivery.publishing.routing import routing_options
@@ -43,6 +44,7 @@ def confirm_publishing(app: Celery) -> None:
     if before is not None and "queues" in before.__dict__:
         # Queues that were selected already stay selected.
         app.amqp.__dict__["queues"] = before.__dict__["queues"]
+    use_backend(app, REPLYING_BACKEND)
     _add_deadline(app)
 
 
@@ -73,8 +75,16 @@ def _add_deadline(app: Celery) -> None:
         """As Celery's, and returns when the broker has confirmed the task."""
         task_id = task_id or uuid()
         countdown, eta = whole_seconds(app, countdown, eta)
-        with publishing(task_operation(app, task_id)):
-            options = routing_options(app, options, delayed=bool(countdown or eta))
-            return stock(name, args, kwargs, countdown, eta, task_id, *others, **options)
+
+        def by_celery() -> AsyncResult[Any]:
+            with publishing(task_operation(app, task_id)):
+                routed = routing_options(app, options, delayed=bool(countdown or eta))
+                return stock(name, args, kwargs, countdown, eta, task_id, *others, **routed)
+
+        templates = getattr(options.get("producer"), "templates", None)
+        if templates is None or countdown or eta or others:
+            return by_celery()
+        sent: AsyncResult[Any] = templates.send(name, args, kwargs, task_id, options, by_celery)
+        return sent
 
     app.send_task = send_task  # type: ignore[method-assign] # Celery calls it by this attribute of the app

@@ -18,19 +18,18 @@ from proj.delivery.publishing.confirm_channel import (
 )
 from proj.delivery.publishing.deadline import Deadline, error_text
 from proj.delivery.publishing.outgoing_message import nack_from
-from proj.errors import PublishRefused, Unconfirmed
+from proj.delivery.publishing.unconfirmed import subject_of, unconfirmed
+from proj.errors import PublishRefused
 
 if TYPE_CHECKING:
     from proj.delivery.publishing.outgoing_message import OutgoingMessage
     from proj.delivery.publishing.producer import ConfirmingProducer
-    from proj.errors import QueueFull
+    from proj.errors import QueueFull, Unconfirmed
 
 #: After how many added messages confirms are read, when no limit makes the sender wait.
 READ_EVERY = 50
 #: Seconds after which confirms are read in any case, when a message is added.
 READ_EVERY_S = 0.1
-#: How many ids of tasks an error's sentence shows; its `task_ids` has all.
-IDS_SHOWN = 3
 #: Seconds after the deadline in which confirms are still read, so that fewer tasks are reported as unconfirmed.
 LAST_CONFIRMS_S = 1.0
 
@@ -42,6 +41,9 @@ class InFlight:
     was lost or the broker sent a nack; or to be published alone. The broker closes the channel because of one message
     and does not say which, so all that were in flight then are published one by one.
     """
+
+    #: Whether messages are collected into full packets while others are added.
+    collects = True
 
     def __init__(self, producer: ConfirmingProducer, *, timeout_s: float | None) -> None:
         """Publish over the producer's connection; give up after `timeout_s` seconds without progress."""
@@ -61,7 +63,7 @@ class InFlight:
         #: Whether it has raised, and publishes no more.
         self.given_up = False
         self.confirmed = 0
-        self._confirmed_ids: list[str] = []
+        self._settled: list[OutgoingMessage] = []
         #: How often a message was written again because the connection was lost before its confirm.
         self.republished = 0
         #: How often the broker sent a nack.
@@ -83,14 +85,19 @@ class InFlight:
         """Seconds without progress after which it gives up; None is for ever."""
         return self._deadline.timeout_s
 
-    def take_confirmed_ids(self) -> list[str]:
-        """The ids of the tasks that the broker has confirmed since the last call.
+    def take_settled(self) -> list[OutgoingMessage]:
+        """The messages that the broker has confirmed or refused since the last call.
 
         There is no callback: an error of the caller, such as that of a broken pipe, would be taken for an error of the
         connection, and everything would be published again.
         """
-        ids, self._confirmed_ids = self._confirmed_ids, []
-        return ids
+        settled, self._settled = self._settled, []
+        return settled
+
+    def unsettled(self) -> tuple[OutgoingMessage, ...]:
+        """The messages that are neither confirmed nor refused."""
+        in_flight = [] if self._channel is None else list(self._channel.in_flight.values())
+        return (*in_flight, *self._alone, *self._waiting)
 
     @property
     def blocked(self) -> bool:
@@ -149,8 +156,11 @@ class InFlight:
         except self._errors as error:
             self._recover(error)
 
-    def wait(self) -> None:
+    def wait(self, or_readable: int | None = None) -> None:
         """Wait for one answer of the broker, and act on it.
+
+        Args:
+            or_readable: a file descriptor; the wait also ends when there is something to read from it.
 
         Raises:
             QueueFull: the deadline has passed, and the broker has rejected all messages that are left.
@@ -162,7 +172,10 @@ class InFlight:
             timeout_s = SILENCE_S if left_s is None else min(left_s, SILENCE_S)
             if self._waiting and not self.blocked:
                 timeout_s = max(0.0, min(timeout_s, self._write_at - time.monotonic()))
-            self._read(timeout_s)
+            if or_readable is None:
+                self._read(timeout_s)
+            else:
+                self._read_unless(or_readable, timeout_s)
             silent_s = time.monotonic() - self._heard_at
             if silent_s >= SILENCE_S and not self.blocked:
                 self.flush()
@@ -187,7 +200,8 @@ class InFlight:
             self._publish_alone(channel)
         if channel.blocked or time.monotonic() < self._write_at or self._deadline.has_passed:
             return
-        channel.cork(on=True)
+        if self.collects:
+            channel.cork(on=True)
         while self._waiting:
             try:
                 channel.write(self._waiting[0])
@@ -211,6 +225,12 @@ class InFlight:
         while channel.drain(timeout_s):
             self._heard_at = time.monotonic()
             timeout_s = 0
+
+    def _read_unless(self, other: int, timeout_s: float) -> None:
+        """As `_read`, but stop waiting when `other` is readable."""
+        self.flush()
+        if self.channel.is_readable(timeout_s, other):
+            self._read(timeout_s=0)
 
     def _publish_alone(self, channel: ConfirmChannel) -> None:
         outgoing = self._alone[0]
@@ -245,7 +265,7 @@ class InFlight:
             PublishRefused: the broker refuses the connection itself.
             Unconfirmed: the deadline has passed.
         """
-        final = final_error(error, self._subject())
+        final = final_error(error, subject_of(self._ids()))
         if self._channel is not None and final is not None and (self._channel.in_flight or self._alone):
             self._take_back(self._alone)
             return
@@ -296,11 +316,12 @@ class InFlight:
 
     def _confirm(self, outgoing: OutgoingMessage) -> None:
         self.confirmed += 1
-        self._confirmed_ids.append(outgoing.task_id)
+        self._settled.append(outgoing)
         self._note_progress()
 
     def _refuse(self, outgoing: OutgoingMessage, error: PublishRefused) -> None:
-        self.refused[outgoing.task_id] = error
+        self.refused[outgoing.task_id] = outgoing.refusal = error
+        self._settled.append(outgoing)
         self._note_progress()
 
     def _note_progress(self) -> None:
@@ -332,14 +353,7 @@ class InFlight:
         self._waiting.append(outgoing)
 
     def _ids(self) -> tuple[str, ...]:
-        in_flight = [] if self._channel is None else list(self._channel.in_flight.values())
-        return tuple(outgoing.task_id for outgoing in (*in_flight, *self._alone, *self._waiting))
-
-    def _subject(self) -> str:
-        ids = self._ids()
-        if len(ids) == 1:
-            return f"task {ids[0]}"
-        return f"{len(ids)} tasks ({', '.join(ids[:IDS_SHOWN])}{', …' * (len(ids) > IDS_SHOWN)})"
+        return tuple(outgoing.task_id for outgoing in self.unsettled())
 
     def _read_last_confirms(self) -> None:
         """Read the answers to what was written just before the deadline.
@@ -365,11 +379,5 @@ class InFlight:
         doubtful = any(outgoing.doubtful for outgoing in self._waiting)
         if nacks and not doubtful and len(ids) == len(self._waiting) and self._nacked_since is not None:
             tried_s = time.monotonic() - self._nacked_since
-            return queue_full(self._subject(), nacks[0], tried_s=tried_s, task_ids=ids, accepted=self.confirmed)
-        each = "it" if len(ids) == 1 else "each of them"
-        return Unconfirmed(
-            f"RabbitMQ did not confirm {self._subject()} within {self._deadline.timeout_s:g} s ({reason}). "
-            f"It may or may not have accepted {each}: what you publish again may be there twice. "
-            f"It confirmed {self.confirmed} others.",
-            ids,
-        )
+            return queue_full(subject_of(self._ids()), nacks[0], tried_s=tried_s, task_ids=ids, accepted=self.confirmed)
+        return unconfirmed(ids, timeout_s=self.timeout_s, reason=reason, confirmed=self.confirmed)

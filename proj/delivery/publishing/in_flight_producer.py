@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -11,16 +12,18 @@ import kombu
 from kombu.common import maybe_declare
 
 from proj.broker.connection import failures
+from proj.delivery.publishing.building.task_template import Built
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Deadline, current_operation, publishing
 from proj.delivery.publishing.producer import ConfirmingProducer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kombu import Connection, Exchange, Queue
     from kombu.transport.base import StdChannel
 
+    from proj.delivery.publishing.building.templates import Templates
     from proj.delivery.publishing.deadline import PublishOperation
     from proj.delivery.publishing.in_flight import InFlight
     from proj.delivery.publishing.outgoing_message import OutgoingMessage
@@ -62,6 +65,10 @@ class InFlightProducer(ConfirmingProducer):
         self._events: list[object] = []
         self._events_since = 0.0
         self._event_options: dict[str, Any] = {}
+        #: What is recorded; None outside `recording`.
+        self._recorded: list[Built] | None = None
+        #: Builds messages in Celery's place; None when Celery builds all.
+        self.templates: Templates | None = None
 
     @property
     def channel(self) -> StdChannel:
@@ -125,7 +132,45 @@ class InFlightProducer(ConfirmingProducer):
         finally:
             channel.capture = None
             self._channel = usual
-        self._in_flight.add(captured.pop())
+        (outgoing,) = captured
+        if self._recorded is not None:
+            self._recorded.append(
+                Built(
+                    outgoing=outgoing,
+                    serializer=options.get("serializer"),
+                    declare=tuple(declare or ()),
+                    body=body,
+                )
+            )
+        self._in_flight.add(outgoing)
+
+    def declare_before_next(self, queue: Queue) -> None:
+        """Declare the queue now: it is asked for once a second only."""
+        self._declare((queue,), current_operation() or self._operation(None, {}))
+
+    def add(self, outgoing: OutgoingMessage) -> None:
+        """Add a message that is built already."""
+        self._in_flight.add(outgoing)
+
+    def has_declared(self, entities: Iterable[Exchange | Queue]) -> bool:
+        """Whether these were declared over this connection, and need not be declared again."""
+        declared = cast("set[object]", self.connection.declared_entities)
+        return all(entity.can_cache_declaration and hash(entity) in declared for entity in entities)
+
+    @contextmanager
+    def recording(self) -> Iterator[list[Built]]:
+        """The messages that are published in the block."""
+        recorded: list[Built] = []
+        self._recorded = recorded
+        try:
+            yield recorded
+        finally:
+            self._recorded = None
+
+    def note_event(self, fields: Mapping[str, object]) -> None:
+        """Add the event to the message that was published before."""
+        if self._recorded:
+            self._recorded[-1] = replace(self._recorded[-1], event=dict(fields))
 
     def __exit__(self, *_: object) -> None:
         """Do nothing: kombu closes the connection after an error, but an error of one message must not end others."""

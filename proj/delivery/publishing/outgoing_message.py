@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import amqp.basic_message
     from amqp.exceptions import AMQPError
 
+    from proj.errors import PublishRefused
+
 
 @dataclass(slots=True)
 class OutgoingMessage:
@@ -27,6 +29,8 @@ class OutgoingMessage:
     doubtful: bool = False
     #: Why the broker returned it; None when a queue has accepted it.
     returned: AMQPError | None = None
+    #: Why the broker will never accept it.
+    refusal: PublishRefused | None = None
 
     @property
     def task_id(self) -> str:

@@ -11,7 +11,7 @@ from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Deadline, PublishOperation, current_operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import amqp
     from kombu import Connection, Exchange, Queue
@@ -31,6 +31,8 @@ class ConfirmingProducer(kombu.Producer):
     #: Exchanges of monitoring events and remote control, whose messages need no confirm and must not wait for one.
     unconfirmed_exchanges: frozenset[str] = frozenset()
 
+    #: The queue that is declared with the next message.
+    _declare_first: Queue | None = None
     _channel: Connection | StdChannel | Callable[[], StdChannel] | None
     #: Replaced by the pool that lends the producer.
     release: Callable[[], None]
@@ -97,14 +99,26 @@ class ConfirmingProducer(kombu.Producer):
         operation = self._operation(confirm_timeout, options)
         if mandatory is None:
             mandatory = operation.mandatory
+        first, self._declare_first = self._declare_first, None
         operation.until_done(
             lambda: self._publish_once(
-                operation, body, routing_key, exchange=exchange, mandatory=mandatory, declare=declare, **options
+                operation, first, body, routing_key, exchange=exchange, mandatory=mandatory, declare=declare, **options
             ),
             connection,
             recover=lambda: self.reset(connection),
             retry=retry,
         )
+
+    def declare_before_next(self, queue: Queue) -> None:
+        """Declare the queue with the next message, without waiting for an answer of its own.
+
+        Both go over one channel, so the queue exists before the message is routed. When the broker refuses the
+        declaration, it closes the channel, and the publish fails with the reason.
+        """
+        self._declare_first = queue
+
+    def note_event(self, fields: Mapping[str, object]) -> None:
+        """Learn that the event of a task is published with these fields."""
 
     def reset(self, connection: Connection) -> None:
         """Close the connection, so that its next use connects, to the next of several addresses."""
@@ -118,6 +132,7 @@ class ConfirmingProducer(kombu.Producer):
     def _publish_once(
         self,
         operation: PublishOperation,
+        first: Queue | None,
         body: object,
         routing_key: str | None,
         **options: Any,  # noqa: ANN401 kombu's other arguments, and AMQP's properties
@@ -126,6 +141,9 @@ class ConfirmingProducer(kombu.Producer):
         usual, self._channel = self._channel, channel
         written = channel.written
         try:
+            if first is not None:
+                # The stub lacks `nowait`, and calling an entity binds it to the channel.
+                cast("Any", first)(channel).declare(nowait=True)
             super().publish(body, routing_key, retry=False, confirm_timeout=operation.deadline.left_s, **options)
         finally:
             operation.written = channel.written > written

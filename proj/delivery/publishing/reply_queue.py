@@ -6,15 +6,50 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from celery._state import task_join_will_block  # type: ignore[attr-defined] # celery-types lacks it
 from celery.backends.rpc import RPCBackend
 
+from proj.delivery.publishing.producer import ConfirmingProducer
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import kombu
 
 #: Seconds after which the queue is declared again.
 DECLARED_FOR_S = 1.0
+
+
+class ReplyingBackend(RPCBackend):
+    """Celery's `rpc://` backend, which lets a confirming producer declare the reply queue with the task."""
+
+    def on_task_call(self, producer: kombu.Producer, task_id: str) -> None:
+        """Declare the reply queue, before a task is sent or together with it."""
+        if not isinstance(producer, ConfirmingProducer):
+            super().on_task_call(producer, task_id)
+        elif not task_join_will_block():
+            # Otherwise this is a pool process, and Celery says that the queue exists.
+            producer.declare_before_next(self.binding)
+
+
+class OnceASecond:
+    """Declares the reply queue at most once a second."""
+
+    def __init__(self, declare: Callable[[kombu.Producer, str], None]) -> None:
+        """Call `declare`, the method of the result backend that Celery calls for each task."""
+        self._declare = declare
+        self._due = float("-inf")
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next call declares."""
+        return time.monotonic() >= self._due
+
+    def __call__(self, producer: kombu.Producer, task_id: str) -> None:
+        """Take the place of the method."""
+        if self.is_due:
+            self._declare(producer, task_id)
+            self._due = time.monotonic() + DECLARED_FOR_S
 
 
 @contextmanager
@@ -24,19 +59,17 @@ def declared_once_a_second(backend: object) -> Iterator[None]:
     The declaration is a fifth of what a task costs. It cannot be left out, because the broker deletes the queue when
     its last consumer leaves.
     """
-    if type(backend) is not RPCBackend:
+    if not isinstance(backend, RPCBackend) or not _is_known(type(backend)):
         yield
         return
-    declare, due = backend.on_task_call, float("-inf")
-
-    def on_task_call(producer: kombu.Producer, task_id: str) -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            declare(producer, task_id)
-            due = time.monotonic() + DECLARED_FOR_S
-
-    backend.on_task_call = on_task_call  # type: ignore[method-assign] # for this block and this app only
+    # For this block and this app only.
+    backend.on_task_call = OnceASecond(backend.on_task_call)  # type: ignore[method-assign]
     try:
         yield
     finally:
         del backend.on_task_call
+
+
+def _is_known(kind: type[RPCBackend]) -> bool:
+    """Whether its method does nothing but to declare the reply queue."""
+    return kind.on_task_call in {RPCBackend.on_task_call, ReplyingBackend.on_task_call}

@@ -14,7 +14,7 @@ from kombu.exceptions import EncodeError, OperationalError
 
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.confirm_publishing import close_publishing
-from proj.errors import PublishRefused, QueueFull, Unconfirmed, Unroutable
+from proj.errors import PublishRefused, QueueFull, QueueMismatch, Unconfirmed, Unroutable
 from proj.lab.processes.ports import free_port
 from proj.lab.processes.waiting import wait_until
 
@@ -339,6 +339,28 @@ def test_result_over_the_broker_is_confirmed_before_the_task_is_acknowledged(
 
         assert connection.default_channel.basic_get("reply", no_ack=True).properties["correlation_id"] == "the-id"
     assert written == [""]
+
+
+def test_delay_declares_the_reply_queue_each_time(new_app: Callable[..., Celery], broker: Broker, vhost: str) -> None:
+    """With the task and over one channel: the broker may have deleted it since, and the result would be lost."""
+    app = new_app(result_backend="rpc://")
+    with Connection(broker.url(vhost)) as connection, connection.channel() as channel:
+        for _ in range(2):
+            app.tasks["note"].delay()
+
+            channel.queue_delete(app.backend.oid)  # type: ignore[attr-defined] # celery-types lacks it
+
+
+def test_delay_raises_when_its_reply_queue_has_other_arguments(
+    new_app: Callable[..., Celery], broker: Broker, vhost: str
+) -> None:
+    """The broker answers such a declaration by closing the channel."""
+    app = new_app(result_backend="rpc://")
+    with Connection(broker.url(vhost)) as connection, connection.channel() as channel:
+        channel.queue_declare(app.backend.oid, durable=False, auto_delete=False)  # type: ignore[attr-defined] # as above
+
+        with pytest.raises(QueueMismatch, match=app.backend.oid):  # type: ignore[attr-defined] # as above
+            app.tasks["note"].delay()
 
 
 @pytest.mark.parametrize("options", [{"countdown": 0.5}, {"countdown": 1}])

@@ -13,6 +13,7 @@ from celery import Celery, chain, group
 from celery.signals import after_task_publish, before_task_publish
 from kombu import Connection, Exchange, Queue
 
+from proj.delivery.publishing.building.task_template import Call, TaskTemplate, TemplateMessage
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.send_many import Progress, send_many
 from proj.errors import ProjError, PublishRefused, QueueFull, Unconfirmed, Unroutable
@@ -365,6 +366,63 @@ def test_send_many_builds_messages_as_celery_does(new_app: Callable[..., Celery]
     assert first.headers["x-added"] == "by a signal"
     assert (first.headers["id"], first.headers["ignore_result"]) == ("plain", True)
     assert [event["type"] for event in json.loads(events.body)] == ["task-sent"] * 4
+
+
+def test_send_many_and_delay_send_the_same_messages(
+    new_app: Callable[..., Celery], broker: Broker, vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the third task of a kind on, `send_many` builds the messages in Celery's place."""
+    app = new_app(result_backend="rpc://", task_send_sent_event=True)
+    note = app.tasks["note"]
+    made: list[str] = []
+    make = TaskTemplate.make
+
+    def counted(template: TaskTemplate, call: Call) -> TemplateMessage:
+        made.append(call.task_id)
+        return make(template, call)
+
+    monkeypatch.setattr(TaskTemplate, "make", counted)
+    with Connection(broker.url(vhost)) as connection:
+        Queue("events", Exchange("celeryev", "topic"), "#")(connection.default_channel).declare()
+
+    def calls(kind: str) -> Iterator[Signature]:
+        return (note.s(n, "ü" * n).set(task_id=f"{kind}-{n}", priority=3, shadow="s") for n in range(6))
+
+    send_many(calls("same"), app=app)
+    for signature in calls("same"):
+        signature.apply_async()
+
+    assert made == [f"same-{n}" for n in range(1, 6)]
+    with Connection(broker.url(vhost)) as connection, connection.channel() as channel:
+        got = [wait_until(lambda: channel.basic_get(QUEUE, no_ack=True), what="a task", timeout_s=9) for _ in range(12)]
+        many, *alone = [
+            wait_until(lambda: channel.basic_get("events", no_ack=True), what="events", timeout_s=9) for _ in range(7)
+        ]
+    messages = [(message.properties, bytes(message.body.encode())) for message in got]
+    assert messages[:6] == messages[6:]
+    told = [
+        [{**event, "clock": 0, "timestamp": 0} for event in events]
+        for events in (json.loads(many.body), [json.loads(one.body) for one in alone])
+    ]
+    assert told[0] == told[1]
+
+
+def test_send_many_builds_a_message_like_celery_after_a_lost_connection(
+    new_app: Callable[..., Celery], arrivals: Arrivals, proxy: Proxy
+) -> None:
+    """The queues are declared again first."""
+    app = new_app(through=proxy, result_backend="rpc://")
+
+    def breaking() -> Iterator[Signature]:
+        for number, signature in enumerate(signatures(app, 90)):
+            if number % 30 == 10:
+                proxy.cut()
+            yield signature
+
+    summary = send_many(breaking(), app=app)
+
+    assert summary.confirmed == 90
+    assert set(arrivals()) == ids(90)
 
 
 def test_send_many_asks_for_an_app_that_confirms() -> None:

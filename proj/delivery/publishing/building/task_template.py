@@ -1,0 +1,159 @@
+"""A template for the messages of one task, which differ in their id and their arguments only.
+
+Most of the time that Celery needs to build a message, it looks up and encodes what is the same in each.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from struct import pack
+from typing import TYPE_CHECKING, Any
+
+from amqp.basic_message import Message
+from amqp.serialization import decode_properties_basic, dumps
+from kombu import serialization
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from kombu import Exchange, Queue
+
+    from proj.delivery.publishing.outgoing_message import OutgoingMessage
+
+#: Headers that differ from message to message.
+_VARYING = frozenset({"id", "root_id", "argsrepr", "kwargsrepr"})
+#: Properties on both sides of those that differ, in the order in which AMQP writes them.
+#: Source: https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf, 1.8.3 (class basic)
+_FIRST, _MIDDLE = ("content_type", "content_encoding"), ("delivery_mode", "priority")
+_LAST = ("reply_to", "timestamp", "type", "user_id", "app_id", "cluster_id")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What differs between two messages of one task."""
+
+    task_id: str
+    args: Sequence[object]
+    kwargs: Mapping[str, object]
+    argsrepr: str
+    kwargsrepr: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A message that Celery has built, and how it was published."""
+
+    outgoing: OutgoingMessage
+    serializer: str | None
+    declare: Sequence[Exchange | Queue]
+    #: The body as it was given to the serializer.
+    body: Any
+    #: The fields of its `task-sent` event; None when there is none.
+    event: Mapping[str, object] | None = None
+
+
+class TemplateMessage:
+    """A message whose properties are encoded already; py-amqp writes it as it writes its own."""
+
+    __slots__ = ("_encoded", "body", "properties")
+
+    def __init__(self, body: bytes | str, encoded: bytes, properties: dict[str, object]) -> None:
+        """Take the body, the encoded properties, and those that are read on the way."""
+        self.body = body
+        self.properties = properties
+        self._encoded = encoded
+
+    def _serialize_properties(self) -> bytes:
+        return self._encoded
+
+
+class TaskTemplate:
+    """Makes the messages of one task as Celery makes them."""
+
+    def __init__(self, built: Built, task_id: str) -> None:
+        """Take from one message what is the same in all.
+
+        Raises:
+            ValueError: the message is of another kind.
+        """
+        outgoing = built.outgoing
+        properties = dict(outgoing.message.properties)
+        self._headers = dict(properties.pop("application_headers", None) or {})
+        if properties.pop("correlation_id", None) != task_id or not self._headers.keys() >= _VARYING:
+            raise ValueError("It is no message of Celery's protocol 2.")
+        if "expiration" in properties or "message_id" in properties:
+            raise ValueError("It has a property that may differ.")
+        _args, _kwargs, self._embed = built.body
+        self.exchange, self.routing_key, self.mandatory = outgoing.exchange, outgoing.routing_key, outgoing.mandatory
+        self.declare = tuple(built.declare)
+        self._serializer = built.serializer
+        self._event = built.event
+        self._encoding = str(properties.get("content_encoding"))
+        fixed = {name: value for name, value in self._headers.items() if name not in _VARYING}
+        # Without the table's length, which is written last. A table has no order.
+        self._table = dumps("F", (fixed,))[4:]
+        flags = _serialized(Message(**{**properties, "application_headers": {}, "correlation_id": ""}))[:2]
+        self._first = flags + _encoded(properties, _FIRST)
+        self._middle, self._last = _encoded(properties, _MIDDLE), _encoded(properties, _LAST)
+
+    def make(self, call: Call) -> TemplateMessage:
+        """The message of the call.
+
+        Raises:
+            ValueError: its id is longer than 255 bytes, or an argument cannot be encoded.
+        """
+        _type, _encoding, body = serialization.dumps((call.args, call.kwargs, self._embed), self._serializer)
+        task_id = call.task_id.encode("utf-8", "surrogatepass")
+        argsrepr, kwargsrepr = (text.encode("utf-8", "surrogatepass") for text in (call.argsrepr, call.kwargsrepr))
+        table = b"".join(
+            (
+                self._table,
+                *(b"\x02idS", pack(">I", len(task_id)), task_id),
+                *(b"\x07root_idS", pack(">I", len(task_id)), task_id),
+                *(b"\x08argsreprS", pack(">I", len(argsrepr)), argsrepr),
+                *(b"\x0akwargsreprS", pack(">I", len(kwargsrepr)), kwargsrepr),
+            )
+        )
+        short = (bytes((len(task_id),)), task_id)
+        encoded = b"".join((self._first, pack(">I", len(table)), table, self._middle, *short, self._last))
+        return TemplateMessage(body, encoded, {"correlation_id": call.task_id, "content_encoding": self._encoding})
+
+    def headers(self, call: Call) -> dict[str, object]:
+        """The headers of the call's message."""
+        headers: dict[str, object] = deepcopy(self._headers)
+        headers.update(id=call.task_id, root_id=call.task_id, argsrepr=call.argsrepr, kwargsrepr=call.kwargsrepr)
+        return headers
+
+    def body(self, call: Call) -> tuple[Sequence[object], Mapping[str, object], dict[str, object]]:
+        """The body of the call's message, not encoded."""
+        return call.args, call.kwargs, deepcopy(self._embed)
+
+    def event(self, call: Call) -> dict[str, object] | None:
+        """The fields of the `task-sent` event of the call; None when there is none."""
+        if self._event is None:
+            return None
+        varying = {"uuid": call.task_id, "root_id": call.task_id, "args": call.argsrepr, "kwargs": call.kwargsrepr}
+        return {**self._event, **varying}
+
+    def makes(self, built: Built, call: Call) -> bool:
+        """Whether it would make for the call what Celery has built."""
+        outgoing, made = built.outgoing, self.make(call)
+        theirs, ours = (decode_properties_basic(_serialized(one), 0) for one in (outgoing.message, made))
+        return (
+            (outgoing.exchange, outgoing.routing_key, outgoing.mandatory, tuple(built.declare), outgoing.message.body)
+            == (self.exchange, self.routing_key, self.mandatory, self.declare, made.body)
+            and theirs == ours
+            and built.event == self.event(call)
+        )
+
+
+def _encoded(properties: Mapping[str, Any], names: Collection[str]) -> bytes:
+    some = {name: value for name, value in properties.items() if name in names}
+    # Without the flags, which are those of all properties.
+    return _serialized(Message(**some))[2:]
+
+
+def _serialized(message: Any) -> bytes:  # noqa: ANN401 py-amqp's message, or ours
+    serialized: bytes = message._serialize_properties()  # noqa: SLF001 py-amqp's writer calls it too
+    return serialized
