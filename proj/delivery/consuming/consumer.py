@@ -11,13 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import bootsteps
-from celery.exceptions import WorkerShutdown
 from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer as StockConsumer
 
 from proj.broker.frame_reader import read_ahead
 from proj.broker.version import BrokerVersion
-from proj.delivery.broker_errors import mismatch
+from proj.delivery.broker_errors import end_when_mismatched
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
@@ -31,9 +30,9 @@ from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.dispatch.acknowledgements import Acknowledgements
 from proj.delivery.printable import shown
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
+from proj.delivery.results.worker_results import WorkerResults
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.message import Kind, Refusal
-from proj.errors import EXIT_FAILED
 from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from celery.events import EventDispatcher
     from celery.worker import WorkController
     from celery.worker.request import Request
+    from kombu.asynchronous import Hub
     from kombu.common import QoS
     from kombu.message import Message
     from kombu.transport.pyamqp import Channel
@@ -72,6 +72,8 @@ class Consumer(StockConsumer):
     event_dispatcher: EventDispatcher | None
     #: The worker's event loop; None with a pool that runs without it.
     hub: Any
+    #: The connection for consuming, not made yet.
+    conninfo: kombu.Connection
     connection_errors: tuple[type[Exception], ...]
     channel_errors: tuple[type[Exception], ...]
     _maximum_prefetch_restored: bool
@@ -98,6 +100,8 @@ class Consumer(StockConsumer):
         self.acknowledgements = Acknowledgements(self)
         self.forwarder = Forwarder(self._connect_forwarder, self.disposition.on_confirmed)
         self.quarantine = Quarantine(self)
+        # The stock request is replaced later than pool processes start.
+        self.results = WorkerResults(self.app, self.hub, self.conninfo, requests={STOCK_REQUEST, REQUEST})
         self._run: Callable[[KeptMessage], None]
 
     # --- Hooks of Celery's consumer ------------------------------------------------------------------
@@ -107,7 +111,7 @@ class Consumer(StockConsumer):
         try:
             super().start()
         except self.channel_errors as error:
-            _end_when_mismatched(error)
+            end_when_mismatched(error)
             raise
 
     def connect(self) -> kombu.Connection:
@@ -125,7 +129,7 @@ class Consumer(StockConsumer):
         Raises:
             WorkerShutdown: a queue exists with other arguments, so connecting again would not help.
         """
-        _end_when_mismatched(exc)
+        end_when_mismatched(exc)
         beneath = getattr(self.event_dispatcher, "connection", None)
         if beneath is not None:
             beneath.collect(socket_timeout=1.0)
@@ -138,6 +142,12 @@ class Consumer(StockConsumer):
             if task.Request == other:
                 task.Request = ours
         super().update_strategies()
+        self.results.trace()
+
+    def register_with_event_loop(self, hub: Hub) -> None:
+        """Let the loop call Celery's steps, and acknowledge tasks when their results are confirmed."""
+        super().register_with_event_loop(hub)
+        self.results.register(hub)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[..., None]:  # noqa: ANN401 Celery's arguments
         """The handler of a message, which calls Celery's after the inspection; the loop asks for it once a connection.
@@ -161,6 +171,7 @@ class Consumer(StockConsumer):
             largest_bytes=self.inspection.limits.largest_bytes,
         )
         consume_again_when_cancelled(self)
+        self.results.start()
         self.forwarder.start()
         self.forwarder.ask(partial(declare, queue_name=dead_letter_queue(self.app)))
         self.quarantine.begin()
@@ -225,6 +236,7 @@ class Consumer(StockConsumer):
         """Publish the last copies, acknowledge their originals and give the rest back, while there is a connection."""
         # Acknowledgements of tasks that have just ended.
         self.perform_pending_operations()
+        self.results.stop()
         self.acknowledgements.write()
         are_ours = self.held.are_ours()
         if are_ours:
@@ -374,15 +386,3 @@ class Consumer(StockConsumer):
 
 def _is_amqp(connection: kombu.Connection) -> bool:
     return connection.transport.driver_type == "amqp"
-
-
-def _end_when_mismatched(error: Exception) -> None:
-    """Do nothing, unless the broker says that a queue or an exchange exists with other arguments.
-
-    Raises:
-        WorkerShutdown: it says so. Celery's loop would connect again for ever, or end with a stack trace.
-    """
-    found = mismatch(error)
-    if found is not None:
-        logger.critical("%s", found.message, extra={"action": "declaration_mismatch"})
-        raise WorkerShutdown(EXIT_FAILED) from error

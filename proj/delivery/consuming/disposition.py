@@ -23,12 +23,14 @@ from proj.delivery.validation.message import Contents, Kind, Refusal
 from proj.queues import is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from proj.broker.version import BrokerVersion
     from proj.delivery.consuming.consumer import Consumer
     from proj.delivery.consuming.message_copy import MessageCopy
     from proj.delivery.consuming.receiving import KeptMessage
+    from proj.delivery.results.attempt import Result
+    from proj.errors import ProjError
 
 #: Bytes of a task's id in a result and in an event: it travels as an AMQP short string.
 _LONGEST_ID = 255
@@ -160,6 +162,39 @@ class Disposition:
             self._consumer.forwarder.send(
                 message_copy.copy(message, queue=message.delivery.queue, headers=headers, ours=False)
             )
+
+    def acknowledge(self, message: KeptMessage) -> None:
+        """Acknowledge the message, together with others; at the end of the worker too."""
+        self._consumer.acknowledgements.add(message)
+
+    def after_results(self, message: KeptMessage, results: Sequence[Result], settle: Callable[[], None]) -> None:
+        """Publish the results of the message's task, and call `settle` when they are confirmed.
+
+        When the broker will not have them, the message is dead-lettered. When the connection is lost before, the broker
+        delivers the message again.
+        """
+
+        def settled(error: ProjError | None) -> None:
+            message.is_moving = False
+            if not message.can_be_settled:
+                return
+            if error is None:
+                settle()
+            else:
+                logger.error(
+                    "The result of the task %s could not be sent: %s",
+                    message.label,
+                    error.message,
+                    extra={"action": "result_not_sent"},
+                )
+                self.dead_letter(message, f"Its task has ended, and its result could not be sent: {error.message}")
+
+        message.is_moving = True
+        self._consumer.results.send(results, settled)
+
+    def send(self, results: Sequence[Result]) -> None:
+        """Publish results of a message that does not wait for them."""
+        self._consumer.results.send(results, lambda _error: None)
 
     def on_confirmed(self, moved: MessageCopy) -> None:
         """Let the original of a confirmed copy be acknowledged on the loop; called on the forwarder's thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proj.delivery.publishing.backend_choice import RESULT_BACKEND, use_backend
 from proj.delivery.settings import provide_defaults
 
 if TYPE_CHECKING:
@@ -19,3 +20,4 @@ def keep_messages(app: Celery) -> None:
     """
     app.add_defaults({"worker_consumer": "proj.delivery.consuming.consumer:Consumer"})  # type: ignore[arg-type] # a dict is allowed
     provide_defaults(app)
+    use_backend(app, RESULT_BACKEND)

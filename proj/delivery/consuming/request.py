@@ -15,17 +15,19 @@ from celery.worker import request as stock
 from celery.worker import state
 
 from proj.delivery.printable import shown
+from proj.delivery.results.hand_over import take_results
 from proj.delivery.validation.header_rules import RULES
 from proj.queues import DUE, EXCHANGES, exchange_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from celery.app.task import Context
     from celery.concurrency.base import BasePool
 
     from proj.delivery.consuming.receiving import KeptMessage
+    from proj.delivery.results.attempt import Result
 
 #: Exceptions of a task that are meant for its process, and not for its caller.
 _FOR_PROCESSES = (SystemExit, KeyboardInterrupt, MemoryError)
@@ -62,6 +64,8 @@ class Request(stock.Request):
     has_ended = False
     #: Whether the pool's process has stored the failure itself.
     _stored = False
+    #: The results that the pool's process has handed over, until they are sent.
+    _results: Sequence[Result] = ()
 
     def __init__(self, message: KeptMessage, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
         """Read the message as the stock one does, without our headers: a retry starts with no history."""
@@ -124,13 +128,7 @@ class Request(stock.Request):
             super().reject(requeue)
             return
         self.acknowledged = True
-        message = self.kept_message
-        if not requeue:
-            self.dead_letter(self._failure or "Its task rejected it.")
-        elif self._killed_by is None:
-            message.disposition.requeue(message)
-        elif (reason := message.disposition.retry_killer(message, self._killed_by)) is not None:
-            self._store(WorkerLostError(reason))
+        self._after_results(self._requeue if requeue else self._dead_letter_as_rejected)
         self.send_event("task-rejected", requeue=requeue)
         self.end()
 
@@ -154,6 +152,10 @@ class Request(stock.Request):
             self.acknowledged = True
             self.dead_letter(f"It expired at {self.expires.isoformat()}, before it was run.")
             return
+        if self._results and not self.acknowledged:
+            self.acknowledged = True
+            self._after_results(self._acknowledge_now)
+            return
         super().acknowledge()
 
     def maybe_expire(self) -> bool | None:  # type: ignore[override] # the stub lacks False
@@ -170,6 +172,33 @@ class Request(stock.Request):
         """Fail the task for an exception outside its body: the thread pool reports none, and never acknowledges."""
         if not future.cancelled() and (error := future.exception()) is not None:
             self.on_failure(_raised(error))
+
+    def send_results(self) -> None:
+        """Publish the results of a task whose message was settled before, or is kept."""
+        if self._results:
+            results, self._results = self._results, ()
+            self.kept_message.disposition.send(results)
+
+    def _after_results(self, settle: Callable[[], None]) -> None:
+        """Call `settle` when the results that the pool's process has handed over are confirmed."""
+        results, self._results = self._results, ()
+        if results:
+            self.kept_message.disposition.after_results(self.kept_message, results, settle)
+        else:
+            settle()
+
+    def _acknowledge_now(self) -> None:
+        self.kept_message.disposition.acknowledge(self.kept_message)
+
+    def _dead_letter_as_rejected(self) -> None:
+        self.dead_letter(self._failure or "Its task rejected it.")
+
+    def _requeue(self) -> None:
+        message = self.kept_message
+        if self._killed_by is None:
+            message.disposition.requeue(message)
+        elif (reason := message.disposition.retry_killer(message, self._killed_by)) is not None:
+            self._store(WorkerLostError(reason))
 
     def _fail(self, exc_info: ExceptionInfo, *, send_failed_event: bool, return_ok: bool) -> None:
         error = _exception(exc_info)
@@ -258,12 +287,14 @@ def _guarded_success(stock_method: Callable[..., Any]) -> Callable[..., Any]:
             self.on_failure(failed__retval__runtime)
             return None
         failed, outcome, _runtime = failed__retval__runtime
+        self._results = take_results(outcome)
         if failed and isinstance(_exception(outcome), (SystemExit, KeyboardInterrupt)):
             self.on_failure(outcome)
             return None
         try:
             return stock_method(self, failed__retval__runtime, **kwargs)
         finally:
+            self.send_results()
             self.end()
 
     return on_success

@@ -102,7 +102,7 @@ class SystemUnderTest:
     def depth(self, queue: str = QUEUE) -> int:
         return int(self.channel.queue_declare(queue, passive=True).message_count)
 
-    def await_(self, condition: Callable[[], Any], what: str, timeout_s: float = 30) -> Any:
+    def await_(self, condition: Callable[[], Any], what: str, timeout_s: float = 90) -> Any:
         return wait_until(condition, what=what, timeout_s=timeout_s)
 
     def close(self) -> None:

@@ -41,7 +41,9 @@ QUEUE_TYPE = os.environ.get("KEPT_QUEUE_TYPE", "quorum")
 app.conf.update(
     task_acks_late=LATE,
     task_reject_on_worker_lost=LATE,
-    worker_prefetch_multiplier=1,
+    worker_prefetch_multiplier=int(os.environ.get("KEPT_MULTIPLIER", "1")),
+    result_persistent=True,
+    proj_queue_full_timeout_s=float(os.environ.get("KEPT_QUEUE_FULL_TIMEOUT", "10")),
     task_default_queue="kept",
     task_queues=[Queue("kept", routing_key="kept", queue_arguments={"x-queue-type": QUEUE_TYPE})],
     broker_connection_retry_on_startup=True,
@@ -68,6 +70,20 @@ def good(self: Any, number: int, seconds: float = 0.0) -> int:
     time.sleep(seconds)  # the work, of a known length
     note(f"end {number} {os.getpid()} {self.request.id}")
     return number
+
+
+@app.task(bind=True)
+def answers(self: Any, *states: str, seconds: float = 0.0, length: int = 0) -> str:
+    """Tell the caller these states, and then that it has ended."""
+    for state in states:
+        if state == "FAILURE":
+            raise LookupError(self.request.id)
+        if state == "RETRY":
+            raise self.retry(args=states[states.index("RETRY") + 1 :], countdown=0, max_retries=9)
+        self.update_state(state=state)
+    time.sleep(seconds)  # the work, of a known length
+    note(f"end {self.request.id} {os.getpid()} {self.request.id}")
+    return "x" * length
 
 
 @app.task(bind=True)

@@ -1,0 +1,121 @@
+"""Handing results over: the pool returns a task's final state with its outcome, and the main process publishes it.
+
+Only for tasks that are acknowledged late. Their message is acknowledged when the result is confirmed, so a result that
+is lost with its worker is made again by the redelivery. The result of any other task is published by the process that
+ran it, with confirm, before the task ends.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+
+from proj.delivery.publishing.amqp import ConfirmingAMQP
+from proj.delivery.results.attempt import Attempt, begin_afresh, set_current_attempt
+from proj.delivery.results.backend import ResultBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    import kombu
+    from celery import Celery
+    from celery.app.trace import trace_ok_t
+
+    from proj.delivery.results.attempt import Result
+
+
+class Outcome(str):
+    """The text of what a task returned, with its results."""
+
+    __slots__ = ("results",)
+
+    results: list[Result]
+
+
+def can_hand_over(app: Celery, *connections: kombu.Connection) -> bool:
+    """Whether results go over RabbitMQ, with confirms, and by Celery's own backend."""
+    return (
+        type(app.backend) is ResultBackend
+        and isinstance(app.amqp, ConfirmingAMQP)
+        and all(connection.transport.driver_type == "amqp" for connection in connections)
+    )
+
+
+def hand_over(app: Celery, requests: Collection[object]) -> None:
+    """Let pool processes that start from now on, and this process, hand results over.
+
+    Args:
+        app: whose tasks.
+        requests: the request classes that publish what is handed over; tasks with another one do it themselves.
+    """
+
+    def in_new_process(**_: object) -> None:
+        begin_afresh()
+        trace_tasks(app, requests)
+
+    signals.worker_process_init.connect(in_new_process, weak=False, dispatch_uid=f"proj-results-{id(app)}")
+
+
+def trace_tasks(app: Celery, requests: Collection[object]) -> None:
+    """Let the tracers of all tasks, which Celery has just built, return results with their outcomes."""
+    for task in app.tasks.values():
+        hands_over = bool(task.acks_late) and task.Request in requests
+        task.__trace__ = _returning_results(app, task.__trace__, hands_over=hands_over)
+
+
+def take_results(outcome: object) -> list[Result]:
+    """The results that came with the outcome of a task: the text of a success, or an `ExceptionInfo`."""
+    results: list[Result] = getattr(outcome, "results", [])
+    return results
+
+
+def publish(app: Celery, results: Iterable[Result]) -> None:
+    """Publish results, and return when they are confirmed.
+
+    Raises:
+        ProjError: the broker did not confirm one of them.
+    """
+    for result in results:
+        with app.amqp.producer_pool.acquire(block=True) as producer:
+            producer.publish(
+                result.body,
+                exchange="",
+                routing_key=result.queue,
+                content_type=result.content_type,
+                content_encoding=result.content_encoding,
+                correlation_id=result.correlation_id,
+                delivery_mode=result.delivery_mode,
+                retry=True,
+            )
+
+
+def _returning_results(app: Celery, trace: Callable[..., Any], *, hands_over: bool) -> Callable[..., Any]:
+    @wraps(trace)
+    def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:  # noqa: ANN401 Celery's arguments
+        attempt = Attempt(uuid, hands_over=hands_over)
+        set_current_attempt(attempt)
+        try:
+            ended = trace(uuid, args, kwargs, request)
+        except BaseException:
+            # What runs after the result was stored has raised, such as a task's `on_success`.
+            publish(app, attempt.results)
+            raise
+        finally:
+            set_current_attempt(None)
+            attempt.forget_started()
+        if attempt.results:
+            ended = _with_results(ended, attempt.results)
+        return ended
+
+    return trace_task
+
+
+def _with_results(ended: trace_ok_t, results: list[Result]) -> trace_ok_t:
+    if ended.info:
+        ended.retval.results = results
+        return ended
+    text = Outcome(ended.retstr)
+    text.results = results
+    return ended._replace(retstr=text)

@@ -1,0 +1,75 @@
+"""The results of a worker's tasks: handed over to its sender where that can be, else published at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proj.delivery.results.hand_over import can_hand_over, hand_over, publish, trace_tasks
+from proj.delivery.results.sender import Sender
+from proj.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    import kombu
+    from celery import Celery
+    from kombu.asynchronous import Hub
+
+    from proj.delivery.results.attempt import Result
+    from proj.errors import ProjError
+
+
+class WorkerResults(Service):
+    """Publishes what pool processes hand over, and does nothing where they publish their results themselves."""
+
+    def __init__(
+        self, app: Celery, hub: Hub | None, connection: kombu.Connection, *, requests: Collection[object]
+    ) -> None:
+        """Let pool processes that start from now on hand over, where that can be.
+
+        Args:
+            app: whose tasks.
+            hub: the worker's loop; without one nothing is handed over.
+            connection: for consuming, not made yet.
+            requests: the request classes that send what is handed over.
+        """
+        self._app = app
+        self._requests = requests
+        self._sender: Sender | None = None
+        if hub is not None and can_hand_over(app, connection, app.connection_for_write()):
+            self._sender = Sender(app)
+            hand_over(app, requests)
+
+    def trace(self) -> None:
+        """Let this process hand over, when it runs tasks itself; Celery has just built their tracers."""
+        if self._sender is not None:
+            trace_tasks(self._app, self._requests)
+
+    def register(self, hub: Hub) -> None:
+        """Let the loop call back for confirmed results."""
+        if self._sender is not None:
+            hub.add_reader(self._sender.fileno(), self._sender.settle)
+
+    def start(self) -> None:
+        """Start the sender, unless it runs."""
+        if self._sender is not None:
+            self._sender.start()
+
+    def stop(self) -> None:
+        """Wait for the last confirms, and call back for them."""
+        if self._sender is not None:
+            self._sender.stop()
+            self._sender.settle()
+
+    def send(self, results: Sequence[Result], settled: Callable[[ProjError | None], None]) -> None:
+        """Publish the results of a task.
+
+        Args:
+            results: one or more.
+            settled: called in the loop when the broker has them, or with the error of one that it will not have.
+        """
+        if self._sender is None:
+            publish(self._app, results)
+            settled(None)
+        else:
+            self._sender.send(results, settled)
