@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 #: Messages beyond the slots at most, whatever the tasks' durations.
 MOST = 256
 #: The share of the budget that the held messages may take until all of them have begun, by the mean duration of a task.
@@ -9,6 +11,8 @@ MOST = 256
 SHARE = 0.5
 #: The weight of the last task in the mean duration.
 WEIGHT = 1 / 8
+#: Waits of a slot that tell the round trip.
+_ROUND_TRIPS = 8
 
 
 class Ahead:
@@ -22,6 +26,9 @@ class Ahead:
         """Hold messages for `budget_s` seconds at most."""
         self._budget_s = budget_s
         self._grown = 0
+        #: What the last waits of a slot say of the round trip, in seconds. The least is taken, because a slot may also
+        #: have waited for a message that nobody had published yet.
+        self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
         #: The mean duration of a task in its slot, in seconds; None before the first has ended.
         self.mean_s: float | None = None
 
@@ -29,8 +36,10 @@ class Ahead:
         """A task had a slot for so many seconds."""
         self.mean_s = seconds if self.mean_s is None else self.mean_s + WEIGHT * (seconds - self.mean_s)
 
-    def waited(self) -> None:
-        """A slot was free, and the next message came within the budget: it was on its way."""
+    def waited(self, seconds: float) -> None:
+        """A slot was free for so long, and then came the next message, within the budget: it was on its way."""
+        # It was asked for when the messages that the worker had in advance were not run yet.
+        self._round_trips.append(seconds + self._grown * (self.mean_s or 0.0))
         self._grown = min(MOST, max(1, 2 * self._grown))
 
     def gave_back(self) -> None:
@@ -40,11 +49,13 @@ class Ahead:
     def count(self, slots: int) -> int:
         """The messages to ask for beyond those for the slots, of which `slots` have no long task; 0 is fair dispatch.
 
-        It is a power of two, or 0, because every change costs the broker a new consumer.
+        As many as are on their way for a round trip, and as can be run in a share of the budget after that. It is a
+        power of two, or 0, because every change costs the broker a new consumer.
         """
         if self.mean_s is None:
             return 0
+        round_trip_s = min(self._round_trips, default=0.0)
         # A clock that ticks seldom may tell 0.
-        most = int(SHARE * self._budget_s * slots / max(self.mean_s, 1e-6))
+        most = int((SHARE * self._budget_s + round_trip_s) * slots / max(self.mean_s, 1e-6))
         most = min(most, self._grown, MOST)
         return 1 << (most.bit_length() - 1) if most else 0

@@ -160,7 +160,7 @@ class Dispatcher:
         else:
             since, self._waiting_since = self._waiting_since, None
             if since is not None and now - since < self.budget_s:
-                self._ahead.waited()
+                self._ahead.waited(now - since)
             self._give(message, now)
         if len(self._sources) > 1:
             self._plan()
