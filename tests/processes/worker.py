@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ def worker_process(
     folder: Path | None = None,
     **variables: str,
 ) -> Process:
-    """A worker of the app, which is not started yet.
+    """A worker of the app, which is not started yet; in the dispatch mode of this process's `PROJ_DISPATCH`, if any.
 
     Args:
         node: its name, `name@host`.
@@ -37,6 +38,8 @@ def worker_process(
         folder: where its log is; the guard's own when none is given.
         variables: further variables of its environment.
     """
+    if "PROJ_DISPATCH" in os.environ:
+        variables.setdefault("PROJ_DISPATCH", os.environ["PROJ_DISPATCH"])
     return Process(
         f"worker {node}",
         [

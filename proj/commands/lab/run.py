@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=CeleryCommand)
-@dispatch_option("modes", multiple=True, more="; give it twice to run both in turn.")
+@dispatch_option("modes", multiple=True, more="; give it several times to run them in turn.")
 @click.option("--workload", default="odd-heavy", show_default=True, help="A workload by name, or file:PATH.")
 @click.option(
     "--messages", type=click.IntRange(min=1), help="Number of messages.  [default: the workload's own number]"

@@ -36,6 +36,9 @@ queue_type_option = click.option(
     help="Type of queue.",
 )
 
+#: The dispatch modes of our own app, as `PROJ_DISPATCH` takes them.
+DISPATCH_MODES = ("round-robin", "fair", "adaptive")
+
 
 def dot_seconds_option(default: float, more: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`--dot-seconds`, with this default and further help."""
@@ -55,7 +58,7 @@ def dispatch_option(
     return click.option(
         "--dispatch",
         name,
-        type=click.Choice(["round-robin", "fair"]),
+        type=click.Choice(DISPATCH_MODES),
         multiple=multiple,
         default=("fair",) if multiple else "fair",
         show_default="fair" if multiple else True,
