@@ -39,7 +39,7 @@ def impatient(guard: Guard) -> Iterator[Broker]:
 
 
 @contextmanager
-def running(guard: Guard, url: str, *, slots: int) -> Iterator[Process]:
+def running(guard: Guard, url: str, *, slots: int, dispatch: str = "fair") -> Iterator[Process]:
     """A worker that consumes a quorum queue and takes no leases."""
     worker = worker_process(
         "cancelled@host",
@@ -47,6 +47,7 @@ def running(guard: Guard, url: str, *, slots: int) -> Iterator[Process]:
         guard=guard,
         broker_url=url,
         PROJ_QUEUE_TYPE="quorum",
+        PROJ_DISPATCH=dispatch,
         PROJ_DOT_SECONDS="0.1",
         PROJ_CONSUMER_TIMEOUT_SECONDS="0",
     )
@@ -62,12 +63,15 @@ def is_consumed(connection: Connection) -> bool:
 
 
 @pytest.mark.timeout(180)
-def test_timeout_of_a_long_task_does_not_run_its_neighbours_again(guard: Guard, impatient: Broker) -> None:
+@pytest.mark.parametrize("dispatch", ["fair", "adaptive"])
+def test_timeout_of_a_long_task_does_not_run_its_neighbours_again(
+    guard: Guard, impatient: Broker, dispatch: str
+) -> None:
     """RabbitMQ 4.3 cancels one consumer; a worker that reconnected would give back all that it runs."""
     if not impatient.version.cancels_at_timeout:
         pytest.skip(f"RabbitMQ {impatient.version} closes the channel, and takes everything back itself.")
     with (
-        running(guard, impatient.url(), slots=2) as worker,
+        running(guard, impatient.url(), slots=2, dispatch=dispatch) as worker,
         connected(app.connection_for_write(impatient.url())) as connection,
     ):
         for message in (LONG, *SHORT):

@@ -147,6 +147,8 @@ class Sources:
                 source.prefetch -= source.consumers.pop(tag)
                 source.unsettled = min(source.unsettled, source.prefetch)
                 self._cancelled.append(tag)
+                # Without this RabbitMQ 4.3.6 sends more over it when the message that was late is acknowledged.
+                task_consumer.channel.send_method(spec.Basic.Cancel, "sb", (tag, False))
                 tags = task_consumer._active_tags  # noqa: SLF001 no public name
                 if tags.get(source.queue.name) == tag:
                     del tags[source.queue.name]
