@@ -29,6 +29,8 @@ class Ahead:
         #: What the last waits of a slot say of the round trip, in seconds. The least is taken, because a slot may also
         #: have waited for a message that nobody had published yet.
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+        #: For how long the messages that were asked for last keep the slots busy.
+        self._covered_s = 0.0
         #: The mean duration of a task in its slot, in seconds; None before the first has ended.
         self.mean_s: float | None = None
 
@@ -39,7 +41,7 @@ class Ahead:
     def waited(self, seconds: float) -> None:
         """A slot was free for so long, and then came the next message, within the budget: it was on its way."""
         # It was asked for when the messages that the worker had in advance were not run yet.
-        self._round_trips.append(seconds + self._grown * (self.mean_s or 0.0))
+        self._round_trips.append(seconds + self._covered_s)
         self._grown = min(MOST, max(1, 2 * self._grown))
 
     def gave_back(self) -> None:
@@ -58,4 +60,6 @@ class Ahead:
         # A clock that ticks seldom may tell 0.
         most = int((SHARE * self._budget_s + round_trip_s) * slots / max(self.mean_s, 1e-6))
         most = min(most, self._grown, MOST)
-        return 1 << (most.bit_length() - 1) if most else 0
+        asked = 1 << (most.bit_length() - 1) if most else 0
+        self._covered_s = asked * self.mean_s / slots if asked else 0.0
+        return asked

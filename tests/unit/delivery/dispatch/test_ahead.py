@@ -13,14 +13,14 @@ def ahead(*, mean_s: float, waits: int) -> Ahead:
     made = Ahead(BUDGET_S)
     made.ended(mean_s)
     for _ in range(waits):
-        made.waited()
+        made.waited(0.0)
     return made
 
 
 def test_nothing_comes_in_advance_before_the_first_task_has_ended() -> None:
     """Its tasks may be long."""
     made = Ahead(BUDGET_S)
-    made.waited()
+    made.waited(0.0)
 
     assert made.count(4) == 0
 

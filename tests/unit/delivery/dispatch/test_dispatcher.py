@@ -214,3 +214,13 @@ def test_worker_at_its_limit_of_tasks_with_an_eta_opens_no_consumer_without_a_li
         worker.dispatcher.follow(1)
     finally:
         state.scheduled_requests.discard(request)  # type: ignore[attr-defined] # celery-types lacks it
+
+
+@pytest.mark.parametrize("seconds", [0.03, 0.06, 0.2])
+def test_nothing_comes_in_advance_for_tasks_about_as_long_as_the_budget(seconds: float) -> None:
+    """What is held behind one of them would go back, however often a slot has waited for the broker."""
+    made = world([Task(seconds) for _ in range(300)])
+
+    made.run()
+
+    assert sum(worker.dispatcher.given_back for worker in made.workers) == 0
