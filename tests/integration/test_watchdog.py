@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import amqp
 import pytest
 
+from proj.broker.frame_reader import FrameReader
 from proj.delivery.recovery.watchdog import EXIT_STUCK, CallTimer, TransportCall, Watchdog, transport_call
 from proj.lab.processes.ports import LOOPBACK
 from proj.lab.processes.waiting import wait_until
@@ -57,6 +58,23 @@ def test_watchdog_ends_a_handshake_that_the_server_does_not_answer(silent_server
 
     assert not thread.is_alive()
     assert isinstance(thread.error, connection.recoverable_connection_errors)
+    assert thread.exits == []
+
+
+def test_watchdog_ends_a_wait_of_the_connection_that_a_worker_consumes_from(silent_server: int) -> None:
+    """That one is read by a reader of ours."""
+    connection = amqp.Connection(f"{LOOPBACK}:{silent_server}", connect_timeout=5)
+    transport = connection.Transport(connection.host, 5)
+    transport.connect()
+    vars(connection)["_transport"] = transport
+    thread = Watched(FrameReader(connection, hub=None).read_frame)
+
+    thread.start()
+    thread.join(timeout=20)
+    transport.close()
+
+    assert not thread.is_alive()
+    assert isinstance(thread.error, OSError)
     assert thread.exits == []
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from celery import bootsteps
 
+from proj.broker.frame_reader import FrameReader
 from proj.delivery.recovery.silence import INTERVALS, silence_limit_s
 from proj.service import Service
 
@@ -35,6 +36,8 @@ LOOK_S = 0.5
 EXIT_STUCK = 75
 #: The module in which py-amqp reads and writes its sockets.
 TRANSPORT_MODULE = "amqp.transport"
+#: What reads the socket that a worker consumes from.
+_RECEIVE = FrameReader._receive.__code__  # noqa: SLF001 only this part of it may take long
 
 
 class Worker(Protocol):
@@ -44,7 +47,7 @@ class Worker(Protocol):
 
 
 class TransportCall(NamedTuple):
-    """A call of py-amqp's transport in which a thread is; equal for as long as the call makes no progress."""
+    """A call that reads or writes a socket of py-amqp; equal for as long as it makes no progress."""
 
     #: The frame itself and not its address, which the next call may have again.
     frame: FrameType
@@ -56,9 +59,10 @@ class TransportCall(NamedTuple):
 
 
 def transport_call(frame: FrameType | None) -> TransportCall | None:
-    """The innermost call of py-amqp's transport on the stack that `frame` is the top of; None when there is none."""
+    """The innermost call that reads or writes a socket on the stack that `frame` is the top of; None without one."""
     while frame is not None:
-        if frame.f_globals.get("__name__") == TRANSPORT_MODULE and "self" in frame.f_locals:
+        is_transport = frame.f_globals.get("__name__") == TRANSPORT_MODULE and "self" in frame.f_locals
+        if is_transport or frame.f_code is _RECEIVE:
             variables = frame.f_locals
             return TransportCall(frame, frame.f_lasti, len(variables.get("rbuf", b"")), variables["self"])
         frame = frame.f_back
