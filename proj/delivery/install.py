@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from celery import Celery
 
 
-def install(app: Celery) -> None:
-    """Add every part of this package to `app`, before the app is first used; each can also be added alone."""
+def install(app: Celery, *, dispatch: Literal["adaptive"] | None = None) -> None:
+    """Add every part of this package to `app`, before the app is first used; each can also be added alone.
+
+    Adaptive `dispatch` gives workers of short tasks their messages in advance (`proj.delivery.dispatch`). With None the
+    app's own settings decide.
+    """
+    if dispatch is not None:
+        app.conf["proj_dispatch"] = dispatch
     confirm_publishing(app)
     keep_messages(app)
     answer_halt(app)
