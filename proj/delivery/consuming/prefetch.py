@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two checks of the pool.
-LOOK_S = 0.5
+#: Seconds between two checks of the pool. A change by command is followed at once.
+LOOK_S = 2.0
 
 
 class Prefetch:

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from proj.delivery.consuming.consumer import Consumer
 
-#: Seconds between two checks.
+#: Seconds between two checks, while there are quarantined messages.
 LOOK_INTERVAL_S = 0.5
 #: Checks of the worker's own state for each check of the broker's queues.
 _LOOKS_A_COUNT = 4
+#: Seconds between two checks while there are none.
+_REST_S = 3.0
 #: Seconds that a quarantined message waits for an idle worker before the worker stops consuming other messages.
 _PATIENCE_S = 30.0
 #: Seconds that a quarantined message is run alone; if the worker is alive then, it consumes other messages again.
@@ -41,6 +43,8 @@ class Quarantine:
         """Serve the quarantine queues of the queues of `consumer`."""
         self._consumer = consumer
         self._looks = 0
+        #: Another object for each connection, with which the checks of the last one end.
+        self._turn = object()
         #: Ready messages by quarantine queue, as the broker said last.
         self._waiting: dict[str, int] = {}
         self._waiting_since: float | None = None
@@ -54,7 +58,8 @@ class Quarantine:
         self._alone_since = None
         self._waiting = {}
         self._waiting_since = None
-        self._consumer.timer.call_repeatedly(LOOK_INTERVAL_S, self.look)
+        self._turn = object()
+        self._consumer.timer.call_after(LOOK_INTERVAL_S, self._take_turn, (self._turn,))
 
     def look(self) -> None:
         """Do the next step: count quarantined messages, pause, take one, or resume.
@@ -65,6 +70,16 @@ class Quarantine:
         with reconnect_if_closed(self._consumer.channel_errors):
             self._look()
 
+    def _take_turn(self, turn: object) -> None:
+        if turn is not self._turn:
+            return
+        try:
+            self.look()
+        finally:
+            is_resting = not self.paused and not any(self._waiting.values())
+            pause_s = _REST_S if is_resting else LOOK_INTERVAL_S
+            self._consumer.timer.call_after(pause_s, self._take_turn, (turn,))
+
     def _look(self) -> None:
         consumer = self._consumer
         if not consumer.is_running or not consumer.task_consumer:
@@ -72,10 +87,11 @@ class Quarantine:
         if self.paused:
             self._go_on()
             return
-        if self._looks % _LOOKS_A_COUNT == 0:
+        is_any = any(self._waiting.values())
+        if not is_any or self._looks % _LOOKS_A_COUNT == 0:
             consumer.forwarder.ask(self._count)
         self._looks += 1
-        if not any(self._waiting.values()):
+        if not is_any:
             self._waiting_since = None
             return
         now = time.monotonic()

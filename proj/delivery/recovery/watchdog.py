@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the main thread.
-LOOK_S = 0.5
+#: Seconds between two looks at the main thread, at most.
+LOOK_S = 2.0
+#: Looks within the limit, at least.
+_LOOKS = 4
 #: The exit code of a worker that did not recover: EX_TEMPFAIL of sysexits.h.
 EXIT_STUCK = 75
 #: The module in which py-amqp reads and writes its sockets.
@@ -107,7 +109,7 @@ class Watchdog(Service):
     def _run(self) -> None:
         timer = CallTimer()
         closed = False
-        while not self._stopping.wait(LOOK_S):
+        while not self._stopping.wait(min(LOOK_S, self._limit_s / _LOOKS)):
             call = transport_call(sys._current_frames().get(self._watched))  # noqa: SLF001 its only name
             seconds = timer.seconds(call, time.monotonic())
             if call is None or seconds < self._limit_s:
