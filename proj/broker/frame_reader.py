@@ -1,6 +1,7 @@
 """Frame reader: reads all frames that a socket has in one system call, and handles them in one turn of the loop.
 
 py-amqp reads each frame in three calls, and a message has three frames. kombu handles one message a turn of the loop.
+A message whose frames are all there is read at once (`whole_delivery.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import RecoverableConnectionError, UnexpectedFrame
+from amqp.spec import Basic
 from amqp.transport import TCPTransport
+
+from proj.broker.whole_delivery import whole_delivery
 
 if TYPE_CHECKING:
     import kombu
@@ -85,13 +89,39 @@ class FrameReader:
     def _handle(self) -> None:
         """Handle the frames in the buffer; the loop calls this again for those that one turn leaves."""
         connection = self._connection
-        for _ in range(MOST_FRAMES):
+        handled = 0
+        while handled < MOST_FRAMES:
             # A handler may close the connection.
-            frame = self._next_frame() if connection.connected else None
+            if not connection.connected:
+                return
+            if self._deliver():
+                handled += 3
+                continue
+            frame = self._next_frame()
             if frame is None:
                 return
             connection.on_inbound_frame(frame)
+            handled += 1
         self._hub.call_soon(self._handle)
+
+    def _deliver(self) -> bool:
+        """Give the next message to its channel, if all its frames are in the buffer and nothing about it is unusual."""
+        found = whole_delivery(self._buffer, self._position)
+        if found is None:
+            return False
+        connection = self._connection
+        channel = (connection.channels or {}).get(found.channel)
+        # Where py-amqp would do more than to call this.
+        if channel is None or channel.is_closing or channel.auto_decode or Basic.Deliver in channel._pending:  # noqa: SLF001 no public name
+            return False
+        deliver = channel._callbacks.get(Basic.Deliver)  # noqa: SLF001 no public name
+        if deliver is None:
+            return False
+        self._position = found.end
+        # Its heartbeats count the frames.
+        connection.bytes_recv += found.frames
+        deliver(*found.arguments, found.message)
+        return True
 
     def _receive(self, most: int, flags: int = 0) -> None:
         # The watchdog looks for this function on the stack: it is where a worker would wait for ever.

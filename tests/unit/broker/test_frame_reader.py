@@ -7,10 +7,13 @@ import struct
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import amqp
 import pytest
 from amqp.exceptions import UnexpectedFrame
+from amqp.method_framing import frame_handler
 
 from proj.broker.frame_reader import MOST_FRAMES, FrameReader
+from tests.unit.broker.test_whole_delivery import delivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,3 +122,51 @@ def test_frame_with_a_wrong_end_is_an_error(wire: Wire) -> None:
     wire.far.sendall(frame(b"one", end=0))
     with pytest.raises(UnexpectedFrame):
         wire.reader.on_readable()
+
+
+@pytest.mark.parametrize("auto_decode", [True, False])
+def test_channel_gets_a_message_that_is_read_at_once_as_it_gets_any_other(wire: Wire, *, auto_decode: bool) -> None:
+    """py-amqp decodes the body for a channel that wants it, so that one is left to it."""
+    connection: Any = amqp.Connection()
+    connection.transport = wire.connection.transport
+    seen: list[object] = []
+    stock = frame_handler(connection, connection.on_inbound_method)
+    connection.on_inbound_frame = lambda found: (seen.append(found), stock(found))
+    channel: Any = amqp.Channel(connection, 1, auto_decode=auto_decode)
+    got: list[Any] = []
+    channel.callbacks["tag"] = got.append
+    reader = FrameReader(connection, wire.reader._hub)  # noqa: SLF001 the fixture's
+
+    wire.far.sendall(delivered(b"one", content_encoding="utf-8") + delivered(b"", content_encoding="utf-8"))
+    reader.on_readable()
+
+    assert len(seen) == (5 if auto_decode else 0)
+    assert connection.bytes_recv == 5
+    first, second = got
+    assert (first.body, first.properties) == ("one" if auto_decode else b"one", {"content_encoding": "utf-8"})
+    assert second.body == ""
+    assert first.channel is channel
+    assert first.delivery_info == {
+        "consumer_tag": "tag",
+        "delivery_tag": 7,
+        "redelivered": True,
+        "exchange": "tasks",
+        "routing_key": "work",
+    }
+
+
+@pytest.mark.parametrize("obstacle", ["is_closing", "_pending", "no channel"])
+def test_message_is_left_to_pyamqp_when_its_channel_is_not_as_usual(wire: Wire, obstacle: str) -> None:
+    """It drops what comes for a channel that is being closed, and says so."""
+    channel = SimpleNamespace(
+        is_closing=obstacle == "is_closing",
+        auto_decode=False,
+        _pending={(60, 60): None} if obstacle == "_pending" else {},
+        _callbacks={(60, 60): None},
+    )
+    wire.connection.channels = {} if obstacle == "no channel" else {1: channel}
+
+    wire.far.sendall(delivered())
+    wire.reader.on_readable()
+
+    assert len(wire.handled) == 3
