@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -16,12 +17,15 @@ from proj.lab.runs.machine import machine
 #: Rounds and tasks; and with --quick.
 ROUNDS, QUICK_ROUNDS = 5, 1
 TASKS, QUICK_TASKS = 4000, 1000
+#: The exit code of a program that Ctrl-C ended, as a shell reports it.
+EXIT_INTERRUPTED = 130
 
 HELP = f"""{__doc__}
 
 All of it uses one private broker (PROJ_RABBITMQ=4.3 chooses its version) and a virtual host for each measurement. Rows
 are measured in turn (A, B, C, A, B, C, …). A table has the medians of all rounds, and the medians of the ratios to
-Celery's default in the same round. Without an option for a figure, all figures are measured.
+Celery's default in the same round. Without an option for a
+figure, all figures are measured. Ctrl-C ends the measurement and prints what it has.
 
 \b
 To compare two rows, in about a minute:
@@ -101,6 +105,8 @@ def main(
             if json_file is not None:
                 # After each, so that an interrupted run keeps what it has found.
                 json_file.write_text(json.dumps(bench.results, indent=1))
+            if bench.interrupted:
+                sys.exit(EXIT_INTERRUPTED)
 
 
 for name, figure in FIGURES.items():

@@ -60,23 +60,33 @@ class Bench:
     results: dict[str, Any] = field(default_factory=dict)
     #: The load average before the rows that were measured last.
     load: float = 0.0
+    #: Whether Ctrl-C has ended the measurement.
+    interrupted: bool = False
     _refused: dict[str, str | None] = field(default_factory=dict)
 
     def in_turn(self, title: str, rows: Sequence[R], measure: Callable[[R], F]) -> dict[str, list[F | None]]:
-        """Measure each row once a round; None stands for a measurement that failed, which is told on stderr."""
+        """Measure each row once a round, until Ctrl-C; None stands for a measurement that failed or was not made."""
         chosen = self.chosen(rows)
         found: dict[str, list[F | None]] = {row.name: [] for row in chosen}
-        for number in range(1, self.rounds + 1):
-            for row in chosen:
-                self.say(f"{title}: round {number} of {self.rounds}, {row.name} …")
-                try:
-                    found[row.name].append(measure(row))
-                # A busy machine may also break a connection of the measurement itself.
-                except (ProjError, OSError, AMQPError) as error:
-                    notes = "\n".join(getattr(error, "__notes__", ()))
-                    self.say(f"{row.name} failed: {error}\n{notes}")
-                    found[row.name].append(None)
-        return found
+        try:
+            for number in range(1, self.rounds + 1):
+                for row in chosen:
+                    self.say(f"{title}: round {number} of {self.rounds}, {row.name} …")
+                    found[row.name].append(self._measured(row, measure))
+        except KeyboardInterrupt:
+            self.say("Interrupted; the tables have what was measured until now.")
+            self.interrupted = True
+        done = max(map(len, found.values()), default=0)
+        return {name: [*rounds, *[None] * (done - len(rounds))] for name, rounds in found.items()}
+
+    def _measured(self, row: R, measure: Callable[[R], F]) -> F | None:
+        try:
+            return measure(row)
+        # A busy machine may also break a connection of the measurement itself.
+        except (ProjError, OSError, AMQPError) as error:
+            notes = "\n".join(getattr(error, "__notes__", ()))
+            self.say(f"{row.name} failed: {error}\n{notes}")
+            return None
 
     def chosen(self, rows: Sequence[R]) -> list[R]:
         """The rows that were asked for and can be measured here; the load before them is taken now."""

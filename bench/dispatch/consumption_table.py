@@ -43,7 +43,7 @@ def summary(rows: Sequence[Row], found: Found) -> list[dict[str, Any]]:
                 "beside": other,
                 "ratio_beside": median_ratio(rates[name], rates[other]) if other else None,
                 "left": sum(figures.left for figures in measured),
-                "failed": len(rounds) - len(measured),
+                "missing": len(rounds) - len(measured),
                 "rounds": [figures and figures.figures() for figures in rounds],
             }
         )
@@ -76,7 +76,7 @@ def table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:
         drawn.add_column(column, justify="right")
     for line in lines:
         drawn.add_row(
-            line["row"] + (f" ({line['failed']} failed)" if line["failed"] else ""),
+            line["row"] + (f" ({line['missing']} missing)" if line["missing"] else ""),
             number(line["rate"]),
             f"{number(line['lowest'])} to {number(line['highest'])}",
             number(line["ratio"], 2),

@@ -81,7 +81,8 @@ def names() -> list[str]:
 def measure(bench: Bench) -> None:
     """Measure starts in turn and idle workers side by side, and print their tables."""
     starts(bench)
-    idle(bench)
+    if not bench.interrupted:
+        idle(bench)
 
 
 def starts(bench: Bench) -> None:

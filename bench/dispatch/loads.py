@@ -191,7 +191,7 @@ def summary(found: dict[str, list[Outcome | None]]) -> list[dict[str, Any]]:
                     (one for one in column(rounds, "avoidable_wait_s") if one is not None), default=None
                 ),
                 "redelivered": median(column(rounds, "redelivered")),
-                "failed": sum(outcome is None for outcome in rounds),
+                "missing": sum(outcome is None for outcome in rounds),
                 "rounds": [outcome and asdict(outcome) for outcome in rounds],
             }
         )
