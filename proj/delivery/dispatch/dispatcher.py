@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Seconds until the next of several queues is consumed from, when the one before had no message. Long tasks come from
 #: one queue at a time, because each consumer has a prefetch count of its own.
 NEXT_QUEUE_S = 0.01
+#: Seconds without a message after which several consumers are replaced by one: longer than a slow broker takes.
+IDLE_S = 5.0
 #: Seconds between two looks at the held messages, at least.
 _SHORTEST_S = 0.001
 #: Copies on their way to their queues, from which on they count as messages that the worker has.
@@ -61,6 +63,8 @@ class Dispatcher:
         self._sources = Sources()
         #: Messages that count against the window: held, in the pool, or on their way to another queue.
         self._load = 0
+        #: When the last message came.
+        self._came_at = 0.0
         #: Since when a slot waits for a message.
         self._waiting_since: float | None = None
         #: The timer of the next look, and when it is due.
@@ -144,7 +148,7 @@ class Dispatcher:
             # It was on its way when the worker began to end.
             self._consumer.held.give_back_one(message)
             return
-        now = self._clock()
+        now = self._came_at = self._clock()
         source = message.source = self._sources.source_of(message.delivery.queue)
         if source is not None:
             source.received(message.delivery_info["consumer_tag"])
@@ -199,7 +203,9 @@ class Dispatcher:
         self._slots = slots
         self._fill()
         window = self.window
-        if window and not self._load and not self._consumer.quarantine.paused:
+        # A quorum queue would take back, and count, what is on its way to a consumer that is cancelled.
+        is_idle = not self._load and self._clock() - self._came_at > IDLE_S
+        if is_idle and window and not self._consumer.quarantine.paused:
             self._sources.join(window)
         self._plan()
 

@@ -9,7 +9,7 @@ from celery.worker import state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proj.delivery.dispatch.dispatcher import NEXT_QUEUE_S
+from proj.delivery.dispatch.dispatcher import IDLE_S, NEXT_QUEUE_S
 from tests.unit.delivery.dispatch.simulation import Broker, Clock, Message, Request, Task, Worker
 
 BUDGET_S = 0.05
@@ -224,3 +224,18 @@ def test_nothing_comes_in_advance_for_tasks_about_as_long_as_the_budget(seconds:
     made.run()
 
     assert sum(worker.dispatcher.given_back for worker in made.workers) == 0
+
+
+def test_consumers_are_not_replaced_while_a_slow_broker_may_have_sent_something() -> None:
+    """A quorum queue would take it back, and count it as if a worker had died."""
+    made = world([Task(0.001) for _ in range(100)], workers=1)
+    (worker,) = made.workers
+    made.run()
+    ended = made.broker.clock.now
+    opened = worker.opened
+    assert opened > 1
+
+    made.broker.clock.run(lambda: worker.opened > opened, until=ended + 60)
+
+    assert made.broker.clock.now - ended >= IDLE_S
+    assert worker.opened == opened + 1
