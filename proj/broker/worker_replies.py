@@ -25,6 +25,8 @@ class Stats:
     uptime_s: float | None = None
     #: The name of its pool's class, such as `celery.concurrency.solo:TaskPool`.
     pool: str = ""
+    #: Whether it is in adaptive dispatch, where a worker cancels consumers while it is busy.
+    adaptive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ def read_stats(reply: object) -> Stats:
         started=sum(_count(count) or 0 for count in total.values()) if isinstance(total, Mapping) else None,
         uptime_s=_number(stats.get("uptime")),
         pool=str(pool.get("implementation") or ""),
+        adaptive=_fields(stats.get("dispatch")).get("mode") == "adaptive",
     )
 
 

@@ -59,6 +59,8 @@ class Reading:
     paused: bool = False
     #: It listens for commands over another connection than it consumes, so the broker's list does not show its queues.
     listens_apart: bool = False
+    #: It is in adaptive dispatch, where a worker cancels consumers while it is busy.
+    adaptive: bool = False
 
     @property
     def finished(self) -> int:
@@ -97,6 +99,15 @@ def consuming(reading: Reading | None, consumers: Consumers) -> Finding:
         return Finding(answer=YES, why="has paused its queues while it runs a quarantined task alone")
     if not reading.queues:
         return Finding(answer=NO, why="it consumes from no queue")
+    finding = _consuming(reading, consumers)
+    if finding.answer == NO and reading.adaptive:
+        # What it does not consume while it should shows in its progress.
+        answer, when = (YES, "while it is busy") if reading.running else (UNKNOWN, "for a moment")
+        return Finding(answer=answer, why=f"in adaptive dispatch a worker consumes from no queue {when}")
+    return finding
+
+
+def _consuming(reading: Reading, consumers: Consumers) -> Finding:
     without = sorted(name for name in reading.queues if consumers.now.get(name) == 0)
     if without:
         return Finding(answer=NO, why=f"the broker has no consumer for {', '.join(without)}")
@@ -141,6 +152,7 @@ def read_worker(stats: object, active: object, reserved: object, active_queues: 
         uptime_s=said.uptime_s,
         # Workers with an event loop of another library: eventlet and gevent.
         listens_apart="event" in said.pool,
+        adaptive=said.adaptive,
         paused=any((task.routing_key or "").endswith(QUARANTINE_SUFFIX) for task in running),
     )
 

@@ -54,6 +54,20 @@ def test_worker_that_consumes_from_no_queue_is_not_consuming() -> None:
     assert consuming(replace(WELL, paused=True), replace(BROKER, of_worker=frozenset())).answer == "yes"
 
 
+@pytest.mark.parametrize(("running", "answer"), [({"a": 40.0}, "yes"), ({}, "unknown")])
+@pytest.mark.parametrize(
+    "consumers", [replace(BROKER, of_worker=frozenset()), replace(BROKER, of_worker=frozenset({"q"}), now={"q": 0})]
+)
+def test_busy_worker_in_adaptive_dispatch_need_not_consume(
+    consumers: Consumers, running: dict[str, float | None], answer: str
+) -> None:
+    """It cancels the consumers of its queues while no slot is free."""
+    stats = {"dispatch": {"mode": "adaptive"}}
+
+    assert read_worker(stats, [], [], [{"name": "q"}]).adaptive
+    assert consuming(replace(WELL, running=running, adaptive=True), consumers).answer == answer
+
+
 def test_worker_that_has_just_started_may_be_missing_in_the_list() -> None:
     """The broker's list of consumers is some seconds old."""
     assert consuming(replace(WELL, uptime_s=2.0), replace(BROKER, of_worker=frozenset())).answer == "unknown"
