@@ -6,10 +6,14 @@ kombu would decompress a body to any size, and py-amqp drops the bytes of a body
 from __future__ import annotations
 
 import codecs
+import json
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from kombu.serialization import registry  # type: ignore[attr-defined] # celery-types lacks it
 from kombu.transport.pyamqp import Message as PyamqpMessage
+from kombu.utils import json as kombu_json
 
 from proj.broker.nack import give_back
 from proj.delivery.header_names import EXCHANGE, ROUTING_KEY
@@ -28,6 +32,11 @@ if TYPE_CHECKING:
     from proj.delivery.dispatch.dispatcher import Dispatcher
     from proj.delivery.dispatch.sources import Source
     from proj.delivery.validation.message import Contents, Refusal
+
+
+JSON = "application/json"
+#: kombu makes one for each message.
+_decode_json = json.JSONDecoder(object_hook=kombu_json.object_hook).decode
 
 
 class Settlement(Protocol):
@@ -115,6 +124,16 @@ class KeptMessage(PyamqpMessage):
         exchange, routing_key = self.headers.get(EXCHANGE), self.headers.get(ROUTING_KEY)
         if isinstance(exchange, str) and isinstance(routing_key, str):
             self.delivery_info.update(exchange=exchange, routing_key=routing_key)
+
+    def _decode(self) -> object:
+        """The body as its content type says; JSON as kombu decodes it, in half of the time."""
+        accepted = self.accept is not None and self.content_type == JSON and JSON in self.accept
+        # An app may have registered a decoder of its own.
+        if accepted and isinstance(self.body, str) and registry._decoders.get(JSON) is kombu_json.loads:  # noqa: SLF001 no public name
+            with suppress(Exception):
+                return _decode_json(self.body)
+        # Also for what cannot be decoded: kombu's errors become the reasons.
+        return super()._decode()
 
     @property
     def label(self) -> str:

@@ -192,6 +192,8 @@ def decide(history: History, *, alone: bool, limit: int, own: bool = False) -> D
     Innocent returns count toward the broker's delivery limit, at which it drops the message or makes it a dead letter.
     So before there are many of them, or when the count may be of an earlier queue, it begins anew.
     """
+    if history is FIRST:
+        return Decision.RUN
     decision = _blame(history, alone=alone, limit=limit, own=own)
     innocent = decision is Decision.RUN and history.innocent_returns >= _INNOCENT_RETURNS
     return Decision.RECOUNT if history.doubtful or innocent else decision

@@ -14,6 +14,7 @@ from celery.utils.log import get_logger
 from celery.worker import request as stock
 from celery.worker import state
 
+from proj.delivery.consuming.redeliveries import FIRST
 from proj.delivery.printable import shown
 from proj.delivery.results.hand_over import take_results
 from proj.delivery.validation.header_rules import RULES
@@ -71,15 +72,16 @@ class Request(stock.Request):
         """Read the message as the stock one does, without our headers: a retry starts with no history."""
         super().__init__(message, *args, **kwargs)
         message.request = self
-        if message.delivery.history.before_this_copy:
+        history = message.delivery.history
+        if history is not FIRST and history.before_this_copy:
             # The broker does not know, because a worker published this copy.
             self._delivery_info["redelivered"] = True
         if _came_by_exchange(self._delivery_info):
             # Celery publishes a retry where the message came from. This way it goes to this worker's queue alone.
             self._delivery_info.update(exchange="", routing_key=message.delivery.home)
         # The inspection has refused a name that is no text.
-        for name in self._request_dict.keys() - _CELERYS:
-            if name.startswith("x-proj-"):
+        if not self._request_dict.keys() <= _CELERYS:
+            for name in [name for name in self._request_dict if name.startswith("x-proj-")]:
                 del self._request_dict[name]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 a class's arguments

@@ -209,6 +209,35 @@ def test_kombus_consumer_has_the_tag_of_each_queue() -> None:
     assert consumer._active_tags == {"work": asked[0]["consumer_tag"]}  # type: ignore[attr-defined] # noqa: SLF001 the contract
 
 
+def test_kombus_message_decodes_with_a_method_that_ours_overrides() -> None:
+    """`payload` and `decode` call it once. kombu has one decoder for JSON, in a registry that an app can change."""
+    message = received(b"[1]", content_type="application/json", content_encoding="utf-8")
+    message.accept = {"application/json"}
+    asked: list[object] = []
+    message._decode = lambda: asked.append(message) or [1]  # type: ignore[method-assign] # noqa: SLF001 the contract
+
+    assert message.payload == message.decode() == message.payload == [1]
+    assert asked == [message]
+    assert kombu.serialization.registry._decoders["application/json"] is kombu.utils.json.loads  # type: ignore[attr-defined] # noqa: SLF001 the contract
+
+
+def test_request_has_all_headers_but_ours() -> None:
+    """A retry starts with no history. The message keeps it."""
+    app = Celery("contract", set_as_current=False)
+
+    @app.task(name="with headers")
+    def task() -> None: ...
+
+    headers = {"id": "1", "task": "with headers", "x-proj-strikes": 1, "colour": "red"}
+    message = received(b"[[], {}, {}]", content_type="application/json", application_headers=headers)
+    message.accept = {"application/json"}
+
+    request = Request(message, app=app, task=app.tasks["with headers"])
+
+    assert headers.keys() - request.request_dict.keys() == {"x-proj-strikes"}
+    assert message.headers == headers
+
+
 def test_names_of_celerys_state_and_pools_are_where_they_are_read() -> None:
     """Tasks in hand, revoked ids, the flags that end the worker, and the future of a thread."""
     assert hasattr(state.reserved_requests, "__len__")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import zlib
 from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from kombu import serialization
+from kombu.transport.pyamqp import Message as StockMessage
 
 from proj.delivery.validation.message import TooLarge
-from tests.hostility import MESSAGES, Hostile
+from tests.hostility import JSON, MESSAGES, Hostile
 from tests.unit.delivery.consuming.received import received
 
 logger = logging.getLogger(__name__)
@@ -108,3 +112,37 @@ def test_message_is_received_whatever_it_holds(hostile: Hostile) -> None:
     message = received(hostile.body, application_headers=hostile.headers, **hostile.properties)
 
     assert message.raw_body == hostile.body
+
+
+def decoded(message: Any, decode: Any) -> str:
+    try:
+        return repr(decode(message))
+    except Exception as error:  # noqa: BLE001 a decoder raises anything
+        return repr(error)
+
+
+@given(
+    JSON.map(lambda value: json.dumps(value).encode())
+    | st.sampled_from(
+        [b"", b"[", b"\xef\xbb\xbf[]", b'{"__type__": "bytes", "__value__": "x"}', b'{"__type__": 1, "__value__": 2}']
+    )
+    | st.binary(max_size=5),
+    st.sampled_from(["utf-8", "ascii", None]),
+    st.sampled_from([{"application/json"}, {"text/plain"}, None]),
+)
+def test_json_is_decoded_as_kombu_decodes_it(body: bytes, encoding: str | None, accept: set[str] | None) -> None:
+    """With its types, and its errors for what is not accepted or cannot be decoded."""
+    message = received(body, content_type="application/json", content_encoding=encoding)
+    message.accept = accept
+
+    assert decoded(message, type(message)._decode) == decoded(message, StockMessage._decode)  # type: ignore[attr-defined] # noqa: SLF001 kombu's hook
+
+
+def test_json_is_decoded_by_the_decoder_that_an_app_has_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of kombu's."""
+    registry = serialization.registry  # type: ignore[attr-defined] # celery-types lacks it
+    monkeypatch.setitem(registry._decoders, "application/json", lambda _: "theirs")  # noqa: SLF001 no public name
+    message = received(b"[]", content_type="application/json", content_encoding="utf-8")
+    message.accept = {"application/json"}
+
+    assert message.payload == "theirs"
