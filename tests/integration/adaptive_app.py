@@ -1,0 +1,61 @@
+"""An app that is not ours, in adaptive dispatch, with one task of each kind that Celery treats in a way of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from celery import Celery, Task
+from celery.utils.log import get_task_logger
+from kombu import Exchange, Queue
+
+from proj.delivery.install import install
+
+logger = get_task_logger(__name__)
+
+#: Broker and result backend come from the environment; no results.
+app = Celery("adaptive_app", set_as_current=False)
+app.conf.update(
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_ignore_result=True,
+    worker_prefetch_multiplier=1,
+    task_default_queue="first",
+    task_queues=[
+        Queue(
+            name, Exchange(name), name, queue_arguments={"x-queue-type": os.environ.get("PROJ_QUEUE_TYPE", "classic")}
+        )
+        for name in ("first", "second", "third")
+    ],
+    broker_connection_retry_on_startup=True,
+    broker_channel_error_retry=True,
+)
+install(app, dispatch="adaptive")
+
+
+@app.task
+def run(text: str, seconds: float = 0.0) -> None:
+    """Take so long."""
+    logger.info("began %r", text)
+    time.sleep(seconds)
+    logger.info("ran %r", text)
+
+
+@app.task(acks_late=False)
+def early(text: str) -> None:
+    """Be acknowledged at the start."""
+    logger.info("ran %r", text)
+
+
+@app.task(rate_limit="50/s")
+def limited(text: str) -> None:
+    """Wait for the rate limit."""
+    logger.info("ran %r", text)
+
+
+@app.task(bind=True)
+def retried(self: Task[[str], None], text: str) -> None:
+    """Succeed the second time."""
+    if not self.request.retries:
+        raise self.retry(countdown=0.5)
+    logger.info("ran %r", text)
