@@ -210,11 +210,12 @@ def test_consumer_that_lost_its_connection_waits_for_the_others(quorum: Queues, 
         quorum().declare()
         with running(*consumers) as threads:
             wait_until(lambda: quorum.consumers() == 2, what="both to consume", timeout_s=TIMEOUT_S)
-            two.refuse()
-            two.cut()
-            one.cut()
+            for proxy in (one, two):
+                proxy.refuse()
+                proxy.cut()
             wait_until(lambda: quorum.consumers() == 0, what="both to be gone", timeout_s=TIMEOUT_S)
             quorum(pill="HALT").halt()
+            one.admit()
             wait_until(lambda: quorum.consumers() == 1, what="one to be back", timeout_s=TIMEOUT_S)
             wait_until(lambda: quorum.ready() == 0, what="it to have the pill", timeout_s=TIMEOUT_S)
             two.admit()
