@@ -129,7 +129,7 @@ def test_policy_limits_the_queues_of_a_broker_that_has_our_policies_from_the_sta
 
     # A quorum queue takes messages that arrive together before it notices that it is full.
     celery("-A", "proj", "send", "--count", "3", "--timeout", "1", **variables)
-    full = celery("-A", "proj", "send", "--timeout", "1", "one.", "two.", **variables)
+    full = celery("-A", "proj", "send", "--timeout", "5", "one.", "two.", **variables)
     assert (full.returncode, full.stdout) == (1, "")
 
     assert run()[2]["task_queue"]["max length"] == "2"
@@ -209,7 +209,7 @@ def test_send_to_a_full_queue_prints_one_error(celery: Celery, variables: dict[s
     Management(variables["FLOWER_BROKER_API"]).request("PUT", f"policies/{vhost}/short", policy)
     # A quorum queue takes messages that arrive together before it notices that it is full.
     assert celery("-A", "proj", "send", "--count", "3", **variables).returncode == 0
-    full = celery("-A", "proj", "send", "--timeout", "1", "one.", "two.", **variables)
+    full = celery("-A", "proj", "send", "--timeout", "5", "one.", "two.", **variables)
 
     assert (full.returncode, full.stdout) == (1, "")
     assert full.stderr.startswith("The queue is full; waiting for room.\nError: RabbitMQ rejected 2 tasks (")
