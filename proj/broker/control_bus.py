@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from amqp.exceptions import NotFound, ResourceLocked
+from celery.app.control import Control
+from kombu.pidbox import Mailbox
 
 from proj.broker.connection import connected, count_queue, open_channel
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from celery import Celery
     from kombu import Connection
-    from kombu.pidbox import Mailbox
 
 
-class _Control(Protocol):
-    """`app.control`, of which celery-types leaves this out."""
+class _Mailbox(Mailbox):
+    """A mailbox with a reply queue of its own.
 
-    def mailbox(self, connection: Connection, /) -> Mailbox: ...
+    kombu names the queue after the mailbox's address in memory, which the next mailbox may have again. The queue is
+    exclusive, and the broker may still be deleting the last one: it refuses the next with RESOURCE_LOCKED.
+    """
+
+    @cached_property
+    def oid(self) -> str:
+        return str(uuid4())
+
+
+class _Control(Control):
+    Mailbox = _Mailbox
+    # celery-types leaves this out, and says that a mailbox makes something else of a connection.
+    mailbox: Callable[[Connection], _Mailbox]
 
 
 class ControlBus(Service):
@@ -40,7 +55,7 @@ class ControlBus(Service):
         """
         # Without a heartbeat: nobody would send one between two commands.
         self.connection = self._resources.enter_context(connected(self._app.connection_for_write(heartbeat=0)))
-        self._mailbox = cast("_Control", self._app.control).mailbox(self.connection)
+        self._mailbox = _Control(self._app).mailbox(self.connection)
         # Commands go out over this connection too: one of the app's pool would be closed while it is idle.
         self._mailbox.producer_pool = None
 
