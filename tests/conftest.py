@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from celery._state import _set_task_join_will_block
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +52,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @given(st.integers(), st.text())
 def _draw_once(_number: int, _text: str) -> None:
     pass
+
+
+# --- What a worker inside the process of the tests leaves behind --------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _without_traces_of_workers() -> None:
+    """Let each test begin as in a process of its own.
+
+    Celery's worker raises the level of the root logger, and forbids `result.get()` for the whole process.
+    """
+    logging.getLogger().setLevel(logging.WARNING)
+    _set_task_join_will_block(False)  # noqa: FBT003 Celery's signature
 
 
 # --- A real broker for the whole run, and a virtual host of its own for each test ---------------------
