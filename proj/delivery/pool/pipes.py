@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from contextlib import ExitStack
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,9 @@ class ResultHandler(asynpool.ResultHandler):
             try:
                 chunk = os.read(fd, CHUNK)
             except BlockingIOError:
+                if not data:
+                    # Somebody has read the pipe before. Only while a message is half read does Celery wait for its end.
+                    return
                 has_waited = True
                 yield
                 continue
@@ -68,11 +72,17 @@ class ResultHandler(asynpool.ResultHandler):
             messages, data = split(data + chunk)
             if not data and has_waited:
                 hub.add_reader(fd, self.handle_event, fd)
-            for message in messages:
-                if found := pickle.loads(message):  # noqa: S301 from a process of our own
-                    self.on_state_change(found)
+            self._handle(messages)
             if not data:
                 return
+
+    def _handle(self, messages: list[bytes]) -> None:
+        """Handle all of them, also after one that failed: a connection may be lost, and nobody sends them again."""
+        with ExitStack() as stack:
+            # Called in the reverse order.
+            for message in reversed(messages):
+                if found := pickle.loads(message):  # noqa: S301 from a process of our own
+                    stack.callback(self.on_state_change, found)
 
 
 def split(data: bytes) -> tuple[list[bytes], bytes]:
