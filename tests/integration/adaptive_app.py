@@ -37,7 +37,7 @@ install(app, dispatch="adaptive")
 def run(text: str, seconds: float = 0.0) -> None:
     """Take so long."""
     logger.info("began %r", text)
-    time.sleep(seconds)
+    time.sleep(seconds)  # the work itself, of a known length
     logger.info("ran %r", text)
 
 

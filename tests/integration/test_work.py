@@ -105,6 +105,5 @@ def test_message_that_is_not_a_text_fails_with_the_reason(message: object) -> No
 
 def test_chord_is_refused_by_the_default_backend_in_one_sentence() -> None:
     """The rpc backend cannot run a chord. Celery's error says so; another CELERY_RESULT_BACKEND can."""
-    # Celery's own class of error; the sentence names the backends that can.
-    with pytest.raises(NotImplementedError, match="chords"):
+    with pytest.raises(NotImplementedError, match="chords"):  # Celery's own class of error
         chord([work.s("a"), work.s("b")])(work.si("c"))

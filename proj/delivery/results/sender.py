@@ -156,7 +156,7 @@ class Sender(Service):
                     outgoing.settled_by(error)
                 self._done.ring()
                 messages = self._begin(connection)
-            except Exception:
+            except Exception:  # whatever it was: without this thread no result would be sent any more
                 logger.exception(
                     "Results could not be published. They are tried again.", extra={"action": "sender_failed"}
                 )
