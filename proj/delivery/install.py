@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from proj.delivery.consuming.keep_messages import keep_messages
+from proj.delivery.dispatch.mode import ADAPTIVE
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
 from proj.delivery.shutdown.halt_command import answer_halt
 from proj.delivery.worker_steps import watch_worker
+from proj.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -18,7 +20,12 @@ def install(app: Celery, *, dispatch: Literal["adaptive"] | None = None) -> None
 
     Adaptive `dispatch` gives workers of short tasks their messages in advance (`proj.delivery.dispatch`). With None the
     app's own settings decide.
+
+    Raises:
+        InvalidSetting: `dispatch` is neither.
     """
+    if dispatch not in {None, ADAPTIVE}:
+        raise InvalidSetting("install's argument dispatch", dispatch, f"{ADAPTIVE!r} or None")
     if dispatch is not None:
         app.conf["proj_dispatch"] = dispatch
     confirm_publishing(app)

@@ -28,6 +28,7 @@ from proj.delivery.consuming.receiving import KeptMessage, receive_kept_messages
 from proj.delivery.consuming.redeliveries import Decision
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.dispatch.acknowledgements import Acknowledgements
+from proj.delivery.dispatch.mode import check_dispatch
 from proj.delivery.printable import shown
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
 from proj.delivery.results.worker_results import WorkerResults
@@ -86,6 +87,7 @@ class Consumer(StockConsumer):
 
         Raises:
             InvalidConfiguration: `proj_adopt` cannot be used.
+            InvalidSetting: a setting of dispatch cannot be used.
         """
         #: The queues of this connection, by their consumers' tags.
         self.queue_names: dict[str, str] = {}
@@ -93,6 +95,7 @@ class Consumer(StockConsumer):
         self.dispatcher: Dispatcher | None = None
         self.prefetch = Prefetch(self)
         super().__init__(*args, **kwargs)
+        check_dispatch(self.app)
         self._strikes: int = self.app.conf.proj_strikes
         self.inspection = Inspection(self.app, worker=self.hostname)
         self.disposition = Disposition(self)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from celery import bootsteps
 
 from proj.delivery.dispatch.dispatcher import Dispatcher
+from proj.delivery.dispatch.mode import ADAPTIVE
 
 if TYPE_CHECKING:
     from proj.delivery.consuming.consumer import Consumer
 
-#: The value of `proj_dispatch` that asks for it.
-ADAPTIVE = "adaptive"
 #: Pools that run tasks beside the worker's loop, so that the loop can give messages back meanwhile.
 _POOLS = ("prefork", "thread")
 

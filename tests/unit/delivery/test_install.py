@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from celery import Celery
 
 from proj.delivery.install import install
+from proj.errors import InvalidSetting
 
 
 def test_install_switches_adaptive_dispatch_on_when_it_is_asked_to() -> None:
@@ -25,3 +27,11 @@ def test_adaptive_dispatch_is_on_also_when_the_app_reads_its_settings_later() ->
 
     assert app.conf.proj_dispatch == "adaptive"
     assert app.conf.task_acks_late
+
+
+def test_install_refuses_a_dispatch_mode_that_it_cannot_switch_on() -> None:
+    """A misspelt mode would otherwise leave the app in another one without a word."""
+    app = Celery(set_as_current=False)
+
+    with pytest.raises(InvalidSetting, match="dispatch is 'adaptve', but must be 'adaptive' or None"):
+        install(app, dispatch="adaptve")  # type: ignore[arg-type] # what a user may write
