@@ -141,6 +141,24 @@ def test_guard_kills_also_processes_that_left_their_group_and_removes_its_folder
     assert not guard.folder.exists()
 
 
+def test_killed_process_leaves_no_temporary_folder() -> None:
+    """Billiard's folder of a killed worker goes with the guard."""
+    with Guard() as guard:
+        program = (
+            "import os, signal\n"
+            "from billiard.util import get_temp_dir\n"
+            "print(get_temp_dir(), flush=True)\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        process = python(program, guard)
+        process.start()
+        wait_until(lambda: not process.running, what="the end of the process", timeout_s=20)
+        folder = Path(process.log_text().strip())
+        assert folder.is_dir()
+
+    assert not folder.exists()
+
+
 def test_guard_kills_everything_when_its_parent_is_killed() -> None:
     """After SIGKILL the parent cannot clean up; the guard does."""
     program = (

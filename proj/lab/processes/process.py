@@ -41,12 +41,17 @@ class Process(Service):
         environment: Mapping[str, str],
         log: Path,
     ) -> None:
-        """Take what `start` needs. The process inherits only `environment` and the guard's mark."""
+        """Take what `start` needs.
+
+        The process inherits only `environment` and the guard's mark. Its temporary files lie in the guard's folder.
+        """
         self.name = name
         self.command = list(command)
         self.log = log
-        self._environment = {**environment, **guard.environment}
         self._folder = guard.folder
+        # For the memory that a worker shares with its pool processes, billiard makes a folder `pymp-…` among the
+        # temporary files. It stays when the worker is killed.
+        self._environment = {**environment, **guard.environment, "TMPDIR": str(self._folder)}
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
