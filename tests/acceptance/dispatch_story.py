@@ -103,7 +103,12 @@ def compared(folder: Path, *, messages: int = 12, workers: int = 2) -> dict[str,
                     "unacknowledged": 0,
                     "consumers": workers,
                     "windows": [
-                        {"window": 0 if mode == "round-robin" else 1, "consumers": workers, "acknowledges": True}
+                        {
+                            "window": 0 if mode == "round-robin" else 1,
+                            "channels": workers,
+                            "consumers": workers,
+                            "acknowledges": True,
+                        }
                     ],
                     "age_s": 0.3,
                 },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from proj.dashboard.live.status import PrefetchWindow
@@ -13,7 +13,7 @@ from proj.errors import ProjError
 from proj.journal.recording.pollers import DepthPoller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from celery import Celery
 
@@ -88,8 +88,9 @@ class BrokerPoller(DepthPoller):
 
 
 def prefetch_windows(consumers: Iterable[object], channels: Iterable[object]) -> dict[str, tuple[PrefetchWindow, ...]]:
-    """The prefetch windows of each queue's consumers, from the management API's lists of consumers and channels.
+    """The prefetch windows of each queue's channels, from the management API's lists of consumers and channels.
 
+    Several consumers of a queue on one channel, as in adaptive dispatch, have the sum of their windows.
     A consumer that is listed with 0 has the window of its channel (`global_prefetch_count`), which is 0 when there is
     no limit. A new channel is listed some seconds late, or without counts; until then the window is not known.
     RabbitMQ 4.3 has no windows of channels: it lists a channel's `prefetch_count` alone.
@@ -99,18 +100,34 @@ def prefetch_windows(consumers: Iterable[object], channels: Iterable[object]) ->
         for channel in channels
         if isinstance(channel, dict) and isinstance(channel.get("name"), str)
     }
-    found: dict[str, Counter[tuple[int | None, bool]]] = defaultdict(Counter)
-    for consumer in consumers:
+    found: dict[str, dict[_Channel, list[int | None]]] = defaultdict(lambda: defaultdict(list))
+    for number, consumer in enumerate(consumers):
         if not isinstance(consumer, dict) or not isinstance(consumer.get("queue"), dict):
             continue
-        own, channel = consumer.get("prefetch_count"), consumer.get("channel_details")
-        window = own or by_channel.get(channel.get("name") if isinstance(channel, dict) else None)
-        size = window if isinstance(window, int) else None
-        found[str(consumer["queue"].get("name"))][size, consumer.get("ack_required") is True] += 1
-    return {
-        queue: tuple(
-            PrefetchWindow(window=size, consumers=count, acknowledges=acknowledges)
-            for (size, acknowledges), count in sorted(own.items(), key=lambda one: (one[0][0] is None, one[0]))
-        )
-        for queue, own in found.items()
-    }
+        own, details = consumer.get("prefetch_count"), consumer.get("channel_details")
+        channel = details.get("name") if isinstance(details, dict) else None
+        window = own or by_channel.get(channel)
+        # A consumer whose channel is not told counts as one with a channel of its own.
+        key = _Channel(str(channel or number), is_shared=not own, acknowledges=consumer.get("ack_required") is True)
+        found[str(consumer["queue"].get("name"))][key].append(window if isinstance(window, int) else None)
+    return {queue: _alike(channels) for queue, channels in found.items()}
+
+
+class _Channel(NamedTuple):
+    name: str
+    #: Whether its consumers share the window of the channel.
+    is_shared: bool
+    acknowledges: bool
+
+
+def _alike(channels: Mapping[_Channel, Sequence[int | None]]) -> tuple[PrefetchWindow, ...]:
+    """The windows of a queue's channels, each with the number of channels and consumers that have it."""
+    counts: dict[tuple[int | None, bool], Counter[str]] = defaultdict(Counter)
+    for channel, windows in channels.items():
+        known = [window for window in windows if window is not None]
+        size = None if len(known) < len(windows) else known[0] if channel.is_shared else sum(known)
+        counts[size, channel.acknowledges].update(channels=1, consumers=len(windows))
+    return tuple(
+        PrefetchWindow(window=size, acknowledges=acknowledges, **count)
+        for (size, acknowledges), count in sorted(counts.items(), key=lambda one: (one[0][0] is None, one[0]))
+    )

@@ -31,7 +31,7 @@ class QueueCounts:
     #: Events that are known to be missing.
     lost: int = 0
     quorum: bool = False
-    #: Consumers that the broker counts, and workers of the queue that send events.
+    #: Consumers that the broker counts, of which each worker should have one, and workers that send events.
     consumers: int = 0
     workers: int = 0
     #: Seconds since the broker counted, and since the last event of the queue.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from proj.dashboard.live.count_differences import QueueCounts, explain_difference
 from proj.dashboard.live.groups import queue_of
 from proj.dashboard.live.status import BrokerCount, EventCount, QueueStatus
+from proj.journal.worker_info import ADAPTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ MOST_QUEUES = 50
 #: Dispatch modes in which a worker acknowledges a message when it starts the task.
 EARLY = frozenset({"round-robin"})
 #: Dispatch modes in which a worker acknowledges a message when the task has ended.
-LATE = frozenset({"fair", "adaptive"})
+LATE = frozenset({"fair", ADAPTIVE})
 
 
 @dataclass
@@ -47,16 +48,16 @@ def queue_statuses(
 ) -> list[QueueStatus]:
     """The status of each queue that has tasks in memory or a worker that consumes it."""
     tallies = _tallies(history, workers, now)
-    consuming: dict[str, int] = defaultdict(int)
+    consuming: dict[str, list[str | None]] = defaultdict(list)
     for worker in workers.at(now):
         for queue in worker.queues:
             if workers.is_alive(worker.name, now) is not False:
-                consuming[queue] += 1
+                consuming[queue].append(worker.dispatch)
     depths = broker.depths or {}
     # Queues that the broker has first, then those with the latest events: names in events can be forged.
     names = sorted(tallies.keys() | consuming.keys(), key=lambda name: (name not in depths, -tallies[name].heard, name))
     return [
-        _queue_status(name, tallies[name], depths.get(name), broker, workers=consuming[name], lost=lost, now=now)
+        _queue_status(name, tallies[name], depths.get(name), broker, modes=consuming[name], lost=lost, now=now)
         for name in sorted(names[:MOST_QUEUES])
     ]
 
@@ -64,7 +65,7 @@ def queue_statuses(
 def contradictions(workers: Iterable[tuple[str, str]], windows: Mapping[str, tuple[PrefetchWindow, ...]]) -> list[str]:
     """A sentence for each queue whose windows contradict the dispatch mode that its workers report.
 
-    `workers` are pairs of queue and dispatch mode; `windows` are the prefetch windows of each queue's consumers.
+    `workers` are pairs of queue and dispatch mode; `windows` are the prefetch windows of each queue's channels.
     """
     notes = []
     for queue, dispatch in sorted(set(workers)):
@@ -88,12 +89,23 @@ def contradictions(workers: Iterable[tuple[str, str]], windows: Mapping[str, tup
 
 
 def _queue_status(
-    name: str, tally: _EventTally, depth: Depth | None, broker: BrokerState, *, workers: int, lost: int, now: float
+    name: str,
+    tally: _EventTally,
+    depth: Depth | None,
+    broker: BrokerState,
+    *,
+    modes: Sequence[str | None],
+    lost: int,
+    now: float,
 ) -> QueueStatus:
+    """The status of a queue; `modes` are the dispatch modes of its workers."""
     events = EventCount(ready=tally.sent, unacknowledged=tally.held)
     if depth is None:
         return QueueStatus(queue=name, type=None, broker=None, events=events, explanation=None)
     age_s = max(0.0, now - broker.time)
+    windows = (broker.windows or {}).get(name, ())
+    # In adaptive dispatch the number of a worker's consumers changes, and its channel remains.
+    consumers = sum(window.channels for window in windows) if ADAPTIVE in modes else depth.consumers
     counts = QueueCounts(
         ready=depth.ready,
         unacknowledged=depth.unacknowledged,
@@ -105,8 +117,8 @@ def _queue_status(
         unannounced=tally.unannounced,
         lost=lost,
         quorum=depth.type == "quorum",
-        consumers=depth.consumers,
-        workers=workers,
+        consumers=consumers,
+        workers=len(modes),
         age_s=age_s,
         quiet_s=max(0.0, now - tally.heard),
     )
@@ -114,7 +126,7 @@ def _queue_status(
         ready=depth.ready,
         unacknowledged=depth.unacknowledged,
         consumers=depth.consumers,
-        windows=(broker.windows or {}).get(name, ()),
+        windows=windows,
         age_s=round(age_s, 3),
     )
     return QueueStatus(

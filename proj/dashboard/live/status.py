@@ -42,10 +42,12 @@ class GroupStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class PrefetchWindow:
-    """How many unacknowledged messages the broker gives each of some consumers."""
+    """How many unacknowledged messages of a queue the broker gives over each of some channels."""
 
-    #: 0 when there is no limit, None when it is not known.
+    #: That of the channel, or of all its consumers together; 0 when there is no limit, None when it is not known.
     window: int | None
+    #: Each worker has one channel, and in adaptive dispatch several consumers of a queue on it.
+    channels: int
     consumers: int
     #: Whether these consumers acknowledge messages.
     acknowledges: bool

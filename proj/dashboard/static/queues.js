@@ -44,11 +44,15 @@ function why(broker, explanation) {
 }
 
 function consumers({ consumers: all, windows }) {
-  const said = windows.map(({ window, consumers: some, acknowledges }) => {
+  const total = (what) => windows.reduce((sum, one) => sum + one[what], 0);
+  const said = windows.map(({ window, channels, acknowledges }) => {
     const size = window === null ? "window not known" : window === 0 ? "no limit" : `window ${count(window)}`;
-    return `${windows.length > 1 ? `${count(some)} with ` : ""}${size}${acknowledges ? "" : ", not acknowledging"}`;
+    return `${windows.length > 1 ? `${count(channels)} with ` : ""}${size}${acknowledges ? "" : ", not acknowledging"}`;
   });
-  return [count(all), ...said].join(" · ");
+  // In adaptive dispatch a worker has several consumers of a queue on its channel, and their windows count together.
+  const channels = total("channels");
+  const on = channels < total("consumers") ? ` on ${count(channels)} channel${channels === 1 ? "" : "s"}` : "";
+  return [`${count(all)}${on}`, ...said].join(" · ");
 }
 
 function told({ heard, lost, refused, dropped }) {

@@ -75,11 +75,46 @@ def test_consumer_without_a_prefetch_window_has_that_of_its_channel() -> None:
 
     assert found == {
         "q": (
-            PrefetchWindow(window=0, consumers=1, acknowledges=True),
-            PrefetchWindow(window=4, consumers=2, acknowledges=True),
-            PrefetchWindow(window=None, consumers=1, acknowledges=True),
+            PrefetchWindow(window=0, channels=1, consumers=1, acknowledges=True),
+            PrefetchWindow(window=4, channels=2, consumers=2, acknowledges=True),
+            PrefetchWindow(window=None, channels=1, consumers=1, acknowledges=True),
         )
     }
+
+
+def test_consumers_of_one_channel_have_the_sum_of_their_prefetch_windows() -> None:
+    """A worker in adaptive dispatch opens a further consumer for a larger window; those of a channel share one."""
+    found = prefetch_windows(
+        [
+            *(consumer(size) for size in (1, 1, 2)),
+            consumer(1, channel="other"),
+            *(consumer(0, channel="whole") for _ in range(2)),
+        ],
+        [{"name": "whole", "global_prefetch_count": 4}],
+    )
+
+    assert found == {
+        "q": (
+            PrefetchWindow(window=1, channels=1, consumers=1, acknowledges=True),
+            PrefetchWindow(window=4, channels=2, consumers=5, acknowledges=True),
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("channels", "part"), [(1, "received before the dashboard listened"), (2, "the broker counts 2 consumers")]
+)
+def test_several_consumers_of_an_adaptive_worker_are_not_taken_for_silent_workers(channels: int, part: str) -> None:
+    """Such a worker has one channel, and one consumer or more on it."""
+    state = State(10)
+    state.workers.update([Worker(name="w@h", slots=1, queues=("q",), dispatch="adaptive")], 0.0)
+    depth = Depth(name="q", type="classic", ready=0, unacknowledged=5, consumers=7)
+    window = PrefetchWindow(window=8, channels=channels, consumers=7, acknowledges=True)
+    broker = BrokerState(time=60.0, depths={"q": depth}, windows={"q": (window,)})
+
+    (queue,) = queue_statuses(state.history, state.workers, broker, lost=0, now=60.0)
+
+    assert part in (queue.explanation or "")
 
 
 def test_consumer_without_a_prefetch_window_has_none_where_channels_have_none() -> None:
@@ -97,7 +132,7 @@ def test_malformed_answers_of_the_api_have_no_windows() -> None:
     odd: list[Any] = [None, {}, {"queue": "q"}, {"queue": {"name": "q"}, "prefetch_count": "many"}]
 
     assert prefetch_windows(odd, [None, {}, {"name": 7}]) == {
-        "q": (PrefetchWindow(window=None, consumers=1, acknowledges=False),)
+        "q": (PrefetchWindow(window=None, channels=1, consumers=1, acknowledges=False),)
     }
 
 
@@ -117,7 +152,7 @@ def test_dispatch_mode_that_the_windows_contradict_is_noted(
     *, dispatch: str, window: int | None, acknowledges: bool, part: str | None
 ) -> None:
     """A worker may report fair and have no prefetch limit. Without known windows there is no note."""
-    of_queue = (PrefetchWindow(window=window, consumers=2, acknowledges=acknowledges),)
+    of_queue = (PrefetchWindow(window=window, channels=2, consumers=2, acknowledges=acknowledges),)
 
     notes = contradictions([("q", dispatch), ("elsewhere", dispatch)], {"q": of_queue})
 
