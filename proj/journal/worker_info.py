@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Seconds that workers may take to reply.
 TIMEOUT_S = 1.0
+#: The dispatch mode that not every worker can do.
+ADAPTIVE = "adaptive"
 
 
 def enable_events(app: Celery) -> None:
@@ -47,15 +49,18 @@ def ask_workers(app: Celery, names: Collection[str] | None = None, *, timeout_s:
                 name=name,
                 slots=said.slots,
                 queues=tuple(sorted(_work_queues(queues.get(name)))),
-                dispatch=dispatch(settings.get(name)),
+                dispatch=dispatch(settings.get(name), adapts=said.adaptive if name in stats else None),
                 processed=said.started,
             )
         )
     return workers
 
 
-def dispatch(settings: object) -> str | None:
+def dispatch(settings: object, *, adapts: bool | None = None) -> str | None:
     """The dispatch mode that a worker's settings amount to; `proj_dispatch` says it, where it is set.
+
+    `adapts` is whether its statistics say that it is in adaptive dispatch: a worker that cannot do it, such as one with
+    the pool solo, goes by its other settings. None when it did not say.
 
     Multiplier 0 is round-robin: RabbitMQ then hands out messages in turn without a limit. One message a slot that is
     acknowledged late is fair. Anything else is "other". None when the settings do not tell.
@@ -63,7 +68,7 @@ def dispatch(settings: object) -> str | None:
     if not isinstance(settings, dict):
         return None
     said = settings.get("proj_dispatch")
-    if isinstance(said, str) and said:
+    if isinstance(said, str) and said and not (said == ADAPTIVE and adapts is False):
         return said
     multiplier = settings.get("worker_prefetch_multiplier")
     if not isinstance(multiplier, int):
