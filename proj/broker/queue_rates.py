@@ -22,6 +22,9 @@ SHORTEST_SPAN_S = 2.0
 STANDSTILL_S = 8.0
 #: Seconds that the counter may be older than the backlog beside it: one of the broker's collections.
 COLLECTION_S = 5.0
+#: How much longer than a message may be held it must be with a worker in the mean to show a busy slot. In adaptive
+#: dispatch a worker of tasks that take half of `held_s`, or longer, holds none.
+LONGER = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +40,9 @@ class Counts:
     #: The broker's counter of all messages that consumers have finished: acknowledged, or taken without
     #: acknowledgement; None when it cannot be asked.
     finished: int | None
-    #: Whether each unacknowledged message keeps one slot busy: late acknowledgement, and a window of one per slot.
-    one_a_slot: bool = False
+    #: Seconds for which an unacknowledged message may keep no slot busy, at most: 0 with late acknowledgement and a
+    #: window of one per slot; None when there is no limit, or none is known.
+    held_s: float | None = None
 
     def continues(self, earlier: Counts) -> bool:
         """Whether the counter went on: a restarted broker begins at zero, and AMQP alone has no counter."""
@@ -152,10 +156,12 @@ def in_and_out_per_s(first: Counts, last: Counts, growth: float) -> tuple[float,
 
 def slots(counts: Sequence[Counts], *, in_per_s: float | None, out_per_s: float | None) -> float | None:
     """Slots that would finish as much as comes; None where unacknowledged messages do not show the busy slots."""
-    busy = [each.unacknowledged for each in counts if each.unacknowledged is not None and each.one_a_slot]
+    busy = [each.unacknowledged for each in counts if each.unacknowledged is not None and each.held_s is not None]
     if not in_per_s and in_per_s is not None and out_per_s is not None:
         return 0.0
     if in_per_s is None or not out_per_s or len(busy) < len(counts) or not any(busy):
         return None
     seconds_of_work = sum(busy) / len(busy) / out_per_s
+    if seconds_of_work < LONGER * (counts[-1].held_s or 0.0):
+        return None
     return in_per_s * seconds_of_work

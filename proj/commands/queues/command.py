@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from celery.bin.base import handle_preload_options
 
@@ -9,6 +11,9 @@ from proj.commands.queues.dead import dead
 from proj.commands.queues.halt import halt
 from proj.commands.queues.policy import policy
 from proj.commands.terminal.options import broker_api_option
+
+if TYPE_CHECKING:
+    from celery.app.utils import Settings
 
 
 @click.group(invoke_without_command=True)
@@ -46,7 +51,9 @@ def queues(
     \b
     ready           messages that wait for a worker
     unacknowledged  messages that a worker has and has not acknowledged yet
-    consumers       workers that take messages from the queue
+    consumers       of which a worker has one for each of its queues; in
+                    adaptive dispatch it has several while tasks are short,
+                    and on several queues none while it is busy
 
     With --watch also how they change, over the last 15 seconds:
 
@@ -61,8 +68,9 @@ def queues(
 
     The rates are computed from the broker's counters, which are up to five seconds old. So the first rates take
     ten seconds, and all are approximate. The number of slots is not known (?) with early acknowledgement, or where
-    workers hold more than one message a slot. A length limit is shown as `ready / limit`. In a narrow terminal
-    headings are shorter, names are folded, and some columns are left out.
+    workers hold more than one message a slot, as in adaptive dispatch while tasks are short. A length limit is
+    shown as `ready / limit`. In a narrow terminal headings are shorter, names are folded, and some columns are left
+    out.
 
     The counts come from RabbitMQ's management API, as `rabbitmqctl list_queues name messages_ready
     messages_unacknowledged` prints them. Where the API does not answer, the app's own queues are counted over
@@ -85,8 +93,18 @@ def queues(
             interval_s=interval if watch else None,
             show_all=show_all,
             as_json=as_json,
-            one_a_slot=bool(conf.task_acks_late and conf.worker_prefetch_multiplier == 1),
+            held_s=_held_s(conf),
         )
+
+
+def _held_s(conf: Settings) -> float | None:
+    """For how long the app's workers hold a message that no slot is free for; None when the settings set no limit."""
+    if not conf.task_acks_late:
+        return None
+    # An app without our settings has neither.
+    if conf.get("proj_dispatch") == "adaptive":
+        return float(conf.get("proj_dispatch_budget_s", 0.0))
+    return 0.0 if conf.worker_prefetch_multiplier == 1 else None
 
 
 queues.add_command(dead)

@@ -42,7 +42,7 @@ DAY_S = 24 * HOUR_S
 
 
 def show_depths(
-    queue_depths: QueueDepths, *, interval_s: float | None, show_all: bool, as_json: bool, one_a_slot: bool = False
+    queue_depths: QueueDepths, *, interval_s: float | None, show_all: bool, as_json: bool, held_s: float | None = None
 ) -> None:
     """Print the depths of the queues: once, or every `interval_s` seconds until Ctrl-C, with rates.
 
@@ -51,13 +51,13 @@ def show_depths(
         interval_s: seconds between two looks; None for one look.
         show_all: show also the empty queues that Celery makes for itself.
         as_json: print JSON, one line a look.
-        one_a_slot: the app's workers acknowledge late and hold one message a slot.
+        held_s: seconds for which the app's workers hold a message without a slot; None when that is not known.
 
     Raises:
         NoBroker: no broker answers.
     """
     out = console()
-    looks = _looks(queue_depths, interval_s=interval_s, one_a_slot=one_a_slot)
+    looks = _looks(queue_depths, interval_s=interval_s, held_s=held_s)
     views = (View(look, show_all=show_all, is_whole=queue_depths.doubt is None) for look in looks)
     try:
         if as_json:
@@ -148,7 +148,7 @@ def _silenced_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _looks(queue_depths: QueueDepths, *, interval_s: float | None, one_a_slot: bool) -> Iterator[list[Line]]:
+def _looks(queue_depths: QueueDepths, *, interval_s: float | None, held_s: float | None) -> Iterator[list[Line]]:
     meters: defaultdict[str, RateMeter] = defaultdict(RateMeter)
     while True:
         depths = queue_depths.read()
@@ -157,7 +157,7 @@ def _looks(queue_depths: QueueDepths, *, interval_s: float | None, one_a_slot: b
             progress = queue_depths.read_progress() if queue_depths.doubt is None else {}
             now_s = time.monotonic()
             for depth in depths:
-                counts = _counts(depth, progress.get(depth.name), now_s=now_s, one_a_slot=one_a_slot)
+                counts = _counts(depth, progress.get(depth.name), now_s=now_s, held_s=held_s)
                 rates[depth.name] = meters[depth.name].add(counts)
         yield [(depth, rates.get(depth.name)) for depth in depths]
         if interval_s is None:
@@ -165,13 +165,13 @@ def _looks(queue_depths: QueueDepths, *, interval_s: float | None, one_a_slot: b
         time.sleep(interval_s)
 
 
-def _counts(depth: Depth, progress: Progress | None, *, now_s: float, one_a_slot: bool) -> Counts:
+def _counts(depth: Depth, progress: Progress | None, *, now_s: float, held_s: float | None) -> Counts:
     return Counts(
         at_s=now_s,
         ready=depth.ready,
         unacknowledged=depth.unacknowledged,
         finished=None if progress is None else progress.finished,
-        one_a_slot=one_a_slot and progress is not None and progress.windowed,
+        held_s=held_s if progress is not None and progress.windowed else None,
     )
 
 

@@ -17,7 +17,7 @@ def watch(
     finish: float,
     busy: int | None = 4,
     begin: int = 100,
-    one_a_slot: bool = True,
+    held_s: float | None = 0.0,
     counted: bool = True,
 ) -> list[Rates]:
     """The rates after each second of a queue that fills and drains so; the broker collects its counter at intervals."""
@@ -29,7 +29,7 @@ def watch(
                 ready=round(begin + (come - finish) * at_s) - (busy or 0),
                 unacknowledged=busy,
                 finished=round(finish * (at_s // COLLECTED_S * COLLECTED_S)) if counted else None,
-                one_a_slot=one_a_slot,
+                held_s=held_s,
             )
         )
         for at_s in range(seconds)
@@ -104,10 +104,15 @@ def test_counter_that_starts_at_zero_again_makes_no_negative_rate() -> None:
     assert rates == Rates()
 
 
-@pytest.mark.parametrize("unknown", [{"one_a_slot": False}, {"busy": 0}, {"counted": False}])
+@pytest.mark.parametrize("unknown", [{"held_s": None}, {"held_s": 0.15}, {"busy": 0}, {"counted": False}])
 def test_slots_are_unknown_where_an_unacknowledged_message_is_not_a_busy_slot(unknown: dict[str, object]) -> None:
-    """Early acknowledgement leaves none, and a larger window too many."""
-    assert watch(40, come=30, finish=20, **unknown)[-1].slots is None  # type: ignore[arg-type] # one of the three
+    """Early acknowledgement leaves none, and a larger window too many; these are with a worker for 0.2 s."""
+    assert watch(40, come=30, finish=20, **unknown)[-1].slots is None  # type: ignore[arg-type] # one of these
+
+
+def test_slots_are_known_where_messages_are_held_for_a_part_of_their_time_at_most() -> None:
+    """In adaptive dispatch a worker gives back what it has held for 50 ms, and holds nothing while tasks are long."""
+    assert watch(40, come=30, finish=20, held_s=0.05)[-1].slots == pytest.approx(6)
 
 
 def test_growth_is_known_where_only_amqp_can_be_asked() -> None:
