@@ -1,4 +1,4 @@
-"""`celery -A proj demo`: runs the same work in round-robin and in fair dispatch, with the Dispatch page."""
+"""`celery -A proj demo`: runs the same work in each dispatch mode, with the Dispatch page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def demo(
     version: str | None,
     as_json: bool,
 ) -> None:
-    """Compare round-robin and fair dispatch on a private RabbitMQ.
+    """Compare round-robin, fair and adaptive dispatch on a private RabbitMQ.
 
     Starts a private broker, Flower with the Dispatch page, and workers of one slot for each mode. Sends
     the tutorials' workload, in which odd messages are heavy and even ones light. Shows what each worker

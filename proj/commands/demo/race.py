@@ -21,6 +21,8 @@ from proj.lab.processes.waiting import wait_until
 from proj.lab.runs.mode_race import ModeRace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from proj.lab.runs.mode_race import RacePlan
 
 #: Frames per second of the live view.
@@ -40,7 +42,7 @@ def run_race(plan: RacePlan, *, keep: bool, open_page: bool, version: str | None
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
         _say("Starting a private RabbitMQ …")
         with Broker(guard, version=version) as broker:
-            _say(f"Starting Flower, and {plan.workers} workers for each of {' and '.join(plan.modes)} …")
+            _say(f"Starting Flower, and {plan.workers} workers for each of {_listed(plan.modes)} …")
             flower = FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url)
             with flower, ModeRace(plan, broker=broker, guard=guard) as race:
                 # The workers run now, and Flower receives their heartbeats.
@@ -93,6 +95,12 @@ def _report(race: ModeRace, *, as_json: bool) -> None:
         click.echo(json.dumps([{**asdict(outcome), "ratio": outcome.ratio} for outcome in outcomes], indent=2))
     else:
         Console().print(results_table(race.plan, outcomes))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Such as "a, b and c"."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _say(text: str) -> None:

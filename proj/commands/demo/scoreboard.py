@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from proj.lab.runs.mode_race import ModeRace, Outcome, RacePlan
 
 
-def scoreboard(race: ModeRace) -> Group:
-    """A table for each mode: what each worker works on, holds and has done."""
-    return Group(*(_mode_table(race, mode) for mode in race.plan.modes))
+def scoreboard(race: ModeRace) -> Table:
+    """What each worker works on, holds and has done, with a section for each mode; 24 lines have room for three."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("worker", width=16)
+    table.add_column("works on", width=32, no_wrap=True)
+    table.add_column("holds", justify="right", width=7)
+    table.add_column("done", justify="right", width=7)
+    table.add_column("busy", justify="right", width=8)
+    for mode in race.plan.modes:
+        _add_mode(table, race, mode)
+    return table
 
 
 def results_table(plan: RacePlan, outcomes: Sequence[Outcome]) -> Group:
@@ -60,15 +68,10 @@ def results_table(plan: RacePlan, outcomes: Sequence[Outcome]) -> Group:
     return Group(Text(), table, Text(), Text(note, style="dim"))
 
 
-def _mode_table(race: ModeRace, mode: str) -> Table:
+def _add_mode(table: Table, race: ModeRace, mode: str) -> None:
+    """Add a row for each worker of the mode, and one for all of them."""
     attempts = race.attempts(mode)
     outcome = race.outcome(mode)
-    table = Table(title=mode, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("worker", width=16)
-    table.add_column("works on", width=32, no_wrap=True)
-    table.add_column("holds", justify="right", width=7)
-    table.add_column("done", justify="right", width=7)
-    table.add_column("busy", justify="right", width=8)
     for node in race.nodes(mode):
         own = [attempt for attempt in attempts if attempt.worker == node]
         running = [attempt for attempt in own if attempt.running]
@@ -79,10 +82,10 @@ def _mode_table(race: ModeRace, mode: str) -> Table:
             str(outcome.tasks[node]),
             f"{outcome.busy_s[node]:.1f} s",
         )
-    table.add_section()
     bar = ProgressBar(total=outcome.sent, completed=outcome.done, width=32)
-    table.add_row("", bar, "", f"{outcome.done}/{outcome.sent}", "")
-    return table
+    held, busy_s = sum(attempt.held for attempt in attempts), sum(outcome.busy_s.values())
+    table.add_row(mode, bar, str(held), f"{outcome.done}/{outcome.sent}", f"{busy_s:.1f} s", style="bold")
+    table.add_section()
 
 
 def _progress(race: ModeRace, attempt: Attempt) -> str:

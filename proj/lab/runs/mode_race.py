@@ -35,7 +35,7 @@ class RacePlan:
 
     messages: Sequence[str]
     #: Dispatch modes, in the order in which they are shown.
-    modes: Sequence[str] = ("round-robin", "fair")
+    modes: Sequence[str] = ("round-robin", "fair", "adaptive")
     #: Workers of each mode.
     workers: int = 2
     #: Slots of each worker.
