@@ -19,7 +19,7 @@ _MODES = {
     "adaptive": {"late": True, "multiplier": 1},
 }
 #: A setting, so that `inspect conf` shows the worker's mode.
-proj_dispatch = _environment.choice("PROJ_DISPATCH", _MODES, default="fair")
+proj_dispatch = _environment.choice("PROJ_DISPATCH", _MODES, default="adaptive")
 #: When True, a task is acknowledged after its work. RabbitMQ redelivers the tasks of a dead worker to another.
 task_acks_late = _MODES[proj_dispatch]["late"]
 #: When True, a task whose pool process died is requeued instead of acknowledged as failed.

@@ -62,9 +62,10 @@ def ours(shape: Shape) -> Iterator[Row]:
     """Our app, with events, results ignored."""
     for queue_type in (CLASSIC, QUORUM):
         name = f"events-{queue_type}"
-        yield proj(f"proj-fair-{name}", shape, queue_type=queue_type, beside=f"celery-fair-{name}")
+        yield proj(f"proj-fair-{name}", shape, dispatch="fair", queue_type=queue_type, beside=f"celery-fair-{name}")
     beside = f"celery-{WINDOW}-events-quorum"
-    yield proj(f"proj-{WINDOW}-events-quorum", shape, *window(WINDOW), beside=beside)
+    # In fair dispatch the number of messages a slot is what the option says.
+    yield proj(f"proj-{WINDOW}-events-quorum", shape, *window(WINDOW), dispatch="fair", beside=beside)
     for queue_type in (CLASSIC, QUORUM):
         name = f"proj-adaptive-events-{queue_type}"
         yield proj(name, shape, dispatch="adaptive", queue_type=queue_type)

@@ -171,6 +171,7 @@ def test_run_offers_all_dispatch_modes() -> None:
     (dispatch,) = (option for option in run.params if option.name == "modes")
 
     assert tuple(dispatch.type.choices) == tuple(vars(celeryconfig)["_MODES"])
+    assert dispatch.default == ("adaptive",)
 
 
 def test_run_does_not_change_a_file_that_is_not_a_journal(celery: Celery, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_halt_drain_ends_a_pipeline_stage_after_stage(celery: Celery, variables:
             guard=guard,
             broker_url=url,
             queue=queue,
-            dispatch="fair",
+            dispatch="adaptive",
             slots=1,
             dot_seconds=0.2,
         )

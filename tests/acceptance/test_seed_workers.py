@@ -49,7 +49,7 @@ class System:
         self.url = broker.add_vhost(VHOST)
         self.workers: list[Worker] = []
 
-    def start(self, node: str, *, dispatch: str = "fair", dot_seconds: float = 1.0) -> Worker:
+    def start(self, node: str, *, dispatch: str = "adaptive", dot_seconds: float = 1.0) -> Worker:
         worker = Worker(
             f"{node}@seed",
             guard=self.guard,

@@ -61,7 +61,7 @@ def test_worker_shows_its_durable_and_late_acknowledged_settings(
     ((conf,),) = [list(json.loads(inspected.stdout).values())]
     assert (conf["task_acks_late"], conf["task_reject_on_worker_lost"]) == (True, True)
     assert (conf["worker_prefetch_multiplier"], conf["task_default_delivery_mode"]) == (1, "persistent")
-    assert conf["proj_dispatch"] == "fair"
+    assert conf["proj_dispatch"] == "adaptive"
     (queue,) = conf["task_queues"]
     assert (queue["name"], queue["durable"], queue["queue_arguments"]) == (
         "task_queue",

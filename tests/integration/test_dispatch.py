@@ -87,11 +87,12 @@ def test_round_robin_deals_odd_and_even_messages_as_the_tutorial_prints(
     assert sorted(printed(worker, "Received") for worker in workers) == [TUTORIAL[0::2], TUTORIAL[1::2]]
 
 
-def test_fair_gives_the_next_message_to_a_free_worker(
-    broker: Broker, vhost: str, start_workers: Callable[..., list[Worker]]
+@pytest.mark.parametrize("dispatch", ["fair", "adaptive"])
+def test_next_message_goes_to_a_free_worker(
+    broker: Broker, vhost: str, start_workers: Callable[..., list[Worker]], dispatch: str
 ) -> None:
     """While one worker works on a heavy message, the other works on all the light ones, odd and even."""
-    workers = start_workers("fair", count=2)
+    workers = start_workers(dispatch, count=2)
     heavy, light = "heavy" + "." * 40, [f"light {number}." for number in range(6)]
 
     send(broker, vhost, [heavy, *light])
@@ -100,7 +101,9 @@ def test_fair_gives_the_next_message_to_a_free_worker(
     assert sorted(printed(worker, "Received") for worker in workers) == [[heavy], light]
 
 
-@pytest.mark.parametrize(("dispatch", "ready", "unacknowledged"), [("fair", 4, 2), ("round-robin", 0, 6)])
+@pytest.mark.parametrize(
+    ("dispatch", "ready", "unacknowledged"), [("fair", 4, 2), ("adaptive", 4, 2), ("round-robin", 0, 6)]
+)
 def test_broker_shows_what_a_worker_of_two_slots_holds(
     broker: Broker,
     vhost: str,
@@ -109,7 +112,7 @@ def test_broker_shows_what_a_worker_of_two_slots_holds(
     ready: int,
     unacknowledged: int,
 ) -> None:
-    """Fair: one unacknowledged message a slot. Round-robin: everything, whether it has a slot for it or not.
+    """Fair and adaptive: one unacknowledged message a slot. Round-robin: everything, with a slot for it or not.
 
     Celery acknowledges early when a task starts, so what round-robin holds is seen before the pool takes it.
     """

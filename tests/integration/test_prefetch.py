@@ -1,4 +1,4 @@
-"""A worker's prefetch count when its pool grows or shrinks, and when it connects again."""
+"""A worker's prefetch count in fair dispatch, when its pool grows or shrinks, and when it connects again."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def running(guard: Guard, url: str, queue_type: str, *options: str) -> Iterator[
         *options,
         guard=guard,
         broker_url=url,
+        PROJ_DISPATCH="fair",
         PROJ_QUEUE_TYPE=queue_type,
         PROJ_DOT_SECONDS=str(HELD_S),
     )

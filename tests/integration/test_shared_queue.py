@@ -52,7 +52,7 @@ def worker(guard: Guard, broker: Broker, vhost: str, queue_type: str, channel: B
         guard=guard,
         broker_url=broker.url(vhost),
         queue=WORK_QUEUE,
-        dispatch="fair",
+        dispatch="adaptive",
         slots=1,
         dot_seconds=0.02,
         queue_type=queue_type,

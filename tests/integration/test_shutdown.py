@@ -41,7 +41,7 @@ def worker(guard: Guard, broker: Broker, vhost: str) -> Iterator[Worker]:
         guard=guard,
         broker_url=broker.url(vhost),
         queue=WORK_QUEUE,
-        dispatch="fair",
+        dispatch="adaptive",
         slots=1,
         dot_seconds=0.1,
     )

@@ -34,10 +34,10 @@ def settings() -> dict[str, Any]:
 
 
 def test_defaults_are_fair_durable_and_lossless() -> None:
-    """Without variables: late acknowledgement, one message for each slot, a quorum queue, confirms and JSON."""
+    """Without variables: adaptive dispatch, late acknowledgement, a quorum queue, confirms and JSON."""
     conf = settings()
 
-    assert conf["proj_dispatch"] == "fair"
+    assert conf["proj_dispatch"] == "adaptive"
     assert (conf["task_acks_late"], conf["task_reject_on_worker_lost"]) == (True, True)
     assert conf["worker_prefetch_multiplier"] == 1
     assert conf["task_default_delivery_mode"] == "persistent"
@@ -48,6 +48,17 @@ def test_defaults_are_fair_durable_and_lossless() -> None:
     assert (conf["worker_send_task_events"], conf["task_send_sent_event"], conf["task_track_started"]) == (True,) * 3
     assert conf["result_backend"] == "rpc://"
     assert conf["proj_dot_seconds"] == 1.0
+
+
+def test_fair_is_late_acknowledgement_with_one_message_for_each_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of plain Celery, and nothing of ours beside them."""
+    monkeypatch.setenv("PROJ_DISPATCH", "fair")
+
+    conf = settings()
+
+    assert conf["proj_dispatch"] == "fair"
+    assert (conf["task_acks_late"], conf["task_reject_on_worker_lost"]) == (True, True)
+    assert conf["worker_prefetch_multiplier"] == 1
 
 
 def test_round_robin_is_early_acknowledgement_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import DISPATCH_MODES, rabbitmq_version_option
+from proj.commands.terminal.options import dispatch_option, rabbitmq_version_option
 
 
 @click.command(cls=CeleryCommand)
@@ -28,13 +28,7 @@ from proj.commands.terminal.options import DISPATCH_MODES, rabbitmq_version_opti
     help="Type of queue.",
 )
 @click.option("--short", is_flag=True, help="Only a few faults, in less than a minute.")
-@click.option(
-    "--dispatch",
-    type=click.Choice(DISPATCH_MODES),
-    default="fair",
-    show_default=True,
-    help="Dispatch mode. Round-robin acknowledges early, so its drills find losses.",
-)
+@dispatch_option(more=". Round-robin acknowledges early, so its drills find losses.")
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),

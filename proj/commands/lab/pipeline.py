@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="Workers of a stage, to_upper or printer; up to 999.  [default: one each]",
 )
 @dot_seconds_option(1.0, ": to_upper works one dot for a message, printer two")
-@dispatch_option(more=". Stages acknowledge late in both.")
+@dispatch_option(more=". Stages acknowledge late in each of them.")
 @queue_type_option
 @journal_option()
 @rabbitmq_version_option

@@ -38,6 +38,8 @@ queue_type_option = click.option(
 
 #: The dispatch modes of our own app, as `PROJ_DISPATCH` takes them.
 DISPATCH_MODES = ("round-robin", "fair", "adaptive")
+#: The one that `PROJ_DISPATCH` is without a value.
+DEFAULT_DISPATCH = "adaptive"
 
 
 def dot_seconds_option(default: float, more: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -54,14 +56,14 @@ def dot_seconds_option(default: float, more: str = "") -> Callable[[Callable[...
 def dispatch_option(
     name: str = "dispatch", *, multiple: bool = False, more: str = "."
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--dispatch`, as the parameter `name`, with further help; fair by default."""
+    """`--dispatch`, as the parameter `name`, with further help; the default is that of our own app."""
     return click.option(
         "--dispatch",
         name,
         type=click.Choice(DISPATCH_MODES),
         multiple=multiple,
-        default=("fair",) if multiple else "fair",
-        show_default="fair" if multiple else True,
+        default=(DEFAULT_DISPATCH,) if multiple else DEFAULT_DISPATCH,
+        show_default=DEFAULT_DISPATCH if multiple else True,
         help=f"Dispatch mode{more}",
     )
 

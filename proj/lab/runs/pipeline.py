@@ -50,7 +50,7 @@ class PipelineSetup:
     workers: Mapping[str, int]
     #: Seconds of work a dot.
     dot_seconds: float = 1.0
-    dispatch: str = "fair"
+    dispatch: str = "adaptive"
     queue_type: str = QUORUM
 
     @property

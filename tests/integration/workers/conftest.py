@@ -51,7 +51,7 @@ OVERRIDING_VARIABLES = (
 @pytest.fixture
 def dispatch() -> str:
     """The workers' PROJ_DISPATCH."""
-    return "fair"
+    return "adaptive"
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ class SystemUnderTest(Service):
         broker: Broker,
         guard: Guard,
         queue_type: str,
-        dispatch: str = "fair",
+        dispatch: str,
         cancel: threading.Event | None = None,
     ) -> None:
         """Prepare everything; nothing is started before `start`. Setting `cancel` ends every wait."""
