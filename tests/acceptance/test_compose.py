@@ -50,7 +50,11 @@ def shown(celery: Celery, variables: dict[str, str]) -> Any:
 
 @pytest.mark.parametrize(
     ("service", "queue", "scale"),
-    [("worker-fair", "task_queue", 4), ("worker-round-robin", "task_queue.round-robin", 2)],
+    [
+        ("worker-adaptive", "task_queue", 4),
+        ("worker-fair", "task_queue.fair", 2),
+        ("worker-round-robin", "task_queue.round-robin", 2),
+    ],
 )
 def test_worker_of_compose_does_the_work_of_its_queue(
     guard: Guard,

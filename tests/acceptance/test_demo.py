@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 DEMO = (sys.executable, "-m", "celery", "-A", "proj", "demo")
 #: Enough work to be interrupted in, and never done by itself within a test.
 LONG = ("--messages", "100", "--dot-seconds", "1")
+#: Seconds until a broker, Flower and six workers are ready, on a busy machine.
+READY_TIMEOUT_S = 120
+
+pytestmark = pytest.mark.timeout(240)
 
 
 #: What the page shows of a demo of four messages that has ended.
@@ -53,7 +57,7 @@ class Demo:
 
     def wait_until_it_says(self, text: str) -> None:
         """Wait for a text in its output, and remember its processes."""
-        wait_until(lambda: self.observe() or text in self.talk_file.read_text(), what=text, timeout_s=60)
+        wait_until(lambda: self.observe() or text in self.talk_file.read_text(), what=text, timeout_s=READY_TIMEOUT_S)
         self.observe()
 
     def observe(self) -> None:

@@ -51,7 +51,7 @@ def test_compose_dashboard_answers_under_the_name_that_prometheus_asks_for(servi
 
 def test_compose_workers_can_be_scaled(services: dict[str, Any]) -> None:
     """They have no fixed container name or published port, and their node names differ."""
-    for name in ("worker-fair", "worker-round-robin"):
+    for name in ("worker-adaptive", "worker-fair", "worker-round-robin"):
         assert not {"container_name", "ports"} & services[name].keys()
         assert "@%h" in services[name]["command"]
 
