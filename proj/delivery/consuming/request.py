@@ -294,10 +294,16 @@ def _guarded_success(stock_method: Callable[..., Any]) -> Callable[..., Any]:
             self.on_failure(outcome)
             return None
         try:
-            return stock_method(self, failed__retval__runtime, **kwargs)
+            if not failed:
+                # First, so that the pool has its next task while this one is settled.
+                self.end()
         finally:
-            self.send_results()
-            self.end()
+            try:
+                ended = stock_method(self, failed__retval__runtime, **kwargs)
+            finally:
+                self.send_results()
+                self.end()
+        return ended
 
     return on_success
 
