@@ -104,7 +104,13 @@ class Consumer(StockConsumer):
         self.forwarder = Forwarder(self._connect_forwarder, self.disposition.on_confirmed)
         self.quarantine = Quarantine(self)
         # The stock request is replaced later than pool processes start.
-        self.results = WorkerResults(self.app, self.hub, self.conninfo, requests={STOCK_REQUEST, REQUEST})
+        self.results = WorkerResults(
+            self.app,
+            self.hub,
+            self.conninfo,
+            requests={STOCK_REQUEST, REQUEST},
+            may_wait=lambda: self.dispatcher is not None and self.dispatcher.waiting > 0,
+        )
         self._run: Callable[[KeptMessage], None]
 
     # --- Hooks of Celery's consumer ------------------------------------------------------------------

@@ -96,8 +96,13 @@ class Sender(Service):
         """A file descriptor that is readable when `settle` has something to do."""
         return self._done.fileno()
 
-    def send(self, results: Iterable[Result], settled: Callable[[ProjError | None], None]) -> None:
-        """Publish the results of one task soon, in this order.
+    @property
+    def waiting(self) -> int:
+        """How many results wait for `wake`."""
+        return len(self._inbox)
+
+    def add(self, results: Iterable[Result], settled: Callable[[ProjError | None], None]) -> None:
+        """Publish the results of one task, in this order, after the next `wake`.
 
         Args:
             results: one or more.
@@ -121,6 +126,9 @@ class Sender(Service):
                 message=message, exchange="", routing_key=result.queue, mandatory=False, settled_by=settle_once
             )
             self._inbox.append(outgoing)
+
+    def wake(self) -> None:
+        """Let the thread publish what waits."""
         self._wake.ring()
 
     def settle(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vine import promise
+
 from proj.delivery.results.hand_over import can_hand_over, hand_over, publish, trace_tasks
 from proj.delivery.results.sender import Sender
 from proj.service import Service
@@ -19,11 +21,22 @@ if TYPE_CHECKING:
     from proj.errors import ProjError
 
 
+#: Results that are published together, and seconds that one may wait for others while the worker has more to do.
+TOGETHER = 16
+LONGEST_S = 0.005
+
+
 class WorkerResults(Service):
     """Publishes what pool processes hand over, and does nothing where they publish their results themselves."""
 
     def __init__(
-        self, app: Celery, hub: Hub | None, connection: kombu.Connection, *, requests: Collection[object]
+        self,
+        app: Celery,
+        hub: Hub | None,
+        connection: kombu.Connection,
+        *,
+        requests: Collection[object],
+        may_wait: Callable[[], bool],
     ) -> None:
         """Let pool processes that start from now on hand over, where that can be.
 
@@ -32,8 +45,15 @@ class WorkerResults(Service):
             hub: the worker's loop; without one nothing is handed over.
             connection: for consuming, not made yet.
             requests: the request classes that send what is handed over.
+            may_wait: whether the worker has messages that it can go on with. Then results are published together,
+                because to wake the sender's thread costs as much as several results.
         """
         self._app = app
+        self._hub = hub
+        self._may_wait = may_wait
+        self._timer_is_set = False
+        # Reused, so that the loop has it only once.
+        self._turn = promise(self._on_turn)
         self._requests = requests
         self._sender: Sender | None = None
         if hub is not None and can_hand_over(app, connection, app.connection_for_write()):
@@ -51,9 +71,12 @@ class WorkerResults(Service):
             hub.add_reader(self._sender.fileno(), self._sender.settle)
 
     def start(self) -> None:
-        """Start the sender, unless it runs."""
+        """Start the sender, unless it runs; to be called for each connection."""
         if self._sender is not None:
+            # The timer of the last connection may be lost with it.
+            self._timer_is_set = False
             self._sender.start()
+            self._sender.wake()
 
     def stop(self) -> None:
         """Wait for the last confirms, and call back for them."""
@@ -68,8 +91,23 @@ class WorkerResults(Service):
             results: one or more.
             settled: called in the loop when the broker has them, or with the error of one that it will not have.
         """
-        if self._sender is None:
+        if self._sender is None or self._hub is None:
             publish(self._app, results)
             settled(None)
         else:
-            self._sender.send(results, settled)
+            self._sender.add(results, settled)
+            self._hub.call_soon(self._turn)
+
+    def _on_turn(self) -> None:
+        if self._sender is None or self._hub is None or not self._sender.waiting:
+            return
+        if not self._may_wait() or self._sender.waiting >= TOGETHER:
+            self._sender.wake()
+        elif not self._timer_is_set:
+            self._timer_is_set = True
+            self._hub.call_later(LONGEST_S, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer_is_set = False
+        if self._sender is not None:
+            self._sender.wake()
