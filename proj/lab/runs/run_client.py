@@ -10,6 +10,7 @@ from celery import Celery
 
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
+from proj.delivery.publishing.confirm_publishing import confirm_publishing
 from proj.journal.recording.listener import Listener
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import refuse_ended
@@ -42,6 +43,8 @@ class RunClient(Service):
         self.app.config_from_object("celeryconfig")
         # Both URLs, because CELERY_BROKER_URL in the user's environment would overrule `broker_url`.
         self.app.conf.update(broker_read_url=self.url, broker_write_url=self.url, **settings)
+        # Of messages that nobody confirms, a quorum queue loses the last ones when their connection closes soon.
+        confirm_publishing(self.app)
         self.listener = Listener(self.app, self.app.connection_for_read())
         self._run = run
         self._broker = broker
