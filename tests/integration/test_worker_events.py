@@ -33,7 +33,7 @@ from proj.delivery.install import install
 
 app = Celery("theirs")
 app.conf.update(task_ignore_result=True)
-install(app)
+install(app, dispatch=os.environ.get("THEIR_DISPATCH"))
 
 
 @app.task
@@ -90,9 +90,9 @@ def start(guard: Guard, url: str, tmp_path: Path) -> Iterator[Any]:
     (tmp_path / "theirs.py").write_text(THEIRS)
     started: list[Process] = []
 
-    def run(*options: str) -> Process:
+    def run(*options: str, node: str = "events@host", **env: str) -> Process:
         worker = worker_process(
-            "events@host",
+            node,
             "--task-events",
             *options,
             guard=guard,
@@ -100,6 +100,7 @@ def start(guard: Guard, url: str, tmp_path: Path) -> Iterator[Any]:
             app="theirs",
             folder=tmp_path,
             PYTHONPATH=str(tmp_path),
+            **env,
         )
         started.append(worker)
         worker.start()
@@ -185,6 +186,39 @@ def test_warm_shutdown_sends_each_event_of_the_last_tasks_when_it_happens(
 
     ended = [event["uuid"] for event in monitor.read() if event["type"] == "task-succeeded"]
     assert ended == ids
+
+
+def test_heartbeats_tell_how_many_messages_adaptive_dispatch_has_given_back(
+    start: Any, monitor: Monitor, url: str, tmp_path: Path
+) -> None:
+    """As `inspect stats` does; a worker without it sends Celery's fields alone."""
+    told = {"window", "held", "given_back"}
+    start("--pool", "threads", "--concurrency", "1", "--heartbeat-interval", "1")
+    monitor.await_count("worker-heartbeat", 1)
+    assert not [event for event in monitor.read() if told & event.keys()]
+
+    options = ("--pool", "threads", "--concurrency", "1", "--heartbeat-interval", "1", "-Q", "ahead")
+    start(*options, node="ahead@host", THEIR_DISPATCH="adaptive")
+    with Celery(broker=url, set_as_current=False) as client:
+        names = ["theirs.nothing"] * TASKS
+        for name in (*names, "theirs.until", *names):
+            arguments = (str(tmp_path / "file"),) if name == "theirs.until" else ()
+            client.send_task(name, arguments, queue="ahead", ignore_result=True)
+
+        def beat() -> dict[str, int]:
+            (*_, last) = [{}, *(event for event in monitor.read() if told & event.keys())]
+            assert last.get("hostname", "ahead@host") == "ahead@host"
+            return {name: last.get(name, 0) for name in told}
+
+        def said() -> dict[str, int]:
+            stats = client.control.inspect(["ahead@host"], timeout=5).stats()["ahead@host"]["dispatch"]
+            return {name: stats[name] for name in told}
+
+        # Then nothing changes any more: the task does not end, and the worker asks for nothing meanwhile.
+        monitor.await_count("task-started", TASKS + 1)
+        wait_until(lambda: beat()["given_back"] and beat() == said(), what="the same", timeout_s=TIMEOUT_S)
+    (tmp_path / "file").touch()
+    monitor.await_count("task-succeeded", 2 * TASKS + 1)
 
 
 def test_events_that_a_lost_connection_left_in_the_buffer_reach_the_monitors_once(monitor: Monitor, url: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
 from proj.delivery.dispatch.dispatcher import Dispatcher
 from proj.delivery.dispatch.mode import ADAPTIVE
+from proj.delivery.recovery.monitoring_events import EventDispatcher
 
 if TYPE_CHECKING:
     from proj.delivery.consuming.consumer import Consumer
@@ -40,24 +42,24 @@ class AdaptDispatch(bootsteps.StartStopStep):
                 extra={"action": "adaptive_dispatch_off"},
             )
             return
-        consumer.dispatcher = Dispatcher(
+        dispatcher = consumer.dispatcher = Dispatcher(
             consumer, slots=consumer.prefetch.slots, budget_s=consumer.app.conf.proj_dispatch_budget_s
         )
+        if isinstance(consumer.event_dispatcher, EventDispatcher):
+            # That of the next connection takes it over.
+            consumer.event_dispatcher.heartbeat_fields = partial(_counts, dispatcher)
 
     def info(self, consumer: Consumer) -> dict[str, Any]:  # type: ignore[override] # the stub says None
         """What `inspect stats` shows."""
         dispatcher = getattr(consumer, "dispatcher", None)
         if dispatcher is None:
             return {}
-        return {
-            "dispatch": {
-                "mode": ADAPTIVE,
-                "window": dispatcher.window,
-                "held": dispatcher.waiting,
-                "given_back": dispatcher.given_back,
-                "budget_s": dispatcher.budget_s,
-            }
-        }
+        return {"dispatch": {"mode": ADAPTIVE, **_counts(dispatcher), "budget_s": dispatcher.budget_s}}
+
+
+def _counts(dispatcher: Dispatcher) -> dict[str, int]:
+    """What heartbeats and `inspect stats` tell of the dispatcher."""
+    return {"window": dispatcher.window, "held": dispatcher.waiting, "given_back": dispatcher.given_back}
 
 
 def _obstacle(consumer: Consumer) -> str | None:

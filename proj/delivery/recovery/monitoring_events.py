@@ -14,7 +14,7 @@ from celery.events.event import Event, group_from
 from celery.utils.time import utcoffset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from celery import Celery
     from kombu.clocks import LamportClock
@@ -24,6 +24,8 @@ TEXTS = ("args", "kwargs", "result", "exception", "traceback")
 #: Characters in one of them, above which the event is not kept in the buffer: RabbitMQ 4 refuses a message above 16 MiB
 #: and closes the channel. Celery does not cut the reason of a failure.
 LARGE = 16_384
+#: The events in which a worker tells its state.
+HEARTBEATS = frozenset({"worker-online", "worker-heartbeat"})
 
 
 class EventDispatcher(dispatcher.EventDispatcher):
@@ -42,6 +44,8 @@ class EventDispatcher(dispatcher.EventDispatcher):
     _group_buffer: dict[str, list[dict[str, Any]]]
     #: Fields that all events of a batch have.
     _origin: dict[str, object]
+    #: Returns further fields of this worker's heartbeats, by their names. Monitors ignore fields that they do not know.
+    heartbeat_fields: Callable[[], Mapping[str, int]] | None = None
 
     def send(  # the parameters that Celery takes out of an event's fields
         self,
@@ -62,6 +66,8 @@ class EventDispatcher(dispatcher.EventDispatcher):
             if self.buffer_group:
                 # A heartbeat counts tasks whose events are still buffered.
                 self.flush()
+            if type in HEARTBEATS and self.heartbeat_fields is not None:
+                fields.update(self.heartbeat_fields())
             super().send(type, blind, utcoffset, False, retry_policy, Event, **fields)  # type: ignore[arg-type] # celery-types takes offsets for whole hours # noqa: FBT003 Celery's signature
             return
         if not self.enabled or (self.groups and group not in self.groups):
@@ -81,6 +87,7 @@ class EventDispatcher(dispatcher.EventDispatcher):
     def extend_buffer(self, other: EventDispatcher) -> None:  # type: ignore[override] # Celery's own is always of this class
         """Take over what the dispatcher of the lost connection has kept, and also what it has only buffered."""
         super().extend_buffer(other)
+        self.heartbeat_fields = other.heartbeat_fields
         # The same lists, because a thread may be about to add an event to them.
         self._group_buffer = other._group_buffer
         self._origin = getattr(other, "_origin", {})

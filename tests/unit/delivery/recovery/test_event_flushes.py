@@ -48,12 +48,15 @@ class Producer:
 
     def __init__(self) -> None:
         self.published: list[tuple[str, list[str]]] = []
+        self.events: list[dict[str, Any]] = []
         self.broken = False
 
     def publish(self, body: Any, *, routing_key: str, **_: object) -> None:
         if self.broken:
             raise ConnectionResetError
-        self.published.append((routing_key, [event["type"] for event in (body if isinstance(body, list) else [body])]))
+        events = body if isinstance(body, list) else [body]
+        self.events += events
+        self.published.append((routing_key, [event["type"] for event in events]))
 
 
 def dispatcher_of(app: Celery, **options: Any) -> tuple[Any, Producer]:
@@ -201,6 +204,19 @@ def test_heartbeat_follows_the_events_of_the_tasks_that_it_counts(app: Celery) -
     dispatcher.send("worker-heartbeat", processed=1)
 
     assert producer.published == [("task.multi", ["task-started"]), ("worker.heartbeat", ["worker-heartbeat"])]
+
+
+def test_heartbeats_have_the_further_fields_also_after_a_lost_connection(app: Celery) -> None:
+    """Adaptive dispatch sets them once; other events of a worker stay as they are."""
+    lost, _ = dispatcher_of(app, buffer_group=["task"])
+    lost.heartbeat_fields = lambda: {"window": 4}
+
+    dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
+    dispatcher.extend_buffer(lost)
+    for kind in ("worker-online", "worker-heartbeat", "worker-elect"):
+        dispatcher.send(kind, processed=1)
+
+    assert [event.get("window") for event in producer.events] == [4, 4, None]
 
 
 @pytest.mark.parametrize("timestamp", [{}, {"timestamp": 1.5}], ids=["now", "given"])
