@@ -51,6 +51,17 @@ class TaskEvent(NamedTuple):
     runtime_s: float | None = None
 
 
+class AdaptiveCounts(NamedTuple):
+    """What a worker in adaptive dispatch tells of the messages that it asked for in advance."""
+
+    #: Messages that it asks for at a time.
+    window: int
+    #: Messages that it has and has not given to its pool, so that no event tells of them.
+    held: int
+    #: Messages that it gave back to their queues since its process began.
+    given_back: int
+
+
 class WorkerEvent(NamedTuple):
     """One event of a worker itself."""
 
@@ -63,6 +74,8 @@ class WorkerEvent(NamedTuple):
     processed: int | None
     #: Seconds between its heartbeats; None if the event does not report it.
     freq_s: float | None = None
+    #: None when the worker is in another dispatch mode.
+    adaptive: AdaptiveCounts | None = None
 
 
 def parsed(event: object, *, arguments: bool = True) -> TaskEvent | WorkerEvent | None:
@@ -86,8 +99,17 @@ def parsed(event: object, *, arguments: bool = True) -> TaskEvent | WorkerEvent 
         if worker is not None:
             pid, processed = _count(event.get("pid")) or 0, _count(event.get("processed"))
             freq_s = _time(event.get("freq")) or None
-            return WorkerEvent(worker, rest, time, pid, processed, None if freq_s is None else min(freq_s, SLOWEST_S))
+            interval_s = None if freq_s is None else min(freq_s, SLOWEST_S)
+            return WorkerEvent(worker, rest, time, pid, processed, interval_s, _adaptive_counts(event))
     return None
+
+
+def _adaptive_counts(event: Mapping[str, Any]) -> AdaptiveCounts | None:
+    """The counts of adaptive dispatch; None if one is missing or malformed."""
+    window, held, given_back = (_count(event.get(field)) for field in AdaptiveCounts._fields)
+    if window is None or held is None or given_back is None:
+        return None
+    return AdaptiveCounts(window, held, given_back)
 
 
 def _task_event(event: Mapping[str, Any], kind: str, time: float, *, arguments: bool) -> TaskEvent | None:

@@ -6,12 +6,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proj.journal.event import LARGEST
 from proj.journal.records import Gap, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proj.journal.event import WorkerEvent
+    from proj.journal.event import AdaptiveCounts, WorkerEvent
 
 #: The most workers that are followed; everyone who can publish events could invent any number of names.
 MOST_WORKERS = 10_000
@@ -38,8 +39,13 @@ class HeartbeatState:
     missing: int = 0
     #: Starts whose events came.
     seen: int = 0
-    #: As in `Worker.skew_s`.
+    #: As in `Worker`.
     skew_s: float | None = None
+    window: int | None = None
+    held: int | None = None
+    given_back: int | None = None
+    #: What its last heartbeat told of adaptive dispatch.
+    adaptive: AdaptiveCounts | None = None
     _starts: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_STARTS))
 
     def count_start(self, time: float) -> None:
@@ -59,11 +65,18 @@ class HeartbeatState:
         if processed is None or (event.pid == self.pid and event.time <= self.time):
             return None
         gap = None
+        is_new = event.pid != self.pid or processed < self.processed
+        if event.adaptive is not None:
+            self._add_counts(event.adaptive, is_new=is_new)
+        elif is_new:
+            self.adaptive = None
         if self.pid is None:
             self.offset = self._seen_until(event.time) - processed
-        elif event.pid != self.pid or processed < self.processed:
+        elif is_new:
             # The process is a new one, and its count began at 0.
             self.offset = max(self.offset + self.processed, self._seen_until(event.time) - processed)
+            # Forged heartbeats must not make it larger than the file can hold.
+            self.offset = min(self.offset, LARGEST)
         else:
             gap = self._gap(event.time)
         self.pid, self.time, self.processed = event.pid, event.time, processed
@@ -73,7 +86,29 @@ class HeartbeatState:
     def as_worker(self) -> Worker:
         """The part of it that belongs into the worker's record."""
         processed = None if self.pid is None else max(0, self.offset + self.processed)
-        return Worker(name=self.worker, skew_s=self.skew_s, processed=processed, started_seen=self.seen)
+        return Worker(
+            name=self.worker,
+            skew_s=self.skew_s,
+            processed=processed,
+            started_seen=self.seen,
+            window=self.window,
+            held=self.held,
+            given_back=self.given_back,
+        )
+
+    def _add_counts(self, counts: AdaptiveCounts, *, is_new: bool) -> None:
+        """Add what a heartbeat tells; `is_new` says that its process is not that of the heartbeat before it."""
+        if self.pid is None:
+            # It began before we listened.
+            more = 0
+        elif is_new or self.adaptive is None:
+            more = counts.given_back
+        else:
+            more = max(0, counts.given_back - self.adaptive.given_back)
+        self.adaptive = counts
+        self.given_back = min((self.given_back or 0) + more, LARGEST)
+        self.window = max(self.window or 0, counts.window)
+        self.held = max(self.held or 0, counts.held)
 
     def _gap(self, now: float) -> Gap | None:
         missing = self.offset + self.processed - self._seen_until(self.time)

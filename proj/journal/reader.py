@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from proj.journal.attempt import Attempt
+from proj.journal.event import AdaptiveCounts
 from proj.journal.heartbeats import HeartbeatState
 from proj.journal.records import Gap, Run, Sample, Worker
 from proj.journal.schema import open_to_read
@@ -127,21 +128,8 @@ class JournalReader:
 
     def workers(self) -> list[Worker]:
         """All workers, by name."""
-        rows = self._connection.execute(
-            "SELECT name, slots, queues, dispatch, skew_s, processed, started_seen FROM workers ORDER BY name"
-        )
-        return [
-            Worker(
-                name=name,
-                slots=slots,
-                queues=tuple(json.loads(queues)),
-                dispatch=dispatch,
-                skew_s=skew_s,
-                processed=processed,
-                started_seen=started_seen,
-            )
-            for name, slots, queues, dispatch, skew_s, processed, started_seen in rows
-        ]
+        rows = self._rows("SELECT * FROM workers ORDER BY name")
+        return [Worker(**{**row, "queues": tuple(json.loads(row["queues"]))}) for row in rows]
 
     def samples(self, run: str | None = None) -> list[Sample]:
         """The depths of queues by time: all, or those between the beginning and the end of one run."""
@@ -169,16 +157,28 @@ class JournalReader:
 
     def heartbeats(self) -> list[HeartbeatState]:
         """What was known from the last heartbeat of each worker; a recorder that continues the file needs it."""
-        rows = self._connection.execute(
-            "SELECT worker, pid, time, heartbeats.processed, offset, missing, coalesce(started_seen, 0), skew_s "
-            "FROM heartbeats LEFT JOIN workers ON worker = name"
-        )
-        return [HeartbeatState(*row) for row in rows]
+        workers = {worker.name: worker for worker in self.workers()}
+        states = []
+        for row in self._rows("SELECT * FROM heartbeats"):
+            told = [row.pop(name, None) for name in AdaptiveCounts._fields]
+            state = HeartbeatState(**row, adaptive=None if None in told else AdaptiveCounts(*told))
+            worker = workers.get(state.worker)
+            if worker is not None:
+                state.seen, state.skew_s = worker.started_seen, worker.skew_s
+                state.window, state.held, state.given_back = worker.window, worker.held, worker.given_back
+            states.append(state)
+        return states
 
     def note(self, key: str) -> str | None:
         """The note that a writer left for the next writer under `key`."""
         row = self._connection.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
+
+    def _rows(self, statement: str) -> Iterator[dict[str, Any]]:
+        """Rows by the names of their columns; a journal of an older version has fewer columns."""
+        cursor = self._connection.execute(statement)
+        names = [column[0] for column in cursor.description]
+        return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,12 @@ class Worker:
     processed: int | None = None
     #: Task starts whose `task-started` event came.
     started_seen: int = 0
+    #: In adaptive dispatch, by its heartbeats; None in other modes: the most messages that it asked for at a time and
+    #: the most that it held and had not given to its pool.
+    window: int | None = None
+    held: int | None = None
+    #: The messages that it gave back to their queues since its first heartbeat came, also over restarts.
+    given_back: int | None = None
 
     @property
     def missing_events(self) -> int:

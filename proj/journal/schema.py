@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x70726F6A
 
 #: A reader accepts every version up to its own. History, newest first:
+#: 2: adaptive dispatch in workers and heartbeats.
 #: 1: attempts, runs, workers, samples, gaps, heartbeats, notes.
-VERSION = 1
+VERSION = 2
 
 #: Attempts keep a rowid: rows are stored in the order of their first events, and updates touch few pages.
 TABLES = """
@@ -53,7 +54,10 @@ CREATE TABLE workers (
     dispatch TEXT,
     skew_s REAL,
     processed INTEGER,
-    started_seen INTEGER NOT NULL
+    started_seen INTEGER NOT NULL,
+    window INTEGER,
+    held INTEGER,
+    given_back INTEGER
 );
 CREATE TABLE samples (
     time REAL NOT NULL,
@@ -76,13 +80,27 @@ CREATE TABLE heartbeats (
     time REAL NOT NULL,
     processed INTEGER NOT NULL,
     offset INTEGER NOT NULL,
-    missing INTEGER NOT NULL
+    missing INTEGER NOT NULL,
+    window INTEGER,
+    held INTEGER,
+    given_back INTEGER
 );
 CREATE TABLE notes (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 );
 """
+#: What makes each version of the one before it.
+_CHANGES = {
+    2: """
+ALTER TABLE workers ADD COLUMN window INTEGER;
+ALTER TABLE workers ADD COLUMN held INTEGER;
+ALTER TABLE workers ADD COLUMN given_back INTEGER;
+ALTER TABLE heartbeats ADD COLUMN window INTEGER;
+ALTER TABLE heartbeats ADD COLUMN held INTEGER;
+ALTER TABLE heartbeats ADD COLUMN given_back INTEGER;
+"""
+}
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -132,6 +150,27 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version of the journal's tables."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def update(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring an older journal to the newest version; only for the process that holds the write lock.
+
+    Raises:
+        UnreadableJournal: it cannot be changed.
+    """
+    changes = [change for version, change in _CHANGES.items() if version > version_of(connection)]
+    if not changes:
+        return
+    try:
+        # One transaction: a process that is killed leaves the older version or the newest.
+        connection.executescript(f"BEGIN EXCLUSIVE; {''.join(changes)} PRAGMA user_version = {VERSION}; COMMIT;")
+    except sqlite3.Error as error:
+        raise UnreadableJournal(path, f"SQLite says: {error}") from error
+
+
 def _connected(address: str) -> sqlite3.Connection:
     return sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
 
@@ -146,7 +185,7 @@ def _create(connection: sqlite3.Connection) -> None:
 def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = version_of(connection)
         # This reads a page after the header and fails if the file is cut off or damaged.
         connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.Error:

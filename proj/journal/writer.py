@@ -8,8 +8,9 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from proj.errors import UnreadableJournal
+from proj.journal.event import AdaptiveCounts
 from proj.journal.reader import JournalReader
-from proj.journal.schema import open_to_write
+from proj.journal.schema import open_to_write, update
 from proj.journal.write_lock import WriteLock
 from proj.service import Service
 
@@ -57,15 +58,18 @@ ON CONFLICT (task_id, number) DO UPDATE SET
     run = coalesce(run, excluded.run)
 """
 _MERGE_WORKER = """
-INSERT INTO workers (name, slots, queues, dispatch, skew_s, processed, started_seen)
-VALUES (:name, :slots, :queues, :dispatch, :skew_s, :processed, :started_seen)
+INSERT INTO workers (name, slots, queues, dispatch, skew_s, processed, started_seen, window, held, given_back)
+VALUES (:name, :slots, :queues, :dispatch, :skew_s, :processed, :started_seen, :window, :held, :given_back)
 ON CONFLICT (name) DO UPDATE SET
     slots = coalesce(excluded.slots, slots),
     queues = coalesce(nullif(excluded.queues, '[]'), queues),
     dispatch = coalesce(excluded.dispatch, dispatch),
     skew_s = coalesce(excluded.skew_s, skew_s),
     processed = coalesce(max(excluded.processed, processed), excluded.processed, processed),
-    started_seen = max(excluded.started_seen, started_seen)
+    started_seen = max(excluded.started_seen, started_seen),
+    window = coalesce(max(excluded.window, window), excluded.window, window),
+    held = coalesce(max(excluded.held, held), excluded.held, held),
+    given_back = coalesce(max(excluded.given_back, given_back), excluded.given_back, given_back)
 """
 
 
@@ -79,7 +83,7 @@ class JournalWriter(Service):
         self._write_lock: WriteLock | None = None
 
     def start(self) -> None:
-        """Open the file and lock it against other writers.
+        """Open the file, lock it against other writers, and bring an older one to the newest version.
 
         Raises:
             UnreadableJournal: the file is not a journal, has a newer version, cannot be made, or another process
@@ -89,6 +93,7 @@ class JournalWriter(Service):
         self._write_lock = WriteLock(self._path)
         try:
             self._write_lock.acquire()
+            update(self._connection, self._path)
         except UnreadableJournal:
             self.stop()
             raise
@@ -167,9 +172,10 @@ class JournalWriter(Service):
     def put_heartbeats(self, heartbeats: Iterable[HeartbeatState]) -> None:
         """Write what is known from the last heartbeats of workers."""
         self._transaction().executemany(
-            "INSERT OR REPLACE INTO heartbeats (worker, pid, time, processed, offset, missing) "
-            "VALUES (:worker, :pid, :time, :processed, :offset, :missing)",
-            map(vars, heartbeats),
+            "INSERT OR REPLACE INTO heartbeats "
+            "(worker, pid, time, processed, offset, missing, window, held, given_back) "
+            "VALUES (:worker, :pid, :time, :processed, :offset, :missing, :window, :held, :given_back)",
+            ({**vars(state), **_told(state)} for state in heartbeats),
         )
 
     def put_note(self, key: str, value: str) -> None:
@@ -187,3 +193,8 @@ class JournalWriter(Service):
         if not connection.in_transaction:
             connection.execute("BEGIN IMMEDIATE")
         return connection
+
+
+def _told(state: HeartbeatState) -> dict[str, int | None]:
+    """What the last heartbeat told of adaptive dispatch; None for each when it is in another mode."""
+    return dict.fromkeys(AdaptiveCounts._fields) if state.adaptive is None else state.adaptive._asdict()

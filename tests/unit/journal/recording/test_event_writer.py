@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proj.journal.attempt import Attempt
+from proj.journal.event import AdaptiveCounts
 from proj.journal.recording.event_writer import EventWriter
 from proj.journal.records import Worker
 from proj.journal.writer import JournalWriter
@@ -28,8 +29,11 @@ def task(kind: str, time: float, task_id: str = "t", **more: object) -> tuple[fl
     return time + 0.01, {"type": f"task-{kind}", "uuid": task_id, "timestamp": time, "hostname": "w@h", **more}
 
 
-def beat(time: float, processed: int, pid: int = 1, received_at: float | None = None) -> tuple[float, dict[str, Any]]:
+def beat(
+    time: float, processed: int, pid: int = 1, received_at: float | None = None, **more: object
+) -> tuple[float, dict[str, Any]]:
     event = {"type": "worker-heartbeat", "timestamp": time, "hostname": "w@h", "pid": pid, "processed": processed}
+    event |= more
     return time + 0.01 if received_at is None else received_at, event
 
 
@@ -145,3 +149,70 @@ def test_late_event_splits_an_attempt(writer: JournalWriter) -> None:
         (0, "w@h", "lost", False),
         (1, "w2", "started", True),
     ]
+
+
+def adaptive(time: float, processed: int, *counts: object, **more: Any) -> tuple[float, dict[str, Any]]:
+    """A heartbeat of a worker in adaptive dispatch, with window, held and given back."""
+    return beat(time, processed, **dict(zip(("window", "held", "given_back"), counts, strict=True)), **more)
+
+
+#: A worker that is heard from its start, restarts twice, once under the same process id, and then in another mode.
+RETURNS = [
+    beat(0.0, 0, type="worker-online"),
+    adaptive(2.0, 10, 8, 3, 5),
+    adaptive(4.0, 20, 4, 7, 9),
+    beat(10.0, 0, pid=2, type="worker-online"),
+    adaptive(12.0, 10, 2, 0, 3),
+    adaptive(14.0, 5, 2, 1, 1, pid=2),
+    beat(20.0, 0, pid=3),
+]
+
+
+@pytest.mark.parametrize("cut", range(len(RETURNS) + 1))
+def test_messages_given_back_are_counted_over_restarts_of_worker_and_recorder(writer: JournalWriter, cut: int) -> None:
+    """A worker counts from its own start; the journal has the largest window, the most held, and the sum."""
+    for part in (RETURNS[:cut], RETURNS[cut:]):
+        EventWriter(writer).write(part)
+        EventWriter(writer).write(part[-1:])
+        writer.commit()
+
+    (worker,), (heartbeat,) = writer.journal.workers(), writer.journal.heartbeats()
+
+    assert (worker.window, worker.held, worker.given_back) == (8, 7, 9 + 3 + 1)
+    assert heartbeat.adaptive is None
+
+
+def test_messages_given_back_before_the_recording_do_not_count(writer: JournalWriter) -> None:
+    """As with the tasks that a worker has started."""
+    EventWriter(writer).write([adaptive(0.0, 90, 4, 0, 50), adaptive(2.0, 95, 4, 0, 52)])
+
+    (worker,), (heartbeat,) = writer.journal.workers(), writer.journal.heartbeats()
+
+    assert worker.given_back == 2
+    assert heartbeat.adaptive == AdaptiveCounts(4, 0, 52)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [(1.5, 0, 0), (True, 0, 0), ("4", 0, 0), (4, -1, 0), (4, 0, 2**53), (4, 0, None), (4, [], 0), (4, 0, float("nan"))],
+)
+def test_heartbeat_with_a_malformed_count_tells_nothing_of_adaptive_dispatch(
+    writer: JournalWriter, counts: tuple[object, ...]
+) -> None:
+    """Anyone may publish it; its other fields count."""
+    EventWriter(writer).write([adaptive(0.0, 0, 4, 0, 0), adaptive(2.0, 3, *counts)])
+
+    (worker,) = writer.journal.workers()
+
+    assert (worker.processed, worker.window, worker.held, worker.given_back) == (3, 4, 0, 0)
+
+
+def test_forged_counts_never_grow_beyond_what_the_file_can_hold(writer: JournalWriter) -> None:
+    """SQLite has integers of 64 bits; each restart that a forged heartbeat tells of adds to the sums."""
+    most = 2**53 - 1
+    EventWriter(writer).write(adaptive(float(time), most, most, most, most, pid=time) for time in range(1, 3000))
+    writer.commit()
+
+    (worker,) = writer.journal.workers()
+
+    assert (worker.window, worker.given_back) == (most, 2**53)
