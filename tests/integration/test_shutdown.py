@@ -34,15 +34,21 @@ SLACK_S = 20.0
 
 
 @pytest.fixture
-def worker(guard: Guard, broker: Broker, vhost: str) -> Iterator[Worker]:
-    """A worker of one slot on its own virtual host."""
+def slots() -> int:
+    """Slots of the worker."""
+    return 1
+
+
+@pytest.fixture
+def worker(guard: Guard, broker: Broker, vhost: str, slots: int) -> Iterator[Worker]:
+    """A worker on its own virtual host."""
     worker = Worker(
         f"leaving-{vhost}@host",
         guard=guard,
         broker_url=broker.url(vhost),
         queue=WORK_QUEUE,
         dispatch="adaptive",
-        slots=1,
+        slots=slots,
         dot_seconds=0.1,
     )
     with worker:
@@ -96,6 +102,34 @@ def test_cold_shutdown_gives_back_the_task_that_is_half_written_to_its_process_a
             what="the message in its queue",
             timeout_s=30,
         )
+
+
+@pytest.mark.parametrize("slots", [2])
+def test_cold_shutdown_waits_for_a_task_beside_one_that_is_half_written_to_its_process(
+    worker: Worker, broker: Broker, vhost: str
+) -> None:
+    """The pool takes that process out of the loop meanwhile. An error there would end what the signal interrupted.
+
+    A message that was just being given to the pool became a dead letter.
+    """
+    processes = psutil.Process(worker.pid).children()
+    for process in processes:
+        os.kill(process.pid, signal.SIGSTOP)
+    with connected(app.connection_for_write(broker.url(vhost))) as connection:
+        for text in ("beside..........", "half" + "x" * 200_000):
+            work.apply_async((text,), connection=connection, ignore_result=True)
+        wait_until(lambda: worker.log_text().count("] received") == 2, what="the tasks", timeout_s=30)
+        wait_until_written(worker, connection)
+
+        os.kill(worker.pid, signal.SIGQUIT)
+        wait_until(lambda: "will terminate all running tasks" in worker.log_text(), what="the shutdown", timeout_s=30)
+        for process in processes:
+            os.kill(process.pid, signal.SIGCONT)
+        wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=60)
+
+        assert " [x] Done" in worker.log_text()
+        # Celery says so at the end of its handler.
+        assert "Cold shutdown" in worker.log_text()
 
 
 def wait_until_written(worker: Worker, connection: Connection) -> None:

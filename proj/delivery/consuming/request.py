@@ -251,9 +251,7 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except (SystemExit, KeyboardInterrupt) as error:
             # In the solo pool the task runs here, and may raise what Celery's own shutdown raises.
-            stopping: object = state.should_stop
-            terminating: object = state.should_terminate
-            if self.time_start is None or stopping is not None or terminating is not None:
+            if self.time_start is None or _is_ending():
                 raise
             self.on_failure(self._worker_lost_info(error))
             return None
@@ -268,8 +266,10 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
                 extra={"action": "pool_refused_task"},
             )
             state.task_ready(self)
-            self.acknowledged = True
-            self.dead_letter(f"It cannot be given to the pool: {shown(error)}.")
+            # A shutdown closes the pool in a signal handler, also while a task is given to it. Its message goes back.
+            if not _is_ending():
+                self.acknowledged = True
+                self.dead_letter(f"It cannot be given to the pool: {shown(error)}.")
             self.end()
             # This is the only exception at which the worker frees the slot.
             raise TaskRevokedError(self.id) from error
@@ -306,6 +306,14 @@ def _guarded_success(stock_method: Callable[..., Any]) -> Callable[..., Any]:
         return ended
 
     return on_success
+
+
+def _is_ending() -> bool:
+    """Whether the worker was told to end."""
+    # An exit code, which may be 0; celery-types says None.
+    stopping: object = state.should_stop
+    terminating: object = state.should_terminate
+    return stopping is not None or terminating is not None
 
 
 def _came_by_exchange(info: dict[str, Any]) -> bool:

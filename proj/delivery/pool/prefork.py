@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from billiard.pool import CLOSE
@@ -30,14 +32,14 @@ logger = logging.getLogger(__name__)
 class Pipe(Protocol):
     """The pipe by which a process gets its tasks: a `billiard.queues._SimpleQueue`."""
 
-    _writer: Closeable
+    _writer: Writer
 
 
-class Closeable(Protocol):
+class Writer(Protocol):
     """The worker's end of it."""
 
-    def close(self) -> None:
-        """Let nothing be written any more."""
+    def fileno(self) -> int:
+        """Its file descriptor."""
 
 
 class PoolProcess(Protocol):
@@ -78,7 +80,7 @@ class AsynPool(pipes.AsynPool):
                     # The signal may have interrupted this writer, so it cannot go on before the handler returns. The
                     # process has a part of the task, and would wait for the rest for ever.
                     job.discard()
-                    process.inq._writer.close()  # noqa: SLF001 no public name
+                    _end_pipe(process.inq._writer.fileno())  # noqa: SLF001 no public name
                     process.terminate()
         super().join()
 
@@ -114,6 +116,12 @@ class AsynPool(pipes.AsynPool):
 def is_unfinished(writer: Generator[None] | None) -> bool:
     """Whether it has something left to write; a finished one may still be there."""
     return writer is not None and inspect.getgeneratorstate(writer) != inspect.GEN_CLOSED
+
+
+def _end_pipe(fd: int) -> None:
+    """End the pipe for its reader; the descriptor stays, because the pool takes it out of the loop later."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), fd)
 
 
 class TaskPool(prefork.TaskPool):
