@@ -30,19 +30,19 @@ def connection(broker: Broker, vhost: str) -> Iterator[Connection]:
 
 def consumer_of(task_consumer: Any, connection: Connection, *, asks_over: Connection, again: Any = None) -> Any:
     """The parts of a worker's consumer that the step uses; it runs at once what a worker would run in its loop."""
-    checks: list[tuple[Any, Any]] = []
+    checks: list[Any] = []
     return SimpleNamespace(
         app=Celery(set_as_current=False),
         connection=connection,
         blueprint=SimpleNamespace(state=bootsteps.RUN),
         task_consumer=task_consumer,
         forwarder=SimpleNamespace(ask=lambda question: question(asks_over.connection)),
+        rounds=SimpleNamespace(every=lambda _, check: checks.append(check)),
         timer=SimpleNamespace(
-            call_repeatedly=lambda _, check, arguments: checks.append((check, arguments)),
-            call_after=lambda _, check, arguments: again(check, arguments) if again else check(*arguments),
+            call_after=lambda _, check, arguments: again(check, arguments) if again else check(*arguments)
         ),
         call_soon=lambda call, *arguments: call(*arguments),
-        check=lambda: [check(*arguments) for check, arguments in checks],
+        check=lambda: [check() for check in checks],
     )
 
 

@@ -9,6 +9,7 @@ from celery.signals import celeryd_after_setup, celeryd_init
 from kombu.common import ignore_errors
 
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.recovery.lost_consumers import consumer_tags
 from proj.delivery.settings import provide_defaults
 from proj.environment import checked_patterns
 from proj.errors import InvalidSetting
@@ -87,7 +88,7 @@ class KeepBroadcasts(bootsteps.StartStopStep):
     label = "Broadcast queue"
 
     def start(self, consumer: Consumer) -> None:
-        """Ask the broker for the queue at intervals, which begins its minute anew; on the forwarder's thread."""
+        """Ask the broker for the queue while it has no consumer, which begins its minute anew; by the forwarder."""
         # An app may have a consumer of its own.
         if not hasattr(consumer, "forwarder") or not consumer.is_amqp:
             return
@@ -98,7 +99,11 @@ class KeepBroadcasts(bootsteps.StartStopStep):
             channel.queue_declare(queue=name, passive=True)
             channel.close()
 
-        consumer.timer.call_repeatedly(BROADCAST_EXPIRES_MS / 1000 / 4, consumer.forwarder.ask, (ask,))
+        def keep() -> None:
+            if consumer.task_consumer is None or name not in consumer_tags(consumer.task_consumer):
+                consumer.forwarder.ask(ask)
+
+        consumer.rounds.every(BROADCAST_EXPIRES_MS / 1000 / 4, keep)
 
     def shutdown(self, consumer: Consumer) -> None:
         """Unbind the queue from the exchange of broadcasts."""

@@ -19,7 +19,7 @@ from proj.broker.version import BrokerVersion
 from proj.delivery.broker_errors import end_when_mismatched
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
-from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S, Forwarder, declare
+from proj.delivery.consuming.forwarder import Forwarder, declare, own_connection
 from proj.delivery.consuming.held_messages import HeldMessages
 from proj.delivery.consuming.inspection import Inspection
 from proj.delivery.consuming.prefetch import Prefetch
@@ -31,6 +31,7 @@ from proj.delivery.dispatch.acknowledgements import Acknowledgements
 from proj.delivery.dispatch.mode import check_dispatch
 from proj.delivery.printable import shown
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
+from proj.delivery.recovery.rounds import Rounds
 from proj.delivery.results.worker_results import WorkerResults
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.message import Kind, Refusal
@@ -94,6 +95,7 @@ class Consumer(StockConsumer):
         #: Holds messages until a slot is free, in adaptive dispatch; set by its bootstep.
         self.dispatcher: Dispatcher | None = None
         self.prefetch = Prefetch(self)
+        self.rounds = Rounds(self)
         super().__init__(*args, **kwargs)
         check_dispatch(self.app)
         self._strikes: int = self.app.conf.proj_strikes
@@ -101,7 +103,7 @@ class Consumer(StockConsumer):
         self.disposition = Disposition(self)
         self.held = HeldMessages(self)
         self.acknowledgements = Acknowledgements(self)
-        self.forwarder = Forwarder(self._connect_forwarder, self.disposition.on_confirmed)
+        self.forwarder = Forwarder(partial(own_connection, self.app), self.disposition.on_confirmed)
         self.quarantine = Quarantine(self)
         # The stock request is replaced later than pool processes start.
         self.results = WorkerResults(
@@ -184,6 +186,7 @@ class Consumer(StockConsumer):
         self.forwarder.start()
         self.forwarder.ask(partial(declare, queue_name=dead_letter_queue(self.app)))
         self.quarantine.begin()
+        self.rounds.begin()
         return self.on_kept_message
 
     def call_soon_ack(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 Celery's arguments
@@ -227,6 +230,7 @@ class Consumer(StockConsumer):
     def on_close(self) -> None:
         """Note the messages in hand when the connection is lost: they are redelivered, and did not kill this worker."""
         self.inspection.survivals.note(tuple(self.held.unsettled.values()))
+        self.rounds.end()
         super().on_close()
         if self.dispatcher is not None:
             self.dispatcher.forget()
@@ -386,11 +390,6 @@ class Consumer(StockConsumer):
             tags: dict[str, str] = self.task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
             self.queue_names.update({value: name for name, value in tags.items()})
         return self.queue_names.get(tag) or str(self.app.conf.task_default_queue)
-
-    def _connect_forwarder(self) -> kombu.Connection:
-        options = {"read_timeout": ANSWER_TIMEOUT_S, "write_timeout": ANSWER_TIMEOUT_S, "confirm_publish": True}
-        # No heartbeat: nobody would send it while there is nothing to do.
-        return self.app.connection_for_write(heartbeat=0, transport_options=options)
 
 
 def _is_amqp(connection: kombu.Connection) -> bool:

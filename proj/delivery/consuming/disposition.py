@@ -112,6 +112,9 @@ class Disposition:
                 extra={"action": "message_quarantined" if quarantined else "message_requeued"},
             )
             self.move(message, target, {}, ours=quarantined)
+            if quarantined:
+                # When the copy is there.
+                self._consumer.quarantine.count()
 
     def requeue(self, message: KeptMessage) -> None:
         """Move the message to the end of its queue, as its task asks; dead-letter it after `proj_requeues` times."""

@@ -24,6 +24,7 @@ from proj.delivery.header_names import REASON
 from proj.service import Service
 
 if TYPE_CHECKING:
+    from celery import Celery
     from kombu import Connection
 
     from proj.delivery.consuming.message_copy import MessageCopy
@@ -205,6 +206,13 @@ class Forwarder(Service):
                 connection.collect(socket_timeout=1.0)
             except Exception as error:  # noqa: BLE001 a dead connection raises anything
                 logger.debug("A connection could not be closed: %r", error)
+
+
+def own_connection(app: Celery) -> Connection:
+    """A connection for a forwarder, not made yet."""
+    options = {"read_timeout": ANSWER_TIMEOUT_S, "write_timeout": ANSWER_TIMEOUT_S, "confirm_publish": True}
+    # No heartbeat: nobody would send it while there is nothing to do.
+    return app.connection_for_write(heartbeat=0, transport_options=options)
 
 
 def _publish_confirmed(channel: amqp.Channel, message: Message, queue_name: str) -> None:

@@ -28,6 +28,7 @@ from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.consumer_timeout import ConsumerTimeouts
 from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S
 from proj.delivery.header_names import LEASE_COPY
+from proj.delivery.recovery.rounds import ROUND_S
 from proj.queues import QUORUM, lease_queue
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ SHARE = 0.8
 #: How long a lease lasts that is not renewed: a share of the timeout, but some seconds, because a busy worker is late.
 LEASE_SHARE = 0.1
 SHORTEST_LEASE_S = 10.0
+#: Seconds between two checks, from which on they may be a round late.
+LONG_S = 10 * ROUND_S
 #: Seconds after which the broker deletes a lease's queue that nobody uses, long after its message has left it.
 FORGOTTEN_S = 24 * 3600
 
@@ -228,4 +231,6 @@ class TakeLeases(bootsteps.StartStopStep):
         for sentence in self._timeouts.too_long():
             logger.warning("%s", sentence, extra={"action": "time_limit_beyond_consumer_timeout"})
         self._leases.adjust_prefetch()
-        consumer.timer.call_repeatedly(self._leases.look_s, self._leases.look)
+        # Short intervals have no time for a round.
+        begin = consumer.rounds.every if self._leases.look_s >= LONG_S else consumer.timer.call_repeatedly
+        begin(self._leases.look_s, self._leases.look)

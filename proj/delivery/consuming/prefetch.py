@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 from celery import bootsteps
 
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
+from proj.delivery.recovery.rounds import ROUND_S
 
 if TYPE_CHECKING:
     from proj.delivery.consuming.consumer import Consumer
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two checks of the pool. A change by command is followed at once.
-LOOK_S = 2.0
+#: Seconds between two checks of the pool: each round. A change by command is followed at once.
+LOOK_S = ROUND_S
 
 
 class Prefetch:
@@ -51,7 +52,7 @@ class Prefetch:
     def begin(self) -> None:
         """Begin with the count that a new connection was given, and check it from now on."""
         self._left_out = 0
-        self._consumer.timer.call_repeatedly(LOOK_S, self.adjust)
+        self._consumer.rounds.every(LOOK_S, self.adjust)
 
     def follow_pool(self) -> None:
         """Adjust to a pool that a person has just changed."""

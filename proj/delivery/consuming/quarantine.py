@@ -8,6 +8,7 @@ message from there only while it runs and holds nothing else: if the worker dies
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 LOOK_INTERVAL_S = 0.5
 #: Checks of the worker's own state for each check of the broker's queues.
 _LOOKS_A_COUNT = 4
-#: Seconds between two checks while there are none.
-_REST_S = 3.0
+#: Seconds between two counts while there are none. The worker's own are counted at once, so those of others can wait.
+_REST_S = 10.0
 #: Seconds that a quarantined message waits for an idle worker before the worker stops consuming other messages.
 _PATIENCE_S = 30.0
 #: Seconds that a quarantined message is run alone; if the worker is alive then, it consumes other messages again.
@@ -45,7 +46,9 @@ class Quarantine:
         self._looks = 0
         #: Another object for each connection, with which the checks of the last one end.
         self._turn = object()
-        #: Ready messages by quarantine queue, as the broker said last.
+        #: Whether there is a next check.
+        self._is_looking = False
+        #: Ready messages by quarantine queue, as the broker said last, where there are any.
         self._waiting: dict[str, int] = {}
         self._waiting_since: float | None = None
         #: Whether the worker has stopped consuming for a quarantined message.
@@ -59,10 +62,16 @@ class Quarantine:
         self._waiting = {}
         self._waiting_since = None
         self._turn = object()
-        self._consumer.timer.call_after(LOOK_INTERVAL_S, self._take_turn, (self._turn,))
+        self._is_looking = False
+        self._consumer.timer.call_after(LOOK_INTERVAL_S, self.count)
+        self._consumer.rounds.every(_REST_S, self.count)
+
+    def count(self) -> None:
+        """Count the quarantined messages on the forwarder's thread, and run them if there are any."""
+        self._consumer.forwarder.ask(partial(self._count, self._turn))
 
     def look(self) -> None:
-        """Do the next step: count quarantined messages, pause, take one, or resume.
+        """Do the next step: count quarantined messages again, pause, take one, or resume.
 
         Raises:
             RecoverableConnectionError: the broker closed the channel, because a queue is gone.
@@ -70,15 +79,23 @@ class Quarantine:
         with reconnect_if_closed(self._consumer.channel_errors):
             self._look()
 
+    def _found(self, turn: object, waiting: dict[str, int]) -> None:
+        if turn is not self._turn:
+            return
+        self._waiting = waiting
+        if waiting and not self._is_looking:
+            self._take_turn(turn)
+
     def _take_turn(self, turn: object) -> None:
         if turn is not self._turn:
             return
+        self._is_looking = True
         try:
             self.look()
         finally:
-            is_resting = not self.paused and not any(self._waiting.values())
-            pause_s = _REST_S if is_resting else LOOK_INTERVAL_S
-            self._consumer.timer.call_after(pause_s, self._take_turn, (turn,))
+            self._is_looking = self.paused or bool(self._waiting)
+            if self._is_looking:
+                self._consumer.timer.call_after(LOOK_INTERVAL_S, self._take_turn, (turn,))
 
     def _look(self) -> None:
         consumer = self._consumer
@@ -87,13 +104,12 @@ class Quarantine:
         if self.paused:
             self._go_on()
             return
-        is_any = any(self._waiting.values())
-        if not is_any or self._looks % _LOOKS_A_COUNT == 0:
-            consumer.forwarder.ask(self._count)
-        self._looks += 1
-        if not is_any:
+        if not self._waiting:
             self._waiting_since = None
             return
+        if self._looks % _LOOKS_A_COUNT == 0:
+            self.count()
+        self._looks += 1
         now = time.monotonic()
         self._waiting_since = self._waiting_since or now
         if self._idle() or now - self._waiting_since > _PATIENCE_S:
@@ -146,10 +162,13 @@ class Quarantine:
         held = dispatcher is not None and bool(dispatcher.waiting)
         return not state.reserved_requests and not held and not self._consumer.forwarder.pending
 
-    def _count(self, connection: amqp.Connection) -> None:
+    def _count(self, turn: object, connection: amqp.Connection) -> None:
         """Ask how many quarantined messages there are; on the forwarder's thread."""
         task_consumer = self._consumer.task_consumer
         queues = task_consumer.queues if task_consumer else []
         # A worker's own queue has no quarantine queue, which would outlive it.
         names = {quarantine_queue(queue.name) for queue in queues if not is_broadcast_queue(queue.name)}
-        self._waiting = {name: declare(connection, name) for name in names}
+        counts = {name: declare(connection, name) for name in names}
+        waiting = {name: count for name, count in counts.items() if count}
+        if waiting != self._waiting:
+            self._consumer.call_soon(self._found, turn, waiting)

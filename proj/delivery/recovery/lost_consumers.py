@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from amqp.exceptions import NotFound, RecoverableConnectionError
@@ -32,6 +33,13 @@ class Forwarder(Protocol):
         """Call `question` on that thread."""
 
 
+class Rounds(Protocol):
+    """Those of our consumer."""
+
+    def every(self, seconds: float, check: Callable[[], object], /) -> None:
+        """Call `check` about every so many seconds."""
+
+
 class Consumer(Protocol):
     """Our consumer, `proj.delivery.consuming.consumer.Consumer`."""
 
@@ -41,6 +49,7 @@ class Consumer(Protocol):
     blueprint: bootsteps.Blueprint
     task_consumer: kombu.Consumer | None
     forwarder: Forwarder
+    rounds: Rounds
 
     def call_soon(self, call: Callable[..., object], /, *args: object) -> object:
         """Call it in the worker's loop."""
@@ -87,7 +96,7 @@ class LostConsumers(bootsteps.StartStopStep):
         """Check every two heartbeats."""
         if hasattr(consumer, "forwarder") and consumer.connection.transport.driver_type == "amqp":
             interval_s = silence_limit_s(consumer.app.conf.broker_heartbeat)
-            consumer.timer.call_repeatedly(interval_s, self._check, (consumer,))
+            consumer.rounds.every(interval_s, partial(self._check, consumer))
 
     def _check(self, consumer: Consumer, missed: dict[str, str] | None = None) -> None:
         """Ask on the forwarder's thread, because a broker that is gone does not answer.

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the main thread, at most.
-LOOK_S = 2.0
-#: Looks within the limit, at least.
-_LOOKS = 4
+#: Seconds between two looks at the main thread, at most: while it is in a call, and while it is in none.
+LOOK_S, REST_S = 2.0, 10.0
+#: The same, as shares of the limit: an idle worker wakes up for each look.
+_LOOK_SHARE, _REST_SHARE = 0.25, 0.5
 #: The exit code of a worker that did not recover: EX_TEMPFAIL of sysexits.h.
 EXIT_STUCK = 75
 #: The module in which py-amqp reads and writes its sockets.
@@ -109,8 +109,12 @@ class Watchdog(Service):
     def _run(self) -> None:
         timer = CallTimer()
         closed = False
-        while not self._stopping.wait(min(LOOK_S, self._limit_s / _LOOKS)):
+        look_s = min(LOOK_S, self._limit_s * _LOOK_SHARE)
+        rest_s = min(REST_S, self._limit_s * _REST_SHARE)
+        pause_s = rest_s
+        while not self._stopping.wait(pause_s):
             call = transport_call(sys._current_frames().get(self._watched))  # noqa: SLF001 its only name
+            pause_s = rest_s if call is None else look_s
             seconds = timer.seconds(call, time.monotonic())
             if call is None or seconds < self._limit_s:
                 closed = closed and seconds > 0
