@@ -44,10 +44,15 @@ def halt(state: Any, **_: object) -> dict[str, object]:  # noqa: ANN401 a Simple
     Celery's `shutdown` raises inside the command, so its reply is never sent. This sets what the handler of SIGTERM
     sets, and the worker's loop ends once the reply is on its way.
     """
+    # An app may have a consumer of its own.
+    dispatcher = getattr(state.consumer, "dispatcher", None)
     reply = {
         "ok": "halting",
         "running": len(worker_state.active_requests),
-        "held": len(worker_state.reserved_requests) - len(worker_state.active_requests),
+        # Celery does not know yet what waits in adaptive dispatch.
+        "held": len(worker_state.reserved_requests)
+        - len(worker_state.active_requests)
+        + (dispatcher.waiting if dispatcher is not None else 0),
         "leaving": _queue_until_the_end(state.app),
     }
     # Before the signal, whose receivers may fail.
