@@ -13,7 +13,8 @@ What is guaranteed, with the budget b, the longest turn of a worker's loop t, an
   cancels its consumers before it gives back, so each can hold a message once before one of its own slots is free again.
 - A worker gives back at most once for each task that it ran, because after that it asks for free slots alone until a
   slot has waited for the broker.
-- Each message is run as often as in fair dispatch.
+- Each message is run once, unless a worker or a connection is lost. Then the tasks that were running are run again, and
+  those that had ended and were not acknowledged yet, 8 at most without results. What was held was never begun.
 
 Conditions: the loop is not blocked; the message goes back by `basic.nack`, for a copy takes the time to publish it; it
 may go to another worker (`sources._may_return`); and it did not wait for an ETA or a rate limit, which happens in the

@@ -9,7 +9,7 @@ from celery.worker import state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proj.delivery.dispatch.dispatcher import IDLE_S, NEXT_QUEUE_S
+from proj.delivery.dispatch.dispatcher import IDLE_S, MOST_ACKNOWLEDGEMENTS, NEXT_QUEUE_S
 from tests.unit.delivery.dispatch.simulation import Broker, Clock, Message, Request, Task, Worker
 
 BUDGET_S = 0.05
@@ -136,6 +136,24 @@ def test_short_tasks_come_in_advance() -> None:
     # One at a time it would be 11 s.
     assert made.broker.clock.now < 1.5
     assert made.workers[0].dispatcher.given_back == 0
+
+
+def test_few_acknowledgements_wait_however_many_messages_come_in_advance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their tasks have ended, and are run again when the worker is killed."""
+    made = world([Task(0.0003) for _ in range(2000)], workers=1, delay_s=0.005)
+    dispatcher, stock = made.workers[0].dispatcher, made._watch  # noqa: SLF001 the world's own
+    seen: set[tuple[int, int]] = set()
+
+    def watch() -> None:
+        seen.add((dispatcher.window, dispatcher.acknowledges_at))
+        stock()
+
+    monkeypatch.setattr(made, "_watch", watch)
+
+    made.run()
+
+    assert max(window for window, _at in seen) >= 64
+    assert max(at for _window, at in seen) == MOST_ACKNOWLEDGEMENTS
 
 
 def test_messages_behind_a_long_task_are_run_by_the_other_worker() -> None:
