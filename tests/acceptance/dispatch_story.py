@@ -1,4 +1,4 @@
-"""The page's data of an invented comparison of round-robin and fair dispatch, computed from a journal."""
+"""The page's data of an invented comparison of the three dispatch modes, computed from a journal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BEGAN = 1_790_000_000.0
-MODES = ("round-robin", "fair")
+MODES = ("round-robin", "fair", "adaptive")
+#: In each mode: the window of a worker, and its consumers of the queue.
+WINDOWS = {"round-robin": (0, 1), "fair": (1, 1), "adaptive": (8, 3)}
 
 
 def compared(folder: Path, *, messages: int = 12, workers: int = 2) -> dict[str, Any]:
-    """The data of two modes with `workers` workers each; every other message is heavy."""
+    """The data of three modes with `workers` workers each; every other message is heavy."""
     path = folder / f"{messages}.sqlite"
     names = {mode: f"queue.{mode} · {mode}" for mode in MODES}
     with JournalWriter(path) as writer:
@@ -63,12 +65,18 @@ def compared(folder: Path, *, messages: int = 12, workers: int = 2) -> dict[str,
         "source": "live",
         "journal": None,
         "runs": [
-            {"name": "2026-09-21 14:13:20", "began": BEGAN, "ended": None, "attempts": 2 * messages, "marked": False},
+            {
+                "name": "2026-09-21 14:13:20",
+                "began": BEGAN,
+                "ended": None,
+                "attempts": len(MODES) * messages,
+                "marked": False,
+            },
             {"name": "warm-up", "began": BEGAN - 60, "ended": BEGAN - 50, "attempts": 4, "marked": True},
         ],
         "run": "2026-09-21 14:13:20",
         "open": True,
-        "kept": {"attempts": 2 * messages, "of": 2 * messages},
+        "kept": {"attempts": len(MODES) * messages, "of": len(MODES) * messages},
         "groups": [
             {
                 "name": names[mode],
@@ -101,12 +109,12 @@ def compared(folder: Path, *, messages: int = 12, workers: int = 2) -> dict[str,
                 "broker": {
                     "ready": 0,
                     "unacknowledged": 0,
-                    "consumers": workers,
+                    "consumers": workers * WINDOWS[mode][1],
                     "windows": [
                         {
-                            "window": 0 if mode == "round-robin" else 1,
+                            "window": WINDOWS[mode][0],
                             "channels": workers,
-                            "consumers": workers,
+                            "consumers": workers * WINDOWS[mode][1],
                             "acknowledges": True,
                         }
                     ],
