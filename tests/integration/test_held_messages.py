@@ -1,4 +1,4 @@
-"""Messages that a worker holds when it is told to end, on a real broker."""
+"""Messages that a worker holds by its prefetch count when it is told to end, on a real broker."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ HELD = 3
 DONE = re.compile(r"Task proj\.tasks\.work\[.*?\] succeeded .*?'message': '(.*?)'")
 
 
+# It starts six workers in turn, which takes minutes on a busy machine.
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 def test_message_that_many_workers_held_and_gave_back_is_no_suspect(
     broker: Broker, vhost: str, guard: Guard, tmp_path: Path, queue_type: str
@@ -50,6 +52,7 @@ def test_message_that_many_workers_held_and_gave_back_is_no_suspect(
                 guard=guard,
                 broker_url=broker.url(vhost),
                 folder=tmp_path,
+                PROJ_DISPATCH="fair",
                 PROJ_QUEUE_TYPE=queue_type,
                 PROJ_DOT_SECONDS="0.7",
             )
@@ -88,6 +91,7 @@ def test_worker_that_loses_its_connection_while_it_ends_doubles_nothing(
             guard=guard,
             broker_url=broker.url(vhost).replace(f":{broker.port}/", f":{proxy.port}/"),
             folder=tmp_path,
+            PROJ_DISPATCH="fair",
             PROJ_QUEUE_TYPE="classic",
             PROJ_DOT_SECONDS="4",
         )
