@@ -35,7 +35,8 @@ class Figure:
     tested: bool = True
 
 
-#: Five figures are tested, because five runs in each of two groups are then just enough: 2 / C(10, 5) · 5 < 0.05.
+#: Five figures are tested, because five runs in each of two groups are then just enough: 2 / C(10, 5) · 5 < 0.05; and
+#: six in each of three groups: 2 / C(12, 6) · 15 < 0.05.
 FIGURES = (
     Figure(key="makespan_s", title="makespan", unit="s"),
     Figure(key="ratio", title="makespan / ideal"),

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from proj.lab.processes.process import Process
 
 ROOT = Path(__file__).parents[2]
-#: Seconds that a command may take on a busy machine; a test may take 120.
-COMMAND_TIMEOUT_S = 110
+#: Seconds that a command may take on a busy machine; a test may take 120, where it does not say more itself.
+COMMAND_TIMEOUT_S = 230
 
 
 class Celery(Protocol):

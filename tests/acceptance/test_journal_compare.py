@@ -67,6 +67,25 @@ def test_compare_tells_which_differences_are_significant(celery: Celery, journal
     assert "makespan / ideal, 1 → 1, may differ by chance (p = 1)." in done.stdout
 
 
+@pytest.mark.parametrize(("repeats", "is_known"), [(5, False), (6, True)])
+def test_three_modes_are_compared_in_pairs_from_six_runs_of_each(
+    celery: Celery, tmp_path: Path, *, repeats: int, is_known: bool
+) -> None:
+    """Three pairs have three times as many tests as one, so five runs of each can tell nothing."""
+    path = tmp_path / "run.sqlite"
+    for mode, seconds in (("round-robin", 2.0), ("fair", 1.0), ("adaptive", 1.001)):
+        write(path, mode, [seconds + number / 100 for number in range(repeats)])
+
+    done = celery("journal", "compare", str(path))
+
+    assert done.returncode == 0, done.stderr
+    for pair in ("fair against adaptive", "round-robin against adaptive", "round-robin against fair"):
+        assert f"{pair}: " in done.stdout
+    assert ("at least 6 runs of each are needed" in done.stdout) == (not is_known)
+    assert ("round-robin against adaptive: makespan is significantly higher" in done.stdout) == is_known
+    assert ("fair against adaptive: makespan, 2.05 → 2.05 s, may differ by chance" in done.stdout) == is_known
+
+
 def test_compare_prints_the_same_as_json(celery: Celery, journal: Path) -> None:
     """JSON has every number of the table, not rounded."""
     done = celery("journal", "compare", "--json", str(journal))

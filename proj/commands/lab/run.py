@@ -75,8 +75,11 @@ def run(  # noqa: PLR0913 one parameter for each option
 
     \b
     Example:
-      celery -A proj lab run --dispatch round-robin --dispatch fair --repeat 5 -o run.sqlite
+      celery -A proj lab run --dispatch round-robin --dispatch fair \\
+        --dispatch adaptive --repeat 6 -o run.sqlite
       celery -A proj journal compare run.sqlite
+
+    Two modes are compared from five runs of each, three modes from six.
 
     Exit codes: 0 measured; 1 a process did not start, or a task did not end; 2 wrong use; 130 interrupted: the
     journal has what was measured until then.
