@@ -30,7 +30,7 @@ A reader must refuse a version that it does not know. A version may get further 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,7 +40,7 @@ from proj.journal.records import Run
 from proj.report import drawing, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
     from proj.journal.records import Gap, Sample, Worker
@@ -111,6 +111,7 @@ def document_of_runs(
     bars = drawing.bars_a_lane(sum(len({span.attempt.worker for span in one.record.spans}) for one in measured_runs))
     runs = [one.run for one in measured_runs]
     figures = {one.run.name: metrics.figures_of(one.record) for one in measured_runs}
+    known = {worker.name: worker for worker in workers}
     documents: list[dict[str, Any]] = []
     left_out: list[str] = []
     for one in measured_runs:
@@ -118,16 +119,20 @@ def document_of_runs(
         drawn, notes = drawing.draw_run(one.run, one.record, one.samples, bars=bars, arguments=arguments)
         left_out += [f"{one.run.name}: {note}" for note in notes]
         numbers = _numbers(of_run, one.record.attempts)
-        documents.append({**drawn, "figures": numbers, "workers": asdict(tables.workers_table(of_run))})
-    took_part = {worker.name for of_run in figures.values() for worker in of_run.workers}
+        documents.append({**drawn, "figures": numbers, "workers": asdict(tables.workers_table(of_run, known))})
+    took_part = Counter(worker.name for of_run in figures.values() for worker in of_run.workers)
     longest = {name: of_run.longest_avoidable_waits for name, of_run in figures.items()}
     return {
         "format": FORMAT,
         "version": VERSION,
         "title": title,
-        "notes": _notes([worker for worker in workers if worker.name in took_part], gaps) + left_out,
+        "notes": _notes([worker for worker in workers if worker.name in took_part], gaps)
+        + _over_runs(workers, took_part)
+        + left_out,
         "tables": {
-            "figures": asdict(tables.figures_table(figures, [run.dispatch or "not known" for run in runs])),
+            "figures": asdict(
+                tables.figures_table(figures, [_dispatch(run, figures[run.name], known) for run in runs])
+            ),
             "waits": asdict(tables.waits_table(figures)),
             "offenders": asdict(tables.avoidable_waits_table(longest, arguments=arguments)),
             "facts": asdict(tables.facts_table(runs)),
@@ -192,6 +197,23 @@ def _numbers(figures: metrics.Figures, attempts: Sequence[Attempt]) -> dict[str,
         "jain_busy": round(figures.jain_busy, 6),
         "jain_counts": round(figures.jain_counts, 6),
     }
+
+
+def _dispatch(run: Run, figures: metrics.Figures, workers: Mapping[str, Worker]) -> str:
+    """The dispatch mode of a run; where it has none, as in a recording, those of its workers."""
+    if run.dispatch is not None:
+        return run.dispatch
+    modes = {workers[one.name].dispatch for one in figures.workers if one.name in workers}
+    return ", ".join(sorted(mode for mode in modes if mode is not None)) or "not known"
+
+
+def _over_runs(workers: Sequence[Worker], took_part: Mapping[str, int]) -> list[str]:
+    """A sentence for each worker whose counts of adaptive dispatch are shown with several runs."""
+    return [
+        f"Window, messages in advance and given back of {worker.name} are of the whole journal, not of one run."
+        for worker in workers
+        if worker.given_back is not None and took_part.get(worker.name, 0) > 1
+    ]
 
 
 def _notes(workers: Sequence[Worker], gaps: Sequence[Gap]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from proj.journal.records import Run
+    from proj.journal.records import Run, Worker
     from proj.metrics import AvoidableWait, Distribution, Figures
 
 #: The most characters of a task's arguments that a report shows.
@@ -116,9 +116,12 @@ def waits_table(named: Mapping[str, Figures]) -> Table:
     return Table(caption="Waits and run times", head=head, rows=tuple(rows), words=2)
 
 
-def workers_table(figures: Figures) -> Table:
-    """The figures of the workers of a run, with one row for each worker."""
-    rows = tuple(
+def workers_table(figures: Figures, workers: Mapping[str, Worker]) -> Table:
+    """The figures of the workers of a run, with one row for each worker; `workers` has what they told, by name.
+
+    Where a worker is in adaptive dispatch there are three columns more.
+    """
+    rows: list[tuple[str, ...]] = [
         (
             worker.name,
             f"{worker.slots}",
@@ -128,9 +131,13 @@ def workers_table(figures: Figures) -> Table:
             seconds(worker.idle_while_backlog_s),
         )
         for worker in figures.workers
-    )
-    head = ("worker", "slots", "tasks", "busy", "utilisation", "idle while work waited")
-    return Table(caption="Workers", head=head, rows=rows)
+    ]
+    head: tuple[str, ...] = ("worker", "slots", "tasks", "busy", "utilisation", "idle while work waited")
+    told = [workers.get(worker.name) for worker in figures.workers]
+    if any(one is not None and one.given_back is not None for one in told):
+        head = (*head, "largest window", "most in advance", "given back")
+        rows = [row + _in_advance(one) for row, one in zip(rows, told, strict=True)]
+    return Table(caption="Workers", head=head, rows=tuple(rows))
 
 
 def avoidable_waits_table(longest: Mapping[str, Sequence[AvoidableWait]], *, arguments: bool) -> Table:
@@ -177,6 +184,12 @@ def facts_table(runs: Sequence[Run]) -> Table:
     names = list(dict.fromkeys(name for of_run in facts for name in of_run))
     rows = tuple((name.replace("_", " "), *(_fact(of_run.get(name)) for of_run in facts)) for name in names)
     return Table(caption="How it was made", head=("", *(run.name for run in runs)), rows=rows, words=1 + len(runs))
+
+
+def _in_advance(worker: Worker | None) -> tuple[str, ...]:
+    """What a worker in adaptive dispatch told of itself; empty for one in another mode."""
+    told = (None,) * 3 if worker is None else (worker.window, worker.held, worker.given_back)
+    return tuple("" if count is None else f"{count:,}" for count in told)
 
 
 def _distribution(waits: Distribution) -> tuple[str, ...]:

@@ -223,6 +223,52 @@ def test_attempts_of_no_run_are_reported_together() -> None:
     assert (run["name"], run["figures"]["tasks"]) == ("outside any run", 10)
 
 
+def test_workers_in_adaptive_dispatch_have_what_they_held_and_gave_back() -> None:
+    """Beside workers of another mode too; without any, the table has no such columns."""
+    journal = both()
+    first, *others = journal.kept_workers
+    told = replace(first, dispatch="adaptive", window=1256, held=31, given_back=0)
+
+    without = document(journal, title="run.sqlite")["runs"]
+    journal.kept_workers = [told, *others]
+    tables_of = [run["workers"] for run in document(journal, title="run.sqlite")["runs"]]
+
+    assert [run["workers"]["head"][-1] for run in without] == ["idle while work waited"] * 2
+    assert tables_of[0]["head"][-3:] == ("largest window", "most in advance", "given back")
+    assert [row[-3:] for row in tables_of[0]["rows"]] == [("1,256", "31", "0"), ("", "", "")]
+    assert tables_of[1] == without[1]["workers"]
+
+
+def test_counts_of_the_whole_journal_are_called_so_beside_several_runs() -> None:
+    """A worker counts for as long as it runs, and a recording may have several runs of it."""
+    journal = dispatched("adaptive")
+    again = [replace(one, run="again", task_id=f"{one.task_id}-again") for one in journal.kept]
+    journal.kept += again
+    journal.kept_workers = [replace(one, window=1, held=0, given_back=0) for one in journal.kept_workers]
+
+    both_runs = document(journal, title="run.sqlite")
+    one_run = document(journal, title="run.sqlite", names=["again"])
+
+    of_whole = [[note for note in made["notes"] if "whole journal" in note] for made in (both_runs, one_run)]
+    assert [len(notes) for notes in of_whole] == [2, 0]
+
+
+def test_mode_of_a_recorded_run_is_that_of_its_workers() -> None:
+    """A recording knows what the workers told of their settings."""
+    journal = dispatched("adaptive")
+    journal.kept_runs = [replace(run, dispatch=None) for run in journal.kept_runs]
+    first, second = journal.kept_workers
+
+    def shown() -> list[str]:
+        return rows(document(journal, title="run.sqlite")["tables"]["figures"])["dispatch"]
+
+    assert shown() == ["adaptive"]
+    journal.kept_workers = [first, replace(second, dispatch="fair")]
+    assert shown() == ["adaptive, fair"]
+    journal.kept_workers = [replace(first, dispatch=None)]
+    assert shown() == ["not known"]
+
+
 def test_attempts_that_have_not_ended_are_reported() -> None:
     """One runs, one is held, one is in the broker: a journal can be reported while it is recorded."""
     running, held, sent = dispatched("round-robin", MESSAGES[:3], nodes=1).kept
