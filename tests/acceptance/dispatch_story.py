@@ -91,6 +91,9 @@ def compared(folder: Path, *, messages: int = 12, workers: int = 2) -> dict[str,
                         "tasks": messages // workers,
                         "busy_s": 6.3,
                         "alive": None if number == 2 else True,
+                        "window": None,
+                        "in_advance": None,
+                        "given_back": None,
                     }
                     for number in range(1, workers + 1)
                 ],
@@ -99,6 +102,7 @@ def compared(folder: Path, *, messages: int = 12, workers: int = 2) -> dict[str,
                 "held": 0,
                 "tasks": messages,
                 "busy_s": 12.6,
+                "in_advance": 0,
             }
             for mode in MODES
         ],

@@ -34,6 +34,9 @@ class QueueCounts:
     #: Consumers that the broker counts, of which each worker should have one, and workers that send events.
     consumers: int = 0
     workers: int = 0
+    #: The most messages that workers in adaptive dispatch have before they give them to their pool. No event tells of
+    #: them.
+    in_advance: int = 0
     #: Seconds since the broker counted, and since the last event of the queue.
     age_s: float = 0.0
     quiet_s: float = 60.0
@@ -88,6 +91,8 @@ def _fewer_ready(counts: QueueCounts, fewer: int) -> str:
     difference = f"The broker has {_number(fewer, 'message')} fewer ready than events report"
     if fewer <= counts.delayed:
         return f"{difference}: messages with an ETA that are not due yet wait in other queues."
+    if fewer <= counts.in_advance:
+        return f"{difference}: {_asked_for_in_advance(counts)}"
     if counts.silent_consumers is not None:
         return f"{difference}: {counts.silent_consumers}"
     if counts.outdated:
@@ -101,6 +106,8 @@ def _of_unacknowledged(counts: QueueCounts, more: int) -> str:
     difference = f"Events report {counts.held:,} unacknowledged and the broker {counts.unacknowledged:,}"
     if -counts.orphaned <= more < 0:
         return f"{difference}: {_number(-more, 'message')} went to workers whose heartbeats have stopped."
+    if 0 < more <= counts.in_advance:
+        return f"{difference}: {_asked_for_in_advance(counts)}"
     if more > 0 and counts.silent_consumers is not None:
         return f"{difference}: {counts.silent_consumers}"
     if counts.quorum and counts.quiet_s <= counts.age_s + TICK_S + TRAVEL_S:
@@ -118,6 +125,13 @@ def _of_unacknowledged(counts: QueueCounts, more: int) -> str:
 
 def _counted_before(counts: QueueCounts) -> str:
     return f"The broker counted {counts.age_s:.1f} s ago, and events came after that."
+
+
+def _asked_for_in_advance(counts: QueueCounts) -> str:
+    return (
+        f"workers in adaptive dispatch ask for up to {_number(counts.in_advance, 'message')}, and no event tells of "
+        "one before it goes to the pool."
+    )
 
 
 def _known_to_be_lost(lost: int) -> str:

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from proj.dashboard.live.status import GroupStatus, WorkerStatus
+from proj.journal.worker_info import ADAPTIVE
 from proj.metrics import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
+    from proj.journal.event import AdaptiveCounts
     from proj.journal.records import Worker
 
 #: Groups of a run and workers of a group that are shown. Anyone who can publish could name any number.
 MOST_GROUPS = 24
 MOST_WORKERS = 100
 #: The order in which modes are shown side by side: RabbitMQ's default first.
-MODES = ("round-robin", "fair", "adaptive", "other")
+MODES = ("round-robin", "fair", ADAPTIVE, "other")
 #: Queue and dispatch mode.
 Key: TypeAlias = tuple[str | None, str | None]
 #: The mode of a message that no worker has received, where workers of several modes consume its queue.
@@ -128,9 +130,18 @@ class _WorkerCounts:
 
 
 def group_status(
-    group: Group, workers: Mapping[str, Worker], alive: Callable[[str], bool | None], *, now: float
+    group: Group,
+    workers: Mapping[str, Worker],
+    alive: Callable[[str], bool | None],
+    adaptive: Callable[[str], AdaptiveCounts | None],
+    *,
+    now: float,
+    is_open: bool = True,
 ) -> GroupStatus:
-    """The status of a group; `alive` returns whether a worker's heartbeats still come."""
+    """The status of a group, whose run goes on when `is_open`.
+
+    `alive` returns whether a worker's heartbeats still come, and `adaptive` what the last one told.
+    """
     by_worker: dict[str, _WorkerCounts] = {name: _WorkerCounts() for name in group.workers}
     for attempt in group.attempts:
         if attempt.worker is None:
@@ -143,15 +154,7 @@ def group_status(
             ended = now if attempt.finished is None and attempt.running else attempt.finished
             counts.busy_s += max(0.0, (ended or 0.0) - attempt.started)
     statuses = tuple(
-        WorkerStatus(
-            name=name,
-            slots=workers[name].slots if name in workers else None,
-            busy_slots=counts.running,
-            held=counts.held,
-            tasks=counts.tasks,
-            busy_s=round(counts.busy_s, 6),
-            alive=alive(name),
-        )
+        _worker_status(name, workers.get(name), counts, adaptive(name), alive=alive(name), is_open=is_open)
         for name, counts in sorted(by_worker.items())
     )
     return GroupStatus(
@@ -164,6 +167,35 @@ def group_status(
         held=sum(worker.held for worker in statuses),
         tasks=sum(worker.tasks for worker in statuses),
         busy_s=round(sum(worker.busy_s for worker in statuses), 6),
+        in_advance=sum(worker.in_advance or 0 for worker in statuses),
+    )
+
+
+def _worker_status(
+    name: str,
+    worker: Worker | None,
+    counts: _WorkerCounts,
+    told: AdaptiveCounts | None,
+    *,
+    alive: bool | None,
+    is_open: bool,
+) -> WorkerStatus:
+    if worker is not None and worker.dispatch not in {None, ADAPTIVE}:
+        # The name has come back in another mode.
+        told = None
+    # What it has now belongs to no run that is over.
+    has = told if is_open and alive is not False else None
+    return WorkerStatus(
+        name=name,
+        slots=None if worker is None else worker.slots,
+        busy_slots=counts.running,
+        held=counts.held,
+        tasks=counts.tasks,
+        busy_s=round(counts.busy_s, 6),
+        alive=alive,
+        window=None if has is None else has.window,
+        in_advance=None if has is None else has.held,
+        given_back=None if told is None else told.given_back,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.count_differences import QueueCounts, explain_difference
@@ -23,10 +23,24 @@ if TYPE_CHECKING:
 
 #: Queues that are shown. Anyone who can publish could name any number.
 MOST_QUEUES = 50
+#: Seconds without an event of a queue, after which a worker holds what its last heartbeat told.
+QUIET_S = 5.0
 #: Dispatch modes in which a worker acknowledges a message when it starts the task.
 EARLY = frozenset({"round-robin"})
 #: Dispatch modes in which a worker acknowledges a message when the task has ended.
 LATE = frozenset({"fair", ADAPTIVE})
+
+
+@dataclass
+class _Consuming:
+    """The workers that consume one queue."""
+
+    #: The dispatch mode of each.
+    modes: list[str | None] = field(default_factory=list)
+    #: What the dispatchers of those in adaptive dispatch hold by their heartbeats, and what they may have come to hold
+    #: since then.
+    held: int = 0
+    window: int = 0
 
 
 @dataclass
@@ -48,16 +62,21 @@ def queue_statuses(
 ) -> list[QueueStatus]:
     """The status of each queue that has tasks in memory or a worker that consumes it."""
     tallies = _tallies(history, workers, now)
-    consuming: dict[str, list[str | None]] = defaultdict(list)
+    consuming: dict[str, _Consuming] = defaultdict(_Consuming)
     for worker in workers.at(now):
+        if workers.is_alive(worker.name, now) is False:
+            continue
+        told = workers.adaptive(worker.name)
         for queue in worker.queues:
-            if workers.is_alive(worker.name, now) is not False:
-                consuming[queue].append(worker.dispatch)
+            consuming[queue].modes.append(worker.dispatch)
+            if told is not None:
+                consuming[queue].held += told.held
+                consuming[queue].window += told.window
     depths = broker.depths or {}
     # Queues that the broker has first, then those with the latest events: names in events can be forged.
     names = sorted(tallies.keys() | consuming.keys(), key=lambda name: (name not in depths, -tallies[name].heard, name))
     return [
-        _queue_status(name, tallies[name], depths.get(name), broker, modes=consuming[name], lost=lost, now=now)
+        _queue_status(name, tallies[name], depths.get(name), broker, consuming[name], lost=lost, now=now)
         for name in sorted(names[:MOST_QUEUES])
     ]
 
@@ -93,19 +112,19 @@ def _queue_status(
     tally: _EventTally,
     depth: Depth | None,
     broker: BrokerState,
+    consuming: _Consuming,
     *,
-    modes: Sequence[str | None],
     lost: int,
     now: float,
 ) -> QueueStatus:
-    """The status of a queue; `modes` are the dispatch modes of its workers."""
     events = EventCount(ready=tally.sent, unacknowledged=tally.held)
     if depth is None:
         return QueueStatus(queue=name, type=None, broker=None, events=events, explanation=None)
     age_s = max(0.0, now - broker.time)
+    quiet_s = max(0.0, now - tally.heard)
     windows = (broker.windows or {}).get(name, ())
     # In adaptive dispatch the number of a worker's consumers changes, and its channel remains.
-    consumers = sum(window.channels for window in windows) if ADAPTIVE in modes else depth.consumers
+    consumers = sum(window.channels for window in windows) if ADAPTIVE in consuming.modes else depth.consumers
     counts = QueueCounts(
         ready=depth.ready,
         unacknowledged=depth.unacknowledged,
@@ -118,9 +137,10 @@ def _queue_status(
         lost=lost,
         quorum=depth.type == "quorum",
         consumers=consumers,
-        workers=len(modes),
+        workers=len(consuming.modes),
+        in_advance=consuming.held if quiet_s > QUIET_S else max(consuming.held, consuming.window),
         age_s=age_s,
-        quiet_s=max(0.0, now - tally.heard),
+        quiet_s=quiet_s,
     )
     by_broker = BrokerCount(
         ready=depth.ready,

@@ -75,7 +75,10 @@ def readings(state: State, counts: EventCounts, now: float) -> Readings:
     found = groups(attempts, workers)
     return Readings(
         groups=tuple(
-            group_status(group, workers, lambda name: state.workers.is_alive(name, now), now=now) for group in found
+            group_status(
+                group, workers, lambda name: state.workers.is_alive(name, now), state.workers.adaptive, now=now
+            )
+            for group in found
         ),
         queues=tuple(queues(state, counts, now)),
         events=counts,
@@ -156,7 +159,16 @@ def _run(state: State, run: LiveRun, now: float, *, is_open: bool) -> dict[str, 
     return {
         "kept": {"attempts": len(attempts), "of": max(run.attempts, len(attempts))},
         "groups": [
-            asdict(group_status(group, workers, lambda name: state.workers.is_alive(name, now), now=until))
+            asdict(
+                group_status(
+                    group,
+                    workers,
+                    lambda name: state.workers.is_alive(name, now),
+                    state.workers.adaptive,
+                    now=until,
+                    is_open=is_open,
+                )
+            )
             for group in found
         ],
         "report": report,

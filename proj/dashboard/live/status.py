@@ -20,6 +20,12 @@ class WorkerStatus:
     busy_s: float
     #: Whether its heartbeats still come; None when it never sent one.
     alive: bool | None
+    #: In adaptive dispatch, by its last heartbeat; None in other modes. `window` is how many messages it asks for at a
+    #: time, and `in_advance` how many it has and has not given to its pool, of all its queues; both None when it is
+    #: gone, or the run is over. `given_back` counts since its start.
+    window: int | None = None
+    in_advance: int | None = None
+    given_back: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,7 @@ class GroupStatus:
     held: int
     tasks: int
     busy_s: float
+    in_advance: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

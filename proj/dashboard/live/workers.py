@@ -14,7 +14,7 @@ from proj.journal.records import Worker
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proj.journal.event import WorkerEvent
+    from proj.journal.event import AdaptiveCounts, WorkerEvent
     from proj.journal.heartbeats import HeartbeatState
     from proj.journal.records import Gap
 
@@ -26,6 +26,8 @@ MOST_FORMER = 10
 #: Seconds between two heartbeats when a worker does not report it, and heartbeats that may be missed.
 HEARTBEAT_S = 2.0
 MISSED = 3
+#: The fields of a worker that are counted from its heartbeats and events.
+_COUNTED = ("skew_s", "processed", "started_seen", "window", "held", "given_back")
 
 
 @dataclass
@@ -123,6 +125,11 @@ class Workers:
             return None
         return not presence.offline and now <= presence.until
 
+    def adaptive(self, worker: str) -> AdaptiveCounts | None:
+        """What its last heartbeat told of adaptive dispatch; None in another mode."""
+        state = self._heartbeats.get(worker)
+        return None if state is None else state.adaptive
+
     def was_present(self, worker: str, began: float, ended: float) -> bool:
         """Whether it was alive at some time between two; a worker without heartbeats counts if it ever answered."""
         presence = self._presences.get(worker)
@@ -142,7 +149,8 @@ class Workers:
             worker = next((one for since, one in reversed(reported) if since <= time), reported[0][1])
             state = self._heartbeats.get(name)
             seen = state.as_worker if state is not None else worker
-            found.append(replace(worker, skew_s=seen.skew_s, processed=seen.processed, started_seen=seen.started_seen))
+            counts = {name: getattr(seen, name) for name in _COUNTED}
+            found.append(replace(worker, **counts))
         return found
 
     def lost_events(self) -> tuple[LostEvents, ...]:

@@ -165,6 +165,10 @@ class DispatchCollector(Collector):
         modes: dict[str, str] = {}
         busy: Counter[str] = Counter()
         held: Counter[str] = Counter()
+        # Of all queues of the worker, and only in adaptive dispatch.
+        windows: dict[str, int] = {}
+        in_advance: dict[str, int] = {}
+        given_back: dict[str, int] = {}
         for group in readings.groups:
             for worker in group.workers:
                 if worker.alive is False:
@@ -173,8 +177,14 @@ class DispatchCollector(Collector):
                     modes[worker.name] = dispatch_label(group.dispatch)
                 busy[worker.name] += worker.busy_slots
                 held[worker.name] += worker.held
-                if worker.slots is not None:
-                    slots[worker.name] = max(slots.get(worker.name, 0), worker.slots)
+                for counts, count in (
+                    (slots, worker.slots),
+                    (windows, worker.window),
+                    (in_advance, worker.in_advance),
+                    (given_back, worker.given_back),
+                ):
+                    if count is not None:
+                        counts[worker.name] = max(counts.get(worker.name, 0), count)
 
         def placed(counts: Mapping[str, int]) -> Counter[tuple[str, ...]]:
             summed: Counter[tuple[str, ...]] = Counter()
@@ -191,6 +201,19 @@ class DispatchCollector(Collector):
             _gauge("proj_worker_slots_busy", "Tasks that the worker runs.", placed(busy), *of),
             _gauge("proj_worker_tasks_held", "Tasks that the worker received and has not started.", placed(held), *of),
             _counter("proj_tasks_started", "Tasks that the worker started.", started, *of),
+            _gauge("proj_worker_window", "Messages that a worker in adaptive dispatch asks for.", placed(windows), *of),
+            _gauge(
+                "proj_worker_messages_in_advance",
+                "Messages that a worker in adaptive dispatch has and has not given to its pool.",
+                placed(in_advance),
+                *of,
+            ),
+            _counter(
+                "proj_worker_messages_given_back",
+                "Messages that a worker in adaptive dispatch gave back to their queues.",
+                placed(given_back),
+                *of,
+            ),
         ]
 
     def _of_waits(self) -> list[Metric]:

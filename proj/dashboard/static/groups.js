@@ -14,7 +14,7 @@ export function shownGroups(data) {
       const run = drawn.get(group.name);
       return card(group, run, longest, goesOn(data, group));
     })),
-    data.groups.length ? meaning() : null);
+    data.groups.length ? meaning(data.groups.some(isAdaptive)) : null);
 }
 
 // Whether the group still has work; one mode of a run may end before another.
@@ -32,7 +32,7 @@ function card(group, run, longest, open) {
     make("div", { class: "dispatch-facts" },
       facts([
         ["slots in use", `${count(group.busy_slots)} of ${group.slots ? count(group.slots) : "?"}`],
-        ["held", count(group.held)],
+        ["held", count(group.held + group.in_advance)],
         ["tasks", count(group.tasks)],
         ["busy time", seconds(group.busy_s)],
         ["avoidable wait", run ? seconds(run.figures.avoidable_wait_s) : NOT_KNOWN],
@@ -75,13 +75,24 @@ function waits(run) {
 
 const HEARTBEATS = new Map([[true, "up"], [false, "gone"], [null, "not known"]]);
 
+// Whether a worker has told of adaptive dispatch.
+const isAdaptive = (group) => group.workers.some((one) => one.given_back !== null);
+
 function workers(group) {
-  const table = grid("Workers", ["worker", "slots in use", "held", "tasks", "busy time", "heartbeat"],
-    group.workers.map((one) => [
-      one.name,
-      `${count(one.busy_slots)} of ${one.slots === null ? "?" : count(one.slots)}`,
-      count(one.held), count(one.tasks), seconds(one.busy_s), HEARTBEATS.get(one.alive) || NOT_KNOWN,
-    ]));
+  const told = (number) => (number === null ? NOT_KNOWN : count(number));
+  const inAdvance = isAdaptive(group)
+    ? [["window", ({ window }) => told(window)], ["given back", ({ given_back: back }) => told(back)]] : [];
+  const columns = [
+    ["worker", ({ name }) => name],
+    ["slots in use", ({ busy_slots: busy, slots }) => `${count(busy)} of ${slots === null ? "?" : count(slots)}`],
+    ["held", ({ held, in_advance: more }) => count(held + more)],
+    ...inAdvance,
+    ["tasks", ({ tasks }) => count(tasks)],
+    ["busy time", ({ busy_s: busy }) => seconds(busy)],
+    ["heartbeat", ({ alive }) => HEARTBEATS.get(alive) || NOT_KNOWN],
+  ];
+  const table = grid("Workers", columns.map(([head]) => head),
+    group.workers.map((one) => columns.map(([, shown]) => shown(one))));
   // Focusable, so that the keyboard can scroll a table that is larger than its box.
   return make("div", {
     class: "dispatch-workers", tabindex: "0", role: "region", "aria-label": `Workers: ${group.name}`,
@@ -98,12 +109,20 @@ function grid(caption, head, rows) {
         ...cells.map((text) => make("td", text === "gone" ? { class: "dispatch-bad" } : {}, text))))));
 }
 
-function meaning() {
+function meaning(adaptive) {
+  const inAdvance = [
+    ["held, in adaptive dispatch", "also what a worker has and has not given to its pool, of all its queues. Its last " +
+      "heartbeat tells it. No event tells of such a message before, so this time counts as a wait in the broker."],
+    ["window", "how many messages a worker in adaptive dispatch asks for at a time, by its last heartbeat."],
+    ["given back", "messages that the worker returned to their queues since its start, because none of its slots " +
+      "became free in time. Another worker can take them."],
+  ];
   const words = [
     ["makespan", "from the first publish to the last finish. The bars of all modes have the same scale."],
     ["ideal", "the shortest makespan that any dispatcher could reach with these slots: the line in the bar. While " +
       "the run goes on, it covers only the work so far."],
     ["held", "received by a worker, but not started."],
+    ...(adaptive ? inAdvance : []),
     ["avoidable wait", "time in which a busy worker held messages while another worker of the queue had a free slot."],
     ["Jain's index", "1 when all slots have equal shares, by number of tasks or by busy time; less when some have more."],
   ];

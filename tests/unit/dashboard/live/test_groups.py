@@ -6,6 +6,7 @@ import pytest
 
 from proj.dashboard.live.groups import group_status, groups, records
 from proj.journal.attempt import Attempt
+from proj.journal.event import AdaptiveCounts
 from proj.journal.records import Worker
 from proj.metrics import figures_of
 
@@ -120,10 +121,33 @@ def test_group_status_counts_slots_held_tasks_and_busy_time_of_each_worker() -> 
     workers = by_name(worker("w1", "fair", slots=2), worker("gone", "fair"))
     (group,) = groups(attempts, workers)
 
-    status = group_status(group, workers, lambda name: name != "gone", now=10.0)
+    status = group_status(group, workers, lambda name: name != "gone", lambda _: None, now=10.0)
 
     assert (status.slots, status.busy_slots, status.held, status.tasks, status.busy_s) == (2, 1, 1, 3, 8.0)
     assert [(one.name, one.alive, one.busy_slots, one.held) for one in status.workers] == [
         ("gone", False, 0, 0),
         ("w1", True, 1, 1),
     ]
+
+
+@pytest.mark.parametrize(
+    ("is_open", "alive", "window", "in_advance"),
+    [(True, True, 8, 3), (True, None, 8, 3), (True, False, None, None), (False, True, None, None)],
+    ids=["it runs", "read from a journal", "it is gone", "the run is over"],
+)
+def test_group_status_has_what_adaptive_workers_hold_and_gave_back(
+    *, is_open: bool, alive: bool | None, window: int | None, in_advance: int | None
+) -> None:
+    """What a worker has now belongs to a run that goes on; what it gave back stays. Another mode has neither."""
+    workers = by_name(worker("w1", "adaptive"), worker("w2", "fair", "q2"))
+    found = groups([done("t", "w1", 0.0, 1.0, 3.0), done("u", "w2", 0.0, 1.0, 3.0, queue="q2")], workers)
+
+    adaptive, fair = (
+        group_status(group, workers, lambda _: alive, lambda _: AdaptiveCounts(8, 3, 40), now=10.0, is_open=is_open)
+        for group in sorted(found, key=lambda group: group.queue or "")
+    )
+
+    (one,) = adaptive.workers
+    assert (one.window, one.in_advance, one.given_back) == (window, in_advance, 40)
+    assert (adaptive.in_advance, fair.in_advance) == (in_advance or 0, 0)
+    assert [(one.window, one.in_advance, one.given_back) for one in fair.workers] == [(None, None, None)]

@@ -14,6 +14,7 @@ from proj.dashboard.live.queue_status import contradictions, queue_statuses
 from proj.dashboard.live.state import State
 from proj.dashboard.live.status import EventCount, PrefetchWindow
 from proj.journal.attempt import Attempt
+from proj.journal.event import AdaptiveCounts, WorkerEvent
 from proj.journal.records import Worker
 
 AGREED = QueueCounts(ready=3, unacknowledged=2, sent=3, held=2, consumers=2, workers=2)
@@ -35,6 +36,13 @@ AGREED = QueueCounts(ready=3, unacknowledged=2, sent=3, held=2, consumers=2, wor
             {"ready": 2, "consumers": 3},
             "1 message fewer ready than events report: the broker counts 3 ",
         ),
+        ({"ready": 1, "in_advance": 4, "consumers": 3}, "fewer ready than events report: workers in adaptive dispatch"),
+        ({"ready": 1, "in_advance": 1}, "taken by a consumer that sends no events"),
+        (
+            {"unacknowledged": 5, "in_advance": 4, "lost": 1},
+            "ask for up to 4 messages, and no event tells of one before",
+        ),
+        ({"unacknowledged": 5, "in_advance": 2, "lost": 1}, "1 event is known to be lost"),
         ({"ready": 1, "lost": 12}, "12 events are known to be lost"),
         ({"ready": 1}, "purged, expired, or taken by a consumer that sends no events"),
         ({"unacknowledged": 1, "orphaned": 1}, "1 message went to workers whose heartbeats have stopped"),
@@ -158,6 +166,26 @@ def test_dispatch_mode_that_the_windows_contradict_is_noted(
 
     assert len(notes) == (part is not None)
     assert all((part or "") in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("quiet_s", "held", "part"),
+    [(1.0, 0, "ask for up to 8 messages"), (9.0, 0, "purged, expired"), (9.0, 2, "ask for up to 2 messages")],
+    ids=["tasks run", "nothing runs", "nothing runs beside what it holds"],
+)
+def test_messages_that_an_adaptive_worker_has_in_advance_are_a_reason(quiet_s: float, held: int, part: str) -> None:
+    """Its events do not tell of them, and its heartbeats do; while tasks run it may have as many as it asks for."""
+    state = State(10)
+    state.workers.update([Worker(name="w@h", slots=1, queues=("q",), dispatch="adaptive")], 0.0)
+    state.workers.add_event(WorkerEvent("w@h", "heartbeat", 60.0, 1, 0, 2.0, AdaptiveCounts(8, held, 0)), 60.0)
+    state.load([Attempt(task_id=id_, state="sent", queue="q", sent=60.0 - quiet_s) for id_ in "ab"], [], now=60.0)
+    depth = Depth(name="q", type="classic", ready=0, unacknowledged=0, consumers=1)
+
+    (queue,) = queue_statuses(
+        state.history, state.workers, BrokerState(time=60.0, depths={"q": depth}), lost=0, now=60.0
+    )
+
+    assert part in (queue.explanation or "")
 
 
 @pytest.mark.parametrize(("dispatch", "held"), [("fair", 2), ("round-robin", 1), (None, 1)])

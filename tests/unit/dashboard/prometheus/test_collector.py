@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: The most lines of ours in a scrape: three histograms of 200 pairs with 19 lines each, and a few others.
-MOST_LINES = 3 * (MOST_QUEUES + 5) * 19 + 5 * 5 * (MOST_WORKERS + 1) + 3 * (MOST_QUEUES + 1) + 100
+MOST_LINES = 3 * (MOST_QUEUES + 5) * 19 + 8 * 5 * (MOST_WORKERS + 1) + 3 * (MOST_QUEUES + 1) + 100
 
 NO_EVENTS = EventCounts(heard=0, refused=0, dropped=0, lost=0, lost_by_worker=())
 
@@ -135,6 +136,19 @@ def test_counts_of_the_broker_are_exported_for_each_queue(scraped: Scraped) -> N
     assert not any("no-api" in labels for _, labels in samples)
 
 
+def test_what_an_adaptive_worker_of_two_queues_has_in_advance_is_counted_once(scraped: Scraped) -> None:
+    """Its heartbeat tells it for all queues together. A worker of another mode has no such series."""
+    adaptive = replace(worker("a@h"), window=8, in_advance=3, given_back=40)
+    groups_of_both = [group(adaptive, queue=name, dispatch="adaptive") for name in ("q1", "q2")]
+    scraped.readings = readings(*groups_of_both, group(worker("f@h")))
+
+    samples = scraped.samples()
+
+    names = ("proj_worker_window", "proj_worker_messages_in_advance", "proj_worker_messages_given_back_total")
+    assert [samples[name, ("adaptive", "a@h")] for name in names] == [8, 3, 40]
+    assert not [labels for name, labels in samples if name in names and "f@h" in labels]
+
+
 def test_slots_of_a_worker_of_two_queues_are_counted_once(scraped: Scraped) -> None:
     """Both groups have the same slots, but busy slots and held tasks are counted for each."""
     scraped.readings = readings(
@@ -232,7 +246,10 @@ def flood(scraped: Scraped) -> None:
     """More names of all kinds than may have series."""
     names = [f"forged-{number}" for number in range(3_000)]
     scraped.readings = readings(
-        *(group(worker(name), queue=name, dispatch=name) for name in names),
+        *(
+            group(replace(worker(name), window=1, in_advance=1, given_back=1), queue=name, dispatch=name)
+            for name in names
+        ),
         queues=tuple(queue(name, ready=1) for name in names),
         events=EventCounts(
             heard=0, refused=0, dropped=0, lost=3_000, lost_by_worker=tuple(LostEvents(worker=n, lost=1) for n in names)
@@ -372,7 +389,7 @@ def test_every_metric_follows_the_naming_rules_of_prometheus(scraped: Scraped) -
 
     families = list(text_string_to_metric_families(scraped.text()))
 
-    assert len(families) == 14
+    assert len(families) == 17
     for family in families:
         assert family.name.startswith("proj_")
         assert family.documentation.endswith(".")
