@@ -14,6 +14,7 @@ from kombu.serialization import dumps
 from dispatch import stock
 from dispatch.mark import BEGIN, END
 from dispatch.row import BARE, CELERY, DRAMATIQ
+from proj.broker.connection import TRANSPORT_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +26,13 @@ if TYPE_CHECKING:
 PERSISTENT = 2
 #: Seconds until the broker must have confirmed one more message.
 CONFIRM_TIMEOUT_S = 30
-#: Messages that are not confirmed yet. With thousands, a busy broker reads nothing for more than a second, and py-amqp
-#: sets TCP_USER_TIMEOUT to one second: the kernel would end the connection (ETIMEDOUT).
+#: Messages that are not confirmed yet.
 MOST_OPEN = 300
 
 
 def fill(url: str, row: Row, folder: Path, *, warm_up: int, tasks: int) -> None:
     """Publish tasks for the warm-up, a mark, the tasks that are measured, and another mark."""
-    with Connection(url) as connection:
+    with Connection(url, transport_options=TRANSPORT_OPTIONS) as connection:
         reply_to = _reply_queue(connection) if row.results else None
         write = WRITERS[row.messages]
         bodies = [

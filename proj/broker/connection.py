@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu.exceptions import OperationalError
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from kombu import Connection
 
 #: Seconds for one read or write of the socket. Without them a connection whose other end is gone blocks for ever.
-TRANSPORT_OPTIONS = {"read_timeout": 8, "write_timeout": 8}
+_TIMEOUT_S = 8
+#: For a connection that publishes. RabbitMQ reads nothing from it while it is short of memory, or its disk is slow.
+#: py-amqp lets the kernel end a connection on which nothing was read for one second (TCP_USER_TIMEOUT, milliseconds).
+TRANSPORT_OPTIONS: dict[str, Any] = {
+    "read_timeout": _TIMEOUT_S,
+    "write_timeout": _TIMEOUT_S,
+    "socket_settings": {socket.TCP_USER_TIMEOUT: _TIMEOUT_S * 1000} if hasattr(socket, "TCP_USER_TIMEOUT") else {},
+}
 #: How the broker's error ends when it refuses a connection for a while only: the virtual host or the user has too many
 #: connections, or the virtual host is down.
 _TEMPORARY = re.compile(r"(limit \(\d+\) is reached|limit of \(\d+\)|' is down)$")

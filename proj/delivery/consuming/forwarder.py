@@ -20,6 +20,7 @@ from amqp.basic_message import Message
 from amqp.exceptions import AMQPError, FrameSyntaxError, MessageNacked, NotFound
 from celery.utils.log import get_logger
 
+from proj.broker.connection import TRANSPORT_OPTIONS
 from proj.delivery.header_names import REASON
 from proj.service import Service
 
@@ -210,7 +211,7 @@ class Forwarder(Service):
 
 def own_connection(app: Celery) -> Connection:
     """A connection for a forwarder, not made yet."""
-    options = {"read_timeout": ANSWER_TIMEOUT_S, "write_timeout": ANSWER_TIMEOUT_S, "confirm_publish": True}
+    options = {**TRANSPORT_OPTIONS, "confirm_publish": True}
     # No heartbeat: nobody would send it while there is nothing to do.
     return app.connection_for_write(heartbeat=0, transport_options=options)
 

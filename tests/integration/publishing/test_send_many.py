@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -61,6 +63,29 @@ def test_send_many_is_never_further_ahead_than_its_limit(app: Celery) -> None:
 
     assert confirmed == [300]
     assert max(ahead) <= 20
+
+
+def test_send_many_keeps_its_connection_while_the_broker_reads_nothing_for_some_seconds(
+    app: Celery, arrivals: Arrivals, broker: Broker
+) -> None:
+    """A slow disk, or an alarm: py-amqp lets the kernel end such a connection after a second, and all is sent again."""
+    go_on = threading.Timer(2.5, os.kill, (broker.pid, signal.SIGCONT))
+
+    def large() -> Iterator[Signature]:
+        for number in range(40):
+            if number == 10:
+                os.kill(broker.pid, signal.SIGSTOP)
+                go_on.start()
+            yield app.signature("note", ("x" * 1_000_000,), task_id=str(number))
+
+    try:
+        summary = send_many(large(), app=app)
+    finally:
+        go_on.cancel()
+        os.kill(broker.pid, signal.SIGCONT)
+
+    assert (summary.confirmed, summary.republished) == (40, 0)
+    assert sum(arrivals().values()) == 40
 
 
 def test_send_many_writes_exactly_the_unconfirmed_again_after_a_broken_connection(
