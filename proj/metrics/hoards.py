@@ -47,14 +47,15 @@ class Hoard:
             f"{'holds' if now else 'held up to'} {messages} for which it {'has' if now else 'had'} no free slot, "
             "because RabbitMQ applies the prefetch count to each of its queues "
             f"({', '.join(self.queues[:MOST_NAMED])}{more}). "
-            "Start one worker for each queue (-Q NAME), so that another worker can run them."
+            "Use adaptive dispatch, or start one worker for each queue (-Q NAME), so that another worker can run them."
         )
 
 
 def hoards(attempts: Sequence[Attempt], workers: Iterable[Worker], *, until: float | None = None) -> list[Hoard]:
     """The workers that had more messages than slots for at least `SHORTEST_S` seconds, by name.
 
-    Only a worker counts that consumes several queues in dispatch mode fair: any other mode holds messages on purpose.
+    Only a worker counts that consumes several queues in dispatch mode fair: in adaptive dispatch it gives back what it
+    holds, and any other mode holds messages on purpose.
     Broadcasts count only while they run, because no other worker could run them. `until` is the present time while the
     work goes on.
     """

@@ -6,13 +6,16 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from celery import Celery
 
 from proj.broker.queue_depths import depths_by_declare, depths_by_management
 from proj.celery import app
+from proj.journal.worker_info import ask_workers
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker
 from proj.queues import WORK_QUEUE
 from proj.tasks import work
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -128,3 +131,25 @@ def test_broker_shows_what_a_worker_of_two_slots_holds(
     )
 
     assert len(printed(worker, "Received")) == 2
+
+
+@pytest.mark.parametrize(
+    ("pool", "dispatch", "warnings"), [("prefork", "adaptive", 0), ("threads", "adaptive", 0), ("solo", "fair", 1)]
+)
+def test_worker_without_a_mode_is_in_adaptive_dispatch_where_its_pool_can(
+    guard: Guard, broker: Broker, vhost: str, *, pool: str, dispatch: str, warnings: int
+) -> None:
+    """With the pool solo it says once that it is not, and is known to monitors as what it is: one message a slot."""
+    worker = worker_process(
+        f"{pool}@{vhost}",
+        *("--concurrency", "1", "--pool", pool),
+        guard=guard,
+        broker_url=broker.url(vhost),
+    )
+    with worker, Celery(broker=broker.url(vhost), set_as_current=False) as client:
+        wait_until_ready(worker)
+        (told,) = wait_until(lambda: ask_workers(client), what="the worker's answer", timeout_s=TIMEOUT_S)
+        worker.kill()
+
+    assert (told.dispatch, told.slots) == (dispatch, 1)
+    assert worker.log_text().count("Adaptive dispatch is off, because") == warnings

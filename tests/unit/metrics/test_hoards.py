@@ -42,6 +42,7 @@ def test_worker_with_one_message_of_each_queue_hoards() -> None:
         (AT_ONCE, worker(slots=None)),
         (AT_ONCE, worker(queues=("a",))),
         (AT_ONCE, worker(dispatch="round-robin")),
+        (AT_ONCE, worker(dispatch="adaptive")),
         (AT_ONCE, worker(dispatch=None)),
         (AT_ONCE, worker(name="other@h")),
         ([attempt(one.task_id, one.received or 0, one.started, one.finished, queue="broadcast") for one in AT_ONCE],
@@ -50,8 +51,8 @@ def test_worker_with_one_message_of_each_queue_hoards() -> None:
         ([attempt("a", 1, 1, 11), attempt("b", 10.5, 11, 21)], worker()),
         ([attempt("a", 1, 1, 11), attempt("b", 1, None, None, state="returned")], worker()),
     ],
-    ids=["in turn", "enough slots", "slots not known", "one queue", "holds on purpose", "mode not known", "of another",
-         "broadcasts", "not due", "for a moment", "given back"],
+    ids=["in turn", "enough slots", "slots not known", "one queue", "holds on purpose", "gives back", "mode not known",
+         "of another", "broadcasts", "not due", "for a moment", "given back"],
 )  # fmt: skip
 def test_other_workers_do_not(attempts: list[Attempt], of: Worker) -> None:
     """Where no other worker could have run them, where it is on purpose, or where it is not known."""
@@ -80,8 +81,8 @@ def test_sentence_says_who_holds_what_and_what_to_do() -> None:
 
     assert few.sentence(now=True) == (
         "Worker w@h (1 slot) holds 1 message for which it has no free slot, because RabbitMQ applies the prefetch "
-        "count to each of its queues (a, b, c). Start one worker for each queue (-Q NAME), so that another worker can "
-        "run them."
+        "count to each of its queues (a, b, c). Use adaptive dispatch, or start one worker for each queue (-Q NAME), "
+        "so that another worker can run them."
     )
     assert "Worker w@h (2 slots) held up to 12 messages for which it had no" in many.sentence(now=False)
     assert "(a, b, c, d, e and 2 more)" in many.sentence(now=False)
