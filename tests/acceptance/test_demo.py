@@ -135,14 +135,20 @@ def test_demo_figures_are_what_the_workers_did(celery: Celery) -> None:
     assert [outcome["mode"] for outcome in outcomes] == ["round-robin", "fair", "adaptive"]
     for outcome in outcomes:
         assert (outcome["sent"], outcome["done"], sum(outcome["tasks"].values())) == (12, 12, 12)
-        # Six heavy messages of 20 dots and six light ones of one, at 0.1 s a dot, on two slots.
-        assert outcome["ideal_s"] == pytest.approx(6.3, rel=0.05)
+        # Six heavy messages of 20 dots and six light ones of one, at 0.1 s a dot, on two slots. A busy machine can
+        # only lengthen a dot.
+        assert outcome["ideal_s"] == pytest.approx(sum(outcome["busy_s"].values()) / 2)
+        assert outcome["ideal_s"] >= 6.3
         assert outcome["ratio"] == pytest.approx(outcome["makespan_s"] / outcome["ideal_s"])
     assert sorted(round_robin["tasks"].values()) == [6, 6]
-    assert sorted(round_robin["busy_s"].values()) == pytest.approx([0.6, 12.0], rel=0.2, abs=0.3)
+    light, heavy = sorted(round_robin["busy_s"].values())
+    assert light >= 0.6
+    assert heavy >= 12.0
+    assert heavy > 8 * light
     assert round_robin["ratio"] == pytest.approx(1.9, rel=0.1)
     for outcome in fair:
-        assert sorted(outcome["busy_s"].values()) == pytest.approx([6.3, 6.3], rel=0.1)
+        # Three heavy messages at each worker.
+        assert min(outcome["busy_s"].values()) >= 6.0
         assert outcome["ratio"] == pytest.approx(1.0, abs=0.15)
 
 

@@ -73,10 +73,11 @@ def test_run_with_a_killed_worker_records_what_became_of_its_task(celery: Celery
     """With late acknowledgement nothing is lost, and the journal has a second attempt. Round-robin loses the task."""
     file = tmp_path / "run.sqlite"
 
-    # One message at one worker: nothing but the broker's own count says whether the rest is still to come.
+    # One message at one worker: nothing but the broker's own count says whether the rest is still to come. It takes
+    # 4 s, so that a busy machine has begun and not ended it at the kill.
     done = celery(
         *("-A", "proj", "lab", "run", *(word for mode in DISPATCH_MODES for word in ("--dispatch", mode))),
-        *("--messages", "1", "--workers", "1", "--dot-seconds", "0.05", "--kill-worker-at", "0.4", "-o", str(file)),
+        *("--messages", "1", "--workers", "1", "--dot-seconds", "0.2", "--kill-worker-at", "2", "-o", str(file)),
     )
 
     assert done.returncode == 0, done.stderr
