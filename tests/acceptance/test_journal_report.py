@@ -23,9 +23,9 @@ BEGAN = 1_000_000.0
 
 
 def fill(path: Path, *, messages: int = 10) -> Path:
-    """A journal of two runs: every second message is heavy; with round-robin one worker gets all of these."""
+    """A journal of a run in each mode: every second message is heavy; with round-robin one worker gets all of these."""
     with JournalWriter(path) as writer:
-        for began, mode in ((BEGAN, "round-robin"), (BEGAN + 60, "fair")):
+        for began, mode in ((BEGAN, "round-robin"), (BEGAN + 60, "fair"), (BEGAN + 120, "adaptive")):
             free = {f"{mode}-{number}@host": began for number in (1, 2)}
             attempts = []
             for number in range(messages):
@@ -92,7 +92,7 @@ def test_report_is_text_by_default(celery: Celery, journal: Path) -> None:
     shown = celery("-A", "proj", "journal", "report", str(journal), CELERY_BROKER_URL="amqp://127.0.0.1:1//")
 
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert re.search(r"makespan +10\.0 s +6\.20 s", shown.stdout)
+    assert re.search(r"makespan +10\.0 s +6\.20 s +6\.20 s", shown.stdout)
 
 
 def test_report_works_with_any_app(celery: Celery, journal: Path, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_ending_of_the_output_chooses_the_format(
     written = celery("-A", "proj", "journal", "report", str(journal), "-o", name)
 
     assert (written.returncode, written.stdout) == (0, "")
-    assert written.stderr.startswith(f"{name}: 2 runs, ")
+    assert written.stderr.startswith(f"{name}: 3 runs, ")
     assert (tmp_path / name).read_text().startswith(beginning)
     assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
 
@@ -128,7 +128,7 @@ def test_ending_of_the_output_chooses_the_format(
     [
         (("missing.sqlite",), 1, "There is no journal at missing.sqlite"),
         (("empty.sqlite",), 1, "There is nothing to report in empty.sqlite"),
-        (("run.sqlite", "--run", "unfair"), 1, "Its runs are: round-robin, fair."),
+        (("run.sqlite", "--run", "unfair"), 1, "Its runs are: round-robin, fair, adaptive."),
         (("run.sqlite", "-o", "page.pdf"), 2, "page.pdf ends in none of .html"),
         (("run.sqlite", "-o", "nowhere/page.html"), 1, "cannot be written to nowhere/page.html"),
     ],
@@ -159,10 +159,23 @@ def test_page_draws_without_errors_and_loads_nothing(tab: Tab, page: Path) -> No
         const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
         return new Set(new Uint32Array(data.buffer)).size < 3;
     }).length"""
-    assert tab.value("document.querySelectorAll('canvas[role]').length") == 2 + 2 + 3
+    assert tab.value("document.querySelectorAll('canvas[role]').length") == 3 + 3 + 3
     assert tab.value(blank) == 0
     assert tab.complaints == []
     assert [address for address in tab.requests if not address.startswith(("file:", "data:"))] == []
+
+
+@pytest.mark.parametrize("width", [1000, 1280])
+def test_runs_in_three_modes_are_side_by_side(tab: Tab, page: Path, width: int) -> None:
+    """A card each, at the same height, and no name is cut."""
+    tab.do("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+    tab.open(page)
+
+    tops = tab.value("[...document.querySelectorAll('.cards > *')].map((one) => one.getBoundingClientRect().top)")
+    assert len(tops) == 3
+    assert len(set(tops)) == 1
+    cut = "[...document.querySelectorAll('.cards *')].filter((one) => one.scrollWidth > one.clientWidth + 1).length"
+    assert tab.value(cut) == 0
 
 
 def test_page_has_a_table_below_every_picture(tab: Tab, page: Path) -> None:
@@ -170,10 +183,8 @@ def test_page_has_a_table_below_every_picture(tab: Tab, page: Path) -> None:
     tab.open(page)
 
     assert tab.value("[...document.querySelectorAll('caption')].map((one) => one.textContent)") == [
-        "Workers",
-        "Workers",
-        "Depth of the queues",
-        "Depth of the queues",
+        *["Workers"] * 3,
+        *["Depth of the queues"] * 3,
         "Waits and run times",
         "Longest avoidable waits",
         "Figures",
@@ -250,7 +261,7 @@ def test_page_is_drawn_again_with_newer_data(tab: Tab, page: Path) -> None:
             done([root.querySelectorAll("canvas[role]").length, root.querySelector("details").open]);
         }, 50));
     })()"""
-    assert tab.value(again) == [1 + 1 + 3, True]
+    assert tab.value(again) == [2 + 2 + 3, True]
     assert tab.value(
         "ProjReport.draw(document.getElementById('proj-report'), {format: 'proj-report', version: 99}), "
         "document.getElementById('proj-report').textContent"
