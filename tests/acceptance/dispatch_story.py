@@ -91,9 +91,9 @@ def compared(folder: Path, *, messages: int = 12, workers: int = 2) -> dict[str,
                         "tasks": messages // workers,
                         "busy_s": 6.3,
                         "alive": None if number == 2 else True,
-                        "window": None,
-                        "in_advance": None,
-                        "given_back": None,
+                        "window": WINDOWS[mode][0] if mode == "adaptive" else None,
+                        "in_advance": 0 if mode == "adaptive" else None,
+                        "given_back": 0 if mode == "adaptive" else None,
                     }
                     for number in range(1, workers + 1)
                 ],

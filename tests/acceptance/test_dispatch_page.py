@@ -93,23 +93,22 @@ def test_three_modes_are_side_by_side_without_scrolling(page: Tab) -> None:
 
 def test_adaptive_workers_have_their_window_and_what_they_hold_and_gave_back(page: Tab, monitor: Told) -> None:
     """A mode without it has neither the columns nor the words; a worker that is gone tells nothing of now."""
-    assert "given back" not in text(page, "#dispatch-now")
-    group = monitor.said["groups"][1]
-    group.update(dispatch="adaptive", held=1, in_advance=31)
+    group = monitor.said["groups"][2]
+    group.update(held=1, in_advance=31)
     group["workers"][0].update(held=1, window=1256, in_advance=31, given_back=2040)
-    group["workers"][1].update(alive=False, given_back=7)
+    group["workers"][1].update(alive=False, window=None, in_advance=None, given_back=7)
     refreshed(page)
     page.click(".dispatch-meaning summary")
 
     other, card, meaning = (
         text(page, f"#dispatch-now {one}")
-        for one in (".dispatch-group:nth-child(1)", ".dispatch-group:nth-child(2)", ".dispatch-meaning")
+        for one in (".dispatch-group:nth-child(2)", ".dispatch-group:nth-child(3)", ".dispatch-meaning")
     )
 
     assert re.search(r"\sheld\s+32\s", card)
     assert re.search(r"worker\s+slots in use\s+held\s+window\s+given back\s+tasks\s+busy time\s+heartbeat", card)
-    assert re.search(r"fair-1@host\s+0 of 1\s+32\s+1,256\s+2,040\s+6\s+6\.30 s\s+up", card)
-    assert re.search("fair-2@host\\s+0 of 1\\s+0\\s+\N{EN DASH}\\s+7\\s+6\\s+6\\.30 s\\s+gone", card)
+    assert re.search(r"adaptive-1@host\s+0 of 1\s+32\s+1,256\s+2,040\s+6\s+6\.30 s\s+up", card)
+    assert re.search("adaptive-2@host\\s+0 of 1\\s+0\\s+\N{EN DASH}\\s+7\\s+6\\s+6\\.30 s\\s+gone", card)
     assert "window" not in other
     assert "given back" not in other
     assert re.search(r"held, in adaptive dispatch\s.*\swindow\s.*\sgiven back\s", meaning, re.DOTALL)

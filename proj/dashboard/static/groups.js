@@ -93,6 +93,8 @@ function workers(group) {
   ];
   const table = grid("Workers", columns.map(([head]) => head),
     group.workers.map((one) => columns.map(([, shown]) => shown(one))));
+  // In a narrow card the worker's name is above the other columns.
+  table.style.setProperty("--columns", columns.length - 1);
   // Focusable, so that the keyboard can scroll a table that is larger than its box.
   return make("div", {
     class: "dispatch-workers", tabindex: "0", role: "region", "aria-label": `Workers: ${group.name}`,
