@@ -53,12 +53,17 @@ class HeartbeatState:
         self.seen += 1
         self._starts.append(time)
 
-    def add_heartbeat(self, event: WorkerEvent, received: float) -> Gap | None:
+    def add_event(self, event: WorkerEvent, received: float) -> Gap | None:
         """Add the next heartbeat; return a gap if starts that the heartbeat before it counted are missing.
 
         A worker sends heartbeats at once and collects events of tasks for a moment. So the starts that a heartbeat
-        counts are checked when the next heartbeat comes.
+        counts are checked when the next heartbeat comes. Of a worker that goes offline, only its last counts of
+        adaptive dispatch are taken: tasks that it has begun may still end.
         """
+        if event.kind == "offline":
+            if event.adaptive is not None and event.pid == self.pid:
+                self._add_counts(event.adaptive, is_new=False)
+            return None
         ahead_s = event.time - received
         self.skew_s = ahead_s if self.skew_s is None else max(self.skew_s, ahead_s)
         processed = event.processed

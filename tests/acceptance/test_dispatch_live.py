@@ -55,5 +55,6 @@ def test_page_follows_a_running_comparison(guard: Guard, broker: Broker, tmp_pat
         assert all(re.search(r"slots in use\s+0 of 2\s+held\s+0\s+tasks\s+8", card(mode)) for mode in MODES)
         ratios = {mode: float(found[1]) for mode, found in figures.items() if found}
         assert ratios["round-robin"] > 1.5 > max(ratios["fair"], ratios["adaptive"])
+        assert [mode for mode in MODES if "given back" in card(mode)] == ["adaptive"]
         assert tab.complaints == []
         assert [address for address in tab.requests if not address.startswith((flower.url, "data:image/"))] == []

@@ -108,7 +108,7 @@ class Workers:
         presence.last, presence.offline = heard, event.kind == "offline"
         presence.freq_s = event.freq_s or presence.freq_s
         state = self._heartbeats.follow(event.worker)
-        return state.add_heartbeat(event, heard) if state is not None and not presence.offline else None
+        return state.add_event(event, heard) if state is not None else None
 
     def count_start(self, worker: str, time: float) -> None:
         """Count the start of an attempt of which an event came."""

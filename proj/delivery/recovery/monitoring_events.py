@@ -25,7 +25,7 @@ TEXTS = ("args", "kwargs", "result", "exception", "traceback")
 #: and closes the channel. Celery does not cut the reason of a failure.
 LARGE = 16_384
 #: The events in which a worker tells its state.
-HEARTBEATS = frozenset({"worker-online", "worker-heartbeat"})
+HEARTBEATS = frozenset({"worker-online", "worker-heartbeat", "worker-offline"})
 
 
 class EventDispatcher(dispatcher.EventDispatcher):

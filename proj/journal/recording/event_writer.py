@@ -107,7 +107,7 @@ class EventWriter:
         if event.kind == "online" or event.worker not in self._heartbeats:
             self.unknown_workers.add(event.worker)
         state = self._heartbeats.follow(event.worker)
-        if state is not None and event.kind != "offline":
-            gap = state.add_heartbeat(event, received)
+        if state is not None:
+            gap = state.add_event(event, received)
             if gap is not None:
                 self._writer.put_gaps([gap])

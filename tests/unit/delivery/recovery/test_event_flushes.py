@@ -213,10 +213,10 @@ def test_heartbeats_have_the_further_fields_also_after_a_lost_connection(app: Ce
 
     dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
     dispatcher.extend_buffer(lost)
-    for kind in ("worker-online", "worker-heartbeat", "worker-elect"):
+    for kind in ("worker-online", "worker-heartbeat", "worker-offline", "worker-elect"):
         dispatcher.send(kind, processed=1)
 
-    assert [event.get("window") for event in producer.events] == [4, 4, None]
+    assert [event.get("window") for event in producer.events] == [4, 4, 4, None]
 
 
 @pytest.mark.parametrize("timestamp", [{}, {"timestamp": 1.5}], ids=["now", "given"])

@@ -161,6 +161,7 @@ RETURNS = [
     beat(0.0, 0, type="worker-online"),
     adaptive(2.0, 10, 8, 3, 5),
     adaptive(4.0, 20, 4, 7, 9),
+    adaptive(5.0, 20, 1, 0, 11, type="worker-offline"),
     beat(10.0, 0, pid=2, type="worker-online"),
     adaptive(12.0, 10, 2, 0, 3),
     adaptive(14.0, 5, 2, 1, 1, pid=2),
@@ -178,7 +179,7 @@ def test_messages_given_back_are_counted_over_restarts_of_worker_and_recorder(wr
 
     (worker,), (heartbeat,) = writer.journal.workers(), writer.journal.heartbeats()
 
-    assert (worker.window, worker.held, worker.given_back) == (8, 7, 9 + 3 + 1)
+    assert (worker.window, worker.held, worker.given_back) == (8, 7, 11 + 3 + 1)
     assert heartbeat.adaptive is None
 
 
