@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: Seconds for which idle workers are measured, and before that, for what a start leaves behind. And with --quick.
 IDLE_S, QUICK_IDLE_S = 60.0, 5.0
 SETTLE_S, QUICK_SETTLE_S = 10.0, 2.0
-#: The row that the idle workers are compared with: it has the same queue, and events.
-BASE = "celery-events-quorum"
+#: The row that the idle workers are compared with: it has the same queue, events, and the same `broker_heartbeat`.
+BASE = "celery-same-settings"
 #: The same for a start: a bare app with the same queue.
 START_BASE = "bare"
 
@@ -67,15 +67,15 @@ def rows() -> list[Row]:
     shape = Shape()
     return [
         stock("celery-default", shape, "default"),
-        stock(BASE, shape, "late_quorum", events=True),
+        stock(BASE, shape, "late_quorum_heartbeat", events=True),
         proj("proj-fair", shape, dispatch="fair"),
         proj("proj-adaptive", shape, dispatch="adaptive"),
     ]
 
 
 def names() -> list[str]:
-    """The names of the rows, of idle workers and of starts."""
-    return [*(f"idle of {row.name}" for row in rows()), *(f"start of {start.name}" for start in STARTS)]
+    """The names of the rows: idle workers, and then those whose start is measured."""
+    return [*(row.name for row in rows()), *(start.name for start in STARTS)]
 
 
 def measure(bench: Bench) -> None:

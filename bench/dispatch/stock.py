@@ -25,3 +25,5 @@ default = plain("default")
 rpc = plain("rpc", result_backend="rpc://")
 late = plain("late", **LATE)
 late_quorum = plain("late_quorum", **LATE, **QUORUM)
+#: With the heartbeat of our settings, for which an idle worker wakes up too.
+late_quorum_heartbeat = plain("late_quorum_heartbeat", broker_heartbeat=10, **LATE, **QUORUM)

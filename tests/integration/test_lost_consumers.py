@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,8 @@ from amqp.exceptions import RecoverableConnectionError
 from celery import Celery, bootsteps
 from kombu import Connection, Queue
 
-from proj.delivery.recovery.lost_consumers import LostConsumers, queues_without_consumers
+from proj.broker.queue_counts import CountChannel
+from proj.delivery.recovery.lost_consumers import LostConsumers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,63 +22,80 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
 
 
-@pytest.fixture
-def connection(broker: Broker, vhost: str) -> Iterator[Connection]:
-    """A connection to a virtual host with the queues `consumed` and `idle`."""
-    with Connection(broker.url(vhost)) as connection:
-        for name in ("consumed", "idle"):
-            connection.default_channel.queue_declare(name, durable=True, auto_delete=False)
-        yield connection
-
-
-def consumer_of(task_consumer: Any, connection: Connection, *, asks_over: Connection, again: Any = None) -> Any:
-    """The parts of a worker's consumer that the step uses; it runs at once what a worker would run in its loop."""
+def consumer_of(task_consumer: Any, connection: Connection, *, again: Any = None) -> Any:
+    """The parts of a worker's consumer that the step uses; `check` makes a round and the turns of the loop after it."""
     checks: list[Any] = []
+    soon: deque[tuple[Any, ...]] = deque()
+
+    def check() -> None:
+        for one in checks:
+            one()
+        while soon:
+            call, *arguments = soon.popleft()
+            call(*arguments)
+            while CountChannel.of_connection(connection.connection).is_asking:
+                connection.drain_events(timeout=10)
+
     return SimpleNamespace(
         app=Celery(set_as_current=False),
         connection=connection,
         blueprint=SimpleNamespace(state=bootsteps.RUN),
         task_consumer=task_consumer,
-        forwarder=SimpleNamespace(ask=lambda question: question(asks_over.connection)),
         rounds=SimpleNamespace(every=lambda _, check: checks.append(check)),
         timer=SimpleNamespace(
             call_after=lambda _, check, arguments: again(check, arguments) if again else check(*arguments)
         ),
-        call_soon=lambda call, *arguments: call(*arguments),
-        check=lambda: [check() for check in checks],
+        call_soon=lambda *call: soon.append(call),
+        check=check,
     )
 
 
-def test_queues_without_a_consumer_and_missing_queues_are_found(connection: Connection) -> None:
-    """Each is asked on its own channel, because the broker closes the channel for a missing queue."""
-    with connection.Consumer([Queue("consumed", no_declare=True)], callbacks=[print]):
-        found = queues_without_consumers(connection.connection, ["missing", "consumed", "idle"])
-
-    assert found == ["missing", "idle"]
+@contextmanager
+def believed(task_consumer: Any) -> Iterator[dict[str, str]]:
+    """The broker has no consumer any more, and the worker believes to have it."""
+    tags: dict[str, str] = task_consumer._active_tags  # noqa: SLF001 kombu tells it nowhere else
+    before = dict(tags)
+    task_consumer.cancel()
+    tags.update(before)
+    yield tags
+    tags.clear()
 
 
 def test_worker_reconnects_when_the_broker_has_lost_its_consumer(
-    connection: Connection, broker: Broker, vhost: str, caplog: pytest.LogCaptureFixture
+    broker: Broker, vhost: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The error ends the worker's loop, and Celery reconnects on it."""
     with (
-        Connection(broker.url(vhost)) as other,
-        Connection(broker.url(vhost)) as workers,
-        workers.Consumer([Queue("idle", no_declare=True)], callbacks=[print]) as task_consumer,
+        Connection(broker.url(vhost)) as connection,
+        connection.Consumer([Queue("idle", durable=True)], callbacks=[print]) as task_consumer,
     ):
-        consumer = consumer_of(task_consumer, workers, asks_over=other)
+        consumer = consumer_of(task_consumer, connection)
         LostConsumers(consumer).start(consumer)
-        other.connect()
         consumer.check()
-        # The worker has not read the broker's notification yet.
-        connection.default_channel.queue_delete("idle")
-        connection.default_channel.queue_declare("idle", durable=True, auto_delete=False)
 
-        with caplog.at_level(logging.ERROR), pytest.raises(RecoverableConnectionError, match="no consumer of idle"):
+        with (
+            believed(task_consumer),
+            caplog.at_level(logging.ERROR),
+            pytest.raises(RecoverableConnectionError, match="no consumer of idle"),
+        ):
             consumer.check()
-        workers.collect()
 
     assert [getattr(record, "action", None) for record in caplog.records] == ["consumers_lost"]
+
+
+def test_worker_reconnects_when_its_queue_is_gone(broker: Broker, vhost: str) -> None:
+    """The broker has no such queue, so it has no consumer either; the other queue is asked for all the same."""
+    with (
+        Connection(broker.url(vhost)) as connection,
+        connection.Consumer([Queue("gone", durable=True), Queue("idle", durable=True)]) as task_consumer,
+    ):
+        consumer = consumer_of(task_consumer, connection)
+        LostConsumers(consumer).start(consumer)
+        with believed(task_consumer):
+            connection.default_channel.queue_delete("gone")
+
+            with pytest.raises(RecoverableConnectionError, match="no consumer of gone"):
+                consumer.check()
 
 
 def test_consumer_that_was_opened_meanwhile_is_not_taken_for_lost(
@@ -83,15 +103,10 @@ def test_consumer_that_was_opened_meanwhile_is_not_taken_for_lost(
 ) -> None:
     """In adaptive dispatch a worker has just told the broker of a consumer, or has cancelled it, when it is asked."""
     with (
-        Connection(broker.url(vhost)) as other,
-        Connection(broker.url(vhost)) as workers,
-        workers.Consumer([Queue("idle", durable=True)], callbacks=[print]) as task_consumer,
+        Connection(broker.url(vhost)) as connection,
+        connection.Consumer([Queue("idle", durable=True)], callbacks=[print]) as task_consumer,
+        believed(task_consumer) as tags,
     ):
-        # What the worker believes before the broker knows of it.
-        tags: dict[str, str] = task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
-        believed = dict(tags)
-        task_consumer.cancel()
-        tags.update(believed)
         asked: list[str] = []
 
         def again(check: Any, arguments: Any) -> None:
@@ -100,9 +115,8 @@ def test_consumer_that_was_opened_meanwhile_is_not_taken_for_lost(
             task_consumer.consume()
             check(*arguments)
 
-        consumer = consumer_of(task_consumer, workers, asks_over=other, again=again)
+        consumer = consumer_of(task_consumer, connection, again=again)
         LostConsumers(consumer).start(consumer)
-        other.connect()
         with caplog.at_level(logging.ERROR):
             consumer.check()
 

@@ -113,8 +113,7 @@ class Disposition:
             )
             self.move(message, target, {}, ours=quarantined)
             if quarantined:
-                # When the copy is there.
-                self._consumer.quarantine.count()
+                self._consumer.quarantine.count_when_moved()
 
     def requeue(self, message: KeptMessage) -> None:
         """Move the message to the end of its queue, as its task asks; dead-letter it after `proj_requeues` times."""

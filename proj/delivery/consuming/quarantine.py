@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from celery.utils.log import get_logger
 from celery.worker import state
 
+from proj.broker.queue_counts import count_soon
 from proj.delivery.consuming.forwarder import declare
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
 from proj.queues import is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
-    import amqp
-
+    from proj.broker.queue_counts import QueueCount
     from proj.delivery.consuming.consumer import Consumer
 
 #: Seconds between two checks, while there are quarantined messages.
@@ -67,8 +67,17 @@ class Quarantine:
         self._consumer.rounds.every(_REST_S, self.count)
 
     def count(self) -> None:
-        """Count the quarantined messages on the forwarder's thread, and run them if there are any."""
-        self._consumer.forwarder.ask(partial(self._count, self._turn))
+        """Count the quarantined messages, and run them if there are any."""
+        consumer = self._consumer
+        for queue in consumer.task_consumer.queues if consumer.task_consumer else ():
+            # A worker's own queue has no quarantine queue, which would outlive it.
+            if not is_broadcast_queue(queue.name):
+                name = quarantine_queue(queue.name)
+                consumer.call_soon(count_soon, consumer.connection, name, partial(self._counted, self._turn, name))
+
+    def count_when_moved(self) -> None:
+        """Count when the forwarder has published what it was given before."""
+        self._consumer.forwarder.ask(lambda _connection: self._consumer.call_soon(self.count))
 
     def look(self) -> None:
         """Do the next step: count quarantined messages again, pause, take one, or resume.
@@ -79,17 +88,23 @@ class Quarantine:
         with reconnect_if_closed(self._consumer.channel_errors):
             self._look()
 
-    def _found(self, turn: object, waiting: dict[str, int]) -> None:
+    def _counted(self, turn: object, name: str, count: QueueCount | None) -> None:
         if turn is not self._turn:
             return
-        self._waiting = waiting
-        if waiting and not self._is_looking:
-            self._take_turn(turn)
+        if count is None:
+            self._consumer.forwarder.ask(partial(declare, queue_name=name))
+        elif count.messages:
+            self._waiting[name] = count.messages
+            if not self._is_looking:
+                self._is_looking = True
+                # The connection is being read.
+                self._consumer.call_soon(self._take_turn, turn)
+        else:
+            self._waiting.pop(name, None)
 
     def _take_turn(self, turn: object) -> None:
         if turn is not self._turn:
             return
-        self._is_looking = True
         try:
             self.look()
         finally:
@@ -161,14 +176,3 @@ class Quarantine:
         dispatcher = self._consumer.dispatcher
         held = dispatcher is not None and bool(dispatcher.waiting)
         return not state.reserved_requests and not held and not self._consumer.forwarder.pending
-
-    def _count(self, turn: object, connection: amqp.Connection) -> None:
-        """Ask how many quarantined messages there are; on the forwarder's thread."""
-        task_consumer = self._consumer.task_consumer
-        queues = task_consumer.queues if task_consumer else []
-        # A worker's own queue has no quarantine queue, which would outlive it.
-        names = {quarantine_queue(queue.name) for queue in queues if not is_broadcast_queue(queue.name)}
-        counts = {name: declare(connection, name) for name in names}
-        waiting = {name: count for name, count in counts.items() if count}
-        if waiting != self._waiting:
-            self._consumer.call_soon(self._found, turn, waiting)

@@ -6,31 +6,25 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from amqp.exceptions import NotFound, RecoverableConnectionError
+from amqp.exceptions import RecoverableConnectionError
 from celery import bootsteps
 
-from proj.broker.connection import count_queue
+from proj.broker.queue_counts import count_soon
 from proj.delivery.recovery.silence import silence_limit_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    import amqp
     import kombu
     from celery import Celery
     from kombu.asynchronous.timer import Timer
+
+    from proj.broker.queue_counts import QueueCount
 
 logger = logging.getLogger(__name__)
 
 #: Seconds after which the broker is asked again: a consumer may be so new that the broker does not have it yet.
 AGAIN_S = 1.0
-
-
-class Forwarder(Protocol):
-    """The thread of our consumer that has a broker connection of its own."""
-
-    def ask(self, question: Callable[[amqp.Connection], object], /) -> None:
-        """Call `question` on that thread."""
 
 
 class Rounds(Protocol):
@@ -48,7 +42,6 @@ class Consumer(Protocol):
     timer: Timer
     blueprint: bootsteps.Blueprint
     task_consumer: kombu.Consumer | None
-    forwarder: Forwarder
     rounds: Rounds
 
     def call_soon(self, call: Callable[..., object], /, *args: object) -> object:
@@ -64,29 +57,10 @@ def consumer_tags(task_consumer: kombu.Consumer) -> dict[str, str]:
     return {queue.name: tags[queue.name] for queue in task_consumer.queues if queue.name in tags}
 
 
-def queues_without_consumers(connection: amqp.Connection, names: Iterable[str]) -> list[str]:
-    """Those of the named queues that have no consumer at all, or that do not exist.
-
-    Where other workers consume from a queue too, this does not show that one worker's consumer is lost. Then only
-    heartbeats can show it.
-    """
-    lost = []
-    for name in names:
-        # The broker closes the channel when a queue does not exist, so each is asked on its own.
-        channel = connection.channel()
-        try:
-            if count_queue(channel, name).consumer_count == 0:
-                lost.append(name)
-            channel.close()
-        except NotFound:
-            lost.append(name)
-    return lost
-
-
 class LostConsumers(bootsteps.StartStopStep):
     """Checks at intervals that the broker still has the worker's consumers, and makes it reconnect if not.
 
-    It needs our consumer, because that has a forwarder.
+    It needs our consumer, because that makes rounds.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -94,14 +68,15 @@ class LostConsumers(bootsteps.StartStopStep):
 
     def start(self, consumer: Consumer) -> None:
         """Check every two heartbeats."""
-        if hasattr(consumer, "forwarder") and consumer.connection.transport.driver_type == "amqp":
+        if hasattr(consumer, "rounds") and consumer.connection.transport.driver_type == "amqp":
             interval_s = silence_limit_s(consumer.app.conf.broker_heartbeat)
             consumer.rounds.every(interval_s, partial(self._check, consumer))
 
     def _check(self, consumer: Consumer, missed: dict[str, str] | None = None) -> None:
-        """Ask on the forwarder's thread, because a broker that is gone does not answer.
+        """Ask the broker for each queue that is consumed from.
 
-        `missed` are consumers that the broker did not have a moment ago.
+        Where other workers consume from a queue too, the answer does not show that this worker's consumer is lost. Then
+        only heartbeats can show it. `missed` are consumers that the broker did not have a moment ago.
         """
         if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:  # type: ignore[attr-defined] # celery-types lacks bootsteps.RUN
             return
@@ -110,12 +85,12 @@ class LostConsumers(bootsteps.StartStopStep):
             tags = dict(tags.items() & missed.items())
         connection = consumer.connection
 
-        def ask(own: amqp.Connection) -> None:
-            lost = {name: tags[name] for name in queues_without_consumers(own, sorted(tags))}
-            if lost:
-                consumer.call_soon(self._reconnect, consumer, connection, lost, missed)
+        def answered(name: str, count: QueueCount | None) -> None:
+            if count is None or count.consumers == 0:
+                consumer.call_soon(self._reconnect, consumer, connection, {name: tags[name]}, missed)
 
-        consumer.forwarder.ask(ask)
+        for name in sorted(tags):
+            consumer.call_soon(count_soon, connection, name, partial(answered, name))
 
     def _reconnect(
         self, consumer: Consumer, connection: kombu.Connection, lost: dict[str, str], missed: dict[str, str] | None

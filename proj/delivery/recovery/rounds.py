@@ -64,6 +64,13 @@ class Rounds:
         """Make rounds from now on; a worker without a heartbeat gets a timer for them."""
         if not self._has_heartbeat():
             self._consumer.timer.call_repeatedly(ROUND_S, self.make)
+        gossip = getattr(self._consumer, "gossip", None)
+        # None with --without-gossip.
+        timer = getattr(gossip, "_tref", None)
+        if gossip is not None and timer is not None:
+            # Celery's own look for workers that are gone.
+            timer.cancel()
+            self.every(gossip.interval, gossip.periodic)
 
     def end(self) -> None:
         """Forget the checks: the connection is lost, and the next one has its own."""

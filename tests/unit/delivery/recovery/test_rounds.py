@@ -6,8 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery import Celery
 from celery.signals import heartbeat_sent
+from celery.worker.consumer.gossip import Gossip
 from celery.worker.heartbeat import Heart
+from kombu.asynchronous.timer import Timer
 
 from proj.delivery.recovery.rounds import ROUND_S, Rounds
 
@@ -93,6 +96,24 @@ def test_failure_of_a_check_ends_the_turn_and_leaves_the_others_for_the_next_one
     worker.beat(2.0)
 
     assert worker.made == ["other"]
+
+
+def test_look_of_gossip_for_lost_workers_is_made_in_a_round_and_not_by_its_timer() -> None:
+    """Celery's timer for it would wake an idle worker up every five seconds."""
+    worker = Worker()
+    app = Celery(set_as_current=False)
+    consumer: Any = SimpleNamespace(app=app, hostname="here", pid=1, timer=Timer(), hub=None)
+    gossip = worker.gossip = Gossip(consumer)
+    gossip.register_timer()
+    ((_due, _priority, entry),) = gossip.timer.queue
+    gossip.periodic = lambda: worker.made.append("gossip")
+
+    worker.rounds.begin()
+    for _ in range(6):
+        worker.beat(2.0)
+
+    assert entry.canceled
+    assert worker.made == ["gossip", "gossip"]
 
 
 def test_checks_of_a_lost_connection_are_forgotten() -> None:
