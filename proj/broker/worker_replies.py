@@ -27,6 +27,8 @@ class Stats:
     pool: str = ""
     #: Whether it is in adaptive dispatch, where a worker cancels consumers while it is busy.
     adaptive: bool = False
+    #: Messages that it then has and has not given to its pool, so that no other reply names them.
+    in_advance: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +54,16 @@ def read_stats(reply: object) -> Stats:
     stats = _fields(reply)
     pool = _fields(stats.get("pool"))
     total = stats.get("total")
+    dispatch = _fields(stats.get("dispatch"))
     slots = _count(pool.get("max-concurrency"))
+    held = _count(dispatch.get("held")) or 0
     return Stats(
         slots=slots if slots is not None and 0 < slots < 2**31 else None,
         started=sum(_count(count) or 0 for count in total.values()) if isinstance(total, Mapping) else None,
         uptime_s=_number(stats.get("uptime")),
         pool=str(pool.get("implementation") or ""),
-        adaptive=_fields(stats.get("dispatch")).get("mode") == "adaptive",
+        adaptive=dispatch.get("mode") == "adaptive",
+        in_advance=held if 0 < held < 2**31 else 0,
     )
 
 

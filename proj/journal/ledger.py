@@ -53,6 +53,8 @@ class Holdings:
     ready: int = 0
     #: Messages of these queues that are not acknowledged; None if the broker did not report it.
     unacknowledged: int | None = 0
+    #: Those of them that workers in adaptive dispatch have and do not name yet.
+    in_advance: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +152,6 @@ def _times_done(attempts: list[Attempt]) -> int:
 
 
 def _in_the_broker(holdings: Holdings) -> int:
-    """Messages that the broker holds and that belong to no task that a worker has named."""
+    """Messages that the broker or a dispatcher holds and that belong to no task that a worker has named."""
     named = len(holdings.running) + len(holdings.held)
-    return holdings.ready + max(0, (holdings.unacknowledged or 0) - named)
+    return holdings.ready + max(holdings.in_advance, (holdings.unacknowledged or 0) - named)

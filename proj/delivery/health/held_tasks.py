@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proj.broker.control_bus import ControlBus
-from proj.broker.worker_replies import by_node, read_tasks
+from proj.broker.worker_replies import by_node, read_stats, read_tasks
 from proj.delivery.dead_letters.queue import DeadLetterQueue
 from proj.errors import DeadLettersNotRead, NoDeadLetters
 from proj.journal.ledger import Holdings
@@ -50,6 +50,8 @@ def held_tasks(app: Celery, queue_depths: QueueDepths, *, queues: Collection[str
         # Where no worker answers, two more questions only take as many seconds more.
         commands = ("reserved", "scheduled") if active else ()
         held = {id_ for command in commands for id_ in _task_ids(bus.ask(command, timeout_s=INSPECT_TIMEOUT_S))}
+        # Only those that answered, so that it takes no time.
+        stats = bus.ask("stats", nodes=active.keys(), timeout_s=INSPECT_TIMEOUT_S)
     # The broker is asked last, so that a message that moves meanwhile is counted twice rather than not at all.
     also = [dead_letters] if unread is None else []
     depths = [depth for depth in queue_depths.read(also=also) if _may_hold(depth.name, [*queues, *also])]
@@ -59,6 +61,7 @@ def held_tasks(app: Celery, queue_depths: QueueDepths, *, queues: Collection[str
         held=frozenset(held - running),
         dead=dead,
         ready=sum(depth.ready for depth in depths) + (unread or 0),
+        in_advance=sum(read_stats(reply).in_advance for reply in stats.values()),
         unacknowledged=None if None in unacknowledged else sum(count or 0 for count in unacknowledged),
     )
     return HeldTasks(holdings=holdings, warning=warning)

@@ -36,6 +36,14 @@ def test_stats_are_read_as_celerys_workers_send_them() -> None:
     assert read_stats(reply) == Stats(slots=4, started=7, uptime_s=17, pool="celery.concurrency.solo:TaskPool")
 
 
+@pytest.mark.parametrize(("held", "in_advance"), [(7, 7), (0, 0), (-1, 0), (2**31, 0), (True, 0), ("7", 0), (None, 0)])
+def test_messages_in_advance_are_those_that_a_dispatcher_holds(held: object, in_advance: int) -> None:
+    """Only a worker in adaptive dispatch has them."""
+    said = read_stats({"dispatch": {"mode": "adaptive", "held": held}})
+
+    assert (said.adaptive, said.in_advance) == (True, in_advance)
+
+
 @pytest.mark.parametrize("slots", [0, -1, 2**31, True, "4", None, float("nan")])
 def test_slots_that_no_worker_has_are_unknown(slots: object) -> None:
     """They become a column of the journal, which holds 32 bits."""

@@ -47,6 +47,7 @@ def test_task_is_open_and_not_missing_if_workers_and_broker_were_not_asked() -> 
         (Holdings(dead=frozenset("a")), "dead-lettered"),
         (Holdings(ready=1), "waiting in the broker"),
         (Holdings(unacknowledged=1), "waiting in the broker"),
+        (Holdings(unacknowledged=None, in_advance=1), "waiting in the broker"),
     ],
 )
 def test_task_that_a_worker_the_broker_or_a_dead_letter_holds_is_not_missing(holdings: Holdings, fate: str) -> None:
@@ -63,6 +64,15 @@ def test_unacknowledged_message_of_a_running_task_does_not_account_for_another_t
     result = ledger([attempt("a", "started"), attempt("b", "lost")], held)
 
     assert (result.fates, result.missing) == ({"a": "running", "b": "missing"}, 1)
+
+
+def test_message_that_a_dispatcher_holds_counts_once() -> None:
+    """It is one of the unacknowledged ones, where the broker reports those."""
+    held = Holdings(running=frozenset("a"), unacknowledged=3, in_advance=2)
+
+    result = ledger([attempt(task_id, "sent") for task_id in "abcd"], held)
+
+    assert (result.missing, result.unaccounted) == (1, ("b", "c", "d"))
 
 
 def test_difference_between_unaccounted_tasks_and_held_messages_is_missing() -> None:
