@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
 
 TIMEOUT_S = 60
-MODES = ("fair", "round-robin")
+MODES = ("round-robin", "fair", "adaptive")
 
 
 class ToMonitor(Attempts):
@@ -109,7 +109,7 @@ def is_settled(document: dict[str, Any], finished: int) -> bool:
 
 
 @pytest.mark.usefixtures("workers")
-def test_two_modes_on_one_queue_are_two_groups_while_they_run(broker: Broker, vhost: str, app: Celery) -> None:
+def test_three_modes_on_one_queue_are_three_groups_while_they_run(broker: Broker, vhost: str, app: Celery) -> None:
     """By the dispatch mode that each worker reports, with the broker's windows, in the marked run."""
     with Monitor(app, settings(broker)) as monitor, Bus(app, monitor):
         wait_until(
@@ -134,23 +134,24 @@ def test_two_modes_on_one_queue_are_two_groups_while_they_run(broker: Broker, vh
         readings = monitor.readings()
 
     assert live["report"]["live"] is True
-    assert [group["name"] for group in live["groups"]] == ["mixed · round-robin", "mixed · fair"]
+    assert [group["name"] for group in live["groups"]] == [f"mixed · {mode}" for mode in MODES]
     assert [(run["name"], run["marked"], run["ended"] is None) for run in done["runs"]] == [("compared", True, False)]
-    assert [(one["slots"], one["workers"][0]["alive"]) for one in done["groups"]] == [(1, True), (1, True)]
+    assert [(one["slots"], one["workers"][0]["alive"]) for one in done["groups"]] == [(1, True)] * 3
     assert [run["name"] for run in done["report"]["runs"]] == [group["name"] for group in done["groups"]]
     (queue,) = (queue for queue in done["queues"] if queue["queue"] == "mixed")
-    assert sorted(window["window"] for window in queue["broker"]["windows"]) == [0, 1]
-    assert (queue["type"], queue["broker"]["consumers"], queue["events"]["ready"]) == ("quorum", 2, 0)
+    # One worker without a limit, and two with one message.
+    assert sorted((one["window"], one["channels"]) for one in queue["broker"]["windows"]) == [(0, 1), (1, 2)]
+    assert (queue["type"], queue["broker"]["consumers"], queue["events"]["ready"]) == ("quorum", 3, 0)
     assert (done["events"]["lost"], done["notes"]) == (0, [])
-    assert {group.name for group in readings.groups} == {"mixed · fair", "mixed · round-robin"}
+    assert {group.name for group in readings.groups} == {f"mixed · {mode}" for mode in MODES}
 
 
 def _agrees(document: dict[str, Any]) -> bool:
     (queue,) = (queue for queue in document["queues"] if queue["queue"] == "mixed")
     broker = queue["broker"]
     # The broker lists a new channel some seconds late; until then its window is not known.
-    windows = [] if broker is None else [one["window"] for one in broker["windows"]]
-    return len(windows) == 2 and None not in windows and queue["explanation"] is None
+    windows = {} if broker is None else {one["window"]: one["channels"] for one in broker["windows"]}
+    return sum(windows.values()) == len(MODES) and None not in windows and queue["explanation"] is None
 
 
 def test_event_is_on_a_watched_page_within_a_second(broker: Broker, vhost: str, app: Celery) -> None:
