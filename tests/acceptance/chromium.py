@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import urllib.request
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -140,11 +141,17 @@ class Tab:
 @contextmanager
 def browser(folder: Path) -> Iterator[Tab]:
     """A tab of a browser with a new profile; the browser ends with the block."""
+    # Chromium makes a folder with a socket, and leaves it when it is killed. `folder` is too long for a socket's path.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        yield from _browser(folder, temporary)
+
+
+def _browser(folder: Path, temporary: str) -> Iterator[Tab]:
     log = folder / "chromium.log"
     with log.open("w") as output:
         running = subprocess.Popen(
             [program(), *FLAGS, f"--user-data-dir={folder / 'chromium'}", "about:blank"],
-            env=child_environment(),
+            env=child_environment(TMPDIR=temporary),
             stdout=output,
             stderr=output,
             start_new_session=True,
