@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dispatch.row import BARE, DEFAULT, DRAMATIQ, URL, Row, Shape
@@ -69,6 +70,9 @@ def ours(shape: Shape) -> Iterator[Row]:
     for queue_type in (CLASSIC, QUORUM):
         name = f"proj-adaptive-events-{queue_type}"
         yield proj(name, shape, dispatch="adaptive", queue_type=queue_type)
+    # A setting on the command line, in the place of ours.
+    silent = proj("proj-adaptive-quorum", shape, "worker.send_task_events=0", dispatch="adaptive")
+    yield replace(silent, events=False)
 
 
 def with_results(shape: Shape) -> Iterator[Row]:

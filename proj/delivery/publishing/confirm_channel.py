@@ -7,6 +7,7 @@ import select
 import socket
 import ssl
 import time
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from amqp import spec
@@ -252,7 +253,8 @@ class ConfirmChannel(pyamqp.Channel):
         self.collect()
 
     def _settle(self, tag: int, *, multiple: bool, acked: bool) -> None:
-        tags = [one for one in self.in_flight if one <= tag] if multiple else [tag]
+        # They are in flight in the order of their tags.
+        tags = list(takewhile(lambda one: one <= tag, self.in_flight)) if multiple else [tag]
         for one in tags:
             outgoing = self.in_flight.pop(one, None)
             if outgoing is None:
