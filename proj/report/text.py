@@ -21,7 +21,8 @@ def as_text(document: Mapping[str, Any]) -> str:
     parts.append("\n".join(["Timeline", "", *chart(runs)]))
     parts += _titled(tables["waits"])
     for run in runs:
-        parts += _titled(run["workers"], of=run["name"])
+        for part in _parts(run["workers"]):
+            parts += _titled(part, of=run["name"])
     for run in runs:
         parts += _titled(run["depth"], of=run["name"])
     parts += _titled(tables["offenders"])

@@ -26,7 +26,7 @@ import tornado.options
 import tornado.web
 from celery import Celery
 from celery.events.receiver import EventReceiver
-from celery.events.state import Task, Worker
+from celery.events.state import State, Task, Worker
 from kombu.mixins import ConsumerMixin
 
 from proj.dashboard import install
@@ -35,6 +35,7 @@ from proj.dashboard.web.arguments import FLOWERS_OWN
 from proj.dashboard.web.options import defined_options
 from proj.dashboard.web.reply_filter import _CHECKS
 from proj.dashboard.web.template_loader import ANCHOR, NAVIGATION, TAB, TemplateLoader, add_tab
+from proj.journal.event import AdaptiveCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -269,6 +270,29 @@ def test_prefix_is_put_before_addresses_with_arguments() -> None:
 def test_fields_of_a_worker_are_those_that_we_check() -> None:
     """Flower shows all of them; `heartbeats` is no field of an event."""
     assert set(Worker._fields) - {"heartbeats"} <= event_filter._FIELDS["worker"].keys()  # noqa: SLF001 what is tested
+
+
+def test_heartbeat_of_adaptive_dispatch_changes_nothing_that_flower_shows() -> None:
+    """Stock Flower and other monitors give all fields to Celery's Worker, which must have no attribute of these."""
+    event = {
+        "type": "worker-heartbeat",
+        "hostname": "w@h",
+        "timestamp": 1.0,
+        "local_received": 1.0,
+        "clock": 1,
+        "pid": 1,
+    }
+    told = dict(zip(AdaptiveCounts._fields, (8, 3, 40), strict=True))
+    shown = {}
+    for fields in ({}, told):
+        state = State()
+        state.event({**event, **fields})
+        worker = state.workers["w@h"]
+        shown[len(fields)] = {name: getattr(worker, name) for name in Worker._fields}
+
+    assert shown[0] == shown[len(told)]
+    assert not [name for name in told if hasattr(Worker, name)]
+    assert event_filter.checked_event({**event, **told}) == event
 
 
 def test_fields_of_a_task_are_those_that_we_check() -> None:

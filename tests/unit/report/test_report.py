@@ -18,7 +18,7 @@ from proj.report.document import document, workers_of
 from proj.report.markdown import as_markdown
 from proj.report.page import as_page
 from proj.report.script import NOUNS, script
-from proj.report.text import as_text
+from proj.report.text import MAX_WIDTH, as_text
 
 #: When the runs began: seconds since the epoch.
 BEGAN = 1_000_000.0
@@ -237,6 +237,19 @@ def test_workers_in_adaptive_dispatch_have_what_they_held_and_gave_back() -> Non
     assert tables_of[0]["head"][-3:] == ("largest window", "most in advance", "given back")
     assert [row[-3:] for row in tables_of[0]["rows"]] == [("1,256", "31", "0"), ("", "", "")]
     assert tables_of[1] == without[1]["workers"]
+
+
+def test_text_of_adaptive_workers_fits_a_terminal() -> None:
+    """The table of workers is in two parts where it is too wide for one."""
+    journal = dispatched("adaptive")
+    journal.kept_workers = [replace(one, window=256, held=31, given_back=7) for one in journal.kept_workers]
+
+    lines = as_text(document(journal, title="run.sqlite")).splitlines()
+
+    assert max(map(len, lines)) <= MAX_WIDTH
+    assert sum(line.startswith("Workers: adaptive") for line in lines) == 2
+    rows_of_worker = [line.split()[1:] for line in lines if line.startswith("adaptive-1@host")]
+    assert [row[-1] for row in rows_of_worker] == ["31", "7"]
 
 
 def test_counts_of_the_whole_journal_are_called_so_beside_several_runs() -> None:
