@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -108,6 +109,16 @@ def test_proxy_closes_one_side_when_the_other_closes(proxy: Proxy) -> None:
 
         assert connection.recv(1) == b""
     wait_until(lambda: proxy.open == 0, what="the link to be closed", timeout_s=5)
+
+
+def test_connection_that_a_client_has_reset_leaves_no_open_socket(proxy: Proxy) -> None:
+    """It cannot be shut down any more, only closed."""
+    with connect(proxy) as connection:
+        assert echo(connection, b"hello") == b"hello"
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    (link,) = proxy._links  # noqa: SLF001 nothing else knows the sockets
+    wait_until(lambda: all(end.fileno() < 0 for end in link.sockets), what="both to be closed", timeout_s=5)
 
 
 def test_frozen_connection_is_silent_while_a_new_one_passes(proxy: Proxy) -> None:

@@ -53,6 +53,8 @@ class _Link:
                 # A thread inside `recv` keeps a closed socket open, so shut it down first.
                 elif not self.frozen.is_set():
                     end.shutdown(socket.SHUT_RDWR)
+            # Also one that the other side has reset, which cannot be shut down.
+            with contextlib.suppress(OSError):
                 end.close()
 
     def _pump(self, source: socket.socket, sink: socket.socket, limit_bytes: int | None) -> None:
