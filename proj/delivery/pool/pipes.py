@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from contextlib import ExitStack
+import select
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -36,53 +36,53 @@ class ResultHandler(asynpool.ResultHandler):
         """What the loop calls when a pipe is readable."""
 
         def on_result_readable(fd: int) -> None:
-            if fd not in self.fileno_to_outq:
-                # The process is gone.
-                hub.remove_reader(fd)
-                return
-            reading = self._read(hub, fd)
             try:
-                next(reading)
-            except StopIteration:
+                # The process may be gone.
+                chunk = os.read(fd, CHUNK) if fd in self.fileno_to_outq else b""
+            except BlockingIOError:
+                # Somebody has read the pipe before. Only while a message is half read does Celery wait for its end.
                 return
-            except (OSError, EOFError):
+            except OSError:
+                chunk = b""
+            if not chunk:
                 hub.remove_reader(fd)
                 return
-            # Celery ends the reading of such a message before the pool stops (`_finish_partial_read`).
-            hub.add_reader(fd, reading)
+            messages, begun = split(chunk)
+            if begun:
+                reading = self._read_end(hub, fd, begun)
+                next(reading)
+                # Celery ends the reading of such a message before the pool stops (`_finish_partial_read`).
+                hub.add_reader(fd, reading)
+            self._handle(iter(messages))
 
         return on_result_readable
 
-    def _read(self, hub: Any, fd: int) -> Iterator[None]:  # noqa: ANN401 as above
-        """Handle all messages in the pipe; yields while the end of one is missing."""
-        data = b""
-        has_waited = False
+    def _read_end(self, hub: Any, fd: int, data: bytes) -> Iterator[None]:  # noqa: ANN401 as above
+        """Yield while the end of a message is missing, of which `data` is the beginning; then handle it."""
         while True:
+            yield
             try:
                 chunk = os.read(fd, CHUNK)
             except BlockingIOError:
-                if not data:
-                    # Somebody has read the pipe before. Only while a message is half read does Celery wait for its end.
-                    return
-                has_waited = True
-                yield
                 continue
             if not chunk:
                 raise EOFError
             messages, data = split(data + chunk)
-            if not data and has_waited:
+            if not data:
                 hub.add_reader(fd, self.handle_event, fd)
-            self._handle(messages)
+            self._handle(iter(messages))
             if not data:
                 return
 
-    def _handle(self, messages: list[bytes]) -> None:
+    def _handle(self, messages: Iterator[bytes]) -> None:
         """Handle all of them, also after one that failed: a connection may be lost, and nobody sends them again."""
-        with ExitStack() as stack:
-            # Called in the reverse order.
-            for message in reversed(messages):
+        try:
+            for message in messages:
                 if found := pickle.loads(message):  # noqa: S301 from a process of our own
-                    stack.callback(self.on_state_change, found)
+                    self.on_state_change(found)
+        except BaseException:
+            self._handle(messages)
+            raise
 
 
 def split(data: bytes) -> tuple[list[bytes], bytes]:
@@ -99,6 +99,17 @@ def split(data: bytes) -> tuple[list[bytes], bytes]:
     return messages, data[begin:]
 
 
+def in_one_write(header: memoryview, body: memoryview, size: int) -> tuple[memoryview, memoryview, int]:
+    """What Celery writes of a task: its header, its body and the size of this.
+
+    Celery writes a header until its 4 bytes are written, so it writes more of it as gladly. Only where the kernel takes
+    all of it or nothing. Source: POSIX, write, PIPE_BUF
+    """
+    if len(header) + size > select.PIPE_BUF:
+        return header, body, size
+    return memoryview(bytes(header) + bytes(body)), memoryview(b""), 0
+
+
 class AsynPool(asynpool.AsynPool):
     """Celery's pool of processes, which writes a task at once where a process is free."""
 
@@ -107,10 +118,11 @@ class AsynPool(asynpool.AsynPool):
     sched_strategy: object
     outbound_buffer: Collection[object]
     on_poll_start: Callable[[], None]
-    _quick_put: Callable[[object], None]
+    _quick_put: Callable[[Any], None]
     _all_inqueues: set[int]
     _busy_workers: set[int]
     _active_writes: set[int]
+    _cache: dict[int, Any]
 
     def _create_write_handlers(self, hub: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
         """Make Celery's handlers, and put these around them."""
@@ -122,8 +134,10 @@ class AsynPool(asynpool.AsynPool):
         put, write, watch = self._quick_put, hub.consolidate_callback, self.on_poll_start
         watches = False
 
-        def put_and_write(job: object) -> None:
+        def put_and_write(job: tuple[int, tuple[Any, ...]]) -> None:
             put(job)
+            result = self._cache[job[1][0]]
+            result._payload = in_one_write(*result._payload)  # noqa: SLF001 no public name
             free = self._all_inqueues - self._busy_workers - self._active_writes
             if free:
                 write([free.pop()])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import select
 import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proj.delivery.pool.pipes import ResultHandler, split
+from proj.delivery.pool.pipes import ResultHandler, in_one_write, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MESSAGES = [b"one", b"", b"a longer message"]
 DATA = b"".join(struct.pack(">i", len(message)) + message for message in MESSAGES)
@@ -38,8 +39,20 @@ def test_message_after_one_that_failed_is_handled() -> None:
 
     handler: Any = object.__new__(ResultHandler)
     handler.on_state_change = on_state_change
-    handle: Callable[[list[bytes]], None] = handler._handle  # noqa: SLF001 the part that reads no pipe
+    handle: Callable[[Iterator[bytes]], None] = handler._handle  # noqa: SLF001 the part that reads no pipe
 
     with pytest.raises(ConnectionError):
-        handle([pickle.dumps(each) for each in ("first", "lost", "last")])
+        handle(iter([pickle.dumps(each) for each in ("first", "lost", "last")]))
     assert handled == ["first", "lost", "last"]
+
+
+@pytest.mark.parametrize("size", [1, 4000, 4092, 4093, 100_000])
+def test_task_is_written_in_one_call_only_where_the_kernel_takes_all_or_nothing(size: int) -> None:
+    """Celery goes on with the body when a header was written, also when that was only a part of both."""
+    header, body = struct.pack(">I", size), b"x" * size
+
+    first, second, left = in_one_write(memoryview(header), memoryview(body), size)
+
+    assert bytes(first) + bytes(second) == header + body
+    assert left == len(second)
+    assert len(first) == 4 or len(first) <= select.PIPE_BUF
