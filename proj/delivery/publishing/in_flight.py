@@ -139,16 +139,16 @@ class InFlight:
         if self._channel is not None:
             self._channel.cork(on=False)
 
-    def add(self, outgoing: OutgoingMessage) -> None:
-        """Publish one more message, without waiting for its confirm.
+    def add(self, *outgoing: OutgoingMessage) -> None:
+        """Publish one more message, or several, without waiting for a confirm.
 
         Raises:
             Unconfirmed: the deadline has passed.
         """
         if not len(self):
             self._deadline.restart()
-        self._waiting.append(outgoing)
-        self._added_since_read += 1
+        self._waiting.extend(outgoing)
+        self._added_since_read += len(outgoing)
         try:
             if self._added_since_read >= READ_EVERY or time.monotonic() - self._read_at >= READ_EVERY_S:
                 self._read(timeout_s=0)
@@ -202,6 +202,13 @@ class InFlight:
             return
         if self.collects:
             channel.cork(on=True)
+        if len(self._waiting) > 1:
+            with channel.together():
+                self._write_each(channel)
+        else:
+            self._write_each(channel)
+
+    def _write_each(self, channel: ConfirmChannel) -> None:
         while self._waiting:
             try:
                 channel.write(self._waiting[0])

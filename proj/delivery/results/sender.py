@@ -148,8 +148,8 @@ class Sender(Service):
         while True:
             self._wake.clear()
             try:
-                while self._inbox:
-                    messages.add(self._inbox.popleft())
+                if added := [self._inbox.popleft() for _ in range(len(self._inbox))]:
+                    messages.add(*added)
                 self._pending = len(messages)
                 if self._pending:
                     messages.wait(or_readable=self._wake.fileno())
