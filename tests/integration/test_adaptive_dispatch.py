@@ -96,17 +96,19 @@ def test_worker_of_short_tasks_asks_for_messages_in_advance(
     assert said["window"] > 1
 
 
-@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+@pytest.mark.parametrize(
+    ("queue_type", "pool"), [*((queue_type, "prefork") for queue_type in QUEUE_TYPES), ("quorum", "threads")]
+)
 def test_messages_behind_a_long_task_are_run_by_another_worker(
-    guard: Guard, broker: Broker, vhost: str, queue_type: str
+    guard: Guard, broker: Broker, vhost: str, queue_type: str, pool: str
 ) -> None:
     """The worker that has the long task gives back what it holds, so all others end before the long one."""
     url = broker.url(vhost)
     before = [f"before {number}" for number in range(300)]
     after = [f"after {number}" for number in range(100)]
     with (
-        adaptive_worker(guard, url, queue_type, "first", PROJ_DOT_SECONDS="15") as first,
-        adaptive_worker(guard, url, queue_type, "second", PROJ_DOT_SECONDS="15") as second,
+        adaptive_worker(guard, url, queue_type, "first", "--pool", pool, PROJ_DOT_SECONDS="15") as first,
+        adaptive_worker(guard, url, queue_type, "second", "--pool", pool, PROJ_DOT_SECONDS="15") as second,
     ):
         send(url, [*before, "long.", *after])
         wait_until(lambda: len(done(first, second)) >= 400, what="all but the long one", timeout_s=TIMEOUT_S)

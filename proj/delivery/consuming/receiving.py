@@ -159,9 +159,11 @@ class KeptMessage(PyamqpMessage):
             self._state = "ACK"
 
     def was_acknowledged(self) -> None:
-        """Note that a frame for several messages has acknowledged this one."""
+        """Note that a frame for several messages has acknowledged this one; the dispatcher plans after all of them."""
         self._state = "ACK"
-        self._settled()
+        self._unsettled.pop(self.delivery_tag, None)
+        if self.dispatcher is not None:
+            self.dispatcher.note_settled(self)
 
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 kombu's signature
         """Reject the message, unless it is settled."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from celery.utils.log import get_logger
-from vine import promise
+
+from proj.delivery.dispatch.together import Together
 
 if TYPE_CHECKING:
     from proj.delivery.consuming.consumer import Consumer
@@ -21,36 +23,39 @@ class Acknowledgements:
     """The acknowledgements of one worker that are not written yet."""
 
     def __init__(self, consumer: Consumer) -> None:
-        """Write on the loop of `consumer`, which has one."""
+        """Write on the loop of `consumer`."""
         self._consumer = consumer
-        self._pending: list[KeptMessage] = []
-        self._timer_is_set = False
-        # Reused, so that the loop has it only once.
-        self._turn = promise(self._on_turn)
+        #: Threads add to it while the loop takes from it.
+        self._pending: deque[KeptMessage] = deque()
+        self._together = Together(consumer.hub, self.write, longest_s=LONGEST_S, is_enough=self._are_enough)
 
     def begin(self) -> None:
         """Begin anew with a new connection: the broker delivers what was not acknowledged on the last one again."""
-        self._pending = []
-        # The timer of the last connection may be lost with it.
-        self._timer_is_set = False
+        self._pending.clear()
+        self._together.begin()
+
+    @property
+    def waiting(self) -> int:
+        """How many there are."""
+        return len(self._pending)
 
     def add(self, message: KeptMessage) -> None:
         """Acknowledge the message soon; from any thread."""
         self._pending.append(message)
-        self._consumer.hub.call_soon(self._turn)
+        self._together.plan()
 
     def write(self) -> None:
         """Write all of them; a message that cannot be acknowledged is logged, as Celery does."""
-        if not self._pending:
-            return
         consumer = self._consumer
-        pending, self._pending = self._pending, []
         here: dict[object, KeptMessage] = {}
-        for message in pending:
+        while self._pending:
+            message = self._pending.popleft()
             if message.settlement is None and not message.acknowledged and message.channel is consumer.channel:
                 here[message.delivery_tag] = message
             else:
                 message.ack_log_error(logger, consumer.connection_errors)
+        if not here:
+            return
         try:
             self._write(here)
         except consumer.connection_errors as error:
@@ -68,20 +73,11 @@ class Acknowledgements:
             channel.basic_ack(oldest[-1].delivery_tag, multiple=len(oldest) > 1)
             for message in oldest:
                 message.was_acknowledged()
+            if self._consumer.dispatcher is not None:
+                self._consumer.dispatcher.plan()
         for message in messages.values():
             message.ack()
 
-    def _on_turn(self) -> None:
-        if not self._pending:
-            return
+    def _are_enough(self) -> bool:
         dispatcher = self._consumer.dispatcher
-        if dispatcher is not None and len(self._pending) < dispatcher.acknowledges_at:
-            if not self._timer_is_set:
-                self._timer_is_set = True
-                self._consumer.timer.call_after(LONGEST_S, self._on_timer)
-            return
-        self.write()
-
-    def _on_timer(self) -> None:
-        self._timer_is_set = False
-        self.write()
+        return dispatcher is None or len(self._pending) >= dispatcher.acknowledges_at

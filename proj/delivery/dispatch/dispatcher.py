@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
 from celery.worker import state
-from vine import promise
 
 from proj.delivery.dispatch.ahead import Ahead
+from proj.delivery.dispatch.ended import EndedTasks
 from proj.delivery.dispatch.sources import Sources
+from proj.delivery.dispatch.waiting import Waiting
+from proj.delivery.pool import thread
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
 
 if TYPE_CHECKING:
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from proj.delivery.consuming.consumer import Consumer
     from proj.delivery.consuming.receiving import KeptMessage
 
-#: Seconds until the next of several queues is consumed from, when the one before had no message. Long tasks come from
-#: one queue at a time, because each consumer has a prefetch count of its own.
-NEXT_QUEUE_S = 0.01
 #: Acknowledgements that are written together, at most. The tasks of those that are not written yet are run again when
 #: the worker is killed. A quarter of the largest window, 64, was no faster.
 MOST_ACKNOWLEDGEMENTS = 8
@@ -50,10 +49,8 @@ class Dispatcher:
     ) -> None:
         """Serve the pool of `consumer`, which has so many slots; `clock` tells the time in seconds."""
         self.budget_s = budget_s
-        #: Messages that were received and are not in the pool, with the time of their arrival, the oldest first.
-        self.held: deque[tuple[KeptMessage, float]] = deque()
-        #: Those of queues that no other worker consumes, which are never given back.
-        self.own: deque[KeptMessage] = deque()
+        #: Messages that were received and are not in the pool.
+        self.held = Waiting()
         #: Messages in the pool, with the time at which they were given to it, the oldest first.
         self.running: dict[KeptMessage, float] = {}
         #: How many messages were given back to their queues.
@@ -64,6 +61,8 @@ class Dispatcher:
         self._most_scheduled: int | None = consumer.app.conf.worker_eta_task_limit
         self._ahead = Ahead(budget_s)
         self._sources = Sources()
+        #: The window that was asked for last.
+        self._asked = slots
         #: Messages that count against the window: held, in the pool, or on their way to another queue.
         self._load = 0
         #: When the last message came.
@@ -74,9 +73,9 @@ class Dispatcher:
         self._timer: Any = None
         self._due = 0.0
         self._loop_thread = threading.get_ident()
-        self._ended: deque[KeptMessage] = deque()
-        # Reused, so that the loop has it only once.
-        self._take_ended = promise(self._on_ended)
+        self._ended = EndedTasks(consumer.hub, self._on_ended, clock)
+        #: The pool, when its threads can go on with the next message by themselves.
+        self._threads = consumer.pool if isinstance(consumer.pool, thread.TaskPool) else None
 
     # --- One connection -----------------------------------------------------------------------------------
 
@@ -95,14 +94,19 @@ class Dispatcher:
         consumer.qos.callback = _ignore_count
         # The timer of the last connection may be lost with it.
         self._timer = None
+        self._ended.begin()
         self._sources.prepare(task_consumer, consumer.queue_names, self._slots)
 
     def forget(self) -> None:
         """Forget the messages of a lost connection, which the broker delivers again; those that run keep a slot."""
-        for message in (*(held for held, _arrived in self.held), *self.own, *self.running):
-            message.is_load = message in self.running and message.request in state.active_requests
-        self.held.clear()
-        self.own.clear()
+        for message in self.held.clear():
+            message.is_load = False
+        for ended in self._ended:
+            self.running.pop(ended.message, None)
+            if ended.next is not None:
+                self.running[ended.next] = ended.at
+        for message in self.running:
+            message.is_load = message.request in state.active_requests
         self.running = {message: since for message, since in self.running.items() if message.is_load}
         self._load = len(self.running)
         self._waiting_since = None
@@ -120,13 +124,13 @@ class Dispatcher:
     def was_cancelled(self, tag: str) -> None:
         """Consume again: the broker has cancelled one of the consumers."""
         self._sources.was_cancelled(tag)
-        self._plan()
+        self.plan()
 
     def renew(self) -> None:
         """Open all consumers again, with counts that are known: kombu has opened some for a queue that was added."""
         self._sources.adopt()
         self._sources.close_all()
-        self._plan(now_is_time=True)
+        self.plan(now_is_time=True)
 
     def leave(self, queue: str) -> None:
         """Consume from that queue no more."""
@@ -160,9 +164,9 @@ class Dispatcher:
         self._load += 1
         if self.waiting or len(self.running) >= self._slots:
             if source is None:
-                self.own.append(message)
+                self.held.add_own(message)
             else:
-                self.held.append((message, now))
+                self.held.add(message, now)
                 self._set_timer(self.budget_s)
         else:
             since, self._waiting_since = self._waiting_since, None
@@ -170,24 +174,33 @@ class Dispatcher:
                 self._ahead.waited(now - since)
             self._give(message, now)
         if len(self._sources) > 1:
-            self._plan()
+            self.plan()
 
     def settled(self, message: KeptMessage) -> None:
         """The message was acknowledged, rejected or given back, so the broker may send another one."""
+        self.note_settled(message)
+        self.plan()
+
+    def note_settled(self, message: KeptMessage) -> None:
+        """The same for one of several messages, after which `plan` is to be called."""
         source = message.source
         if source is not None:
             source.settled(message.delivery_info["consumer_tag"])
         if message not in self.running:
             self._unload(message)
-        self._plan()
 
     def ended(self, message: KeptMessage) -> None:
         """The message's task has left its slot; from any thread."""
         if threading.get_ident() == self._loop_thread:
-            self._end(message)
-        else:
-            self._ended.append(message)
-            self._consumer.hub.call_soon(self._take_ended)
+            self._end(message, self._clock())
+            return
+        threads = self._threads
+        following = None
+        if threads is not None and threads.can_go_on and self._consumer.is_running:
+            following = self.held.take(self._may_begin_here)
+        self._ended.add(message, following)
+        if threads is not None and following is not None:
+            threads.go_on(partial(self._begin_here, following))
 
     def apply(self, request: Request) -> None:
         """A task that waited for its ETA or its rate limit goes into the pool."""
@@ -201,8 +214,10 @@ class Dispatcher:
     def follow(self, slots: int) -> None:
         """The pool has another number of slots, or may have it under `--autoscale`."""
         # Tasks that left the pool in a way that no request tells of.
-        for message in [each for each in self.running if _is_gone(each)]:
-            self._end(message)
+        gone = [message for message in self.running if _is_gone(message)]
+        self._on_ended()
+        for message in gone:
+            self._end(message, self._clock())
         self._slots = slots
         self._fill()
         window = self.window
@@ -210,17 +225,17 @@ class Dispatcher:
         is_idle = not self._load and self._clock() - self._came_at > IDLE_S
         if is_idle and window and not self._consumer.quarantine.paused:
             self._sources.join(window)
-        self._plan()
+        self.plan()
 
     @property
     def waiting(self) -> int:
         """How many messages wait for a slot."""
-        return len(self.held) + len(self.own)
+        return len(self.held)
 
     @property
     def acknowledges_at(self) -> int:
         """How many acknowledgements are written together: few while the broker waits for them to send more."""
-        return min(self.window // 4, MOST_ACKNOWLEDGEMENTS) if self.waiting else 0
+        return min(self._asked // 4, MOST_ACKNOWLEDGEMENTS) if self.waiting else 0
 
     @property
     def window(self) -> int:
@@ -237,45 +252,72 @@ class Dispatcher:
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    def _on_ended(self) -> None:
-        while self._ended:
-            self._end(self._ended.popleft())
+    def _may_begin_here(self, message: KeptMessage) -> bool:
+        """Whether a thread of the pool may begin the message's task: nothing of it needs a timer of the loop.
 
-    def _end(self, message: KeptMessage) -> None:
-        if not self._leave(message):
+        Nor where it would double tasks when the connection is lost: the loop has to write acknowledgements first.
+        """
+        consumer: Any = self._consumer
+        contents = message.delivery.contents
+        channel: Any = message.channel
+        return (
+            contents is not None
+            and bool(channel and channel.connection and channel.connection.connected)
+            and consumer.acknowledgements.waiting < MOST_ACKNOWLEDGEMENTS
+            and not contents.headers.get("eta")
+            and not contents.headers.get("expires")
+            and consumer.task_buckets[contents.headers["task"]] is None
+            and not consumer.on_task_message
+        )
+
+    def _begin_here(self, message: KeptMessage) -> None:
+        """Give the message to the pool, in whose thread this is."""
+        self._consumer.run(message)
+        if message.request is None:
+            # It was refused. Where Celery made a request, its end is told.
+            self.ended(message)
+
+    def _on_ended(self) -> None:
+        for ended in self._ended:
+            if ended.next is not None:
+                self.running[ended.next] = ended.at
+            self._end(ended.message, ended.at)
+
+    def _end(self, message: KeptMessage, at: float) -> None:
+        """The message's task has left its slot at that time."""
+        if not self._leave(message, at):
             return
         self._fill()
-        if not self.waiting and self._waiting_since is None:
-            self._waiting_since = self._clock()
+        if len(self.running) < self._slots and not self.waiting and self._waiting_since is None:
+            self._waiting_since = at
         if not message.is_load:
             # Nothing settles it later, because it was acknowledged early, or leased.
-            self._plan()
+            self.plan()
 
-    def _leave(self, message: KeptMessage) -> bool:
+    def _leave(self, message: KeptMessage, at: float) -> bool:
         """Free the message's slot; whether it had one."""
         since = self.running.pop(message, None)
         if since is None:
             return False
         request = message.request
         if request is not None and request.time_start is not None:
-            self._ahead.ended(self._clock() - since)
+            self._ahead.ended(at - since)
         if message.acknowledged or message.settlement is not None or not message.can_be_settled:
             self._unload(message)
         return True
 
     def _fill(self) -> None:
         """Give held messages to free slots."""
-        while self.waiting and len(self.running) < self._slots and self._consumer.is_running:
-            message = self.own.popleft() if self.own else self.held.popleft()[0]
+        while len(self.running) < self._slots and self._consumer.is_running and (message := self.held.take()):
             self._give(message, self._clock())
 
     def _give(self, message: KeptMessage, now: float) -> None:
         self.running[message] = now
         self._consumer.run(message)
         request = message.request
-        if request is None or request.has_ended:
-            # It was refused or revoked, or its thread was quick.
-            self._leave(message)
+        if request is None:
+            # It was refused. Where Celery made a request, its end is told.
+            self._leave(message, self._clock())
         elif request.eta:
             # Its timer calls `apply`.
             self.running.pop(message, None)
@@ -303,74 +345,49 @@ class Dispatcher:
             return
         try:
             with reconnect_if_closed(consumer.channel_errors):
-                if self.held and self._clock() - self.held[0][1] >= self.budget_s:
+                if self._may_hold_s <= 0:
                     self._give_back()
-                self._plan(now_is_time=True)
+                self.plan(now_is_time=True)
         finally:
-            if self.held:
-                self._set_timer(max(_SHORTEST_S, self.held[0][1] + self.budget_s - self._clock()))
+            if self.held.since is not None:
+                self._set_timer(max(_SHORTEST_S, self._may_hold_s))
+
+    @property
+    def _may_hold_s(self) -> float:
+        """For how long the oldest message may still be held."""
+        now, since = self._clock(), self.held.since
+        return self.budget_s - (now - since if since is not None else 0.0)
 
     def _give_back(self) -> None:
         """Give back what is held: nothing new comes first, or the broker would send it here again."""
         self._ahead.gave_back()
         self._sources.close_all()
-        given, self.held = self.held, deque()
+        given = self.held.take_all()
         self.given_back += len(given)
         logger.debug("Messages given back to their queues: %d.", len(given), extra={"action": "messages_given_back"})
-        for message, _arrived in given:
+        for message in given:
             self._consumer.held.give_back_one(message)
             if message.is_moving and self._consumer.forwarder.pending < _MOST_COPIES:
                 # Its consumer is closed, so a free slot need not wait for the copy.
                 self._unload(message)
 
-    def _plan(self, *, now_is_time: bool = False) -> None:
+    def plan(self, *, now_is_time: bool = False) -> None:
         """Open or close consumers, so that the broker may send what the window has room for."""
         consumer = self._consumer
         if not consumer.is_running or consumer.quarantine.paused:
             return
         if not len(self._sources):
             self._sources.adopt()
-        window = self.window
+        window = self._asked = self.window
         room = window - self._load
         if window > self._slots:
-            self._stream(window, room)
+            self._sources.stream(window, room)
         elif len(self._sources) > 1:
-            self._take_turns(room, now_is_time=now_is_time)
+            wait_s = self._sources.take_turns(room, budget_s=self.budget_s, now_is_time=now_is_time)
+            if wait_s is not None:
+                self._set_timer(wait_s)
         else:
-            self._top_up(room)
-
-    def _stream(self, window: int, room: int) -> None:
-        """Let short tasks come from every queue, each with the whole window."""
-        for source in self._sources:
-            if source.prefetch < window:
-                self._sources.open(source, window - source.prefetch)
-            elif source.credit <= 0 < room:
-                # What waits for its ETA has used up the consumers' counts.
-                self._sources.open(source, room)
-
-    def _top_up(self, room: int) -> None:
-        """Let long tasks come from the only queue, one for each free slot."""
-        for source in self._sources:
-            if room > source.credit:
-                self._sources.open(source, room - source.credit)
-
-    def _take_turns(self, room: int, *, now_is_time: bool) -> None:
-        """Consume from one more queue while a slot is free, and from none while none is."""
-        if room <= 0:
-            if now_is_time:
-                self._sources.close_all()
-            elif self._sources.are_open:
-                # Not at once: messages may be on their way, and the broker would count that it took them back.
-                self._set_timer(self.budget_s / 2)
-            return
-        if self._sources.are_open and not now_is_time:
-            self._set_timer(NEXT_QUEUE_S)
-            return
-        for source in self._sources:
-            if source.credit < room:
-                self._sources.open(source, room - source.credit)
-                self._set_timer(NEXT_QUEUE_S)
-                return
+            self._sources.top_up(room)
 
 
 def _is_gone(message: KeptMessage) -> bool:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Consumers of one queue, after which they are replaced by one.
 MOST_CONSUMERS = 8
+#: Seconds until the next of several queues is consumed from, when the one before had no message. Long tasks come from
+#: one queue at a time, because each consumer has a prefetch count of its own.
+NEXT_QUEUE_S = 0.01
 #: Tags of cancelled consumers of which the queue is known: some of their messages are still on their way.
 _TAGS_KEPT = 1000
 
@@ -123,6 +126,47 @@ class Sources:
         source.prefetch += prefetch
         self._names[tag] = source.queue.name
         source.queue.consume(tag, task_consumer._receive_callback, no_ack=task_consumer.no_ack, nowait=True)  # noqa: SLF001 no public name
+
+    def stream(self, window: int, room: int) -> None:
+        """Let short tasks come from every queue, each with the whole window; `room` is what is left of it."""
+        for source in self:
+            if source.prefetch < window:
+                self.open(source, window - source.prefetch)
+            elif source.credit <= 0 < room:
+                # What waits for its ETA has used up the consumers' counts.
+                self.open(source, room)
+
+    def top_up(self, room: int) -> None:
+        """Let long tasks come from the only queue, one for each free slot."""
+        for source in self:
+            if room > source.credit:
+                self.open(source, room - source.credit)
+
+    def take_turns(self, room: int, *, budget_s: float, now_is_time: bool) -> float | None:
+        """Consume from one more queue while a slot is free, and from none while none is.
+
+        Args:
+            room: the free slots.
+            budget_s: seconds for which a worker may hold a message.
+            now_is_time: whether the time is over that the last call gave.
+
+        Returns:
+            The seconds after which to call this again at the latest; None when there is nothing to wait for.
+        """
+        if room <= 0:
+            if now_is_time:
+                self.close_all()
+            elif self.are_open:
+                # Not at once: messages may be on their way, and the broker would count that it took them back.
+                return budget_s / 2
+            return None
+        if self.are_open and not now_is_time:
+            return NEXT_QUEUE_S
+        for source in self:
+            if source.credit < room:
+                self.open(source, room - source.credit)
+                return NEXT_QUEUE_S
+        return None
 
     def close(self, source: Source) -> None:
         """Cancel the consumers of the queue."""

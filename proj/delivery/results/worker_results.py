@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vine import promise
-
+from proj.delivery.dispatch.together import Together
 from proj.delivery.results.hand_over import can_hand_over, hand_over, publish, trace_tasks
 from proj.delivery.results.sender import Sender
 from proj.service import Service
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 #: Results that are published together, and seconds that one may wait for others while the worker has more to do.
-TOGETHER = 16
+TOGETHER = 8
 LONGEST_S = 0.005
 
 
@@ -49,11 +48,8 @@ class WorkerResults(Service):
                 because to wake the sender's thread costs as much as several results.
         """
         self._app = app
-        self._hub = hub
         self._may_wait = may_wait
-        self._timer_is_set = False
-        # Reused, so that the loop has it only once.
-        self._turn = promise(self._on_turn)
+        self._together = Together(hub, self._wake, longest_s=LONGEST_S, is_enough=self._are_enough)
         self._requests = requests
         self._sender: Sender | None = None
         if hub is not None and can_hand_over(app, connection, app.connection_for_write()):
@@ -73,8 +69,7 @@ class WorkerResults(Service):
     def start(self) -> None:
         """Start the sender, unless it runs; to be called for each connection."""
         if self._sender is not None:
-            # The timer of the last connection may be lost with it.
-            self._timer_is_set = False
+            self._together.begin()
             self._sender.start()
             self._sender.wake()
 
@@ -91,23 +86,16 @@ class WorkerResults(Service):
             results: one or more.
             settled: called in the loop when the broker has them, or with the error of one that it will not have.
         """
-        if self._sender is None or self._hub is None:
+        if self._sender is None:
             publish(self._app, results)
             settled(None)
         else:
             self._sender.add(results, settled)
-            self._hub.call_soon(self._turn)
+            self._together.plan()
 
-    def _on_turn(self) -> None:
-        if self._sender is None or self._hub is None or not self._sender.waiting:
-            return
-        if not self._may_wait() or self._sender.waiting >= TOGETHER:
-            self._sender.wake()
-        elif not self._timer_is_set:
-            self._timer_is_set = True
-            self._hub.call_later(LONGEST_S, self._on_timer)
+    def _are_enough(self) -> bool:
+        return self._sender is not None and (self._sender.waiting >= TOGETHER or not self._may_wait())
 
-    def _on_timer(self) -> None:
-        self._timer_is_set = False
+    def _wake(self) -> None:
         if self._sender is not None:
             self._sender.wake()

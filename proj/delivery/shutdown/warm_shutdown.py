@@ -1,13 +1,14 @@
-"""The bootstep of a worker that gives Celery's prefork pool an orderly warm shutdown."""
+"""The bootstep of a worker that puts our pools in the place of Celery's: prefork has an orderly warm shutdown."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 from celery import bootsteps
-from celery.concurrency import prefork as stock
+from celery.concurrency import prefork as stock_prefork
+from celery.concurrency import thread as stock_thread
 
-from proj.delivery.pool import prefork
+from proj.delivery.pool import prefork, thread
 
 if TYPE_CHECKING:
     from celery.concurrency.base import BasePool
@@ -19,10 +20,17 @@ class Worker(Protocol):
     pool_cls: type[BasePool]
 
 
-class WarmShutdown(bootsteps.Step):
-    """Puts our prefork pool in the place of Celery's; any other pool that the user chose stays.
+#: Our pools in the place of Celery's.
+_OURS: dict[object, type[BasePool]] = {
+    stock_prefork.TaskPool: prefork.TaskPool,
+    stock_thread.TaskPool: thread.TaskPool,
+}
 
-    The other pools wait for what they were given anyway.
+
+class WarmShutdown(bootsteps.Step):
+    """Puts our prefork and thread pools in the place of Celery's; any other pool that the user chose stays.
+
+    The other pools wait for what they were given anyway; that of threads is ours for `proj.delivery.dispatch`.
     """
 
     label = "Warm shutdown"
@@ -30,5 +38,4 @@ class WarmShutdown(bootsteps.Step):
     def __init__(self, worker: Worker, **options: object) -> None:
         """Replace the pool's class, before the step that makes the pool: all steps are built before any is included."""
         super().__init__(worker, **options)
-        if worker.pool_cls is stock.TaskPool:
-            worker.pool_cls = prefork.TaskPool
+        worker.pool_cls = _OURS.get(worker.pool_cls, worker.pool_cls)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from contextlib import suppress
+from collections import defaultdict, deque
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -15,9 +15,10 @@ from amqp import spec
 from celery.worker import state
 
 from proj.delivery.dispatch.dispatcher import Dispatcher
+from proj.delivery.pool import thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 #: Seconds between two calls of `Dispatcher.follow`, as of `proj.delivery.consuming.prefetch`.
 FOLLOW_S = 0.5
@@ -101,8 +102,12 @@ class Message:
     source: Any = None
 
     @property
+    def channel(self) -> Any:
+        return SimpleNamespace(connection=SimpleNamespace(connected=True))
+
+    @property
     def delivery(self) -> Any:
-        return SimpleNamespace(queue=self.task.queue)
+        return SimpleNamespace(queue=self.task.queue, contents=SimpleNamespace(headers={"task": "task"}))
 
     @property
     def delivery_info(self) -> dict[str, str]:
@@ -176,6 +181,26 @@ class Broker:
                 return
 
 
+class Threads(thread.TaskPool):
+    """A pool of threads, of which none waits for another."""
+
+    can_go_on = True  # type: ignore[assignment] # a property
+
+    def __init__(self) -> None:  # no thread is started
+        self._next: Callable[[], object] | None = None
+        #: How often one went on.
+        self.went_on = 0
+
+    def go_on(self, give: Callable[[], object]) -> None:
+        self._next = give
+        self.went_on += 1
+
+    def begin_next(self) -> None:
+        give, self._next = self._next, None
+        if give is not None:
+            give()
+
+
 @dataclass(eq=False)
 class Worker:
     """A worker of some slots; what it says to the broker arrives in order, after the delay."""
@@ -191,18 +216,27 @@ class Worker:
     #: Since when a slot is free; None while none is.
     free_since: float | None = 0.0
     watch: Callable[[], None] = lambda: None
+    #: Whether its pool has threads, which go on by themselves.
+    has_threads: bool = False
+    #: Tasks in its pool.
+    running: int = 0
 
     def __post_init__(self) -> None:
         """Connect, and consume as kombu does."""
         clock = self.broker.clock
         self._prefetch = 0
+        self.threads = Threads() if self.has_threads else None
         self.consumer = SimpleNamespace(
             app=SimpleNamespace(conf=SimpleNamespace(worker_eta_task_limit=None)),
             task_consumer=self._task_consumer(),
             queue_names={},
             qos_global=False,
             qos=SimpleNamespace(callback=None),
-            hub=SimpleNamespace(call_soon=lambda call: call()),
+            hub=SimpleNamespace(call_soon=partial(clock.call_after, 0.0), call_later=clock.call_after),
+            pool=self.threads,
+            acknowledgements=SimpleNamespace(waiting=0),
+            task_buckets=defaultdict(lambda: None),
+            on_task_message=(),
             timer=SimpleNamespace(call_after=clock.call_after),
             is_running=True,
             quarantine=SimpleNamespace(paused=False),
@@ -217,10 +251,6 @@ class Worker:
             self.consumer.task_consumer._active_tags[queue.name] = queue.name  # noqa: SLF001 kombu has no public name
             queue.consume(queue.name)
         self._follow()
-
-    @property
-    def running(self) -> int:
-        return len(self.dispatcher.running)
 
     def receive(self, message: Message) -> None:
         self.watch()
@@ -274,6 +304,7 @@ class Worker:
         self.watch()
         clock, task = self.broker.clock, message.task
         task.runs += 1
+        self.running += 1
         task.waiting_since = None
         self.ran.append(task)
         message.request = Request(time_start=clock.now)
@@ -285,13 +316,29 @@ class Worker:
     def _end(self, message: Message) -> None:
         state.active_requests.discard(message.request)
         message.request.has_ended = True
-        self.dispatcher.ended(cast("Any", message))
+        self.running -= 1
+        if self.threads is None:
+            self.dispatcher.ended(cast("Any", message))
+        else:
+            with self._in_thread():
+                self.dispatcher.ended(cast("Any", message))
+                self.threads.begin_next()
         if message.settlement is not None:
             message.acknowledged = True
         elif not message.task.is_early:
             # The worker's loop acknowledges it next.
             self.broker.clock.call_after(0.0, partial(self._settle, message, back=False))
         self.watch()
+
+    @contextmanager
+    def _in_thread(self) -> Iterator[None]:
+        """In the block it is another thread than that of the worker's loop."""
+        of_loop = self.dispatcher._loop_thread  # noqa: SLF001 there are no threads here
+        self.dispatcher._loop_thread = 0  # noqa: SLF001
+        try:
+            yield
+        finally:
+            self.dispatcher._loop_thread = of_loop  # noqa: SLF001
 
     def _give_back(self, message: Message) -> None:
         self.gave_back.add(self.broker.clock.now)

@@ -9,7 +9,8 @@ from celery.worker import state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proj.delivery.dispatch.dispatcher import IDLE_S, MOST_ACKNOWLEDGEMENTS, NEXT_QUEUE_S
+from proj.delivery.dispatch.dispatcher import IDLE_S, MOST_ACKNOWLEDGEMENTS
+from proj.delivery.dispatch.sources import NEXT_QUEUE_S
 from tests.unit.delivery.dispatch.simulation import Broker, Clock, Message, Request, Task, Worker
 
 BUDGET_S = 0.05
@@ -46,9 +47,9 @@ class World:
         now = self.broker.clock.now
         waiting = [task.waiting_since for task in self.tasks if task.waiting_since is not None]
         for worker in self.workers:
-            held = worker.dispatcher.held
-            if held:
-                self.longest_held_s = max(self.longest_held_s, now - held[0][1])
+            held_since = worker.dispatcher.held.since
+            if held_since is not None:
+                self.longest_held_s = max(self.longest_held_s, now - held_since)
             if worker.free_since is not None and waiting:
                 self.longest_missed_s = max(self.longest_missed_s, now - max(worker.free_since, min(waiting)))
             if worker.running >= worker.slots:
@@ -65,10 +66,12 @@ def world(
     queues: int = 1,
     delay_s: float = 0.0005,
     copies: bool = False,
+    has_threads: bool = False,
 ) -> World:
     names = ["queue", *(f"queue{number}" for number in range(1, queues))]
     broker = Broker(Clock(), names, delay_s=delay_s, copies=copies)
-    return World(broker=broker, workers=[Worker(broker, slots, BUDGET_S) for _ in range(workers)], tasks=tasks)
+    made = [Worker(broker, slots, BUDGET_S, has_threads=has_threads) for _ in range(workers)]
+    return World(broker=broker, workers=made, tasks=tasks)
 
 
 #: Seconds of a task: mostly short, some about the budget, some long.
@@ -96,6 +99,7 @@ def worlds(draw: st.DrawFn) -> World:
         queues=queues,
         delay_s=draw(st.sampled_from([0.0002, 0.002, 0.01])),
         copies=draw(st.booleans()),
+        has_threads=draw(st.booleans()),
     )
 
 
@@ -127,15 +131,30 @@ def test_message_waits_beside_a_free_slot_no_longer_than_the_bound(made: World) 
     assert made.longest_missed_s <= holds * (BUDGET_S + STEP_S + ways_s) + turns_s + ways_s
 
 
-def test_short_tasks_come_in_advance() -> None:
+@pytest.mark.parametrize("has_threads", [False, True])
+def test_short_tasks_come_in_advance(*, has_threads: bool) -> None:
     """No slot waits for the way to the broker: the makespan is near that of the work alone."""
-    made = world([Task(0.001) for _ in range(1000)], workers=1, delay_s=0.005)
+    made = world([Task(0.001) for _ in range(1000)], workers=1, delay_s=0.005, has_threads=has_threads)
 
     made.run()
 
     # One at a time it would be 11 s.
     assert made.broker.clock.now < 1.5
     assert made.workers[0].dispatcher.given_back == 0
+
+
+@pytest.mark.parametrize(("waiting", "goes_on"), [(0, True), (MOST_ACKNOWLEDGEMENTS, False)])
+def test_thread_goes_on_by_itself_only_while_few_acknowledgements_wait(*, waiting: int, goes_on: bool) -> None:
+    """The tasks of those that the loop has not written are run again when the worker is killed."""
+    made = world([Task(0.001) for _ in range(100)], workers=1, has_threads=True)
+    (worker,) = made.workers
+    worker.consumer.acknowledgements.waiting = waiting
+    assert worker.threads is not None
+
+    made.run()
+
+    assert [task.runs for task in made.tasks] == [1] * 100
+    assert (worker.threads.went_on > 0) is goes_on
 
 
 def test_few_acknowledgements_wait_however_many_messages_come_in_advance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,10 +175,11 @@ def test_few_acknowledgements_wait_however_many_messages_come_in_advance(monkeyp
     assert max(at for _window, at in seen) == MOST_ACKNOWLEDGEMENTS
 
 
-def test_messages_behind_a_long_task_are_run_by_the_other_worker() -> None:
+@pytest.mark.parametrize("has_threads", [False, True])
+def test_messages_behind_a_long_task_are_run_by_the_other_worker(*, has_threads: bool) -> None:
     """The long task ends last, and all else was done long before."""
     tasks = [*(Task(0.001) for _ in range(300)), Task(10.0), *(Task(0.001) for _ in range(300))]
-    made = world(tasks)
+    made = world(tasks, has_threads=has_threads)
 
     made.run()
 

@@ -1,4 +1,4 @@
-"""Which pool a worker gets: ours in the place of Celery's prefork pool, and the user's own choice otherwise."""
+"""Which pool a worker gets: ours in the place of Celery's prefork and thread pools, and else the user's choice."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import celery.concurrency.prefork
 import celery.concurrency.solo
-import celery.concurrency.thread
 import pytest
 from celery import Celery
 from celery.result import _set_task_join_will_block
 
-from proj.delivery.pool import prefork
+from proj.delivery.pool import prefork, thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,19 +29,26 @@ def app() -> Iterator[Celery]:
     _set_task_join_will_block(blocks=False)
 
 
-@pytest.mark.parametrize("chosen", ["prefork", "processes", celery.concurrency.prefork.TaskPool])
-def test_worker_has_our_prefork_pool_where_the_user_chose_the_stock_one(app: Celery, chosen: object) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "ours"),
+    [
+        ("prefork", prefork.TaskPool),
+        ("processes", prefork.TaskPool),
+        (celery.concurrency.prefork.TaskPool, prefork.TaskPool),
+        ("threads", thread.TaskPool),
+    ],
+)
+def test_worker_has_our_pool_where_the_user_chose_the_stock_one(app: Celery, chosen: object, ours: type) -> None:
     """By its name, by its old name, or as the class that the command line hands over."""
     worker = app.WorkController(pool=chosen, concurrency=1)
 
-    assert type(worker.pool) is prefork.TaskPool
+    assert type(worker.pool) is ours
 
 
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [
         ("solo", celery.concurrency.solo.TaskPool),
-        ("threads", celery.concurrency.thread.TaskPool),
         (CustomPool, CustomPool),
     ],
 )
@@ -56,3 +62,4 @@ def test_worker_has_the_pool_that_the_user_chose(app: Celery, chosen: object, ex
 def test_banner_names_the_pool_as_celery_does() -> None:
     """It prints the last part of the module's name."""
     assert prefork.TaskPool.__module__.rpartition(".")[2] == "prefork"
+    assert thread.TaskPool.__module__.rpartition(".")[2] == "thread"
