@@ -26,9 +26,9 @@ DEMO = (sys.executable, "-m", "celery", "-A", "proj", "demo")
 #: Enough work to be interrupted in, and never done by itself within a test.
 LONG = ("--messages", "100", "--dot-seconds", "1")
 #: Seconds until a broker, Flower and six workers are ready, on a busy machine.
-READY_TIMEOUT_S = 120
+READY_TIMEOUT_S = 180
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 
 #: What the page shows of a demo of four messages that has ended.
@@ -57,8 +57,13 @@ class Demo:
 
     def wait_until_it_says(self, text: str) -> None:
         """Wait for a text in its output, and remember its processes."""
-        wait_until(lambda: self.observe() or text in self.talk_file.read_text(), what=text, timeout_s=READY_TIMEOUT_S)
+        wait_until(lambda: self.observe() or self.has_said(text), what=text, timeout_s=READY_TIMEOUT_S)
         self.observe()
+
+    def has_said(self, text: str) -> bool:
+        talk = self.talk_file.read_text()
+        assert text in talk or self.popen.poll() is None, f"The demo has ended: {talk}"
+        return text in talk
 
     def observe(self) -> None:
         self.family.update(psutil.Process(self.popen.pid).children(recursive=True))
