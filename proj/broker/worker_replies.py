@@ -29,6 +29,9 @@ class Stats:
     adaptive: bool = False
     #: Messages that it then has and has not given to its pool, so that no other reply names them.
     in_advance: int = 0
+    #: Messages that it then asks for at a time, and those that it has given back since it began.
+    window: int | None = None
+    given_back: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +59,15 @@ def read_stats(reply: object) -> Stats:
     total = stats.get("total")
     dispatch = _fields(stats.get("dispatch"))
     slots = _count(pool.get("max-concurrency"))
-    held = _count(dispatch.get("held")) or 0
     return Stats(
         slots=slots if slots is not None and 0 < slots < 2**31 else None,
         started=sum(_count(count) or 0 for count in total.values()) if isinstance(total, Mapping) else None,
         uptime_s=_number(stats.get("uptime")),
         pool=str(pool.get("implementation") or ""),
         adaptive=dispatch.get("mode") == "adaptive",
-        in_advance=held if 0 < held < 2**31 else 0,
+        in_advance=_small(dispatch.get("held")) or 0,
+        window=_small(dispatch.get("window")),
+        given_back=_small(dispatch.get("given_back")),
     )
 
 
@@ -104,6 +108,12 @@ def _text(value: object) -> str | None:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _small(value: object) -> int | None:
+    """A count of messages that a worker can have."""
+    count = _count(value)
+    return count if count is not None and 0 <= count < 2**31 else None
 
 
 def _number(value: object) -> float | None:

@@ -27,10 +27,10 @@ def enable_events(app: Celery) -> None:
 
 
 def ask_workers(app: Celery, names: Collection[str] | None = None, *, timeout_s: float = TIMEOUT_S) -> list[Worker]:
-    """The slots, queues, dispatch mode and started tasks of the named workers, or of all, by name.
+    """The slots, queues, dispatch mode and counts of the named workers, or of all, by name.
 
     A worker that gives no reply at all for `timeout_s` seconds is missing. With names it returns as soon as all have
-    replied. `processed` counts since the worker's own start.
+    replied. `processed` and `given_back` count since the worker's own start; `window` and `held` are those of now.
 
     Raises:
         NoBroker: no broker answers.
@@ -51,6 +51,9 @@ def ask_workers(app: Celery, names: Collection[str] | None = None, *, timeout_s:
                 queues=tuple(sorted(_work_queues(queues.get(name)))),
                 dispatch=dispatch(settings.get(name), adapts=said.adaptive if name in stats else None),
                 processed=said.started,
+                window=said.window,
+                held=said.in_advance if said.adaptive else None,
+                given_back=said.given_back,
             )
         )
     return workers

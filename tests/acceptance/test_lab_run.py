@@ -66,6 +66,9 @@ def test_run_keeps_what_each_mode_did_with_the_workload(celery: Celery, tmp_path
     assert {(worker.slots, worker.dispatch, worker.missing_events) for worker in workers} == {
         (1, mode, 0) for mode in DISPATCH_MODES
     }
+    told = {worker.dispatch: (worker.window, worker.held, worker.given_back) for worker in workers}
+    assert None not in told.pop("adaptive")
+    assert set(told.values()) == {(None, None, None)}
 
 
 @pytest.mark.timeout(240)

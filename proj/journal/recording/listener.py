@@ -1,15 +1,20 @@
-"""Listener: a thread that receives Celery's events and keeps the attempts that they report in memory."""
+"""Listener: a thread that receives Celery's events, and keeps in memory what they report."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from proj.journal.attempts import Attempts
+from proj.journal.event import WorkerEvent, parsed
+from proj.journal.heartbeats import Heartbeats
 from proj.journal.recording.receiver import Receiver
 from proj.service import Service, await_event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from celery import Celery
     from kombu import Connection
 
@@ -18,11 +23,12 @@ TIMEOUT_S = 15.0
 
 
 class Listener(Service):
-    """Keeps the attempts of all tasks whose events come between `start` and `stop`."""
+    """Keeps the attempts of all tasks, and the heartbeats of all workers, that come between `start` and `stop`."""
 
     def __init__(self, app: Celery, connection: Connection) -> None:
         """Receive events of `app` over `connection`, which the listener closes."""
         self.attempts = Attempts()
+        self.heartbeats = Heartbeats(())
         self._app = app
         self._connection = connection
         self._listening = threading.Event()
@@ -55,7 +61,14 @@ class Listener(Service):
                 self._connection,
                 on_ready=self._listening.set,
                 app=self._app,
-                handlers={"*": self.attempts.add},
+                handlers={"*": self._take},
             )
             if not self._stopping.is_set():
                 self._receiver.capture(limit=None, timeout=None, wakeup=False)
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        self.attempts.add(event)
+        if str(event.get("type")).startswith("worker-"):
+            known = parsed(event)
+            if isinstance(known, WorkerEvent) and (state := self.heartbeats.follow(known.worker)) is not None:
+                state.add_event(known, time.time())

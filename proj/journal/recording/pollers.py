@@ -152,8 +152,11 @@ class WorkerPoller(Poller):
             names = set(self._remaining) if self._asked_all else None
         if names is not None and not names:
             return
-        # A worker counts the tasks that it started since its own start, and the recorder since it listens.
-        answered = [replace(worker, processed=None) for worker in worker_info.ask_workers(self._app, names)]
+        # A worker counts since its own start, and the recorder from heartbeats since it listens.
+        answered = [
+            replace(worker, processed=None, window=None, held=None, given_back=None)
+            for worker in worker_info.ask_workers(self._app, names)
+        ]
         self._asked_all = True
         with self._lock:
             # A worker that is just starting may answer one question and not the next.

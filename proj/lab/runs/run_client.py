@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from celery import Celery
@@ -87,7 +88,14 @@ class RunClient(Service):
     def worker_records(self, nodes: Sequence[str], attempts: Iterable[Attempt]) -> list[WorkerRecord]:
         """What each of these workers says of itself, and how many of the attempts it started; without silent ones."""
         started = Counter(attempt.worker for attempt in attempts if attempt.started is not None)
-        return ask_run_workers(self.app, nodes, started_seen=started)
+        return [self._with_most(record) for record in ask_run_workers(self.app, nodes, started_seen=started)]
+
+    def _with_most(self, record: WorkerRecord) -> WorkerRecord:
+        """The record with the largest window and the most held messages of all heartbeats, in adaptive dispatch."""
+        told = self.listener.heartbeats.get(record.name)
+        if told is None or told.window is None or told.held is None:
+            return record
+        return replace(record, window=max(record.window or 0, told.window), held=max(record.held or 0, told.held))
 
 
 def wait_for_consumers(connection: Connection, workers: Sequence[Worker], consumers: Mapping[str, int]) -> None:

@@ -39,9 +39,10 @@ def test_stats_are_read_as_celerys_workers_send_them() -> None:
 @pytest.mark.parametrize(("held", "in_advance"), [(7, 7), (0, 0), (-1, 0), (2**31, 0), (True, 0), ("7", 0), (None, 0)])
 def test_messages_in_advance_are_those_that_a_dispatcher_holds(held: object, in_advance: int) -> None:
     """Only a worker in adaptive dispatch has them."""
-    said = read_stats({"dispatch": {"mode": "adaptive", "held": held}})
+    said = read_stats({"dispatch": {"mode": "adaptive", "held": held, "window": 8, "given_back": held}})
 
-    assert (said.adaptive, said.in_advance) == (True, in_advance)
+    assert (said.adaptive, said.in_advance, said.window) == (True, in_advance, 8)
+    assert said.given_back == (in_advance if held in (0, 7) else None)
 
 
 @pytest.mark.parametrize("slots", [0, -1, 2**31, True, "4", None, float("nan")])
