@@ -53,7 +53,7 @@ class ResultHandler(asynpool.ResultHandler):
                 next(reading)
                 # Celery ends the reading of such a message before the pool stops (`_finish_partial_read`).
                 hub.add_reader(fd, reading)
-            self._handle(iter(messages))
+            self._handle_all(iter(messages))
 
         return on_result_readable
 
@@ -70,18 +70,18 @@ class ResultHandler(asynpool.ResultHandler):
             messages, data = split(data + chunk)
             if not data:
                 hub.add_reader(fd, self.handle_event, fd)
-            self._handle(iter(messages))
+            self._handle_all(iter(messages))
             if not data:
                 return
 
-    def _handle(self, messages: Iterator[bytes]) -> None:
+    def _handle_all(self, messages: Iterator[bytes]) -> None:
         """Handle all of them, also after one that failed: a connection may be lost, and nobody sends them again."""
         try:
             for message in messages:
                 if found := pickle.loads(message):  # noqa: S301 from a process of our own
                     self.on_state_change(found)
         except BaseException:
-            self._handle(messages)
+            self._handle_all(messages)
             raise
 
 

@@ -37,9 +37,11 @@ def test_message_after_one_that_failed_is_handled() -> None:
         if message == "lost":
             raise ConnectionError
 
-    handler: Any = object.__new__(ResultHandler)
+    # Made as Celery makes it: Python's thread, which it is, sets attributes of its own, such as `_handle` in 3.13.
+    of_celery: Any = ResultHandler
+    handler = of_celery(*[None] * 9, fileno_to_outq={}, on_process_alive=None)
     handler.on_state_change = on_state_change
-    handle: Callable[[Iterator[bytes]], None] = handler._handle  # noqa: SLF001 the part that reads no pipe
+    handle: Callable[[Iterator[bytes]], None] = handler._handle_all  # noqa: SLF001 the part that reads no pipe
 
     with pytest.raises(ConnectionError):
         handle(iter([pickle.dumps(each) for each in ("first", "lost", "last")]))
