@@ -41,7 +41,8 @@ class Prefetch:
     def slots(self) -> int:
         """The slots that the worker has, or may have under `--autoscale`."""
         autoscaler = getattr(self._consumer.controller, "autoscaler", None)
-        return int(self._consumer.pool.num_processes if autoscaler is None else autoscaler.max_concurrency)
+        # Two `pool_shrink` may count the same process, so the pool may say less than none.
+        return max(0, int(self._consumer.pool.num_processes if autoscaler is None else autoscaler.max_concurrency))
 
     @property
     def count(self) -> int | None:

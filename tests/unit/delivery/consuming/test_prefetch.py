@@ -94,3 +94,12 @@ def test_slots_are_those_that_the_autoscaler_may_start() -> None:
 
     worker.controller.autoscaler = SimpleNamespace(max_concurrency=5)
     assert prefetch(worker).slots == 5
+
+
+@pytest.mark.parametrize(("processes", "slots"), [(3, 3), (0, 0), (-1, 0)])
+def test_pool_that_was_shrunk_too_often_has_no_slots(processes: int, slots: int) -> None:
+    """A process that is about to end is counted again by the next `pool_shrink`."""
+    worker = Worker()
+    worker.pool.num_processes = processes
+
+    assert prefetch(worker).slots == slots
