@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from celery import Celery, Task
 from celery.utils.log import get_task_logger
@@ -12,6 +13,9 @@ from kombu import Exchange, Queue
 from proj.delivery.install import install
 
 logger = get_task_logger(__name__)
+
+#: Seconds that a task may wait for its test.
+LONGEST_S = 300.0
 
 #: Broker and result backend come from the environment; no results.
 app = Celery("adaptive_app", set_as_current=False)
@@ -29,6 +33,8 @@ app.conf.update(
     ],
     broker_connection_retry_on_startup=True,
     broker_channel_error_retry=True,
+    proj_dispatch_budget_s=float(os.environ.get("ADAPTIVE_APP_BUDGET_S", "0.05")),
+    proj_adopt={"third": "adaptive_app.run"},
 )
 install(app, dispatch="adaptive")
 
@@ -39,6 +45,23 @@ def run(text: str, seconds: float = 0.0) -> None:
     logger.info("began %r", text)
     time.sleep(seconds)  # the work itself, of a known length
     logger.info("ran %r", text)
+
+
+@app.task
+def wait(text: str, path: str) -> None:
+    """Take until there is a file at that path."""
+    logger.info("began %r", text)
+    end = time.monotonic() + LONGEST_S
+    while not Path(path).exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    logger.info("ran %r", text)
+
+
+@app.task(time_limit=1)
+def overtime(text: str) -> None:
+    """Take longer than the time limit."""
+    logger.info("began %r", text)
+    time.sleep(LONGEST_S)
 
 
 @app.task(acks_late=False)

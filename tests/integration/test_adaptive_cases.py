@@ -2,80 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from celery import Celery
 
-from proj.broker.connection import connected
-from proj.broker.queue_depths import depths_by_declare
 from proj.lab.processes.proxy import Proxy
 from proj.lab.processes.waiting import wait_until
 from proj.queues import QUEUE_TYPES
-from tests.processes.worker import wait_until_ready, worker_process
+from tests.integration.adaptive import Client, began, ran, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
-    from proj.lab.processes.process import Process
 
 TIMEOUT_S = 90
-NAME = "adaptive_app"
 POOLS = ("prefork", "threads")
-
-
-@contextmanager
-def worker_of(guard: Guard, url: str, queue_type: str, name: str, *options: str) -> Iterator[Process]:
-    worker = worker_process(
-        f"{name}-{url.rpartition('/')[2]}@host",
-        *options,
-        guard=guard,
-        broker_url=url,
-        app=NAME,
-        PROJ_QUEUE_TYPE=queue_type,
-        PYTHONPATH=str(Path(__file__).parent),
-    )
-    with worker:
-        wait_until_ready(worker)
-        yield worker
-        worker.kill()
-
-
-class Client:
-    """Sends tasks and commands to one virtual host, and counts what is in its queues."""
-
-    def __init__(self, url: str) -> None:
-        self.app = Celery(broker=url, set_as_current=False)
-        self._connected = connected(self.app.connection_for_write(url))
-        self.connection = self._connected.__enter__()
-
-    def send(self, task: str, text: str, *arguments: Any, queue: str = "first", **options: Any) -> str:
-        sent = self.app.send_task(
-            f"{NAME}.{task}",
-            (text, *arguments),
-            exchange=queue,
-            routing_key=queue,
-            connection=self.connection,
-            ignore_result=True,
-            **options,
-        )
-        return str(sent.id)
-
-    def ready(self, *queues: str) -> int:
-        return sum(depth.ready for depth in depths_by_declare(self.connection, queues or ("first",)))
-
-    def consumers(self, queue: str) -> int:
-        return sum(depth.consumers for depth in depths_by_declare(self.connection, [queue]))
-
-    def close(self) -> None:
-        self._connected.__exit__(None, None, None)
-        self.app.close()
 
 
 @pytest.fixture
@@ -83,15 +27,6 @@ def client(broker: Broker, vhost: str) -> Iterator[Client]:
     made = Client(broker.url(vhost))
     yield made
     made.close()
-
-
-def ran(*workers: Process) -> Counter[str]:
-    """How often each text was run to its end."""
-    return Counter(re.findall(r"\bran '(.*?)'", "".join(worker.log_text() for worker in workers)))
-
-
-def began(worker: Process) -> Counter[str]:
-    return Counter(re.findall(r"\bbegan '(.*?)'", worker.log_text()))
 
 
 @pytest.mark.timeout(240)
@@ -193,19 +128,3 @@ def test_nothing_is_lost_with_a_connection_while_messages_are_held(
                 proxy.cut()
             wait_until(lambda: len(ran(worker)) == len(texts), what="all tasks", timeout_s=TIMEOUT_S)
             wait_until(lambda: client.ready() == 0, what="an empty queue", timeout_s=TIMEOUT_S)
-
-
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
-def test_worker_has_as_many_tasks_as_its_pool_has_slots_when_it_is_grown(
-    guard: Guard, broker: Broker, vhost: str, client: Client, queue_type: str
-) -> None:
-    """`pool_grow` lets two more run."""
-    with worker_of(guard, broker.url(vhost), queue_type, "pool", "--concurrency", "1") as worker:
-        for number in range(9):
-            client.send("run", str(number), 8)
-        wait_until(lambda: client.ready() == 8, what="one message in hand", timeout_s=TIMEOUT_S)
-
-        client.app.control.pool_grow(2)
-        wait_until(lambda: sum(began(worker).values()) == 3, what="three tasks", timeout_s=TIMEOUT_S)
-        wait_until(lambda: client.ready() == 6, what="three messages in hand", timeout_s=10)

@@ -1,0 +1,103 @@
+"""Workers of `adaptive_app`, a client of their virtual host, and what their logs say."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+
+from proj.broker.connection import connected
+from proj.broker.queue_depths import depths_by_declare
+from tests.processes.worker import wait_until_ready, worker_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proj.lab.broker import Broker
+    from proj.lab.processes.guard import Guard
+    from proj.lab.processes.process import Process
+
+NAME = "adaptive_app"
+
+
+@contextmanager
+def worker_of(
+    guard: Guard, url: str, queue_type: str, name: str, *options: str, budget_s: float = 0.05
+) -> Iterator[Process]:
+    """A worker that consumes; with a long budget it holds messages for as long as a test looks."""
+    worker = worker_process(
+        f"{name}-{url.rpartition('/')[2]}@host",
+        *options,
+        guard=guard,
+        broker_url=url,
+        app=NAME,
+        PROJ_QUEUE_TYPE=queue_type,
+        ADAPTIVE_APP_BUDGET_S=str(budget_s),
+        PYTHONPATH=str(Path(__file__).parent),
+    )
+    with worker:
+        wait_until_ready(worker)
+        yield worker
+        worker.kill()
+
+
+class Client:
+    """Sends tasks and commands to one virtual host, and counts what is in its queues."""
+
+    def __init__(self, url: str) -> None:
+        self.app = Celery(broker=url, set_as_current=False)
+        self._connected = connected(self.app.connection_for_write(url))
+        self.connection = self._connected.__enter__()
+
+    def send(self, task: str, text: str, *arguments: Any, queue: str = "first", **options: Any) -> str:
+        sent = self.app.send_task(
+            f"{NAME}.{task}",
+            (text, *arguments),
+            exchange=queue,
+            routing_key=queue,
+            connection=self.connection,
+            ignore_result=True,
+            **options,
+        )
+        return str(sent.id)
+
+    def ready(self, *queues: str) -> int:
+        return sum(depth.ready for depth in depths_by_declare(self.connection, queues or ("first",)))
+
+    def consumers(self, queue: str) -> int:
+        return sum(depth.consumers for depth in depths_by_declare(self.connection, [queue]))
+
+    def unacknowledged(self, broker: Broker, vhost: str) -> int:
+        """Messages that workers have, by the management API; some seconds old."""
+        queues = broker.management.request("GET", f"queues/{vhost}")
+        return sum(int(queue.get("messages_unacknowledged", 0)) for queue in queues if queue["name"] == "first")
+
+    def stats(self) -> dict[str, Any]:
+        """What the only worker says of itself."""
+        replies = self.app.control.inspect(timeout=10, limit=1).stats() or {}
+        return next(iter(replies.values()), {})
+
+    def processes(self) -> int:
+        """How many processes its pool has; 0 when it does not answer in time."""
+        return len(self.stats().get("pool", {}).get("processes", ()))
+
+    def dispatch(self, figure: str) -> int:
+        """A figure of its dispatch; 0 when it does not answer in time."""
+        return int(self.stats().get("dispatch", {}).get(figure, 0))
+
+    def close(self) -> None:
+        self._connected.__exit__(None, None, None)
+        self.app.close()
+
+
+def ran(*workers: Process) -> Counter[str]:
+    """How often each text was run to its end."""
+    return Counter(re.findall(r"\bran '(.*?)'", "".join(worker.log_text() for worker in workers)))
+
+
+def began(worker: Process) -> Counter[str]:
+    return Counter(re.findall(r"\bbegan '(.*?)'", worker.log_text()))
