@@ -116,7 +116,7 @@ class HeartbeatState:
         self.held = max(self.held or 0, counts.held)
 
     def _gap(self, now: float) -> Gap | None:
-        missing = self.offset + self.processed - self._seen_until(self.time)
+        missing = self.offset + self.processed - self._seen_until(self.time + LATE_S)
         if missing <= self.missing:
             return None
         more, self.missing = missing - self.missing, missing
@@ -129,7 +129,7 @@ class HeartbeatState:
 
     def _seen_until(self, time: float) -> int:
         """Starts whose events came, up to a time by the worker's clock."""
-        return self.seen - sum(start > time + LATE_S for start in self._starts)
+        return self.seen - sum(start > time for start in self._starts)
 
 
 class Heartbeats:

@@ -151,6 +151,20 @@ def test_late_event_splits_an_attempt(writer: JournalWriter) -> None:
     ]
 
 
+@pytest.mark.parametrize("before", [[], [beat(-9.0, 0, pid=7), task("started", -8.0, "s"), beat(-7.0, 1, pid=7)]])
+def test_start_soon_after_the_first_heartbeat_is_not_counted_twice(
+    writer: JournalWriter, before: list[tuple[float, dict[str, Any]]]
+) -> None:
+    """A worker that starts before a full queue begins its first task at once, and again after a restart."""
+    events = [beat(0.0, 0, type="worker-online"), task("started", 0.05), beat(2.0, 1), beat(4.0, 1), beat(6.0, 1)]
+    EventWriter(writer).write(before)
+    EventWriter(writer).write(events)
+
+    (worker,) = writer.journal.workers()
+
+    assert (worker.missing_events, writer.journal.gaps()) == (0, [])
+
+
 def adaptive(time: float, processed: int, *counts: object, **more: Any) -> tuple[float, dict[str, Any]]:
     """A heartbeat of a worker in adaptive dispatch, with window, held and given back."""
     return beat(time, processed, **dict(zip(("window", "held", "given_back"), counts, strict=True)), **more)
