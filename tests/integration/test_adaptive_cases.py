@@ -14,6 +14,7 @@ from tests.integration.adaptive import Client, began, ran, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
@@ -88,15 +89,15 @@ def test_queue_that_is_cancelled_is_left_and_one_that_is_added_is_consumed(
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
 def test_held_messages_go_back_at_once_when_the_worker_ends(
-    guard: Guard, broker: Broker, vhost: str, client: Client, queue_type: str, pool: str
+    guard: Guard, broker: Broker, vhost: str, client: Client, queue_type: str, pool: str, tmp_path: Path
 ) -> None:
     """The worker that ends runs its long task to the end, and another one runs the rest meanwhile."""
-    url = broker.url(vhost)
+    url, end = broker.url(vhost), tmp_path / "end"
     options = ("--concurrency", "1", "--pool", pool)
     with worker_of(guard, url, queue_type, "ending", *options) as ending:
         for number in range(100):
             client.send("run", f"short {number}")
-        client.send("run", "long", 20)
+        client.send("wait", "long", str(end))
         for number in range(100):
             client.send("run", f"behind {number}")
         wait_until(lambda: began(ending)["long"], what="the long task", timeout_s=TIMEOUT_S)
@@ -104,6 +105,7 @@ def test_held_messages_go_back_at_once_when_the_worker_ends(
         with worker_of(guard, url, queue_type, "other", *options) as other:
             wait_until(lambda: len(ran(ending, other)) >= 200, what="the short tasks", timeout_s=TIMEOUT_S)
             assert "long" not in ran(ending)
+            end.touch()
             wait_until(lambda: not ending.running, what="the end of the worker", timeout_s=TIMEOUT_S)
 
             assert len(ran(ending, other)) == 201
