@@ -119,5 +119,10 @@ def test_autoscaled_pool_still_grows_after_a_lost_connection(
         assert "[x] Done" not in worker.log_text()
 
 
+def is_idle(client: Celery) -> bool:
+    active = client.control.inspect().active()
+    return bool(active) and not any(active.values())
+
+
 def connections(broker: Broker, vhost: str) -> list[str]:
     return [each["name"] for each in broker.management.request("GET", f"vhosts/{vhost}/connections") if "name" in each]
