@@ -40,6 +40,7 @@ from proj.broker.connection import connected
 from proj.delivery.consuming.held_messages import HeldMessages
 from proj.delivery.dispatch.dispatcher import Dispatcher
 from proj.delivery.install import install
+from proj.delivery.publishing.confirm_publishing import confirm_publishing
 from proj.lab.broker import Broker
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.guard import Guard
@@ -222,6 +223,8 @@ def publish(url: str, queues: tuple[str, ...], count: int) -> None:
     chance = random.Random(14)  # noqa: S311 no secret
     seconds = chance.choices(list(DURATIONS), weights=list(DURATIONS.values()), k=count)
     sender = Celery(broker=url, set_as_current=False)
+    # Of messages that nobody confirms, a quorum queue loses the last ones when their connection closes soon.
+    confirm_publishing(sender)
     with connected(sender.connection_for_write(url)) as connection, sender.amqp.Producer(connection) as producer:
         begin = time.monotonic()
         for number, duration in enumerate(seconds):
