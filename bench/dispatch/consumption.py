@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import signal
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,6 +41,8 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 #: Tasks a second, below which a measurement is given up.
 LEAST_RATE = 5.0
+#: Looks at the queue after the last mark: seconds between two, how many in a row must find it empty, and the most.
+LOOK_S, EMPTY_LOOKS, MOST_LOOKS = 0.1, 5, 100
 #: Tasks before the first mark for each measured one, and at least: connections, caches and windows need some.
 WARM_UP_SHARE, LEAST_WARM_UP = 0.1, 100
 
@@ -101,6 +105,7 @@ def consume(row: Row, tasks: int, *, guard: Guard, broker: Broker, through_port:
             # Their folder is removed with the guard.
             error.add_note("\n".join(worker.log_tail() for worker in workers))
             raise
+        _await_rest(url, row.queue)
         for worker in workers:
             worker.terminate()
         for worker in workers:
@@ -184,6 +189,17 @@ def _await_end(workers: Sequence[Process], folder: Path, *, timeout_s: float) ->
         raise ProcessEnded(dead.name, dead.returncode, dead.log_tail())
 
     return wait_until(ended, what="the last task", timeout_s=timeout_s) or {}
+
+
+def _await_rest(url: str, queue: str) -> None:
+    """Give workers the time to run what they had in advance, and perhaps gave back, when the last mark was run."""
+    looks = itertools.count()
+    empty = 0
+    with connected(Connection(url)) as connection:
+        while empty < EMPTY_LOOKS and next(looks) < MOST_LOOKS:
+            ready = sum(depth.ready for depth in depths_by_declare(connection, [queue]))
+            empty = 0 if ready else empty + 1
+            time.sleep(LOOK_S)
 
 
 def _ready(url: str, queue: str) -> int:
