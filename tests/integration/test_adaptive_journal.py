@@ -72,6 +72,10 @@ def test_held_messages_are_in_the_journal_and_neither_missing_nor_lost(
         with open_journal(path) as journal:
             return next(iter(journal.workers()), None)
 
+    def ended() -> int:
+        with open_journal(path) as journal:
+            return sum(attempt.finished is not None for attempt in journal.attempts())
+
     def send(name: str, *arguments: str) -> None:
         client.send_task(f"theirs.{name}", arguments, ignore_result=True)
 
@@ -82,6 +86,8 @@ def test_held_messages_are_in_the_journal_and_neither_missing_nor_lost(
         send("until", str(file))
         for _ in range(BEHIND):
             send("nothing")
+        wait_until(lambda: ended() == SHORT, what="the end of the short tasks", timeout_s=TIMEOUT_S)
+        # Before that it may have held short tasks too.
         wait_until(
             lambda: (one := told()) is not None and (one.held or 0) >= BEHIND,
             what="a heartbeat with all that it holds",
@@ -102,7 +108,8 @@ def test_held_messages_are_in_the_journal_and_neither_missing_nor_lost(
     assert fates.counts == {"finished": SHORT, "running": 1, "waiting in the broker": BEHIND}
     one = told()
     assert one is not None
-    assert (one.dispatch, one.held, one.given_back, one.missing_events) == ("adaptive", BEHIND, BEHIND, 0)
-    assert (one.window or 0) > BEHIND
+    assert (one.dispatch, one.given_back, one.missing_events) == ("adaptive", BEHIND, 0)
+    # The most that a heartbeat told.
+    assert BEHIND <= (one.held or 0) <= (one.window or 0)
     with open_journal(path) as journal:
         assert journal.gaps() == []
