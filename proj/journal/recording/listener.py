@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proj.journal.attempts import Attempts
@@ -13,8 +14,6 @@ from proj.journal.recording.receiver import Receiver
 from proj.service import Service, await_event
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from celery import Celery
     from kombu import Connection
 
@@ -68,7 +67,8 @@ class Listener(Service):
 
     def _take(self, event: Mapping[str, Any]) -> None:
         self.attempts.add(event)
-        if str(event.get("type")).startswith("worker-"):
+        # Anyone may publish a body that is no table of fields.
+        if isinstance(event, Mapping) and str(event.get("type")).startswith("worker-"):
             known = parsed(event)
             if isinstance(known, WorkerEvent) and (state := self.heartbeats.follow(known.worker)) is not None:
                 state.add_event(known, time.time())
