@@ -9,7 +9,7 @@ combined with its attempts like this:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proj.journal.attempt import LOST, OPEN, RETURNED, Attempt
 from proj.journal.deliveries import Delivery, deliveries_of
@@ -18,7 +18,7 @@ from proj.journal.usual_order import extended_in_usual_order, sent_attempt
 from proj.queues import COPYING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: States that a further event of the task may change: no worker reported them as an end.
 _CHANGEABLE = OPEN | {LOST, RETURNED}
@@ -47,7 +47,7 @@ class Attempts:
         for attempts in tuple(self._tasks.values()):
             yield from attempts
 
-    def add(self, event: Mapping[str, Any]) -> None:
+    def add(self, event: object) -> None:
         """Add one event. An event that is malformed, or not of a task, is ignored."""
         known = parsed(event)
         if isinstance(known, TaskEvent):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proj.journal.attempts import Attempts
 from proj.journal.event import WorkerEvent, parsed
@@ -65,7 +65,7 @@ class Listener(Service):
             if not self._stopping.is_set():
                 self._receiver.capture(limit=None, timeout=None, wakeup=False)
 
-    def _take(self, event: Mapping[str, Any]) -> None:
+    def _take(self, event: object) -> None:
         self.attempts.add(event)
         # Anyone may publish a body that is no table of fields.
         if isinstance(event, Mapping) and str(event.get("type")).startswith("worker-"):
