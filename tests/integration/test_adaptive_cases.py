@@ -112,7 +112,7 @@ def test_held_messages_go_back_at_once_when_the_worker_ends(
             assert set(ran(ending, other).values()) == {1}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
 def test_nothing_is_lost_with_a_connection_while_messages_are_held(
@@ -128,5 +128,6 @@ def test_nothing_is_lost_with_a_connection_while_messages_are_held(
             for done in (100, 400, 800):
                 wait_until(lambda done=done: len(ran(worker)) >= done, what="some tasks", timeout_s=TIMEOUT_S)
                 proxy.cut()
-            wait_until(lambda: len(ran(worker)) == len(texts), what="all tasks", timeout_s=TIMEOUT_S)
+            # What was on its way at several cuts is run alone, one after the other: 35 s were measured.
+            wait_until(lambda: len(ran(worker)) == len(texts), what="all tasks", timeout_s=2 * TIMEOUT_S)
             wait_until(lambda: client.ready() == 0, what="an empty queue", timeout_s=TIMEOUT_S)
