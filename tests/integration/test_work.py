@@ -105,5 +105,5 @@ def test_message_that_is_not_a_text_fails_with_the_reason(message: object) -> No
 
 def test_chord_is_refused_by_the_default_backend_in_one_sentence() -> None:
     """The rpc backend cannot run a chord. Celery's error says so; another CELERY_RESULT_BACKEND can."""
-    with pytest.raises(NotImplementedError, match="chords"):  # Celery's own class of error
+    with pytest.raises(NotImplementedError, match="chords"):  # raised by Celery: rpc:// has no chords
         chord([work.s("a"), work.s("b")])(work.si("c"))

@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 
-import proj.report.script
 from proj.errors import ProjError
 from proj.journal.attempt import Attempt
 from proj.journal.records import Gap, Run, Sample, Worker
-from proj.report import tables
 from proj.report.document import document, workers_of
 from proj.report.markdown import as_markdown
 from proj.report.page import as_page
-from proj.report.script import NOUNS, script
 from proj.report.text import MAX_WIDTH, as_text
 
 #: When the runs began: seconds since the epoch.
@@ -369,43 +365,3 @@ def test_page_loads_nothing() -> None:
     assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy[1]
     assert not re.findall(r"https?://|\bimport\(|fetch\(|XMLHttpRequest|innerHTML|document\.write|eval\(", page)
-
-
-def test_script_has_all_files_in_one_function() -> None:
-    """No file is left out, and no name but ProjReport becomes global."""
-    folder = Path(proj.report.script.__file__).parent / "scripts"
-
-    whole = script()
-
-    assert {path.stem for path in folder.iterdir()} == set(NOUNS)
-    assert all(path.read_text() in whole for path in folder.iterdir())
-    assert whole.startswith('(() => {\n"use strict";\n')
-    assert whole.endswith("})();\n")
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (0.0, "0 s"),
-        (0.0004, "0 s"),
-        (0.0123, "12 ms"),
-        (0.0996, "0.10 s"),
-        (9.994, "9.99 s"),
-        (9.996, "10.0 s"),
-        (99.94, "99.9 s"),
-        (1234.5, "1,234 s"),
-        (-3.0, "-3.00 s"),
-    ],
-)
-def test_seconds_have_three_significant_digits(value: float, shown: str) -> None:
-    """Short durations are in milliseconds."""
-    assert tables.seconds(value) == shown
-
-
-@pytest.mark.parametrize(
-    ("arguments", "shown"),
-    [("('hello...',)", "hello..."), ("['x']", "x"), ("(1, 'x')", "1, 'x'"), ("", ""), ("('a', 'b')", "'a', 'b'")],
-)
-def test_label_is_the_only_text_or_all_arguments(arguments: str, shown: str) -> None:
-    """Celery prints arguments as Python's repr does."""
-    assert tables.label(arguments) == shown
