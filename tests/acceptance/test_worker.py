@@ -108,3 +108,26 @@ def test_worker_refuses_a_wrong_setting_in_one_sentence(celery: Celery, variable
 
     assert refused.returncode == 2
     assert re.fullmatch(rf"Error: {variable} is '{value}', but must be .*\.\n", refused.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("proj_dispatch", "'adaptve'"), ("proj_dispatch_budget_s", "-1"), ("proj_dispatch_budget_s", "0")],
+)
+def test_worker_of_another_app_refuses_a_wrong_setting_of_dispatch(
+    celery: Celery, variables: dict[str, str], tmp_path: Path, name: str, value: str
+) -> None:
+    """It would otherwise run in another mode without a word, or hold messages for ever."""
+    (tmp_path / "theirs.py").write_text(
+        "from celery import Celery\n"
+        "from proj.delivery.install import install\n"
+        "app = Celery('theirs')\n"
+        f"app.conf.{name} = {value}\n"
+        "install(app)\n"
+    )
+
+    refused = celery("-A", "theirs", "worker", "--pool", "threads", **variables)
+
+    assert refused.returncode == 2
+    assert re.search(rf"^Error: {name} is {value}, but must be .*\.$", refused.stderr, flags=re.MULTILINE)
+    assert "Traceback" not in refused.stderr
