@@ -121,7 +121,8 @@ def test_publisher_confirms_tell_what_the_broker_did_not_accept(shell: Callable[
     """The newer tutorial's stronger guarantee; without it the same publish raises nothing."""
     producer = shell()
     producer.declare("task_queue", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
-    producer.publish("First message.", "rejected without an error", queue="task_queue")
+    producer.publish("First message.", queue="task_queue")
+    producer.channel.basic_publish("", "task_queue", b"rejected without an error")
     assert producer.ready("task_queue") == 1
 
     producer.channel.confirm_delivery()

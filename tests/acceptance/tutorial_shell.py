@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import pika
+import pika.exceptions
 
 from proj.lab.processes.waiting import wait_until
 
@@ -32,6 +34,8 @@ class Shell:
         """Connect, and open a channel."""
         self.connection = pika.BlockingConnection(pika.URLParameters(url))
         self.channel = self.connection.channel()
+        self._confirming = self.connection.channel()
+        self._confirming.confirm_delivery()
         self.received: list[Delivery] = []
 
     def close(self) -> None:
@@ -48,15 +52,18 @@ class Shell:
         self.channel.queue_declare(queue, durable=durable, arguments=arguments)
 
     def ready(self, queue: str) -> int:
-        """The ready messages, with all that this shell has published before."""
+        """The ready messages."""
         return int(self.channel.queue_declare(queue, passive=True).method.message_count)
 
     def publish(self, *messages: str, queue: str, persistent: bool = False) -> None:
-        """Return when the classic queue has the messages or has delivered them."""
+        """Return when the queue has the messages, has delivered them, or has refused them, as a full one does.
+
+        A confirm tells it. The answer to a passive declaration does not, because the broker may prefer it to messages.
+        """
         properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent) if persistent else None
         for message in messages:
-            self.channel.basic_publish("", queue, message.encode(), properties)
-        self.ready(queue)
+            with suppress(pika.exceptions.NackError):
+                self._confirming.basic_publish("", queue, message.encode(), properties)
 
     def consume(
         self,
