@@ -1,4 +1,7 @@
-"""Celery settings of the app, each with its reason; environment variables are checked here."""
+"""Celery settings of the app, each with its reason; environment variables are checked here.
+
+`proj/settings.py` is a symbolic link to this file, and the app loads that.
+"""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def one_by_one(way: str) -> Callable[[int], Callable[[], None]]:
             from celery import Celery  # noqa: PLC0415 as above
 
             app = Celery("stock")
-            app.config_from_object("celeryconfig")
+            app.config_from_object("proj.settings")
             if way == STOCK_CONFIRMED:
                 app.conf.broker_transport_options = {**app.conf.broker_transport_options, "confirm_publish": True}
 

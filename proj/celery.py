@@ -16,7 +16,7 @@ from proj.delivery.install import install
 os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")
 
 app = Celery("proj", include=["proj.tasks"])
-app.config_from_object("celeryconfig")
+app.config_from_object("proj.settings")
 install(app)
 
 

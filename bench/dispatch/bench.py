@@ -123,7 +123,7 @@ class Bench:
         """Why our settings refuse this PROJ_DISPATCH; None when they take it."""
         if dispatch not in self._refused:
             asked = subprocess.run(
-                [sys.executable, "-c", "import celeryconfig"],
+                [sys.executable, "-c", "import proj.settings"],
                 env=child_environment(PROJ_DISPATCH=dispatch),
                 cwd=self.guard.folder,
                 capture_output=True,

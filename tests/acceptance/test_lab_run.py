@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-import celeryconfig
-from proj import metrics
+from proj import metrics, settings
 from proj.commands.lab.run import run
 from proj.commands.terminal.options import DISPATCH_MODES
 from proj.journal.reader import open_journal
@@ -179,7 +178,7 @@ def test_run_offers_all_dispatch_modes() -> None:
     """The command's literal list is the one of PROJ_DISPATCH; it is a literal because every worker start loads it."""
     (dispatch,) = (option for option in run.params if option.name == "modes")
 
-    assert tuple(dispatch.type.choices) == tuple(vars(celeryconfig)["_MODES"])
+    assert tuple(dispatch.type.choices) == tuple(vars(settings)["_MODES"])
     assert dispatch.default == ("adaptive",)
 
 

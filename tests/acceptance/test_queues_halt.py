@@ -120,7 +120,7 @@ def test_halt_drain_ends_a_pipeline_stage_after_stage(celery: Celery, variables:
         for name, queue in (("T1", "my_queue"), ("P1", "upper"), ("P2", "upper"))
     ]
     client = CeleryApp(set_as_current=False)
-    client.config_from_object("celeryconfig")
+    client.config_from_object("proj.settings")
     client.conf.update(broker_read_url=url, broker_write_url=url)
     with contextlib.ExitStack() as running:
         running.callback(client.close)

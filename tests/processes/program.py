@@ -11,7 +11,7 @@ from proj.lab.processes.environment import child_environment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: The checkout under test, where the worker finds `proj` and `celeryconfig` as in an image of its own.
+#: The checkout under test, where the worker finds `proj` as in an image of its own.
 PROJECT = Path(__file__).parents[2]
 #: Characters of a container's id by which it is known, as in Docker.
 SHORT_ID_LENGTH = 12

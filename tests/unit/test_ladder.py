@@ -20,7 +20,7 @@ LADDERS = {
         {"errors", "interruption", "queues"},
         {"service"},
         {"broker", "environment", "dots"},
-        {"journal"},
+        {"journal", "settings"},
         {"metrics", "delivery"},
         {"report", "messaging", "celery"},
         {"dashboard", "tasks"},

@@ -39,10 +39,10 @@ class RunClient(Service):
     """A virtual host that is named after the run, an app on it, and a listener to the events of its workers."""
 
     def __init__(self, run: str, *, broker: Broker, **settings: object) -> None:
-        """Prepare the app with `settings` besides those of `celeryconfig`; nothing is started before `start`."""
+        """Prepare the app with `settings` besides those of `proj.settings`; nothing is started before `start`."""
         self.url = broker.url(run)
         self.app = Celery("proj.lab", set_as_current=False)
-        self.app.config_from_object("celeryconfig")
+        self.app.config_from_object("proj.settings")
         # Both URLs, because CELERY_BROKER_URL in the user's environment would overrule `broker_url`.
         self.app.conf.update(broker_read_url=self.url, broker_write_url=self.url, **settings)
         # Of messages that nobody confirms, a quorum queue loses the last ones when their connection closes soon.

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import Reject
 
-import celeryconfig
+from proj import settings
 from proj.celery import app
 from proj.delivery.stage import Stage, output_id
 from proj.errors import InvalidMessage, InvalidSetting, QueueFull, Unconfirmed, Unroutable
@@ -128,9 +128,9 @@ def test_stage_refuses_a_message_that_is_no_text(stage: Any) -> None:
 
 def test_every_stage_has_a_queue_that_default_workers_do_not_consume() -> None:
     """A worker without `-Q` consumes the work queue only."""
-    default = {queue.name for queue in celeryconfig.task_queues}
+    default = {queue.name for queue in settings.task_queues}
 
-    assert {stage.task: {"queue": stage.queue} for stage in STAGES} == celeryconfig.task_routes
+    assert {stage.task: {"queue": stage.queue} for stage in STAGES} == settings.task_routes
     assert not default & {stage.queue for stage in STAGES}
     assert all(isinstance(app.tasks[stage.task], Stage) for stage in STAGES)
     assert len({stage.letter for stage in STAGES}) == len(STAGES)
