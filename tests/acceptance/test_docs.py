@@ -110,8 +110,8 @@ def test_own_application_of_the_readme_runs_with_every_command_printed_below_it(
     celery: Celery, guard: Guard, variables: dict[str, str], tmp_path: Path
 ) -> None:
     """A team types what the README prints, and all of it works with an app that is not ours."""
-    (tmp_path / "yourapp.py").write_text(block("README.md", "Add it to your own app", "python"))
-    printed = commands("README.md", "Add it to your own app")
+    (tmp_path / "yourapp.py").write_text(block("README.md", "Install into your own app", "python"))
+    printed = commands("README.md", "Install into your own app")
     started: list[Process] = []
 
     def start(name: str) -> Process:
