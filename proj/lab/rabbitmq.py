@@ -62,7 +62,11 @@ def installation(version: str | None = None) -> Installation:
     missing = [path for path in programs.values() if not os.access(path, os.X_OK)]
     missing += [] if complete.is_file() else [complete]
     if missing:
-        remedy = "name a folder that scripts/brokers made" if os.sep in chosen else f"run scripts/brokers {chosen}"
+        remedy = (
+            "name a folder that scripts/brokers made"
+            if os.sep in chosen
+            else f"run scripts/brokers {chosen} in a checkout"
+        )
         raise MissingProgram(f"RabbitMQ {chosen} is not unpacked: there is no {missing[0]}; {remedy}.")
     return Installation(
         server=str(programs["rabbitmq-server"]),

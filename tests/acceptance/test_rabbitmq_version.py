@@ -122,5 +122,5 @@ def test_version_that_is_not_unpacked_is_refused_with_the_remedy(celery: Celery,
     refused = celery("-A", "proj", *command.split(), *COMMANDS[command], "--version", "9.9")
 
     assert refused.returncode == 1
-    sentence = r"^Error: RabbitMQ 9\.9 is not unpacked: .*; run scripts/brokers 9\.9\.$"
+    sentence = r"^Error: RabbitMQ 9\.9 is not unpacked: .*; run scripts/brokers 9\.9 in a checkout\.$"
     assert re.search(sentence, refused.stderr, re.MULTILINE)

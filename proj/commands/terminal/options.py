@@ -23,7 +23,7 @@ rabbitmq_version_option = click.option(
     envvar="PROJ_RABBITMQ",
     show_envvar=True,
     metavar="VERSION",
-    help="The RabbitMQ to start, such as 4.3; `scripts/brokers VERSION` unpacks it.  [default: the machine's own]",
+    help="The RabbitMQ to start, such as 4.3; a checkout's `scripts/brokers` unpacks it.  [default: the machine's own]",
 )
 
 queue_type_option = click.option(

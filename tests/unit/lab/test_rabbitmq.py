@@ -71,7 +71,8 @@ def test_installation_is_chosen_by_the_environment_as_version_or_folder(
 
 @pytest.mark.usefixtures("unpacked")
 @pytest.mark.parametrize(
-    ("chosen", "remedy"), [("8.8", "run scripts/brokers 8.8"), ("./nowhere", "name a folder that scripts/brokers made")]
+    ("chosen", "remedy"),
+    [("8.8", "run scripts/brokers 8.8 in a checkout"), ("./nowhere", "name a folder that scripts/brokers made")],
 )
 def test_installation_that_is_not_unpacked_is_refused_with_the_remedy(chosen: str, remedy: str) -> None:
     """One sentence: which program is missing, and what to do."""
