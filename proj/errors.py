@@ -4,6 +4,7 @@ ProjError                 exit 1  the base of all of them
 ├── InvalidSetting        exit 2  a setting, variable or option has a value that is not allowed
 ├── UnknownSetting        exit 2  a variable or option has a name that we do not know
 ├── InvalidConfiguration  exit 2  a configuration file, or several settings together, cannot be used
+├── OtherBroker           exit 2  the management API is that of another broker than the app's
 ├── InvalidMessage        exit 1  a message is not a text whose dots can be counted
 ├── NoBroker              exit 3  no broker answers, or it refuses the login
 ├── Unconfirmed           exit 3  RabbitMQ did not confirm a message before the deadline
@@ -76,6 +77,23 @@ class InvalidConfiguration(ProjError):
     """A configuration file, or a combination of settings, cannot be used. Correct it as the error says."""
 
     exit_code = EXIT_USAGE
+
+
+class OtherBroker(ProjError):
+    """The management API is that of another broker than the one that the app's tasks are on. Give the right address."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, api: str, name: str, amqp: str, expected: str) -> None:
+        """Take the API's address and its cluster's name, and the same of the AMQP connection, without passwords."""
+        super().__init__(
+            f"The management API at {api} is that of another broker ({name}) than the one with the tasks, "
+            f"{amqp} ({expected}): give the address of its own API with --broker-api or FLOWER_BROKER_API; "
+            "if it has none, enable its plug-in rabbitmq_management."
+        )
+        self.api = api
+        self.name = name
+        self.expected = expected
 
 
 class InvalidMessage(ProjError):

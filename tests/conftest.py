@@ -100,6 +100,16 @@ def vhost(broker: Broker) -> Iterator[str]:
     broker.remove_vhost(name)
 
 
+@pytest.fixture(scope="session")
+def other_broker(guard: Guard, broker: Broker) -> Iterator[Broker]:
+    """A second RabbitMQ with the same cluster name, and with the same users and passwords as the first."""
+    folder = guard.folder / "other"
+    folder.mkdir()
+    (folder / "password").write_text(broker.password)
+    with Broker(guard, folder=folder) as other:
+        yield other
+
+
 # --- On what the workers' tests run -----------------------------------------------------------------
 
 

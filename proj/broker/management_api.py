@@ -7,7 +7,7 @@ import json
 import urllib.error
 import urllib.request
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from proj.errors import InvalidSetting, NoManagement
 
@@ -37,11 +37,6 @@ class Management:
         credentials = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
         self._timeout_s = timeout_s
         self._authorization = "Basic " + base64.b64encode(credentials.encode()).decode()
-
-    @classmethod
-    def beside(cls, *, hostname: str, userid: str, password: str) -> Management:
-        """The API of the broker at `hostname`, on the default port, with the credentials used for AMQP."""
-        return cls(f"http://{quote(userid, safe='')}:{quote(password, safe='')}@{hostname}:{DEFAULT_PORT}/api/")
 
     @property
     def page(self) -> str:

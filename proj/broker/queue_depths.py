@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from proj.broker.app_management import AppManagement
 from proj.broker.connection import connected, count_queue, open_channel
-from proj.broker.management_api import Management
 from proj.errors import NoManagement
 from proj.queues import is_plumbing
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from celery import Celery
     from kombu import Connection
+
+    from proj.broker.management_api import Management
 
 #: Counters of the management API for messages that consumers have finished.
 FINISHED = ("ack", "deliver_no_ack", "get_no_ack")
@@ -65,15 +67,7 @@ class QueueDepths:
         """
         self._app = app
         self._address = app.connection_for_read()
-        self.management = (
-            Management(broker_api)
-            if broker_api
-            else Management.beside(
-                hostname=self._address.hostname or "localhost",
-                userid=self._address.userid or "guest",
-                password=self._address.password or "guest",
-            )
-        )
+        self.management = AppManagement(app, broker_api)
         #: Why the last reading is not complete, for people; None when it is.
         self.doubt: str | None = None
 
@@ -82,6 +76,7 @@ class QueueDepths:
 
         Raises:
             NoBroker: neither the management API nor AMQP answers.
+            OtherBroker: the management API is that of another broker.
         """
         try:
             depths = depths_by_management(self.management, self._address.virtual_host or "/")

@@ -56,7 +56,9 @@ class EventSource(Service):
         self.heard = 0
         self._keep = keep
         self._archive = None if journal is None else JournalArchive(journal)
-        self._broker_poller = BrokerPoller(app, QueueDepths(app, broker_api=broker_api), wanted=wanted)
+        queue_depths = QueueDepths(app, broker_api=broker_api)
+        self._management = queue_depths.management
+        self._broker_poller = BrokerPoller(app, queue_depths, wanted=wanted)
         # Flower itself enables the workers' events.
         self._worker_poller = WorkerPoller(app, enable=False)
         self._written_at = 0.0
@@ -66,7 +68,9 @@ class EventSource(Service):
 
         Raises:
             UnreadableJournal: it cannot be used, or another process writes it.
+            OtherBroker: the management API is that of another broker.
         """
+        self._management.check_if_it_answers()
         if self._archive is not None:
             self._archive.start()
             self._archive.restore(self.state, self._keep)

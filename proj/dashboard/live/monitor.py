@@ -112,6 +112,7 @@ class Monitor(Service):
         Raises:
             UnreadableJournal: the journal cannot be used, or another process writes it.
             NoJournal: there is no recorded journal.
+            OtherBroker: the management API is that of another broker.
         """
         self._thread.start()
         await_event(self._ready, TIMEOUT_S)

@@ -80,7 +80,9 @@ class Recorder(Service):
             NoBroker: no broker answers.
             UnreadableJournal: the file cannot be used.
             InvalidSetting: there is another queue of the event queue's name.
+            OtherBroker: the management API is that of another broker.
         """
+        self._queue_depths.management.check_if_it_answers()
         self._thread.start()
         await_event(self._ready)
         if self._error is not None:
