@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Settings that may differ between runs that are compared.
 _NOT_CONDITIONS = {"seed", "repeat"}
+NO_SCIPY = (
+    "SciPy 1.15 or later is not installed, so there are medians only, without intervals and tests. "
+    "Get it with: pip install 'scipy>=1.15'"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +121,8 @@ def figures_of_run(run: Run, attempts: Sequence[Attempt], workers: Sequence[Work
 def compare(runs: Iterable[RunFigures]) -> list[Comparison]:
     """One comparison for each condition, in the order in which the runs came.
 
-    Differences are tested by `rank_test` and corrected by `holm` for all tests of a comparison.
-
-    Raises:
-        MissingProgram: SciPy is not installed.
+    Differences are tested by `rank_test` and corrected by `holm` for all tests of a comparison. Without SciPy nothing
+    is tested, and a verdict says so.
     """
     by_condition: dict[str, dict[str, list[RunFigures]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
@@ -133,17 +136,20 @@ def _compare(condition: str, groups: Mapping[str, Sequence[RunFigures]]) -> Comp
         for name, runs in groups.items()
     }
     differences = _differences(values)
-    return Comparison(
-        condition=condition,
-        groups={name: {key: summary(of_key) for key, of_key in by_key.items()} for name, by_key in values.items()},
-        differences=differences,
-        verdicts=tuple(_verdicts({name: len(runs) for name, runs in groups.items()}, differences)),
-    )
+    summaries = {name: {key: summary(of_key) for key, of_key in by_key.items()} for name, by_key in values.items()}
+    verdicts = list(_verdicts({name: len(runs) for name, runs in groups.items()}, differences))
+    untested = len(groups) > 1 and not differences
+    if untested or any(one.count > 1 and one.low is None for each in summaries.values() for one in each.values()):
+        verdicts.append(NO_SCIPY)
+    return Comparison(condition=condition, groups=summaries, differences=differences, verdicts=tuple(verdicts))
 
 
 def _differences(values: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Difference, ...]:
     pairs = [(first, second, figure.key) for first, second in combinations(values, 2) for figure in TESTED]
-    p_values = [rank_test(values[first][key], values[second][key]) for first, second, key in pairs]
+    tested = [rank_test(values[first][key], values[second][key]) for first, second, key in pairs]
+    p_values = [p for p in tested if p is not None]
+    if len(p_values) < len(pairs):
+        return ()
     return tuple(
         Difference(
             figure=key,
@@ -163,22 +169,25 @@ def _verdicts(counts: Mapping[str, int], differences: Sequence[Difference]) -> I
     if len(counts) == 1:
         (only,) = counts
         yield f"Only the group {only} was measured; there is no other group to compare it with."
+    tests = math.comb(len(counts), 2) * len(TESTED)
     for first, second in combinations(counts, 2):
         least = smallest_p(counts[first], counts[second])
-        least_corrected = min(1.0, least * len(differences))
+        least_corrected = min(1.0, least * tests)
         if least_corrected >= SIGNIFICANCE:
-            needed = enough_repeats(len(differences))
+            needed = enough_repeats(tests)
             yield (
                 f"{second} against {first}: too few runs to tell anything. With {counts[first]} and {counts[second]} "
                 f"runs the smallest possible p is {least:.2g}, or {least_corrected:.2g} when corrected for "
-                f"{len(differences)} tests; at least {needed} runs of each are needed."
+                f"{tests} tests; at least {needed} runs of each are needed."
             )
+            continue
+        if not differences:
             continue
         for one in differences:
             if (one.first, one.second) == (first, second):
                 yield f"{second} against {first}: {_verdict(one)}"
         yield (
-            f"p is of the Mann-Whitney U test, corrected by Holm for {len(differences)} tests; with {counts[first]} "
+            f"p is of the Mann-Whitney U test, corrected by Holm for {tests} tests; with {counts[first]} "
             f"and {counts[second]} runs the smallest possible is {least_corrected:.2g} ({least:.2g} uncorrected)."
         )
 

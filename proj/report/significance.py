@@ -8,8 +8,6 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proj.errors import MissingProgram
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
@@ -20,6 +18,8 @@ SIGNIFICANCE = 0.05
 CONFIDENCE = 0.95
 #: Bootstrap samples; and permutations, if the runs have more orders than this.
 RESAMPLES = 9999
+#: The first SciPy whose resampling takes `rng`.
+LEAST_SCIPY = (1, 15)
 #: A fixed seed, so that the same journal gives the same numbers.
 RNG_SEED = 20140422
 
@@ -30,16 +30,13 @@ class Summary:
 
     count: int
     median: float
-    #: The confidence interval of the median, by bootstrap; None for one run.
+    #: The confidence interval of the median, by bootstrap; None for one run, and without SciPy.
     low: float | None
     high: float | None
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """The median of `values` and its confidence interval.
-
-    Raises:
-        MissingProgram: SciPy is not installed.
+    """The median of `values` and its confidence interval, which is not known without SciPy.
 
     Source: percentile bootstrap, B. Efron, Bootstrap Methods: Another Look at the Jackknife (1979).
     """
@@ -49,36 +46,36 @@ def summary(values: Sequence[float]) -> Summary:
     # SciPy would warn if all values are equal.
     if min(values) == max(values):
         return Summary(count=len(values), median=median, low=median, high=median)
-    interval = (
-        _library("scipy.stats")
-        .bootstrap(
-            (values,),
-            _library("numpy").median,
-            confidence_level=CONFIDENCE,
-            n_resamples=RESAMPLES,
-            method="percentile",
-            rng=RNG_SEED,
-        )
-        .confidence_interval
-    )
+    stats = _scipy_stats()
+    if stats is None:
+        return Summary(count=len(values), median=median, low=None, high=None)
+    interval = stats.bootstrap(
+        (values,),
+        importlib.import_module("numpy").median,
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=RNG_SEED,
+    ).confidence_interval
     return Summary(count=len(values), median=median, low=float(interval.low), high=float(interval.high))
 
 
-def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
-    """The p value of the two-sided Mann-Whitney U test, 0 to 1; 1.0 if all values are equal, or a group has one only.
+def rank_test(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """The p value of the two-sided Mann-Whitney U test, 0 to 1; None if it takes SciPy, which is not there.
+
+    It is 1.0 if all values are equal, or a group has one only.
 
     It is computed over all orders of the runs, or over `RESAMPLES` of them if there are more. The usual normal
     approximation gives too small p values for few runs and ties.
-
-    Raises:
-        MissingProgram: SciPy is not installed.
 
     Source: H. B. Mann and D. R. Whitney, On a Test of Whether one of Two Random Variables is Stochastically Larger than
     the Other (1947).
     """
     if len({*first, *second}) == 1 or min(len(first), len(second)) == 1:
         return 1.0
-    stats = _library("scipy.stats")
+    stats = _scipy_stats()
+    if stats is None:
+        return None
     method = stats.PermutationMethod(n_resamples=RESAMPLES, rng=RNG_SEED)
     return float(stats.mannwhitneyu(first, second, alternative="two-sided", method=method).pvalue)
 
@@ -111,8 +108,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _library(name: str) -> ModuleType:
+def _scipy_stats() -> ModuleType | None:
+    """SciPy's statistics; None if SciPy is not installed, or too old."""
     try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingProgram("SciPy is not installed. Install it with: pip install scipy") from error
+        scipy = importlib.import_module("scipy")
+        if tuple(int(part) for part in scipy.__version__.split(".")[:2]) < LEAST_SCIPY:
+            return None
+        return importlib.import_module("scipy.stats")
+    except ImportError:
+        return None

@@ -19,7 +19,7 @@ def compare(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> No
     Shows the median of each figure over the runs of a mode, with its 95% confidence interval. A rank test,
     corrected for the number of figures, tells which differences are significant. A mode that several files have is
     one group for each file. Only runs with the same settings, such as workload and number of workers, are compared.
-    It needs no broker, but SciPy: pip install scipy.
+    It needs no broker. Without SciPy it shows the medians alone.
 
     \b
     Examples:

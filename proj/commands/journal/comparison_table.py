@@ -36,7 +36,6 @@ def show_comparison(paths: Sequence[Path], *, as_json: bool) -> None:
         NoJournal: a file does not exist.
         UnreadableJournal: a file is not a journal.
         ProjError: no run has ended.
-        MissingProgram: SciPy is not installed.
     """
     comparisons = compare(_measured(paths))
     if as_json:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proj.errors import MissingProgram
 from proj.journal.attempt import Attempt
 from proj.journal.records import Run, Worker
-from proj.report import significance
 from proj.report.comparison import (
     FIGURES,
+    NO_SCIPY,
     TESTED,
     RunFigures,
     compare,
@@ -164,16 +164,38 @@ def test_figures_of_a_run_use_its_own_workers() -> None:
     assert measured.values["wait_p95_s"] == 18.0
 
 
-def test_error_without_scipy_tells_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SciPy is an extra that only comparisons need."""
+@pytest.fixture(params=["missing", "1.14.1"])
+def without_scipy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No SciPy, or one whose resampling does not take `rng`."""
 
-    def missing(name: str) -> Any:
-        raise ImportError(name)
+    def load(name: str) -> Any:
+        if request.param == "missing" or name != "scipy":
+            raise ImportError(name)
+        return SimpleNamespace(__version__=request.param)
 
-    monkeypatch.setattr(significance.importlib, "import_module", missing)
+    monkeypatch.setattr("proj.report.significance.importlib.import_module", load)
 
-    with pytest.raises(MissingProgram, match="pip install scipy"):
-        compare(runs("a", [1.0, 2.0]))
+
+@pytest.mark.usefixtures("without_scipy")
+def test_comparison_without_scipy_has_the_medians_and_says_what_is_missing() -> None:
+    """SciPy is an extra that only intervals and tests need."""
+    (answer,) = compare([*runs("a", [1.0, 2.0, 4.0, 5.0, 6.0]), *runs("b", [1.5, 2.5, 3.0, 3.5, 4.5])])
+
+    assert {name: each["makespan_s"].median for name, each in answer.groups.items()} == {"a": 4.0, "b": 3.0}
+    assert {each["makespan_s"].low for each in answer.groups.values()} == {None}
+    assert answer.differences == ()
+    assert answer.verdicts == (NO_SCIPY,)
+
+
+@pytest.mark.usefixtures("without_scipy")
+def test_comparison_without_scipy_still_tells_that_there_are_too_few_runs() -> None:
+    """One run a mode needs no SciPy, and two give the same sentence with or without it."""
+    (one,) = compare([*runs("a", [1.0]), *runs("b", [2.0])])
+    (two,) = compare([*runs("a", [1.0, 1.1]), *runs("b", [2.0, 2.1])])
+
+    assert [verdict[:39] for verdict in one.verdicts] == ["b against a: too few runs to tell anyth"]
+    assert two.verdicts[0].startswith("b against a: too few runs to tell anything. With 2 and 2")
+    assert two.verdicts[1:] == (NO_SCIPY,)
 
 
 def test_comparison_of_one_run_a_mode_calls_no_difference_significant() -> None:
