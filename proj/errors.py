@@ -14,8 +14,8 @@ ProjError                 exit 1  the base of all of them
 │   └── QueueFull         exit 1  the queue was full until the deadline; publish again later
 ├── NoManagement          exit 3  the management API does not answer
 ├── NoDeadLetters         exit 1  the dead-letter queue does not exist
-├── NoJournal             exit 1  the journal file does not exist
-├── UnreadableJournal     exit 1  the file is not a journal, or a newer proj wrote it
+├── NoJournal             exit 2  the journal file does not exist
+├── UnreadableJournal     exit 2  the file is not a journal, is damaged, or a newer proj wrote it
 ├── MissingProgram        exit 1  a program that the lab starts is not installed
 ├── ProcessEnded          exit 1  a process that we started ended before it was ready
 └── DeadlinePassed        exit 1  a condition did not become true in time
@@ -198,6 +198,8 @@ class DeadLettersNotRead(ProjError):
 class NoJournal(ProjError):
     """The journal file does not exist. `journal record` makes one."""
 
+    exit_code = EXIT_USAGE
+
     def __init__(self, path: Path) -> None:
         """Take the path of the file."""
         super().__init__(f"There is no journal at {path}. Make one with: celery -A proj journal record -o {path}")
@@ -205,7 +207,13 @@ class NoJournal(ProjError):
 
 
 class UnreadableJournal(ProjError):
-    """The file is not a journal, cannot be read, or was written by a newer proj. Name another file, or update proj."""
+    """The file is not a journal, is damaged, or was written by a newer proj.
+
+    Name another file, repair it with `journal repair`, or update proj.
+    """
+
+    # 1 is an answer of `journal audit`: a task is missing.
+    exit_code = EXIT_USAGE
 
     def __init__(self, path: Path, reason: str) -> None:
         """Take the path of the file, and the reason as a clause."""

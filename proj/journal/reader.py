@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import sqlite3
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,10 +13,9 @@ from proj.journal.attempt import Attempt
 from proj.journal.event import AdaptiveCounts
 from proj.journal.heartbeats import HeartbeatState
 from proj.journal.records import Gap, Run, Sample, Worker
-from proj.journal.schema import open_to_read
+from proj.journal.schema import open_to_read, unreadable
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
@@ -38,25 +38,33 @@ def open_journal(path: Path) -> JournalReader:
 
     Raises:
         NoJournal: there is no such file.
-        UnreadableJournal: it is not a journal, or one of a newer version.
+        UnreadableJournal: it is not a journal, is damaged, or is one of a newer version; also at the end of a `with`
+            block in which SQLite could not read it.
     """
-    return JournalReader(open_to_read(path))
+    return JournalReader(open_to_read(path), path)
 
 
 class JournalReader:
     """Reads a journal. Every method reads the file as it is at that moment."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Read over `connection`, which `close` closes."""
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Read the file at `path` over `connection`, which `close` closes."""
         self._connection = connection
+        self._path = path
 
     def __enter__(self) -> Self:
         """Use it in a `with` block, which closes it."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """Close it.
+
+        Raises:
+            UnreadableJournal: SQLite could not read it.
+        """
         self.close()
+        if isinstance(error, sqlite3.Error):
+            raise unreadable(self._path, error) from error
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -73,8 +81,8 @@ class JournalReader:
                 dispatch=dispatch,
                 began=began,
                 ended=ended,
-                settings=json.loads(settings),
-                machine=json.loads(machine),
+                settings=_loaded(settings),
+                machine=_loaded(machine),
             )
             for name, dispatch, began, ended, settings, machine in rows
         ]
@@ -129,7 +137,7 @@ class JournalReader:
     def workers(self) -> list[Worker]:
         """All workers, by name."""
         rows = self._rows("SELECT * FROM workers ORDER BY name")
-        return [Worker(**{**row, "queues": tuple(json.loads(row["queues"]))}) for row in rows]
+        return [Worker(**{**row, "queues": tuple(_loaded(row["queues"]))}) for row in rows]
 
     def samples(self, run: str | None = None) -> list[Sample]:
         """The depths of queues by time: all, or those between the beginning and the end of one run."""
@@ -207,6 +215,13 @@ def _attempt(row: tuple[Any, ...], texts: dict[str | None, str | None]) -> Attem
         text = values[name]
         values[name] = texts.setdefault(text, text)
     return attempt
+
+
+def _loaded(text: str) -> Any:  # noqa: ANN401 JSON has no narrower type
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise sqlite3.DatabaseError(f"{text!r} is not JSON") from error
 
 
 def _sample(row: tuple[Any, ...]) -> Sample:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from proj.errors import UnreadableJournal
 from proj.journal.event import AdaptiveCounts
 from proj.journal.reader import JournalReader
-from proj.journal.schema import open_to_write, update
+from proj.journal.schema import open_to_write, unreadable, update
 from proj.journal.write_lock import WriteLock
 from proj.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from types import TracebackType
 
     from proj.journal.attempt import Attempt
     from proj.journal.heartbeats import HeartbeatState
@@ -115,10 +116,22 @@ class JournalWriter(Service):
         if lock is not None:
             lock.close()
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it.
+
+        Raises:
+            UnreadableJournal: SQLite could not write it, as when the disk is full.
+        """
+        super().__exit__(kind, error, trace)
+        if isinstance(error, sqlite3.Error):
+            raise unreadable(self._path, error) from error
+
     @property
     def journal(self) -> JournalReader:
         """A reader that also sees what is not committed yet; closed with the writer."""
-        return JournalReader(self._transaction())
+        return JournalReader(self._transaction(), self._path)
 
     def commit(self) -> None:
         """Write what was put since the last commit to the disk."""

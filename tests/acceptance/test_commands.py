@@ -48,6 +48,7 @@ def test_loading_the_commands_imports_none_of_their_libraries() -> None:
         ("lab", "run"),
         ("journal",),
         ("journal", "record"),
+        ("journal", "repair"),
         ("journal", "audit"),
         ("journal", "report"),
         ("journal", "compare"),

@@ -17,7 +17,7 @@ ROOT = Path(proj.__file__).parent
 #: own; rooms of one row never import each other. `docs/architecture.md` shows the same.
 LADDERS = {
     "": (
-        {"errors", "interruption", "queues"},
+        {"errors", "interruption", "plural", "queues"},
         {"service"},
         {"broker", "environment", "dots"},
         {"journal", "settings"},

@@ -56,7 +56,8 @@ def audit(
 
     A worker that had more messages than slots, because the prefetch count applies to each of its queues, is named.
 
-    Exit codes: 0 no task is missing; 1 a task is; 2 wrong use; 3 no broker answers.
+    Exit codes: 0 no task is missing; 1 a task is; 2 wrong use, or the journal cannot be read; 3 no broker
+    answers.
     """
     from proj.commands.journal.ledger_table import audit_journal
 

@@ -7,6 +7,7 @@ import click
 from proj.commands.journal.audit import audit
 from proj.commands.journal.compare import compare
 from proj.commands.journal.record import record
+from proj.commands.journal.repair import repair
 from proj.commands.journal.report import report
 
 
@@ -18,4 +19,5 @@ def journal() -> None:
 journal.add_command(audit)
 journal.add_command(compare)
 journal.add_command(record)
+journal.add_command(repair)
 journal.add_command(report)

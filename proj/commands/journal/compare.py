@@ -26,7 +26,7 @@ def compare(ctx: click.Context, *, files: tuple[Path, ...], as_json: bool) -> No
       celery -A proj journal compare run.sqlite
       celery -A proj journal compare before.sqlite after.sqlite
 
-    Exit codes: 0 compared; 1 a file cannot be read, or no run has ended; 2 wrong use.
+    Exit codes: 0 compared; 1 no run has ended; 2 wrong use, or a file cannot be read.
     """
     del ctx
     from proj.commands.journal.comparison_table import show_comparison

@@ -39,7 +39,7 @@ def record(
     Tells the workers to send events of tasks, as Flower does. Publish times are known only of producers with the
     setting task_send_sent_event.
 
-    Exit codes: 0 ended by Ctrl-C or SIGTERM; 1 FILE is not a journal; 2 wrong use; 3 no broker answers.
+    Exit codes: 0 ended by Ctrl-C or SIGTERM; 2 wrong use, or FILE is not a journal; 3 no broker answers.
     """
     from proj.commands.journal.record_events import delete_event_queue, record_until_interrupted
 

@@ -12,7 +12,7 @@ FORMATS = {".html": "html", ".htm": "html", ".md": "markdown", ".txt": "text", "
 
 
 @click.command(cls=CeleryCommand)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--output",
     "-o",
@@ -51,7 +51,7 @@ def report(
       celery -A proj journal report run.sqlite -o page.html
       celery -A proj journal report run.sqlite --format markdown --run fair-1 | gh pr comment --body-file -
 
-    Exit codes: 0 reported; 1 the journal cannot be read, or has no such run; 2 wrong use.
+    Exit codes: 0 reported; 1 the journal has no such run; 2 wrong use, or the journal cannot be read.
     """
     if form is None and output is not None:
         form = FORMATS.get(output.suffix.lower())

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.state import MOST_SAMPLES, State
 from proj.dashboard.live.workers import Workers
-from proj.errors import UnreadableJournal
 from proj.journal.reader import open_journal
+from proj.journal.schema import unreadable
 from proj.journal.write_lock import WriteLock
 from proj.service import Service
 
@@ -68,7 +68,7 @@ class JournalSource(Service):
             if run not in self._states:
                 self._states[run] = self._read(self._journal, run, live=version[1])
         except sqlite3.Error as error:
-            raise UnreadableJournal(self._path, f"SQLite says: {error}") from error
+            raise unreadable(self._path, error) from error
         return self._states[run]
 
     def changed(self) -> bool:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from proj.broker.connection import connected, default_channel
 from proj.broker.queue_depths import QueueDepths
-from proj.errors import NoBroker, UnreadableJournal
+from proj.errors import NoBroker
 from proj.journal.recording.event_queue import EventQueue, queue_name
 from proj.journal.recording.session import QUEUE_NOTE, RecordingSession
 from proj.journal.records import Run
+from proj.journal.schema import unreadable
 from proj.journal.writer import JournalWriter
 from proj.service import Service, await_event
 
@@ -110,7 +111,7 @@ class Recorder(Service):
             with JournalWriter(self._path) as writer:
                 self._record(writer)
         except sqlite3.Error as error:
-            self._error = UnreadableJournal(self._path, f"SQLite says: {error}")
+            self._error = unreadable(self._path, error)
         except BaseException as error:  # noqa: BLE001 `start` or `wait` raises it again
             self._error = error
         finally:
