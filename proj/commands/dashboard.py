@@ -5,14 +5,15 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import click
-from celery.bin.base import CeleryCommand, handle_preload_options
+from celery.bin.base import handle_preload_options
 
+from proj.commands.terminal.command import Command
 from proj.errors import MissingProgram
 
 NO_FLOWER = "Flower is not installed; get it with: pip install 'flower>=2.1,<2.3'"
 
 
-class _WithFlowersOptions(CeleryCommand):
+class _WithFlowersOptions(Command):
     """A command whose help lists Flower's options after ours."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import click
-from celery.bin.base import CeleryCommand, handle_preload_options
+from celery.bin.base import handle_preload_options
 
+from proj.commands.terminal.command import Command
 from proj.commands.terminal.options import broker_api_option
 
 
-@click.command(cls=CeleryCommand)
+@click.command(cls=Command)
 @click.option("--worker", help="Only this worker, by its node name; it is unhealthy when it does not exist.")
 @click.option(
     "--timeout",

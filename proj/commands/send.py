@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
-from celery.bin.base import CeleryCommand, handle_preload_options
+from celery.bin.base import handle_preload_options
+
+from proj.commands.terminal.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +26,7 @@ IN_FLIGHT = 1000
 LONGEST_KEY = 255
 
 
-@click.command(cls=CeleryCommand)
+@click.command(cls=Command)
 @click.argument("messages", nargs=-1)
 @click.option(
     "--count",
@@ -99,7 +101,6 @@ def send(
     if TASK not in app.tasks:
         raise click.UsageError(f"The app {app.main!r} has no task {TASK}; call it as: celery -A proj send …")
     from proj.commands.send_messages import Address, send_messages
-    from proj.commands.terminal.app_hint import naming_the_app
 
     address = Address(queue=queue, exchange=exchange, key=key or "")
     task = None if plain else app.tasks[TASK]
@@ -111,8 +112,7 @@ def send(
     else:
         # A user who types lines wants to see each one sent before the next.
         given, in_flight = _from_stdin(), 1
-    with naming_the_app(ctx):
-        send_messages(app, given, address, task=task, in_flight=in_flight, timeout_s=timeout)
+    send_messages(app, given, address, task=task, in_flight=in_flight, timeout_s=timeout)
 
 
 def _check_address(queue: str | None, exchange: str | None, key: str | None) -> None:

@@ -70,6 +70,31 @@ def test_task_that_was_purged_is_missing(
     assert sorted(ledger["suspects"]) == sorted(TASKS)
 
 
+def test_missing_task_is_listed_with_its_name_its_time_and_its_last_worker(
+    celery: Celery, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """So that a person knows where to look; the JSON has the same."""
+    path = tmp_path / "run.sqlite"
+    with JournalWriter(path) as writer:
+        writer.put_attempts(
+            [
+                Attempt(task_id="lost", state="lost", name="shop.pay", worker="w1@shop", queue="shop", started=1.0),
+                Attempt(task_id="lost", number=1, state="started", name="shop.pay", worker="w2@shop", started=86400.0),
+            ]
+        )
+        writer.commit()
+    command = ("-A", "proj", "journal", "audit", str(path), "--settle", "0.2")
+
+    shown = celery(*command, **variables)
+    told = celery(*command, "--json", **variables)
+
+    (row,) = [line.split() for line in shown.stdout.splitlines() if "shop.pay" in line]
+    assert row == ["lost", "shop.pay", "started", "1970-01-02", "00:00:00Z", "w2@shop"]
+    assert json.loads(told.stdout)["suspect_tasks"] == [
+        {"id": "lost", "name": "shop.pay", "time": 86400.0, "queue": None, "worker": "w2@shop"}
+    ]
+
+
 @pytest.mark.usefixtures("_three_wait")
 def test_dead_letter_is_found_by_its_id_and_stays_in_its_queue(
     celery: Celery, journal: Path, broker: Broker, vhost: str, variables: dict[str, str]
@@ -115,13 +140,14 @@ def test_audit_says_that_no_broker_answers(celery: Celery, journal: Path) -> Non
 
     assert (failed.returncode, failed.stdout) == (3, "")
     assert "No broker answers" in failed.stderr
+    assert "--offline" in failed.stderr
 
 
 def test_audit_says_that_the_journal_does_not_exist(celery: Celery, tmp_path: Path) -> None:
     """The error says how to make one."""
     failed = celery("-A", "proj", "journal", "audit", str(tmp_path / "none.sqlite"), "--offline")
 
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert "There is no journal at" in failed.stderr
 
 
@@ -141,6 +167,7 @@ def test_audits_of_a_dead_letter_queue_with_a_low_delivery_limit_leave_its_lette
 
     assert [json.loads(each.stdout)["counts"] for each in audits] == [{"waiting in the broker": 3}] * 3
     assert all("The dead letters were not read" in each.stderr for each in audits)
+    assert all("celery -A proj queues policy --apply" in each.stderr for each in audits)
     with app.connection_for_read(broker.url(vhost)) as connection:
         assert connection.default_channel.queue_declare("dead_letters", passive=True).message_count == 1
 

@@ -125,7 +125,7 @@ def test_compare_of_a_missing_file_is_an_error_without_a_traceback(celery: Celer
     """The error names the path, and no file is made there."""
     done = celery("journal", "compare", str(tmp_path / "none.sqlite"))
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "none.sqlite" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "none.sqlite").exists()

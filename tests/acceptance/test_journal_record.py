@@ -197,6 +197,6 @@ def test_record_refuses_a_file_that_is_not_a_journal(celery: Celery, variables: 
 
     refused = celery("-A", "theirs", "journal", "record", "-o", "notes", **variables)
 
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "cannot be used as a journal" in refused.stderr
     assert (tmp_path / "notes").read_text() == "mine" * 1000

@@ -72,9 +72,10 @@ def test_damaged_journal_is_refused_in_one_sentence_with_exit_code_2(
 ) -> None:
     """Exit code 1 of an audit says that a task is missing."""
     damage(journal)
-    words = (*words[:-1], f"{words[-1]}{journal}", f"--port={free_port()}") if words[-1][-1] == "=" else (*words, "run.sqlite")
+    *first, last = words
+    more = (f"{last}{journal}", f"--port={free_port()}") if last.endswith("=") else (last, "run.sqlite")
 
-    done = celery(*words)
+    done = celery(*first, *more)
 
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout == ""

@@ -126,7 +126,7 @@ def test_ending_of_the_output_chooses_the_format(
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (("missing.sqlite",), 1, "There is no journal at missing.sqlite"),
+        (("missing.sqlite",), 2, "There is no journal at missing.sqlite"),
         (("empty.sqlite",), 1, "There is nothing to report in empty.sqlite"),
         (("run.sqlite", "--run", "unfair"), 1, "Its runs are: round-robin, fair, adaptive."),
         (("run.sqlite", "-o", "page.pdf"), 2, "page.pdf ends in none of .html"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import click
-from celery.bin.base import CeleryCommand, handle_preload_options
+from celery.bin.base import handle_preload_options
 
+from proj.commands.terminal.command import Command
 from proj.commands.terminal.options import dot_seconds_option, rabbitmq_version_option
 
 
-@click.command(cls=CeleryCommand)
+@click.command(cls=Command)
 @click.option("--messages", type=click.IntRange(min=1), default=20, show_default=True, help="Messages for each mode.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Workers of each mode.")
 @dot_seconds_option(0.1)

@@ -9,9 +9,10 @@ from proj.commands.journal.compare import compare
 from proj.commands.journal.record import record
 from proj.commands.journal.repair import repair
 from proj.commands.journal.report import report
+from proj.commands.terminal.command import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def journal() -> None:
     """Record what happens to tasks; audit, report and compare it later."""
 

@@ -9,25 +9,30 @@ from typing import TYPE_CHECKING
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from proj.broker.queue_depths import QueueDepths
+from proj.commands.terminal.app_hint import naming_the_app
+from proj.commands.terminal.clock import utc
+from proj.commands.terminal.console import console
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.health.held_tasks import held_tasks
-from proj.errors import EXIT_FAILED
+from proj.errors import EXIT_FAILED, NoBroker
 from proj.journal.attempt import OPEN
 from proj.journal.ledger import Holdings, Ledger, ledger
 from proj.journal.reader import open_journal
 from proj.metrics import hoards
+from proj.plural import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from celery import Celery
 
     from proj.journal.attempt import Attempt
-    from proj.journal.records import Worker
+    from proj.journal.records import Gap, Worker
     from proj.metrics import Hoard
 
 #: Ids in a list for people; JSON has all.
@@ -61,18 +66,25 @@ def audit_journal(
     """
     audit = Audit(app, file, run=run, dead_letters=dead_letters or dead_letter_queue(app))
     queue_depths = None if settle_s is None else QueueDepths(app, broker_api=broker_api)
-    result = audit.look(queue_depths)
-    if result.missing and settle_s:
-        # Events and the broker's statistics may be late. A task that is really missing stays missing.
-        time.sleep(settle_s)
+    try:
         result = audit.look(queue_depths)
+        if result.missing and settle_s:
+            _say(f"{counted(result.missing, 'task')} not found; looking again in {settle_s:g} s …")
+            # Events and the broker's statistics may be late. A task that is really missing stays missing.
+            time.sleep(settle_s)
+            result = audit.look(queue_depths)
+    except NoBroker as error:
+        raise NoBroker(
+            f"{error.message} With --offline, the audit asks no broker: what has not ended is open."
+        ) from error
+    suspects = [audit.latest[task_id] for task_id in result.unaccounted]
     if as_json:
-        click.echo(json.dumps(_document(result, audit.hoards), indent=2))
+        click.echo(json.dumps(_document(result, audit.hoards, suspects), indent=2))
     else:
-        _show(result)
-    doubts = (audit.warning, queue_depths.doubt if queue_depths else None)
+        _show(result, suspects)
+    doubts = (audit.warning, queue_depths.doubt if queue_depths else None, missing_events(audit.gaps))
     for warning in (*filter(None, doubts), *(hoard.sentence(now=False) for hoard in audit.hoards)):
-        click.echo(warning, err=True)
+        click.echo(naming_the_app(warning), err=True)
     if result.missing:
         raise SystemExit(EXIT_FAILED)
 
@@ -90,14 +102,20 @@ class Audit:
         self.warning: str | None = None
         #: The workers that had more messages than slots, by the last look.
         self.hoards: list[Hoard] = []
+        #: The latest attempt of each task by its id, and the gaps of the journal, by the last look.
+        self.latest: dict[str, Attempt] = {}
+        self.gaps: list[Gap] = []
 
     def look(self, queue_depths: QueueDepths | None) -> Ledger:
         """The ledger now; without `queue_depths` no broker is asked."""
+        if queue_depths is not None:
+            _say(f"Reading {self._file} …")
         attempts, workers = self._read()
         if queue_depths is None:
             self.hoards = _hoards(attempts, workers, Holdings())
             return ledger(attempts)
         queues = {attempt.queue for attempt in attempts if attempt.queue} | set(self._app.amqp.queues)
+        _say(f"{counted(len(attempts), 'attempt')}; asking workers and broker what they hold …")
         held = held_tasks(self._app, queue_depths, queues=queues, dead_letters=self._dead_letters)
         self.warning = held.warning
         # The journal is read again, so that a task that ended while the workers were asked is not missing.
@@ -107,7 +125,9 @@ class Audit:
 
     def _read(self) -> tuple[list[Attempt], list[Worker]]:
         with open_journal(self._file) as journal:
-            return journal.attempts(self._run), journal.workers()
+            attempts, workers, self.gaps = journal.attempts(self._run), journal.workers(), journal.gaps()
+        self.latest = {one.task_id: one for one in sorted(attempts, key=lambda one: one.number)}
+        return attempts, workers
 
 
 def _hoards(attempts: list[Attempt], workers: list[Worker], holdings: Holdings) -> list[Hoard]:
@@ -116,19 +136,36 @@ def _hoards(attempts: list[Attempt], workers: list[Worker], holdings: Holdings) 
     return hoards([one for one in attempts if one.state not in OPEN or one.task_id in has], workers)
 
 
-def _document(result: Ledger, hoarding: list[Hoard]) -> dict[str, object]:
+def missing_events(gaps: Sequence[Gap]) -> str | None:
+    """A sentence on the times for which events are known to be missing; None without such a time."""
+    if not gaps:
+        return None
+    reasons = " ".join(dict.fromkeys(gap.reason for gap in gaps))
+    began = utc(min(gap.began for gap in gaps), unknown="?")
+    ended = utc(max(gap.ended for gap in gaps), unknown="?")
+    return (
+        f"Events are known to be missing between {began} and {ended}, so a task of that time may be "
+        f"unknown here, or its end: {reasons}"
+    )
+
+
+def _document(result: Ledger, hoarding: list[Hoard], suspects: Sequence[Attempt]) -> dict[str, object]:
     return {
         "tasks": len(result.fates),
         "counts": dict(result.counts),
         "missing": result.missing,
         "suspects": list(result.unaccounted),
+        "suspect_tasks": [
+            {"id": one.task_id, "name": one.name, "time": _latest_time(one), "queue": one.queue, "worker": one.worker}
+            for one in suspects
+        ],
         "duplicates": dict(result.duplicates),
         "hoards": [asdict(hoard) for hoard in hoarding],
         "fates": dict(result.fates),
     }
 
 
-def _show(result: Ledger) -> None:
+def _show(result: Ledger, suspects: Sequence[Attempt]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("fate")
     table.add_column("tasks", justify="right")
@@ -136,16 +173,45 @@ def _show(result: Ledger) -> None:
         table.add_row(fate, str(count))
     table.add_section()
     table.add_row("sent", str(len(result.fates)))
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     if result.duplicates:
-        console.print(f"Done more than once: {_listed(tuple(result.duplicates))}")
-    if result.missing == len(result.unaccounted) and result.missing:
-        console.print(f"Missing: {_listed(result.unaccounted)}")
-    elif result.missing:
-        console.print(f"Missing: at least {result.missing} of {_listed(result.unaccounted)}")
+        out.print(f"Done more than once: {_listed(tuple(result.duplicates))}")
+    if result.missing:
+        which = "Missing" if result.missing == len(suspects) else f"Missing: at least {result.missing} of these"
+        out.print(f"{which}, by the latest that is known of each:")
+        out.print(_suspects(suspects[:MOST_IDS]))
+        if len(suspects) > MOST_IDS:
+            out.print(f"… and {len(suspects) - MOST_IDS} more; --json has them all.")
+
+
+def _suspects(suspects: Sequence[Attempt]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("task", "name", "time", "last worker"):
+        table.add_column(heading, overflow="fold")
+    for one in suspects:
+        # Text, because what senders wrote must not be interpreted as rich's markup.
+        cells = (
+            one.task_id,
+            one.name or "?",
+            f"{one.state} {utc(_latest_time(one), unknown='')}",
+            one.worker or "none",
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _latest_time(attempt: Attempt) -> float | None:
+    """The time of the latest event that came of it."""
+    times = (attempt.finished, attempt.started, attempt.received, attempt.sent)
+    return next((time for time in times if time is not None), None)
 
 
 def _listed(ids: tuple[str, ...]) -> str:
     more = f" and {len(ids) - MOST_IDS} more" if len(ids) > MOST_IDS else ""
     return ", ".join(ids[:MOST_IDS]) + more
+
+
+def _say(text: str) -> None:
+    """Print to stderr; stdout is for data."""
+    click.echo(text, err=True)

@@ -10,10 +10,11 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 from proj.commands.lab.drill import drill
 from proj.commands.lab.pipeline import pipeline
 from proj.commands.lab.run import run
+from proj.commands.terminal.command import Group
 from proj.commands.terminal.options import rabbitmq_version_option
 
 
-@click.group()
+@click.group(cls=Group)
 def lab() -> None:
     """Private brokers, repeatable measurements, and injected faults."""
 

@@ -10,13 +10,14 @@ from celery.bin.base import handle_preload_options
 from proj.commands.queues.dead import dead
 from proj.commands.queues.halt import halt
 from proj.commands.queues.policy import policy
+from proj.commands.terminal.command import Group
 from proj.commands.terminal.options import broker_api_option
 
 if TYPE_CHECKING:
     from celery.app.utils import Settings
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--watch", is_flag=True, help="Look repeatedly, until Ctrl-C, and show rates.")
 @click.option(
     "--interval",

@@ -7,7 +7,6 @@ from typing import Any
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.app_hint import naming_the_app
 from proj.commands.terminal.options import broker_api_option
 
 
@@ -65,5 +64,4 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
         at_most=wanted.at_most,
         reads=not wanted.reads_no_letter,
     )
-    with naming_the_app(ctx):
-        process_letters(letters, wanted)
+    process_letters(letters, wanted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from proj.commands.terminal.clock import utc
 from proj.commands.terminal.console import console
 from proj.delivery.dead_letters.export import to_json
 from proj.delivery.printable import printable
@@ -38,7 +38,7 @@ def print_table(letters: Sequence[DeadLetter]) -> None:
             (
                 _cut(letter.queue or "no queue"),
                 _cut(letter.worker or "no worker"),
-                _time(letter.time),
+                utc(letter.time, unknown="no time"),
                 _attempts(letter.attempts),
             )
         )
@@ -53,7 +53,7 @@ def print_whole(unacked: UnackedLetter) -> None:
     click.echo(f"{letter.id}  {letter.task or 'no task'}")
     click.echo(f"  {letter.reason}")
     click.echo(
-        f"  queue {letter.queue or '?'}, worker {letter.worker or '?'}, {_time(letter.time)}, "
+        f"  queue {letter.queue or '?'}, worker {letter.worker or '?'}, {utc(letter.time, unknown='no time')}, "
         f"{_attempts(letter.attempts)}, {letter.size_bytes} bytes"
     )
     properties = dict(unacked.properties)
@@ -77,15 +77,6 @@ def _body(body: bytes) -> str:
     if len(body) > len(cut):
         lines.append(f"  … {len(body) - len(cut)} more bytes; --export writes them all")
     return "\n".join(lines)
-
-
-def _time(time: float | None) -> str:
-    if time is None:
-        return "no time"
-    try:
-        return datetime.fromtimestamp(time, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):  # anyone can send any number
-        return "no time"
 
 
 def _attempts(attempts: int | None) -> str:

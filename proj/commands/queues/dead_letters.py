@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from proj.commands.queues.dead_letter_table import print_table, print_whole
+from proj.commands.terminal.app_hint import naming_the_app
 from proj.delivery.dead_letters import export
 from proj.delivery.dead_letters.queue import MOST
 from proj.errors import EXIT_FAILED, ProjError
@@ -96,7 +97,7 @@ def process_letters(letters: DeadLetterQueue, options: DeadOptions) -> None:
             _import(letters, options.import_file)
             return
         if letters.warning:
-            click.echo(letters.warning, err=True)
+            click.echo(naming_the_app(letters.warning), err=True)
         if letters.total > letters.count == MOST:
             click.echo(f"{letters.name} has {letters.total} letters; these are the oldest {letters.count}.", err=True)
         missing = set(options.ids)

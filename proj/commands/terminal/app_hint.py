@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import click
 
-from proj.errors import EXIT_FAILED, ProjError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import click
-
-#: The text in errors that are raised where the command line is not known.
+#: The text in sentences that are made where the command line is not known.
 PLACEHOLDER = "celery -A yourapp "
 
 
-@contextmanager
-def naming_the_app(ctx: click.Context) -> Iterator[None]:
-    """Replace `yourapp` in errors of the block, so that the user can type the proposed command as it is."""
-    try:
-        yield
-    except ProjError as error:
-        typed = ctx.find_root().params.get("app")
-        hints = PLACEHOLDER in error.message and error.exit_code == EXIT_FAILED
-        # Celery's own programs may pass the app itself.
-        if not hints or not isinstance(typed, str) or not typed:
-            raise
-        raise ProjError(error.message.replace(PLACEHOLDER, f"celery -A {typed} ")) from error
+def naming_the_app(text: str) -> str:
+    """The text with the user's app for `yourapp`, so that the proposed command can be typed as it is."""
+    ctx = click.get_current_context(silent=True)
+    typed = None if ctx is None else ctx.find_root().params.get("app")
+    # Celery's own programs may pass the app itself.
+    return text.replace(PLACEHOLDER, f"celery -A {typed} ") if isinstance(typed, str) and typed else text

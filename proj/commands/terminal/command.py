@@ -1,0 +1,53 @@
+"""Command and Group: what every command of ours does at Ctrl-C, and in the sentences of errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from celery.bin.base import CeleryCommand
+
+from proj.commands.terminal.app_hint import naming_the_app
+from proj.commands.terminal.interrupt import Interrupted
+from proj.errors import ProjError
+
+
+class _Named(click.ClickException):
+    """An error of ours in other words."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code: int = exit_code  # type: ignore[misc]  # click reads it from the instance
+
+
+class _Plain(click.Command):
+    """A command that ends at Ctrl-C with 130, and whose errors propose commands that can be typed as they are."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 as click's own
+        """Run it.
+
+        Raises:
+            Interrupted: Ctrl-C came. Without this, click ends with 1, which means no in some of our commands.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:
+            raise Interrupted("Interrupted.") from interruption
+        except click.Abort as abort:
+            # Click raises it at Ctrl-C in a question, and also where standard input has ended.
+            if isinstance(abort.__context__, KeyboardInterrupt):
+                raise Interrupted("Interrupted.") from abort
+            raise
+        except ProjError as error:
+            named = naming_the_app(error.message)
+            if named == error.message:
+                raise
+            raise _Named(named, error.exit_code) from error
+
+
+class Command(_Plain, CeleryCommand):
+    """A command of ours, with Celery's own help."""
+
+
+class Group(_Plain, click.Group):
+    """A group of commands of ours."""
