@@ -10,6 +10,9 @@ from celery.app.backends import BACKEND_ALIASES as _BACKEND_ALIASES
 from proj import environment as _environment
 from proj import queues as _queues
 
+# A misspelt variable would have no effect.
+_environment.refuse_misspelt()
+
 # --- Dispatch: only here PROJ_DISPATCH becomes settings -----------------------------------------
 
 _MODES = {
@@ -48,10 +51,12 @@ proj_publish_timeout_s = 90.0
 #: `QueueFull`. It is short because nothing is lost: the caller can publish again. A publish from within a task, and
 #: `send_many`, wait for `proj_publish_timeout_s` instead.
 proj_queue_full_timeout_s = 10.0
+#: Seconds. RabbitMQ's timers take milliseconds of 32 bits.
+_LONGEST_TIMEOUT_S = 4_294_967.0
 #: Seconds after which RabbitMQ redelivers an unacknowledged message: the value of its own `consumer_timeout`. A task
 #: that takes longer keeps its message by a lease, or because the worker sets a longer timeout on RabbitMQ 4.3
 #: (`proj.delivery.consuming.consumer_timeout`).
-proj_consumer_timeout_s = _environment.seconds("PROJ_CONSUMER_TIMEOUT_SECONDS", default=1800.0)
+proj_consumer_timeout_s = _environment.seconds("PROJ_CONSUMER_TIMEOUT_SECONDS", default=1800.0, most=_LONGEST_TIMEOUT_S)
 #: Seconds. A dead connection is noticed after 20 s instead of 4 minutes. A worker with `--pool solo` sends no heartbeat
 #: while a task runs, so RabbitMQ closes its connection, and redelivers the task, after 20 s.
 broker_heartbeat = 10
@@ -129,4 +134,4 @@ task_track_started = True
 # --- The work -----------------------------------------------------------------------------------
 
 #: Seconds that one dot takes.
-proj_dot_seconds = _environment.seconds("PROJ_DOT_SECONDS", default=1.0)
+proj_dot_seconds = _environment.seconds("PROJ_DOT_SECONDS", default=1.0, most=3600.0)

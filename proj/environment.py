@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import math
 import os
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from proj.errors import InvalidSetting
+from proj.errors import InvalidSetting, UnknownSetting
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 
+PREFIX = "PROJ_"
+#: The variables of our own app and of the lab.
+VARIABLES = (
+    "PROJ_BIND",
+    "PROJ_BROKERS",
+    "PROJ_CONSUMER_TIMEOUT_SECONDS",
+    "PROJ_DISPATCH",
+    "PROJ_DOT_SECONDS",
+    "PROJ_QUEUE_TYPE",
+    "PROJ_RABBITMQ",
+)
+#: How alike a name must be to be taken for a misspelt one, 0 to 1: DISPACH, DOT_SECOND and QUEUETYPE are.
+ALIKE = 0.8
 #: Characters of a value that an error shows.
 LONGEST_SHOWN = 80
 #: How often a pattern of a topic exchange may contain `#`.
@@ -21,6 +35,23 @@ MOST_HASHES = 2
 #: Schemes of a URL under which Celery speaks AMQP.
 BROKER_SCHEMES = ("amqp", "amqps", "pyamqp")
 A_BROKER_URL = "the URL of a RabbitMQ broker, such as amqp://user:password@localhost:5672//"
+
+
+def refuse_misspelt() -> None:
+    """Refuse a variable whose name is nearly one of `VARIABLES`: it would have no effect.
+
+    Only our own app and the lab do so. Other variables that begin with PROJ_ are left alone, because many projects
+    have some of their own.
+
+    Raises:
+        UnknownSetting: there is one; the error names the variable that was meant.
+    """
+    meant = {name.removeprefix(PREFIX): name for name in VARIABLES}
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name not in VARIABLES:
+            near = get_close_matches(name.upper().removeprefix(PREFIX), meant, n=1, cutoff=ALIKE)
+            if near:
+                raise UnknownSetting(name, meant[near[0]], "a variable of proj")
 
 
 def choice(name: str, allowed: Collection[str], default: str) -> str:
@@ -35,19 +66,19 @@ def choice(name: str, allowed: Collection[str], default: str) -> str:
     return value
 
 
-def seconds(name: str, default: float) -> float:
-    """The variable's value as a number of seconds, zero or more.
+def seconds(name: str, default: float, *, most: float) -> float:
+    """The variable's value as a number of seconds, from zero to `most`.
 
     Raises:
-        InvalidSetting: the value is not a number, is negative, infinite or NaN.
+        InvalidSetting: the value is not a number, is negative, NaN or more than `most`.
     """
     text = os.environ.get(name) or str(default)
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < 0:
-        raise InvalidSetting(name, _shown(text), "a number of seconds, 0 or more, such as 0.5")
+    if not 0 <= value <= most:
+        raise InvalidSetting(name, _shown(text), f"a number of seconds from 0 to {most:.0f}, such as 0.5")
     return value
 
 

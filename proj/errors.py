@@ -61,14 +61,14 @@ class InvalidSetting(ProjError):
 
 
 class UnknownSetting(ProjError):
-    """Neither Flower nor the dashboard knows a setting of this name, so it would have no effect. Correct the name."""
+    """Nobody knows a setting or a variable of this name, so it would have no effect. Correct the name."""
 
     exit_code = EXIT_USAGE
 
-    def __init__(self, name: str, nearest: str | None) -> None:
+    def __init__(self, name: str, nearest: str | None, whose: str = "a setting of Flower or of the dashboard") -> None:
         """Take the name, and the known name most like it. The value is never shown: it may be a password."""
         meant = f"; did you mean {nearest}?" if nearest else "; unset it, or correct it."
-        super().__init__(f"{name} is not a setting of Flower or of the dashboard{meant}")
+        super().__init__(f"{name} is not {whose}{meant}")
         self.name = name
         self.nearest = nearest
 

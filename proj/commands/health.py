@@ -6,28 +6,28 @@ import click
 from celery.bin.base import handle_preload_options
 
 from proj.commands.terminal.command import Command
-from proj.commands.terminal.options import broker_api_option
+from proj.commands.terminal.options import Seconds, broker_api_option
 
 
 @click.command(cls=Command)
 @click.option("--worker", help="Only this worker, by its node name; it is unhealthy when it does not exist.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1, max=60),
+    type=Seconds(min=0.1, max=60),
     default=1.0,
     show_default=True,
     help="Seconds that a worker may take to answer.",
 )
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1, max=60),
+    type=Seconds(min=0.1, max=60),
     default=1.0,
     show_default=True,
     help="Seconds between the two readings, where one does not decide.",
 )
 @click.option(
     "--stuck-after",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     help="Seconds after which a task that still runs counts as stuck.  [default: none does]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 from celery.bin.base import handle_preload_options
 
 from proj.commands.terminal.command import Command
+from proj.commands.terminal.options import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +43,7 @@ LONGEST_KEY = 255
 @click.option("--plain", is_flag=True, help="Send plain texts, as new_task.py does, which any AMQP client can read.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(min=0.1),
     help="Seconds without progress after which it gives up, also when the queue is full.  [default: 90]",
 )
 @click.pass_context
@@ -93,8 +93,6 @@ def send(
     """
     if count is not None and messages:
         raise click.UsageError("Give MESSAGES or --count, not both.")
-    if timeout is not None and math.isnan(timeout):
-        raise click.UsageError("--timeout is nan, but must be a number of seconds.")
     _check_address(queue, exchange, key)
     app: Celery = ctx.obj.app
     app.loader.import_default_modules()

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from proj.environment import LONGEST_SHOWN
-from proj.errors import EXIT_USAGE, InvalidSetting
+from proj.errors import EXIT_USAGE, InvalidSetting, UnknownSetting
 
 FILE = Path(__file__).parents[2] / "celeryconfig.py"
 VARIABLES = (
     "CELERY_BROKER_URL",
     "CELERY_RESULT_BACKEND",
     "PROJ_BIND",
+    "PROJ_CONSUMER_TIMEOUT_SECONDS",
     "PROJ_DISPATCH",
     "PROJ_DOT_SECONDS",
     "PROJ_QUEUE_TYPE",
@@ -101,10 +102,12 @@ def test_work_queue_is_durable_and_has_no_argument_but_its_type(
         ("PROJ_BIND", ",".join(f"{number:037}" for number in range(5)), "at most 185 bytes"),
         ("PROJ_BIND", "\udcff", "at most 185 bytes"),
         ("PROJ_BIND", "x." * 5000 + "x", "at most 185 bytes"),
-        ("PROJ_DOT_SECONDS", "-1", "0 or more"),
-        ("PROJ_DOT_SECONDS", "nan", "0 or more"),
-        ("PROJ_DOT_SECONDS", "inf", "0 or more"),
-        ("PROJ_DOT_SECONDS", "fast", "0 or more"),
+        ("PROJ_DOT_SECONDS", "-1", "from 0 to 3600"),
+        ("PROJ_DOT_SECONDS", "nan", "from 0 to 3600"),
+        ("PROJ_DOT_SECONDS", "inf", "from 0 to 3600"),
+        ("PROJ_DOT_SECONDS", "1e99", "from 0 to 3600"),
+        ("PROJ_DOT_SECONDS", "fast", "from 0 to 3600"),
+        ("PROJ_CONSUMER_TIMEOUT_SECONDS", "1e99", "from 0 to 4294967"),
         ("CELERY_BROKER_URL", "redis://localhost", "RabbitMQ"),
         ("CELERY_BROKER_URL", "localhost", "RabbitMQ"),
         ("CELERY_BROKER_URL", "amqp://localhost:port//", "RabbitMQ"),
@@ -176,3 +179,38 @@ def test_every_setting_says_why() -> None:
     ]
 
     assert unexplained == []
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("PROJ_DISPACH", "PROJ_DISPATCH"),
+        ("PROJ_dispatch", "PROJ_DISPATCH"),
+        ("proj_dispatch", "PROJ_DISPATCH"),
+        ("PROJ_DOTSECONDS", "PROJ_DOT_SECONDS"),
+        ("PROJ_DOT_SECOND", "PROJ_DOT_SECONDS"),
+        ("PROJ_QUEUETYPE", "PROJ_QUEUE_TYPE"),
+        ("PROJ_BINDS", "PROJ_BIND"),
+        ("PROJ_CONSUMER_TIMEOUT_SECOND", "PROJ_CONSUMER_TIMEOUT_SECONDS"),
+        ("PROJ_RABITMQ", "PROJ_RABBITMQ"),
+    ],
+)
+def test_misspelt_variable_is_refused_with_the_one_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, misspelt: str, meant: str
+) -> None:
+    """It would have no effect. Its value is not shown: it may be a password of another program."""
+    monkeypatch.setenv(misspelt, "secret")
+
+    with pytest.raises(UnknownSetting) as caught:
+        settings()
+
+    assert str(caught.value) == f"{misspelt} is not a variable of proj; did you mean {meant}?"
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+@pytest.mark.parametrize("theirs", ["PROJ_ROOT", "PROJ_DATA", "PROJ_LIB", "PROJ_NETWORK", "PROJ_NAME", "PROJECT_BIND"])
+def test_variables_of_other_projects_are_left_alone(monkeypatch: pytest.MonkeyPatch, theirs: str) -> None:
+    """PROJ_ is a common prefix: PROJ_LIB and PROJ_NETWORK are those of the library PROJ for maps."""
+    monkeypatch.setenv(theirs, "anything")
+
+    assert settings()["proj_dispatch"] == "adaptive"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import broker_api_option
+from proj.commands.terminal.options import Seconds, broker_api_option
 
 
 @click.command("audit", cls=CeleryCommand)
@@ -16,7 +16,7 @@ from proj.commands.terminal.options import broker_api_option
 @click.option("--offline", is_flag=True, help="Ask no broker. Unfinished tasks are then `open`, and none is missing.")
 @click.option(
     "--settle",
-    type=click.FloatRange(min=0, max=600),
+    type=Seconds(min=0, max=600),
     default=3.0,
     show_default=True,
     help="Seconds after which to look again before a task is called missing, because its events may be late.",

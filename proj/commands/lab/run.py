@@ -8,6 +8,7 @@ import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
 from proj.commands.terminal.options import (
+    Seconds,
     dispatch_option,
     dot_seconds_option,
     journal_option,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @queue_type_option
 @click.option(
     "--kill-worker-at",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     metavar="SECONDS",
     help="Kill one worker (SIGKILL) this long after the first publish, and start another.",
 )

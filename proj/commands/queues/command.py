@@ -11,7 +11,7 @@ from proj.commands.queues.dead import dead
 from proj.commands.queues.halt import halt
 from proj.commands.queues.policy import policy
 from proj.commands.terminal.command import Group
-from proj.commands.terminal.options import broker_api_option
+from proj.commands.terminal.options import Seconds, broker_api_option
 
 if TYPE_CHECKING:
     from celery.app.utils import Settings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--watch", is_flag=True, help="Look repeatedly, until Ctrl-C, and show rates.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1, max=3600),
+    type=Seconds(min=0.1, max=3600),
     default=1.0,
     show_default=True,
     help="Seconds between two looks.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import broker_api_option
+from proj.commands.terminal.options import Seconds, broker_api_option
 
 
 @click.command(cls=CeleryCommand)
@@ -20,14 +20,14 @@ from proj.commands.terminal.options import broker_api_option
 @click.option("--drain", is_flag=True, help="First wait until the queues are empty.")
 @click.option(
     "--drain-timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=600,
     show_default=True,
     help="Seconds that --drain may take in all. If it takes longer, no worker of that queue or a later one is halted.",
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=60,
     show_default=True,
     help="Seconds to wait until the workers have stopped.",

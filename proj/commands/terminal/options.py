@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from proj.environment import refuse_misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +21,33 @@ broker_api_option = click.option(
     "[default: the broker's host and credentials, port 15672]",
 )
 
+#: Seconds of a month: no command waits longer, and no system call takes infinity.
+LONGEST_S = 31 * 24 * 3600
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds in a range; click's own type takes infinity where there is no maximum, and always NaN."""
+
+    def __init__(self, min: float, max: float = LONGEST_S) -> None:  # noqa: A002 click's own names
+        """Take the range."""
+        super().__init__(min=min, max=max)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 as click's own
+        """The number, or an error that names the range."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
+def _checking_variables(_ctx: click.Context, _param: click.Parameter, version: str | None) -> str | None:
+    refuse_misspelt()
+    return version
+
+
 rabbitmq_version_option = click.option(
     "--version",
+    callback=_checking_variables,
     envvar="PROJ_RABBITMQ",
     show_envvar=True,
     metavar="VERSION",
@@ -46,7 +74,7 @@ def dot_seconds_option(default: float, more: str = "") -> Callable[[Callable[...
     """`--dot-seconds`, with this default and further help."""
     return click.option(
         "--dot-seconds",
-        type=click.FloatRange(min=0.001, max=3600),
+        type=Seconds(min=0.001, max=3600),
         default=default,
         show_default=True,
         help=f"Seconds of work for each dot{more}.",
