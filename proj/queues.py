@@ -188,6 +188,12 @@ _PLUMBING = re.compile(
 )
 
 
+#: Arguments of the event queue of a journal, which RabbitMQ keeps and does not interpret: the path of the journal, and
+#: when the queue was made, in seconds since the epoch.
+JOURNAL_ARGUMENT = "x-proj-journal"
+MADE_ARGUMENT = "x-proj-made"
+
+
 def home_queue(queue: str) -> str:
     """The work queue to which a message belongs, also when it is in quarantine."""
     return queue.removesuffix(QUARANTINE_SUFFIX)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from proj.broker.app_management import AppManagement
 from proj.broker.connection import connected, count_queue, open_channel
 from proj.errors import NoManagement
-from proj.queues import is_plumbing
+from proj.queues import JOURNAL_ARGUMENT, MADE_ARGUMENT, is_plumbing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +39,9 @@ class Depth:
     limit: int | None = None
     #: Whether the broker deletes it when it is unused for a while, by policy or argument.
     expires: bool = False
+    #: Of the event queue of a journal: the path of the journal, and when the queue was made (seconds since the epoch).
+    journal: str | None = None
+    made: float | None = None
 
     @property
     def is_plumbing(self) -> bool:
@@ -202,4 +205,6 @@ def _from_listing(queue: dict[str, Any], consumers: dict[str, int], policies: di
         # RabbitMQ applies the lesser one.
         limit=min((limit for limit in limits if isinstance(limit, int)), default=None),
         expires="x-expires" in arguments or "expires" in policy,
+        journal=arguments.get(JOURNAL_ARGUMENT),
+        made=arguments.get(MADE_ARGUMENT),
     )

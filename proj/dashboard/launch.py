@@ -11,6 +11,7 @@ import click
 from flower import command
 from tornado.options import options
 
+from proj.dashboard.banner import name_the_page
 from proj.dashboard.install import install_or_warn
 from proj.dashboard.web.arguments import check_configuration, check_environment, checked_arguments
 from proj.dashboard.web.options import defined_options, refuse_unauthenticated_api
@@ -39,6 +40,7 @@ def launch(context: click.Context, arguments: Sequence[str]) -> None:
     arguments = checked_arguments(arguments, defined_options(), _celerys(context))
     _check_configuration_file(arguments)
     if install_or_warn():
+        name_the_page()
         command.apply_options = _in_one_sentence(command.apply_options)
     for name, value in SAFE.items():
         setattr(options, name, value)

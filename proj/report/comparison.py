@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from proj import metrics
+from proj.plural import counted
 from proj.report.document import workers_of
 from proj.report.significance import SIGNIFICANCE, Summary, enough_repeats, holm, rank_test, smallest_p, summary
 
@@ -175,10 +176,11 @@ def _verdicts(counts: Mapping[str, int], differences: Sequence[Difference]) -> I
         least_corrected = min(1.0, least * tests)
         if least_corrected >= SIGNIFICANCE:
             needed = enough_repeats(tests)
+            runs = f"{counts[first]} and {counted(counts[second], 'run')}"
             yield (
-                f"{second} against {first}: too few runs to tell anything. With {counts[first]} and {counts[second]} "
-                f"runs the smallest possible p is {least:.2g}, or {least_corrected:.2g} when corrected for "
-                f"{tests} tests; at least {needed} runs of each are needed."
+                f"{second} against {first}: too few runs to tell anything. With {runs} the smallest possible p is "
+                f"{least:.2g}, or {least_corrected:.2g} when corrected for {tests} tests; at least {needed} runs of "
+                "each are needed."
             )
             continue
         if not differences:

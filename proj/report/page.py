@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from proj.plural import counted
 from proj.report.script import script
 from proj.report.text import as_text
 
@@ -49,4 +50,4 @@ def _subtitle(document: Mapping[str, Any]) -> str:
     runs = document["runs"]
     attempts = sum(run["figures"]["attempts"] for run in runs)
     began = datetime.fromtimestamp(min(run["origin"] for run in runs), timezone.utc)
-    return f"{len(runs)} run{'s' * (len(runs) != 1)}, {attempts:,} attempts, began {began:%Y-%m-%d %H:%M} UTC"
+    return f"{counted(len(runs), 'run')}, {counted(attempts, 'attempt')}, began {began:%Y-%m-%d %H:%M} UTC"

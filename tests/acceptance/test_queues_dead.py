@@ -117,6 +117,23 @@ def test_dead_exports_purges_and_imports(celery: Celery, variables: dict[str, st
     assert (depth(variables, "work"), depth(variables, "dead_letters")) == (3, 0)
 
 
+def test_dead_says_that_there_are_no_letters_and_exports_no_empty_file(
+    celery: Celery, variables: dict[str, str], tmp_path: Path
+) -> None:
+    """An empty table, or an empty file, leaves it open whether the command has looked."""
+    celery(*POLICY, "--apply", **variables)
+
+    shown = celery(*DEAD, **variables)
+    chosen = celery(*DEAD, "--task", "t.one", **variables)
+    exported = celery(*DEAD, "--export", "letters", "--all", **variables)
+
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "", "dead_letters has no letters.\n")
+    assert (chosen.returncode, chosen.stderr) == (0, "dead_letters has no such letters.\n")
+    assert (exported.returncode, exported.stdout) == (0, "")
+    assert exported.stderr == "dead_letters has no letters to export, so nothing was written.\n"
+    assert not (tmp_path / "letters").exists()
+
+
 def test_dead_refuses_an_action_without_chosen_letters(celery: Celery, variables: dict[str, str]) -> None:
     """Exit code 2, before any letter is read."""
     refused = celery(*DEAD, "--requeue", **variables)

@@ -14,7 +14,7 @@ from kombu import Connection
 from proj.errors import InvalidSetting, UnreadableJournal
 from proj.journal.reader import open_journal
 from proj.journal.recording import event_queue
-from proj.journal.recording.event_queue import MOST_BYTES, MOST_MESSAGES
+from proj.journal.recording.event_queue import MOST_BYTES, MOST_MESSAGES, EventQueue
 from proj.journal.recording.recorder import Recorder
 from proj.journal.writer import JournalWriter
 from proj.lab.broker import Broker
@@ -22,6 +22,8 @@ from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from kombu import Queue
 
     from proj.journal.attempt import Attempt
     from proj.lab.processes.guard import Guard
@@ -115,6 +117,27 @@ def test_recorder_writes_a_gap_if_its_queue_was_deleted(app: Celery, broker: Bro
 
     with open_journal(path) as journal:
         assert [(gap.events, gap.reason) for gap in journal.gaps()] == [(None, "The event queue was gone.")]
+
+
+def test_recorder_continues_with_the_queue_of_an_older_version(
+    app: Celery, broker: Broker, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has none of the arguments that tell its journal and its age."""
+
+    def older(queue: EventQueue, connection: Connection) -> Queue:
+        made = bound(queue, connection)
+        made.queue_arguments = {"x-queue-type": "classic", "x-overflow": "drop-head"}
+        return made
+
+    bound = EventQueue.bound
+    with monkeypatch.context() as before:
+        before.setattr(EventQueue, "bound", older)
+        with Recorder(app, path, broker_api=broker.management_url):
+            pass
+    with Recorder(app, path, broker_api=broker.management_url):
+        pass
+
+    assert _gaps(path) == []
 
 
 def test_recorder_writes_a_gap_if_its_queue_overflowed(

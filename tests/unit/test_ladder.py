@@ -41,7 +41,7 @@ LADDERS = {
     ),
     "lab": ({"processes", "rabbitmq"}, {"broker"}, {"runs"}, {"drills"}),
     "lab/drills": ({"system"}, {"faults", "verdict"}, {"drill"}, {"run_drills"}),
-    "dashboard": ({"live"}, {"prometheus"}, {"web"}, {"install"}, {"launch"}),
+    "dashboard": ({"live", "banner"}, {"prometheus"}, {"web"}, {"install"}, {"launch"}),
     "commands": (
         {"terminal", "send_messages"},
         {"health_table"},

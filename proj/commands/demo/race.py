@@ -19,6 +19,7 @@ from proj.lab.processes.flower import START_TIMEOUT_S, FlowerProcess
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.waiting import wait_until
 from proj.lab.runs.mode_race import ModeRace
+from proj.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def _watch(race: ModeRace) -> None:
     timeout_s = PATIENCE_S + sum(message.count(".") for message in plan.messages) * plan.dot_seconds
     talk = Console(stderr=True)
     if not talk.is_terminal:
-        _say(f"{len(plan.messages)} messages sent in each mode; waiting for the workers …")
+        _say(f"{counted(len(plan.messages), 'message')} sent in each mode; waiting for the workers …")
         wait_until(race.finished, what="the end of all work", timeout_s=timeout_s)
         return
     with Live(

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proj.dots import DOT, weigh
+from proj.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +61,10 @@ def results_table(plan: RacePlan, outcomes: Sequence[Outcome]) -> Group:
             f"{outcome.longest_wait_s:.2f} s",
         )
     weights = sorted({weigh(message) for message in plan.messages}, reverse=True)
+    heavy, light = counted(weights[0], "dot"), counted(weights[-1], "dot")
     note = (
-        f"{len(plan.messages)} messages for each mode, odd ones of {weights[0]} dots, even ones of {weights[-1]}; "
-        f"{plan.dot_seconds:g} s for each dot; {plan.workers} workers of one slot for each mode. "
+        f"{counted(len(plan.messages), 'message')} for each mode, odd ones of {heavy}, even ones of {light}; "
+        f"{plan.dot_seconds:g} s for each dot; {counted(plan.workers, 'worker')} of one slot for each mode. "
         "Makespan: from the first publish to the last finish. Ideal: all work / slots, but at least the longest task."
     )
     return Group(Text(), table, Text(), Text(note, style="dim"))

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from proj.errors import ProjError
 from proj.journal.reader import open_journal
+from proj.plural import counted
 from proj.report.comparison import FIGURES, compare, figures_of_run
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("median [95% interval]")
     for group, summaries in comparison.groups.items():
-        table.add_column(f"{escape(group)}\n{_runs(next(iter(summaries.values())).count)}", justify="right")
+        table.add_column(f"{escape(group)}\n{counted(next(iter(summaries.values())).count, 'run')}", justify="right")
     pairs = list(dict.fromkeys((one.first, one.second) for one in comparison.differences))
     for first, second in pairs:
         table.add_column("p\n* significant" if len(pairs) == 1 else escape(f"p\n{first}\n/ {second}"), justify="right")
@@ -93,10 +94,6 @@ def _table(comparison: Comparison) -> Table:
             *("" if test is None else f"{test.p_holm:.2g}{' *' if test.real else '  '}" for test in tests),
         )
     return table
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'s' if count > 1 else ''}"
 
 
 def _cell(summary: Summary) -> str:

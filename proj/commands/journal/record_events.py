@@ -13,6 +13,7 @@ from proj.journal.reader import open_journal
 from proj.journal.recording.event_queue import EventQueue, queue_name
 from proj.journal.recording.recorder import Recorder
 from proj.journal.recording.session import QUEUE_NOTE
+from proj.plural import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,13 +45,14 @@ def record_until_interrupted(
     # Raises the error of a recorder that failed while it ended.
     recorder.wait()
     click.echo(
-        f"{recorder.written:,} events are in {path}. Its event queue collects further events for a day at most. "
-        "The same command continues the journal with them; with --delete-queue it deletes the queue.",
+        f"{counted(recorder.written, 'event')} written to {path}. The broker keeps further events in the queue "
+        f"{recorder.queue_name}, and deletes it when no recorder comes back for a day. The same command continues the "
+        "journal with them; with --forget it deletes the queue.",
         err=True,
     )
 
 
-def delete_event_queue(app: Celery, path: Path, *, queue: str | None) -> None:
+def forget_events(app: Celery, path: Path, *, queue: str | None) -> None:
     """Delete the event queue of the journal at `path`, with the events in it.
 
     Raises:
@@ -61,8 +63,8 @@ def delete_event_queue(app: Celery, path: Path, *, queue: str | None) -> None:
             queue = journal.note(QUEUE_NOTE)
     name = queue or queue_name(app.conf.event_queue_prefix, path)
     with connected(app.connection_for_write()) as connection:
-        before = EventQueue(app, name).delete(connection)
+        before = EventQueue(app, name, path).delete(connection)
     if before.existed:
-        click.echo(f"Deleted the queue {name} with {before.messages:,} messages of events.", err=True)
+        click.echo(f"Deleted the queue {name} with {counted(before.messages, 'message')} of events.", err=True)
     else:
         click.echo(f"The broker has no queue {name}; nothing was deleted.", err=True)

@@ -12,6 +12,7 @@ import click
 
 from proj.errors import ProjError
 from proj.journal.reader import open_journal
+from proj.plural import counted
 from proj.report.document import document
 from proj.report.markdown import as_markdown
 from proj.report.page import as_page
@@ -47,7 +48,7 @@ def write_report(file: Path, *, output: Path | None, form: str, runs: Collection
         click.echo(content, nl=False)
         return
     _replace(output, content)
-    click.echo(f"{output}: {len(made['runs'])} runs, {len(content.encode()) / 1000:,.0f} kB.", err=True)
+    click.echo(f"{output}: {counted(len(made['runs']), 'run')}, {len(content.encode()) / 1000:,.0f} kB.", err=True)
 
 
 def _replace(path: Path, content: str) -> None:

@@ -16,6 +16,7 @@ from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
 from proj.lab.drills.run_drills import run_drills
 from proj.lab.processes.guard import Guard
+from proj.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ def show_drills(
     began = time.monotonic()
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
         count = sum(map(len, faults.values()))
-        click.echo(f"{count} drills, on a private RabbitMQ for each type of queue …", err=True)
+        click.echo(f"{counted(count, 'drill')}, on a private RabbitMQ for each type of queue …", err=True)
         results = run_drills(
             faults,
             dispatch=dispatch,
@@ -62,7 +63,7 @@ def show_drills(
     broken = sum(bool(result.complaints) for result in results)
     skipped = f", {count - len(results)} skipped" if count > len(results) else ""
     click.echo(
-        f"{len(results)} drills in {time.monotonic() - began:.0f} s: "
+        f"{counted(len(results), 'drill')} in {time.monotonic() - began:.0f} s: "
         f"{lost} lost, {broken} with a broken promise{skipped}.",
         err=True,
     )

@@ -23,6 +23,7 @@ from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
 from proj.lab.runs.machine import machine
 from proj.lab.runs.pipeline import Pipeline
+from proj.plural import counted
 from proj.report.pipeline import legend, signs, stages_table, timeline, verdict
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _show(setup: PipelineSetup, outcome: PipelineOutcome, figures: metrics.Pipel
     out.print(Text(legend(setup.messages)), end="\n\n")
     out.print(_table(figures))
     least = f"the least that these workers could reach is {figures.ideal_s:.2f} s"
-    messages = "1 message" if len(setup.messages) == 1 else f"{len(setup.messages)} messages"
+    messages = counted(len(setup.messages), "message")
     done = f"{messages} in {figures.makespan_s:.2f} s; {least}."
     out.print(Text(f"{done}\n{verdict(figures)}\n"), soft_wrap=True)
     for each in outcome.printed:

@@ -18,6 +18,7 @@ from proj.commands.terminal.app_hint import naming_the_app
 from proj.delivery.dead_letters import export
 from proj.delivery.dead_letters.queue import MOST
 from proj.errors import EXIT_FAILED, ProjError
+from proj.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +142,11 @@ def _show(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter], options: De
             click.echo(json.dumps(asdict(unacked.letter)))
     else:
         rows = [unacked.letter for unacked in itertools.islice(chosen, options.limit or ROWS)]
-        print_table(rows)
+        if rows:
+            print_table(rows)
+        elif not options.ids:
+            such = "such " if options.task or options.reason else ""
+            click.echo(f"{letters.name} has no {such}letters.", err=True)
         if letters.total > len(rows) == (options.limit or ROWS):
             click.echo(f"{letters.name} has {letters.total} letters; --limit shows more, --json all.", err=True)
 
@@ -166,12 +171,16 @@ def _export_and_purge(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter],
             for unacked in chosen:
                 file.write(export.to_line(unacked) + "\n")
                 tags.append((unacked.tag, unacked.letter.id))
-        if options.export != "-":
-            click.echo(f" [x] Wrote {len(tags)} to {options.export}", err=True)
+        if not tags:
+            if options.export != "-":
+                Path(options.export).unlink()
+            click.echo(f"{letters.name} has no letters to export, so nothing was written.", err=True)
+        elif options.export != "-":
+            click.echo(f" [x] Wrote {counted(len(tags), 'letter')} to {options.export}", err=True)
     else:
         tags = [(unacked.tag, unacked.letter.id) for unacked in chosen]
     if options.purge and tags:
-        question = f"Remove {len(tags)} of the {letters.total} letters in {letters.name} for ever?"
+        question = f"Remove {len(tags)} of the {counted(letters.total, 'letter')} in {letters.name} for ever?"
         if not options.yes:
             click.confirm(question, abort=True, err=True)
         for tag, letter_id in tags:
@@ -186,7 +195,7 @@ def _import(letters: DeadLetterQueue, path: str) -> None:
         for number, text in enumerate(file, start=1):
             letter = export.from_line(text, number=number)
             letters.publish(letter.id, letter.body, letter.properties, letters.name)
-    click.echo(f" [x] Put {number} into {letters.name}", err=True)
+    click.echo(f" [x] Put {counted(number, 'letter')} into {letters.name}", err=True)
 
 
 def _print_done(action: str, letter_id: str, queue: str | None, *, as_json: bool) -> None:

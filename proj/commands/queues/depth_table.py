@@ -17,7 +17,9 @@ from rich.text import Text
 
 from proj.broker.queue_rates import Counts, RateMeter, Rates
 from proj.commands.queues.depth_layout import GAP, WIDE_GAP, fit_table
+from proj.commands.queues.event_queues import note, noting
 from proj.commands.terminal.browser import opened
+from proj.commands.terminal.clock import format_duration
 from proj.commands.terminal.console import console
 
 if TYPE_CHECKING:
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
 COUNTS = ("name", "type", "ready", "unacknowledged", "consumers")
 #: The file descriptor, which a child process inherits.
 STDERR = 2
-MINUTE_S = 60
-HOUR_S = 60 * MINUTE_S
-DAY_S = 24 * HOUR_S
 
 
 def show_depths(
@@ -57,7 +56,8 @@ def show_depths(
         NoBroker: no broker answers.
     """
     out = console()
-    looks = _looks(queue_depths, interval_s=interval_s, held_s=held_s)
+    left: list[Depth] = []
+    looks = noting(left, _looks(queue_depths, interval_s=interval_s, held_s=held_s))
     views = (View(look, show_all=show_all, is_whole=queue_depths.doubt is None) for look in looks)
     try:
         if as_json:
@@ -72,6 +72,8 @@ def show_depths(
     except KeyboardInterrupt:
         if interval_s is None:
             raise
+    for depth in left:
+        click.echo(note(depth, now=time.time()), err=True)
     if queue_depths.doubt:
         click.echo(queue_depths.doubt, err=True)
 
@@ -226,14 +228,3 @@ def _rate(per_s: float | None, *, signed: bool = False) -> str:
     # No sign before a zero.
     rounded = round(per_s, 1) or 0.0
     return f"{rounded:+.1f}" if signed and rounded else f"{rounded:.1f}"
-
-
-def format_duration(seconds: float) -> str:
-    """The duration in the unit that leaves two or three digits."""
-    if seconds < 2 * MINUTE_S:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * HOUR_S:
-        return f"{seconds / MINUTE_S:.0f} min"
-    if seconds < 2 * DAY_S:
-        return f"{seconds / HOUR_S:.0f} h"
-    return f"{seconds / DAY_S:.0f} days"

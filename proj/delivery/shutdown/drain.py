@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from proj.broker.worker_replies import by_node, read_tasks
 from proj.errors import DeadlinePassed
+from proj.plural import counted
 from proj.queues import is_plumbing
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Remainder:
     def __str__(self) -> str:
         """For people."""
         unacknowledged = "?" if self.unacknowledged is None else self.unacknowledged
-        silent = f", {self.silent} workers silent" if self.silent else ""
-        unanswered = f", {self.unanswered} queues without an answer or a consumer" if self.unanswered else ""
+        silent = f", {counted(self.silent, 'worker')} silent" if self.silent else ""
+        unanswered = f", {counted(self.unanswered, 'queue')} without an answer or a consumer" if self.unanswered else ""
         return f"{self.ready} ready, {self.in_work} in work, {unacknowledged} unacknowledged{silent}{unanswered}"
 
 

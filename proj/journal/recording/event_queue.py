@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from kombu import Queue
 
 from proj.broker.connection import count_queue, open_channel
 from proj.errors import InvalidSetting
+from proj.queues import JOURNAL_ARGUMENT, MADE_ARGUMENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +46,10 @@ class QueueState:
 class EventQueue:
     """A queue on the exchange to which the workers and producers of an app send their events."""
 
-    def __init__(self, app: Celery, name: str) -> None:
-        """Take the name; nothing is declared yet."""
+    def __init__(self, app: Celery, name: str, path: Path) -> None:
+        """Take the name, and the path of its journal; nothing is declared yet."""
         self._app = app
+        self._path = path
         self.name = name
 
     def declare(self, connection: Connection) -> QueueState:
@@ -91,7 +94,13 @@ class EventQueue:
             expires=KEPT_S,
             max_length=MOST_MESSAGES,
             max_length_bytes=MOST_BYTES,
-            queue_arguments={"x-queue-type": "classic", "x-overflow": "drop-head"},
+            queue_arguments={
+                "x-queue-type": "classic",
+                "x-overflow": "drop-head",
+                # Not compared with those of a queue that exists, which so keeps the time at which it was made.
+                JOURNAL_ARGUMENT: str(self._path.absolute()),
+                MADE_ARGUMENT: int(time.time()),
+            },
         )
 
     def _state(self, connection: Connection) -> QueueState:

@@ -121,7 +121,7 @@ class Recorder(Service):
     def _record(self, writer: JournalWriter) -> None:
         noted = writer.journal.note(QUEUE_NOTE)
         self.queue_name = self._queue_option or noted or queue_name(self._app.conf.event_queue_prefix, self._path)
-        queue = EventQueue(self._app, self.queue_name)
+        queue = EventQueue(self._app, self.queue_name, self._path)
         session = RecordingSession(self._app, writer, queue, self._queue_depths, run=self._run)
         down_since: float | None = None
         try:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from proj.broker.queue_depths import Depth
 from proj.broker.queue_rates import Rates
-from proj.commands.queues.depth_table import View, format_duration, table
+from proj.commands.queues.depth_table import View, table
 
 
 def printed(depth: Depth, rates: Rates | None, width: int = 100) -> str:
@@ -89,11 +89,3 @@ def test_table_shows_unknown_figures_as_question_marks_and_no_sign_before_zero()
 
     assert printed(depth, Rates()).split()[-9:] == ["q", "3", "?", "0", *"?????"]
     assert printed(depth, Rates(growth_per_s=-0.01, empty_in_s=300.0)).split()[-4:] == ["0.0", "5", "min", "?"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (119.6, "120 s"), (150, "2 min"), (7300, "2 h"), (200_000, "2 days")]
-)
-def test_duration_has_the_unit_that_leaves_few_digits(seconds: float, words: str) -> None:
-    """Seconds up to two minutes, minutes up to two hours, hours up to two days."""
-    assert format_duration(seconds) == words

@@ -55,7 +55,7 @@ def test_drain_counts_more_often_while_not_everyone_answered(monkeypatch: pytest
         seen.clear()
         drain(lambda unsure=unsure: unsure, what="q", timeout_s=60, progress=seen.append)  # type: ignore[misc] # as above
         assert len(seen) == UNSURE_COUNTS
-    assert "1 queues without an answer or a consumer" in str(left(unanswered=1))
+    assert "1 queue without an answer or a consumer" in str(left(unanswered=1))
 
 
 def left(**remainder: int | None) -> Remainder:
