@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from celery.exceptions import WorkerShutdown
-from celery.utils.log import get_logger
-
-from proj.errors import EXIT_FAILED, PublishRefused, QueueFull, QueueMismatch, Unroutable
+from proj.errors import PublishRefused, QueueFull, QueueMismatch, Unroutable
 from proj.queues import CLASSIC, QUEUE_TYPES
 
 #: AMQP reply codes. Source: https://www.rabbitmq.com/amqp-0-9-1-reference#constants
@@ -37,8 +34,6 @@ TEMPORARY = {
         re.DOTALL,
     ),
 }
-
-logger = get_logger(__name__)
 
 
 def final_error(error: BaseException, subject: str) -> PublishRefused | None:
@@ -136,18 +131,6 @@ def mismatch(error: BaseException, subject: str | None = None) -> QueueMismatch 
         there=there,
         asked=asked,
     )
-
-
-def end_when_mismatched(error: Exception) -> None:
-    """Do nothing, unless the broker says that a queue or an exchange exists with other arguments.
-
-    Raises:
-        WorkerShutdown: it says so. Celery's loop would connect again for ever, or end with a stack trace.
-    """
-    found = mismatch(error)
-    if found is not None:
-        logger.critical("%s", found.message, extra={"action": "declaration_mismatch"})
-        raise WorkerShutdown(EXIT_FAILED) from error
 
 
 def _value(text: str | None, argument: str) -> str | None:

@@ -8,6 +8,7 @@ from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.dispatch.mode import ADAPTIVE
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
 from proj.delivery.shutdown.halt_command import answer_halt
+from proj.delivery.worker_name import name_workers
 from proj.delivery.worker_steps import watch_worker
 from proj.errors import InvalidSetting
 
@@ -32,3 +33,4 @@ def install(app: Celery, *, dispatch: Literal["adaptive"] | None = None) -> None
     keep_messages(app)
     answer_halt(app)
     watch_worker(app)
+    name_workers(app)

@@ -70,6 +70,29 @@ def work(tmp_path: Path, guard: Guard, variables: dict[str, str]) -> Iterator[Ca
         worker.kill()
 
 
+@pytest.fixture
+def start(tmp_path: Path, guard: Guard, variables: dict[str, str]) -> Iterator[Callable[..., Process]]:
+    """Starts a printed command of `celery`, which goes on."""
+    started: list[Process] = []
+
+    def start(*words: str, **more: str) -> Process:
+        process = Process(
+            words[2],
+            # A process of the lab stands in the guard's folder; a user stands where the app is.
+            ["sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path), sys.executable, "-m", "celery", *words],
+            guard=guard,
+            environment=child_environment(**variables, **more, PYTHONPATH=str(tmp_path)),
+            log=tmp_path / f"{len(started)}.log",
+        )
+        started.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+
+
 def test_application_that_adopts_plain_messages_runs_them_and_acknowledges_late(
     work: Callable[..., Process], celery: Celery, variables: dict[str, str], tmp_path: Path
 ) -> None:
@@ -92,14 +115,16 @@ def test_application_that_adopts_plain_messages_runs_them_and_acknowledges_late(
 
 
 def test_application_with_two_stages_hands_on(
-    work: Callable[..., Process], celery: Celery, variables: dict[str, str], tmp_path: Path
+    start: Callable[..., Process], celery: Celery, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    """From one queue to the next, by the commands beside it."""
+    """From one queue to the next, by the commands beside it, as they are printed."""
     (tmp_path / "yourapp.py").write_text(block("docs/pipelines.md", "Pipelines", "python"))
-    work("-Q", "shout")
-    last = work("-Q", "say")
+    lines = block("docs/pipelines.md", "Pipelines", "sh").splitlines()
+    shout, say, call = (shlex.split(line, comments=True)[1:] for line in lines)
+    start(*shout)
+    last = start(*say)
 
-    called = celery("-A", "yourapp", "call", "yourapp.shout", "--args", '["hello"]', **variables)
+    called = celery(*call, **variables)
 
     assert called.returncode == 0, called.stderr
     wait_until(lambda: "Received hello!" in last.log_text(), what="the text", timeout_s=TIMEOUT_S)
@@ -107,25 +132,11 @@ def test_application_with_two_stages_hands_on(
 
 @pytest.mark.timeout(300)
 def test_own_application_of_the_readme_runs_with_every_command_printed_below_it(
-    celery: Celery, guard: Guard, variables: dict[str, str], tmp_path: Path
+    start: Callable[..., Process], celery: Celery, variables: dict[str, str], tmp_path: Path
 ) -> None:
     """A team types what the README prints, and all of it works with an app that is not ours."""
     (tmp_path / "yourapp.py").write_text(block("README.md", "Install into your own app", "python"))
     printed = commands("README.md", "Install into your own app")
-    started: list[Process] = []
-
-    def start(name: str) -> Process:
-        process = Process(
-            name,
-            # A process of the lab stands in the guard's folder; a user stands where the app is.
-            ["sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path), sys.executable, "-m", "celery", *printed.pop(name)],
-            guard=guard,
-            environment=child_environment(**variables, FLOWER_PORT=str(port), PYTHONPATH=str(tmp_path)),
-            log=tmp_path / f"{name}.log",
-        )
-        started.append(process)
-        process.start()
-        return process
 
     def run(name: str) -> str:
         done = celery(*printed.pop(name), **variables)
@@ -134,28 +145,24 @@ def test_own_application_of_the_readme_runs_with_every_command_printed_below_it(
 
     port = free_port()
     call = printed["call"]
-    try:
-        run("queues policy")
-        worker = start("worker")
-        worker.wait_until_ready(lambda: celery(*printed["health"], **variables).returncode == 0, timeout_s=TIMEOUT_S)
-        run("call")
-        assert "yes: answers" in run("health")
-        run("queues dead")
-        page = start("dashboard")
-        page.wait_until_ready(lambda: answers(f"http://127.0.0.1:{port}/dispatch"), timeout_s=TIMEOUT_S)
-        recorder = start("journal record")
-        recorder.wait_until_ready(lambda: "run.sqlite" in recorder.log_text(), timeout_s=TIMEOUT_S)
-        celery(*call, **variables)
-        wait_until(lambda: finished(tmp_path / "run.sqlite"), what="the end of the second task", timeout_s=TIMEOUT_S)
-        os.kill(recorder.pid, signal.SIGINT)
-        wait_until(lambda: not recorder.running, what="the end of the recorder", timeout_s=TIMEOUT_S)
-        assert "finished" in run("journal audit")
-        run("queues halt")
-        wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=TIMEOUT_S)
-        assert printed == {}
-    finally:
-        for process in started:
-            process.kill()
+    run("queues policy")
+    worker = start(*printed.pop("worker"))
+    worker.wait_until_ready(lambda: celery(*printed["health"], **variables).returncode == 0, timeout_s=TIMEOUT_S)
+    run("call")
+    assert "yes: answers" in run("health")
+    run("queues dead")
+    page = start(*printed.pop("dashboard"), FLOWER_PORT=str(port))
+    page.wait_until_ready(lambda: answers(f"http://127.0.0.1:{port}/dispatch"), timeout_s=TIMEOUT_S)
+    recorder = start(*printed.pop("journal record"))
+    recorder.wait_until_ready(lambda: "run.sqlite" in recorder.log_text(), timeout_s=TIMEOUT_S)
+    celery(*call, **variables)
+    wait_until(lambda: finished(tmp_path / "run.sqlite"), what="the end of the second task", timeout_s=TIMEOUT_S)
+    os.kill(recorder.pid, signal.SIGINT)
+    wait_until(lambda: not recorder.running, what="the end of the recorder", timeout_s=TIMEOUT_S)
+    assert "finished" in run("journal audit")
+    run("queues halt")
+    wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=TIMEOUT_S)
+    assert printed == {}
 
 
 def answers(url: str) -> bool:

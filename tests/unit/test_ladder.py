@@ -28,7 +28,8 @@ LADDERS = {
         {"commands"},
     ),
     "delivery": (
-        {"header_names", "printable", "broker_errors", "recovery", "pool"},
+        {"header_names", "printable", "broker_errors"},
+        {"recovery", "pool"},
         {"shutdown"},
         {"unreadable_properties"},
         {"validation", "dead_letters", "dispatch"},
@@ -36,7 +37,7 @@ LADDERS = {
         {"publishing"},
         {"results"},
         {"consuming"},
-        {"worker_steps", "stage"},
+        {"worker_steps", "worker_name", "stage"},
         {"install", "send_many"},
     ),
     "lab": ({"processes", "rabbitmq"}, {"broker"}, {"runs"}, {"drills"}),

@@ -16,7 +16,6 @@ from celery.worker.consumer import Consumer as StockConsumer
 
 from proj.broker.frame_reader import read_ahead
 from proj.broker.version import BrokerVersion
-from proj.delivery.broker_errors import end_when_mismatched
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
 from proj.delivery.consuming.forwarder import Forwarder, declare, own_connection
@@ -31,6 +30,7 @@ from proj.delivery.dispatch.acknowledgements import Acknowledgements
 from proj.delivery.dispatch.mode import check_dispatch
 from proj.delivery.printable import shown
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
+from proj.delivery.recovery.final_errors import end_when_final, end_when_login_refused
 from proj.delivery.recovery.rounds import Rounds
 from proj.delivery.results.worker_results import WorkerResults
 from proj.delivery.unreadable_properties import tolerate
@@ -80,9 +80,6 @@ class Consumer(StockConsumer):
     channel_errors: tuple[type[Exception], ...]
     _maximum_prefetch_restored: bool
 
-    #: The version of RabbitMQ that the worker consumes from.
-    broker_version: BrokerVersion
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
         """Read the settings.
 
@@ -94,6 +91,8 @@ class Consumer(StockConsumer):
         self.queue_names: dict[str, str] = {}
         #: Holds messages until a slot is free, in adaptive dispatch; set by its bootstep.
         self.dispatcher: Dispatcher | None = None
+        #: The version of RabbitMQ that the worker consumes from; 0.0 before the first connection.
+        self.broker_version = BrokerVersion(0, 0)
         self.prefetch = Prefetch(self)
         self.rounds = Rounds(self)
         super().__init__(*args, **kwargs)
@@ -118,16 +117,17 @@ class Consumer(StockConsumer):
     # --- Hooks of Celery's consumer ------------------------------------------------------------------
 
     def start(self) -> None:
-        """Run until the worker ends; a queue that exists with other arguments ends it with one sentence."""
+        """Run until the worker ends; what another connection would not mend ends it with one sentence."""
         try:
             super().start()
         except self.channel_errors as error:
-            end_when_mismatched(error)
+            end_when_final(self, error)
             raise
 
     def connect(self) -> kombu.Connection:
         """Connect for consuming; a message whose properties cannot be read does not end the connection."""
-        connection = super().connect()
+        with end_when_login_refused(self):
+            connection = super().connect()
         if _is_amqp(connection):
             tolerate(connection.connection)
             if self.hub is not None:
@@ -138,9 +138,9 @@ class Consumer(StockConsumer):
         """Connect again; the connection for monitoring events is dead too, and is not closed in order.
 
         Raises:
-            WorkerShutdown: a queue exists with other arguments, so connecting again would not help.
+            WorkerShutdown: connecting again would not help.
         """
-        end_when_mismatched(exc)
+        end_when_final(self, exc)
         beneath = getattr(self.event_dispatcher, "connection", None)
         if beneath is not None:
             beneath.collect(socket_timeout=1.0)

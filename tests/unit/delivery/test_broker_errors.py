@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 from amqp.exceptions import PreconditionFailed
-from celery.exceptions import WorkerShutdown
 
 from proj.delivery.broker_errors import final_error, mismatch, queue_full
-from proj.delivery.consuming.consumer import Consumer
 from proj.errors import QueueMismatch
 
 IN_V = "in vhost '/'"
@@ -118,33 +113,3 @@ def test_queue_full_says_what_was_rejected_by_whom_and_what_to_do() -> None:
         f"The queue does not have them. Publish them again {remedy}"
     )
     assert many.task_ids == ("5", "6")
-
-
-def consumer(*, fails: Exception) -> Any:
-    """A consumer that has just lost its connection because of this error."""
-    made: Any = Consumer.__new__(Consumer)
-    made.event_dispatcher = SimpleNamespace(connection=SimpleNamespace(collect=lambda **_: None))
-    made.channel_errors = (PreconditionFailed,)
-    made.failure = fails
-    return made
-
-
-def test_worker_ends_with_the_mismatch_and_exit_code_1(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Celery would connect again for ever (`broker_channel_error_retry`), or end with a stack trace."""
-    words, sentence = next(iter(WORDS.items()))
-    ended = consumer(fails=failure(words))
-
-    with pytest.raises(WorkerShutdown) as retrying:
-        ended.on_connection_error_after_connected(ended.failure)
-
-    def start(_self: object) -> None:
-        raise ended.failure
-
-    monkeypatch.setattr("celery.worker.consumer.Consumer.start", start)
-    with pytest.raises(WorkerShutdown) as ending:
-        ended.start()
-
-    assert [retrying.value.code, ending.value.code] == [1, 1]
-    assert [record.getMessage() for record in caplog.records] == [sentence, sentence]
