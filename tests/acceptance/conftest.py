@@ -15,6 +15,7 @@ from proj.broker.management_api import Management
 from proj.broker.worker_consumers import queues_by_worker
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.waiting import wait_until
+from tests.acceptance.installed import Installed
 from tests.acceptance.tutorial_shell import Shell
 from tests.processes.worker import wait_until_ready, worker_process
 
@@ -176,3 +177,9 @@ def shell(broker: Broker, vhost: str) -> Iterator[Callable[[], Shell]]:
     yield opening
     for shell in opened:
         shell.close()
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel of this checkout in an environment of its own."""
+    return Installed(tmp_path_factory.mktemp("installed"))

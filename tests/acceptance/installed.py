@@ -37,19 +37,15 @@ class Installed:
         (self.wheel,) = folder.glob("*.whl")
         venv.create(folder / "venv", symlinks=True)
         self.python = folder / "venv" / "bin" / "python"
-        self.packages = Path(self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
-        self._run_pip("install", "--no-index", "--target", str(self.packages), str(self.wheel))
+        packages = Path(self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
+        self._run_pip("install", "--no-index", "--target", str(packages), str(self.wheel))
         # The `.pth` files there are not read, so the editable installation of this checkout is not found.
         there = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-        self.add_path("dependencies", *there)
+        (packages / "dependencies.pth").write_text("".join(f"{path}\n" for path in there))
 
     def _run_pip(self, command: str, *words: str) -> None:
         pip = [sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check", "--no-deps", *words]
         subprocess.run(pip, check=True, timeout=TIMEOUT_S)
-
-    def add_path(self, name: str, *folders: str | Path) -> None:
-        """Let modules be found in these folders, as an editable installation of a `src` layout does."""
-        (self.packages / f"{name}.pth").write_text("".join(f"{folder}\n" for folder in folders))
 
     def names(self) -> list[str]:
         """The files of the wheel."""

@@ -3,12 +3,9 @@
 import time
 
 from celery import shared_task
-from celery.utils.log import get_task_logger
 
 #: Seconds of work.
 THUMBNAIL_S = 2.0
-
-logger = get_task_logger(__name__)
 
 
 @shared_task
@@ -37,9 +34,7 @@ def newsletter():
 
 @shared_task
 def thumbnail(number):
-    logger.info("begins %s", number)
     time.sleep(THUMBNAIL_S)  # the work itself, of a known length
-    logger.info("ends %s", number)
     return number
 
 
