@@ -5,6 +5,7 @@ ProjError                 exit 1  the base of all of them
 ├── UnknownSetting        exit 2  a variable or option has a name that we do not know
 ├── InvalidConfiguration  exit 2  a configuration file, or several settings together, cannot be used
 ├── OtherBroker           exit 2  the management API is that of another broker than the app's
+├── UnknownQueue          exit 2  neither the broker nor the app has a queue of this name
 ├── InvalidMessage        exit 1  a message is not a text whose dots can be counted
 ├── NoBroker              exit 3  no broker answers, or it refuses the login
 ├── Unconfirmed           exit 3  RabbitMQ did not confirm a message before the deadline
@@ -94,6 +95,19 @@ class OtherBroker(ProjError):
         self.api = api
         self.name = name
         self.expected = expected
+
+
+class UnknownQueue(ProjError):
+    """Neither the broker nor the app's settings have a queue of this name. Correct it, or start its worker."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, name: str, nearest: str | None) -> None:
+        """Take the name, and the known name most like it."""
+        meant = f"Did you mean {nearest!r}? If not, a" if nearest else "A"
+        super().__init__(f"There is no queue {name!r}. {meant} worker makes it: celery -A yourapp worker -Q {name}")
+        self.name = name
+        self.nearest = nearest
 
 
 class InvalidMessage(ProjError):

@@ -77,6 +77,11 @@ def read_queues(reply: object) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
+def read_registered(reply: object) -> list[str]:
+    """The names of the tasks in the reply to `registered`, which may add settings: `name [rate_limit=1]`."""
+    return [name.partition(" [")[0] for name in _elements(reply) if isinstance(name, str)]
+
+
 def read_tasks(reply: object) -> list[TaskRequest]:
     """The tasks in the reply to `active`, `reserved` or `scheduled`, also one for each element that cannot be read.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -63,7 +64,8 @@ def send(
 
     Without MESSAGES it reads standard input, one message for each line, or sends 'Hello World!' when that is a
     terminal. A message is reported as sent when RabbitMQ has confirmed it. An empty MESSAGE is sent, as a message
-    without work; an empty line is skipped.
+    without work; an empty line is skipped. A --queue that does not exist is made, unless its name is nearly that of
+    another.
 
     \b
     Examples:
@@ -98,8 +100,12 @@ def send(
     app.loader.import_default_modules()
     if TASK not in app.tasks:
         raise click.UsageError(f"The app {app.main!r} has no task {TASK}; call it as: celery -A proj send …")
+    from proj.broker.queue_depths import QueueDepths
     from proj.commands.send_messages import Address, send_messages
+    from proj.commands.terminal.queue_name import refuse_misspelt_queue
 
+    if queue is not None:
+        refuse_misspelt_queue(app, queue, QueueDepths(app, broker_api=os.environ.get("FLOWER_BROKER_API")))
     address = Address(queue=queue, exchange=exchange, key=key or "")
     task = None if plain else app.tasks[TASK]
     in_flight = IN_FLIGHT

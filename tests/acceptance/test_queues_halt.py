@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import re
 import secrets
 import signal
@@ -12,18 +13,20 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 from celery import Celery as CeleryApp
 
 from proj.broker.queue_depths import depths_by_declare
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker
-from tests.processes.worker import wait_until_ready
+from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.processes.guard import Guard
+    from proj.lab.processes.process import Process
 
     from .conftest import Celery, Theirs
 
@@ -38,7 +41,7 @@ def test_halt_stops_every_worker_and_returns_held_messages(
     theirs.send(1.5, times=99)
     theirs.wait_until_begun(3)
 
-    halted = celery("-A", "theirs", "queues", "halt", "--json", **variables)
+    halted = celery("-A", "theirs", "queues", "halt", "--yes", "--json", **variables, IS_WORKER="1")
 
     assert halted.returncode == 0, halted.stderr
     rows = {row["worker"]: row for row in json.loads(halted.stdout)}
@@ -79,9 +82,9 @@ def test_halt_drain_waits_until_the_queue_is_empty(celery: Celery, variables: di
     assert [row["stopped"] for row in json.loads(halted.stdout)] == [True, True]
     assert sum(worker.log_text().count("succeeded in") for worker in theirs.workers) == 5
     assert "theirs: 0 ready, 0 in work, 0 unacknowledged" in halted.stderr
-    nobody = celery("-A", "theirs", "queues", "halt", "--queue", "other", **variables)
+    nobody = celery("-A", "theirs", "queues", "halt", "--queue", "dead_letters", **variables)
     assert (nobody.returncode, nobody.stdout) == (0, "")
-    assert "No worker consumes from other." in nobody.stderr
+    assert "No worker consumes from dead_letters." in nobody.stderr
 
 
 def test_halt_stops_no_worker_when_the_queue_does_not_run_empty(
@@ -102,6 +105,126 @@ def test_halt_stops_no_worker_when_the_queue_does_not_run_empty(
     assert worker.running
     assert unknown.returncode == 1
     assert "There is no worker 'nobody@x' on this broker. Running workers: one@x." in unknown.stderr
+
+
+#: An app of somebody else on the same virtual host.
+OTHERS = """
+from celery import Celery
+
+app = Celery("others")
+app.conf.task_default_queue = "others"
+
+@app.task(name="add")
+def add(x, y):
+    return x + y
+"""
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, guard: Guard, variables: dict[str, str], theirs: Theirs) -> Process:
+    """A worker of the other app."""
+    (tmp_path / "others.py").write_text(OTHERS)
+    url = variables["CELERY_BROKER_URL"]
+    worker = worker_process(
+        "other@x", guard=guard, broker_url=url, app="others", folder=tmp_path, PYTHONPATH=str(tmp_path)
+    )
+    theirs.workers.append(worker)
+    worker.start()
+    wait_until_ready(worker)
+    return worker
+
+
+def test_halt_leaves_the_workers_of_another_app_alone(
+    celery: Celery, variables: dict[str, str], theirs: Theirs, stranger: Process
+) -> None:
+    """On the same virtual host. It names them, and halts a silent worker of the app's queue."""
+    (frozen,) = theirs.start("frozen@x")
+    (one,) = theirs.start("one@x")
+    theirs.wait_until_listed()
+    os.kill(frozen.pid, signal.SIGSTOP)
+
+    halted = celery(
+        *("-A", "theirs", "queues", "halt", "--yes", "--json", "--timeout", "5"), **variables, IS_WORKER="1"
+    )
+    os.kill(frozen.pid, signal.SIGCONT)
+
+    assert {row["worker"]: row["stopped"] for row in json.loads(halted.stdout)} == {"frozen@x": False, "one@x": True}
+    assert "not workers of this app: other@x." in halted.stderr
+    assert not one.running
+    wait_until(lambda: frozen.returncode == 0, what="the frozen worker's end", timeout_s=20)
+    assert stranger.running
+    answer = celery("-A", "others", "inspect", "ping", "-d", "other@x", **variables)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_halt_without_a_terminal_says_whom_it_would_stop_and_stops_nobody(
+    celery: Celery, variables: dict[str, str], stranger: Process
+) -> None:
+    """Exit code 2, until it is told --yes."""
+    refused = celery("-A", "others", "queues", "halt", **variables)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "This halts 1 worker: other@x. Say --yes." in refused.stderr
+    assert stranger.running
+    told = celery("-A", "others", "queues", "halt", "--yes", **variables)
+    assert told.returncode == 0, told.stderr
+    wait_until(lambda: not stranger.running, what="the worker's end", timeout_s=60)
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 1), ("y", 0)])
+def test_halt_asks_in_a_terminal(
+    variables: dict[str, str], stranger: Process, tmp_path: Path, answer: str, code: int
+) -> None:
+    """And halts when the answer is yes."""
+    terminal, side = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "others", "queues", "halt"],
+            env=child_environment(**variables),
+            cwd=tmp_path,
+            stdin=side,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as command:
+            os.write(terminal, f"{answer}\n".encode())
+            _out, err = command.communicate(timeout=100)
+    finally:
+        os.close(terminal)
+        os.close(side)
+
+    assert command.returncode == code, err
+    assert "This halts 1 worker: other@x. Go on? [y/N]" in err
+    if answer == "n":
+        assert stranger.running
+    else:
+        wait_until(lambda: not stranger.running, what="the worker's end", timeout_s=60)
+
+
+def test_halt_does_not_guess_whose_workers_are_meant(
+    celery: Celery, variables: dict[str, str], stranger: Process, theirs: Theirs
+) -> None:
+    """Where the app's tasks cannot be imported, and for an app without tasks."""
+    theirs.start("one@x")
+
+    failed = celery("-A", "theirs", "queues", "halt", "--yes", **variables)
+    empty = celery("queues", "halt", "--yes", **variables)
+
+    assert (failed.returncode, empty.returncode) == (2, 2)
+    assert "tasks are for workers" in failed.stderr
+    assert "The app has no tasks" in empty.stderr
+    assert all("--queue or --worker" in each.stderr for each in (failed, empty))
+    assert stranger.running
+    assert theirs.workers[-1].running
+
+
+def test_halt_refuses_a_queue_that_does_not_exist(celery: Celery, variables: dict[str, str], stranger: Process) -> None:
+    """With the name that was probably meant."""
+    refused = celery("-A", "others", "queues", "halt", "--queue", "dead_leters", **variables)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "There is no queue 'dead_leters'. Did you mean 'dead_letters'?" in refused.stderr
+    assert stranger.running
 
 
 def test_halt_drain_ends_a_pipeline_stage_after_stage(celery: Celery, variables: dict[str, str], guard: Guard) -> None:

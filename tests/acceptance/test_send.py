@@ -112,6 +112,20 @@ def test_send_says_that_its_output_cannot_be_written_and_sends_nothing_twice(
     assert waiting(variables["CELERY_BROKER_URL"]) == 2
 
 
+@pytest.mark.parametrize("options", [(), ("--plain",)])
+def test_send_refuses_a_queue_whose_name_is_nearly_that_of_another(
+    celery: Celery, variables: dict[str, str], options: tuple[str, ...]
+) -> None:
+    """Exit code 2, and no queue of the misspelt name is made."""
+    refused = celery("-A", "proj", "send", *options, "--queue", "tsak_queue", "hello.", **variables)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "There is no queue 'tsak_queue'. Did you mean 'task_queue'?" in refused.stderr
+    assert "celery -A proj worker -Q tsak_queue" in refused.stderr
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="no queue 'tsak_queue'"):
+        waiting(variables["CELERY_BROKER_URL"], "tsak_queue")
+
+
 def test_send_takes_another_queue(celery: Celery, variables: dict[str, str]) -> None:
     """As for the round-robin workers of docker-compose.yml."""
     sent = celery("-A", "proj", "send", "--queue", "task_queue.round-robin", "hello.", **variables)

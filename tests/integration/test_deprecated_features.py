@@ -199,7 +199,7 @@ def test_page_hears_the_workers(denied: Denied) -> None:
 
 def test_workers_are_halted(denied: Denied, workers: list[Process]) -> None:
     """Last, because the tests above need them: each replies, and its process ends."""
-    rows = denied.read("queues", "halt")
+    rows = denied.read("queues", "halt", "--yes")
 
     assert {row["worker"]: row["answer"] for row in rows} == dict.fromkeys(NODES, "halts")
     assert [worker.returncode for worker in workers] == [0, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
@@ -20,6 +22,7 @@ from proj.commands.terminal.options import Seconds, broker_api_option
 @click.option("--drain", is_flag=True, help="First wait until the queues are empty.")
 @click.option(
     "--drain-timeout",
+    "drain_timeout_s",
     type=Seconds(min=0),
     default=600,
     show_default=True,
@@ -27,11 +30,13 @@ from proj.commands.terminal.options import Seconds, broker_api_option
 )
 @click.option(
     "--timeout",
+    "timeout_s",
     type=Seconds(min=0),
     default=60,
     show_default=True,
     help="Seconds to wait until the workers have stopped.",
 )
+@click.option("--yes", is_flag=True, help="Without --queue and --worker: do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @broker_api_option
 @click.pass_context
@@ -39,15 +44,17 @@ from proj.commands.terminal.options import Seconds, broker_api_option
 def halt(
     ctx: click.Context,
     *,
-    queues: tuple[str, ...],
-    worker: str | None,
     drain: bool,
-    drain_timeout: float,
-    timeout: float,
+    drain_timeout_s: float,
     as_json: bool,
     broker_api: str | None,
+    **options: Any,  # noqa: ANN401 further arguments of `Halt.run`
 ) -> None:
     """Stop workers without losing work: running tasks are finished, held messages go back to their queue.
+
+    Without --queue and --worker it halts the workers of the app, and no other worker of the virtual host: those that
+    have all of the app's tasks registered, or some and no other. It says which, and asks first. For that it imports
+    the app's tasks.
 
     A poison pill is a message that stops the one consumer that gets it. To stop many consumers takes as many
     pills, or a broadcast. Pills must be counted while consumers come and go, one consumer may take two of them,
@@ -56,8 +63,8 @@ def halt(
     a pill does.
 
     To end a pipeline stage by stage: --queue first --queue second --drain waits until the first queue is empty and
-    halts its workers, then the same for the second. Without --queue, --drain waits until all queues are empty at
-    the same time.
+    halts its workers, then the same for the second. Without --queue, --drain waits until all queues of the workers
+    are empty at the same time.
 
     Workers whose app has not installed `answer_halt` cannot answer. They get Celery's own `shutdown`, and count as
     stopped when they have left the control bus. Their last tasks may still be running then.
@@ -68,8 +75,5 @@ def halt(
     from proj.commands.queues.halt_workers import Halt
 
     Halt(ctx.obj.app, broker_api=broker_api, as_json=as_json).run(
-        queues=queues,
-        worker=worker,
-        drain_timeout_s=drain_timeout if drain else None,
-        timeout_s=timeout,
+        drain_timeout_s=drain_timeout_s if drain else None, **options
     )

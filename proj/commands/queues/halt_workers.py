@@ -13,7 +13,10 @@ from rich.text import Text
 
 from proj.broker.control_bus import ControlBus
 from proj.broker.queue_depths import QueueDepths
+from proj.commands.queues.halt_question import ask_to_halt, tasks_of
 from proj.commands.terminal.console import console
+from proj.commands.terminal.queue_name import refuse_unknown_queues
+from proj.delivery.dead_letters.app_queues import queue_types
 from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import HaltOutcome, RunningWorkers, halt_workers
 from proj.errors import EXIT_FAILED, DeadlinePassed
@@ -37,30 +40,45 @@ class Halt:
         self._as_json = as_json
 
     def run(
-        self, *, queues: Sequence[str], worker: str | None, drain_timeout_s: float | None, timeout_s: float
+        self,
+        *,
+        queues: Sequence[str],
+        worker: str | None,
+        drain_timeout_s: float | None,
+        timeout_s: float,
+        yes: bool,
     ) -> None:
         """Halt the workers and print the outcome of each.
 
         Args:
-            queues: halt only the workers of these, one queue after the other. If empty, all workers at once.
+            queues: halt only the workers of these, one queue after the other. If empty, all of the app's at once.
             worker: halt only this worker.
             drain_timeout_s: seconds that the queues may take to run empty first; None halts at once.
             timeout_s: seconds to wait until the workers have stopped.
+            yes: halt the app's workers without asking.
 
         Raises:
             NoBroker: no broker answers.
             DeadlinePassed: a queue did not run empty; its workers were not halted.
             ProjError: there is no such worker.
+            UsageError: it is not known which workers are the app's, or nobody is there to be asked.
+            UnknownQueue: there is no such queue.
             Exit: a worker has not stopped.
         """
         halted: list[HaltOutcome] = []
-        end = None if drain_timeout_s is None else time.monotonic() + drain_timeout_s
+        ours: list[str] = []
+        tasks = tasks_of(self._app) if worker is None and not queues else None
+        refuse_unknown_queues(self._app, queues, self._queue_depths)
         with ControlBus(self._app) as bus:
             workers = RunningWorkers(self._app, bus, self._queue_depths)
             if workers.doubt:
                 click.echo(workers.doubt, err=True)
+            if tasks is not None:
+                ours = workers.of_app(tasks, queue_types(self._app))
+                ask_to_halt(ours, others=sorted(workers.queues.keys() - set(ours)), yes=yes)
+            end = None if drain_timeout_s is None else time.monotonic() + drain_timeout_s
             for place, queue in enumerate(queues or (None,)):
-                nodes = workers.select(worker=worker, queue=queue)
+                nodes = ours if tasks is not None else workers.select(worker=worker, queue=queue)
                 if end is not None:
                     drained = {queue} if queue else {name for node in nodes for name in workers.queues[node]}
                     # A message in quarantine is not finished either.
@@ -106,7 +124,7 @@ class Halt:
             return
         if not halted:
             names = " or ".join(queues)
-            click.echo(f"No worker consumes from {names}." if names else "There is no worker.", err=True)
+            click.echo(f"No worker consumes from {names}." if names else "There is no worker of this app.", err=True)
             return
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in ("worker", "answer", "running", "held", "outcome"):

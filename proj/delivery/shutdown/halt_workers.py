@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from proj.broker.worker_consumers import queues_by_worker
-from proj.broker.worker_replies import by_node, read_queues
+from proj.broker.worker_replies import by_node, read_queues, read_registered
+from proj.delivery.shutdown.app_workers import own_tasks, workers_of
 from proj.delivery.shutdown.halt_command import HALT, read_halt
 from proj.errors import NoManagement, ProjError
 from proj.interruption import raise_if_interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from celery import Celery
 
@@ -66,8 +67,14 @@ class RunningWorkers:
         for node, reply in replies.items():
             self.queues[node] = self.queues.get(node, frozenset()) | frozenset(read_queues(reply))
 
+    def of_app(self, tasks: Collection[str], app_queues: Collection[str]) -> list[str]:
+        """The node names of the workers of an app with these tasks and queues (`app_workers.workers_of`)."""
+        replies = by_node(self._bus.ask("registered", timeout_s=REPLY_TIMEOUT_S, nodes=self.listening), list)
+        registered = {node: own_tasks(read_registered(reply)) for node, reply in replies.items()}
+        return workers_of(tasks, registered=registered, queues=self.queues, app_queues=app_queues)
+
     def select(self, *, worker: str | None, queue: str | None) -> list[str]:
-        """The node names of one worker, of those that consume a queue, or of all.
+        """The node names of one worker, or of those that consume a queue.
 
         Raises:
             ProjError: there is no such worker.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proj.broker.worker_replies import Stats, TaskRequest, by_node, read_queues, read_stats, read_tasks
+from proj.broker.worker_replies import Stats, TaskRequest, by_node, read_queues, read_registered, read_stats, read_tasks
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -23,6 +23,12 @@ def test_replies_of_another_kind_are_left_out() -> None:
 
     assert by_node(replies, list) == {"w1@h": []}
     assert by_node(None, list) == {}
+
+
+def test_registered_tasks_are_read_without_their_settings() -> None:
+    """Celery writes these behind the name; anyone may reply with anything."""
+    assert read_registered(["one", "two [rate_limit=1/m]", 3, None]) == ["one", "two"]
+    assert read_registered({"ok": 1}) == []
 
 
 def test_stats_are_read_as_celerys_workers_send_them() -> None:
