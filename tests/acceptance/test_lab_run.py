@@ -190,6 +190,6 @@ def test_run_does_not_change_a_file_that_is_not_a_journal(celery: Celery, tmp_pa
 
     refused = celery("-A", "proj", "lab", "run", "-o", str(file))
 
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "letter.txt" in refused.stderr
     assert file.read_text() == before
