@@ -43,15 +43,23 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def provide_defaults(app: Celery) -> None:
-    """Add `DEFAULTS` to `app.conf`, below the app's own configuration.
+def provide_defaults(app: Celery, values: Mapping[str, Any] = DEFAULTS) -> None:
+    """Add `values` to `app.conf`, below the app's own configuration and above Celery's defaults.
 
     Celery's `add_defaults` would put them above a configuration that was read before.
     """
+
+    def add(source: Settings, **_: object) -> None:
+        # The stub allows None, which Celery never leaves there.
+        maps = cast("list[Mapping[str, Any]]", source.maps)
+        if not any(each is values for each in maps):
+            # Celery takes the last one for its defaults.
+            maps.insert(len(maps) - 1, values)
+
     if app.configured:  # type: ignore[attr-defined] # celery-types does not have it
-        _append(app.conf)
+        add(app.conf)
     else:
-        app.on_after_configure.connect(_append, weak=False)
+        app.on_after_configure.connect(add, weak=False)
 
 
 def setting(app: Celery, name: str) -> Any:  # noqa: ANN401 a setting
@@ -60,10 +68,3 @@ def setting(app: Celery, name: str) -> Any:  # noqa: ANN401 a setting
     Celery makes `app.conf` visible to other threads before the defaults are added.
     """
     return app.conf.get(name, DEFAULTS[name])
-
-
-def _append(source: Settings, **_: object) -> None:
-    # The stub allows None, which Celery never leaves there.
-    maps = cast("list[Mapping[str, Any]]", source.maps)
-    if not any(each is DEFAULTS for each in maps):
-        maps.append(DEFAULTS)

@@ -37,7 +37,7 @@ LADDERS = {
         {"publishing"},
         {"results"},
         {"consuming"},
-        {"worker_steps", "worker_name", "stage"},
+        {"worker_steps", "worker_name", "late_acknowledgement", "stage"},
         {"install", "send_many"},
     ),
     "lab": ({"processes", "rabbitmq"}, {"broker"}, {"runs"}, {"drills"}),
