@@ -70,6 +70,20 @@ def test_task_that_was_purged_is_missing(
     assert sorted(ledger["suspects"]) == sorted(TASKS)
 
 
+def test_audit_says_what_is_not_known_of_a_worker_that_may_have_been_killed(
+    celery: Celery, journal: Path, variables: dict[str, str]
+) -> None:
+    """It may have ended a task that counts as missing, and not have sent the event of that."""
+    with JournalWriter(journal) as writer:
+        writer.put_attempts([Attempt(task_id="one", state="started", queue=WORK_QUEUE, sent=1.0, worker="killed@x")])
+        writer.commit()
+
+    done = celery("-A", "proj", "journal", "audit", str(journal), "--settle", "0.2", **variables)
+
+    assert done.returncode == 1
+    assert "No answer from killed@x." in done.stderr
+
+
 def test_missing_task_is_listed_with_its_name_its_time_and_its_last_worker(
     celery: Celery, tmp_path: Path, variables: dict[str, str]
 ) -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Ids in a list for people; JSON has all.
 MOST_IDS = 20
+#: Names of workers in a sentence.
+MOST_NAMES = 5
 
 
 def audit_journal(
@@ -82,7 +84,12 @@ def audit_journal(
         click.echo(json.dumps(_document(result, audit.hoards, suspects), indent=2))
     else:
         _show(result, suspects)
-    doubts = (audit.warning, queue_depths.doubt if queue_depths else None, missing_events(audit.gaps))
+    doubts = (
+        audit.warning,
+        queue_depths.doubt if queue_depths else None,
+        missing_events(audit.gaps),
+        unsent_events(audit.silent) if result.missing else None,
+    )
     for warning in (*filter(None, doubts), *(hoard.sentence(now=False) for hoard in audit.hoards)):
         click.echo(naming_the_app(warning), err=True)
     if result.missing:
@@ -105,6 +112,8 @@ class Audit:
         #: The latest attempt of each task by its id, and the gaps of the journal, by the last look.
         self.latest: dict[str, Attempt] = {}
         self.gaps: list[Gap] = []
+        #: The workers that had tasks and do not answer now, by the last look.
+        self.silent: list[str] = []
 
     def look(self, queue_depths: QueueDepths | None) -> Ledger:
         """The ledger now; without `queue_depths` no broker is asked."""
@@ -120,6 +129,7 @@ class Audit:
         self.warning = held.warning
         # The journal is read again, so that a task that ended while the workers were asked is not missing.
         attempts, workers = self._read()
+        self.silent = sorted({one.worker for one in attempts if one.worker} - held.answered)
         self.hoards = _hoards(attempts, workers, held.holdings)
         return ledger(attempts, held.holdings)
 
@@ -146,6 +156,17 @@ def missing_events(gaps: Sequence[Gap]) -> str | None:
     return (
         f"Events are known to be missing between {began} and {ended}, so a task of that time may be "
         f"unknown here, or its end: {reasons}"
+    )
+
+
+def unsent_events(silent: Sequence[str]) -> str | None:
+    """A sentence on what is not known of workers that may have been killed; None without such a worker."""
+    if not silent:
+        return None
+    names = ", ".join(silent[:MOST_NAMES]) + (f" and {len(silent) - MOST_NAMES} more" if silent[MOST_NAMES:] else "")
+    return (
+        f"No answer from {names}. The events of a worker's last tenth of a second are lost when it is killed. A task "
+        "that it ended then counts as missing. Its result tells whether it was done."
     )
 
 

@@ -33,6 +33,8 @@ class HeldTasks:
     holdings: Holdings
     #: Why something is not known, for people; None when everything was read.
     warning: str | None
+    #: The names of the workers that answered.
+    answered: frozenset[str]
 
 
 def held_tasks(app: Celery, queue_depths: QueueDepths, *, queues: Collection[str], dead_letters: str) -> HeldTasks:
@@ -64,7 +66,7 @@ def held_tasks(app: Celery, queue_depths: QueueDepths, *, queues: Collection[str
         in_advance=sum(read_stats(reply).in_advance for reply in stats.values()),
         unacknowledged=None if None in unacknowledged else sum(count or 0 for count in unacknowledged),
     )
-    return HeldTasks(holdings=holdings, warning=warning)
+    return HeldTasks(holdings=holdings, warning=warning, answered=frozenset(active))
 
 
 def _dead_letter_ids(app: Celery, depths: QueueDepths, name: str) -> tuple[frozenset[str], int | None, str | None]:
