@@ -14,6 +14,20 @@ DOCUMENTS = [README, *PAGES, ROOT / ".github" / "CONTRIBUTING.md"]
 #: What a newcomer reads.
 README_LINES = 200
 COLUMNS = 120
+#: What tells a user how to install something.
+ADVISING = (
+    "bench",
+    "deploy",
+    "docs",
+    "examples",
+    "proj",
+    "scripts",
+    ".github",
+    "*.md",
+    "*.toml",
+    "*.yml",
+    "Dockerfile",
+)
 
 
 def anchors(page: Path) -> set[str]:
@@ -63,3 +77,14 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     named = set(re.findall(r"`((?:bench|deploy|docs|examples|scripts|tests|proj)/[\w./-]+)`", page.read_text()))
 
     assert {name for name in named if not (ROOT / name.rstrip("/")).exists()} == set()
+
+
+def test_nothing_advises_to_install_the_strangers_package_that_is_named_as_ours_is_imported() -> None:
+    """`proj` on PyPI is another project: its extras are not ours, and its code would run."""
+    named = [path for pattern in ADVISING for path in ROOT.glob(pattern)]
+    files = [file for path in named for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file()]
+    texts = {file: file.read_text() for file in files if file.suffix not in {".png", ".pyc"}}
+
+    assert len(texts) > len(named)
+    assert {file for file, text in texts.items() if re.search(r"\bproj\[[\w,]+\]", text)} == set()
+    assert {file for file, text in texts.items() if re.search(r"pip install .*['\" ]proj\b(?!/)", text)} == set()
