@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proj.commands.terminal.console import console
+from proj.commands.terminal.fitted import Fitted
 from proj.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def show_health(healths: list[Health], *, doubt: str | None, as_json: bool) -> N
         for each in healths:
             findings = (_text(finding) for finding in (each.alive, each.consuming, each.progressing))
             table.add_row(Text(each.worker), "yes" if each.is_well else "no", *findings)
-        console().print(table)
+        console().print(Fitted(table))
     else:
         click.echo("No worker answers.", err=True)
     if doubt:

@@ -74,7 +74,7 @@ def _watch(race: ModeRace) -> None:
         return
     with Live(
         console=talk,
-        get_renderable=lambda: scoreboard(race),
+        get_renderable=lambda: scoreboard(race, width=talk.width),
         refresh_per_second=FRAMES_PER_SECOND,
         transient=True,
     ):

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from proj.commands.terminal.fitted import Fitted
 from proj.dots import DOT, weigh
 from proj.plural import counted
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from proj.lab.runs.mode_race import ModeRace, Outcome, RacePlan
 
 
-def scoreboard(race: ModeRace) -> Table:
+def scoreboard(race: ModeRace, *, width: int) -> Table:
     """What each worker works on, holds and has done, with a section for each mode; 24 lines have room for three."""
+    # The others have 38 columns and a space each.
+    work_width = max(8, min(32, width - 42))
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("worker", width=16)
-    table.add_column("works on", width=32, no_wrap=True)
+    table.add_column("works on", width=work_width, no_wrap=True)
     table.add_column("holds", justify="right", width=7)
     table.add_column("done", justify="right", width=7)
     table.add_column("busy", justify="right", width=8)
@@ -67,7 +70,7 @@ def results_table(plan: RacePlan, outcomes: Sequence[Outcome]) -> Group:
         f"{plan.dot_seconds:g} s for each dot; {counted(plan.workers, 'worker')} of one slot for each mode. "
         "Makespan: from the first publish to the last finish. Ideal: all work / slots, but at least the longest task."
     )
-    return Group(Text(), table, Text(), Text(note, style="dim"))
+    return Group(Text(), Fitted(table), Text(), Text(note, style="dim"))
 
 
 def _add_mode(table: Table, race: ModeRace, mode: str) -> None:
@@ -84,7 +87,7 @@ def _add_mode(table: Table, race: ModeRace, mode: str) -> None:
             str(outcome.tasks[node]),
             f"{outcome.busy_s[node]:.1f} s",
         )
-    bar = ProgressBar(total=outcome.sent, completed=outcome.done, width=32)
+    bar = ProgressBar(total=outcome.sent, completed=outcome.done)
     held, busy_s = sum(attempt.held for attempt in attempts), sum(outcome.busy_s.values())
     table.add_row(mode, bar, str(held), f"{outcome.done}/{outcome.sent}", f"{busy_s:.1f} s", style="bold")
     table.add_section()

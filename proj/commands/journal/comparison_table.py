@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from proj.commands.terminal.fitted import Fitted
 from proj.errors import ProjError
 from proj.journal.reader import open_journal
 from proj.plural import counted
@@ -48,7 +49,7 @@ def show_comparison(paths: Sequence[Path], *, as_json: bool) -> None:
     for comparison in comparisons:
         if comparison.condition:
             console.print(escape(comparison.condition), style="bold", highlight=False, soft_wrap=True)
-        console.print(_table(comparison))
+        console.print(Fitted(_table(comparison)))
         for verdict in comparison.verdicts:
             click.echo(verdict)
 

@@ -16,6 +16,7 @@ from proj.broker.queue_depths import QueueDepths
 from proj.commands.terminal.app_hint import naming_the_app
 from proj.commands.terminal.clock import utc
 from proj.commands.terminal.console import console
+from proj.commands.terminal.fitted import Fitted
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.health.held_tasks import held_tasks
 from proj.errors import EXIT_FAILED, NoBroker
@@ -201,7 +202,7 @@ def _show(result: Ledger, suspects: Sequence[Attempt]) -> None:
     if result.missing:
         which = "Missing" if result.missing == len(suspects) else f"Missing: at least {result.missing} of these"
         out.print(f"{which}, by the latest that is known of each:")
-        out.print(_suspects(suspects[:MOST_IDS]))
+        out.print(Fitted(_suspects(suspects[:MOST_IDS])))
         if len(suspects) > MOST_IDS:
             out.print(f"… and {len(suspects) - MOST_IDS} more; --json has them all.")
 

@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
 from proj.lab.drills.run_drills import run_drills
@@ -55,7 +56,7 @@ def show_drills(
     if as_json:
         click.echo(json.dumps([_as_json(result) for result in results], indent=2))
     else:
-        Console().print(table(results))
+        Console().print(Fitted(table(results)))
     for result in results:
         for complaint in result.complaints:
             click.echo(f"{result.fault} on {result.queue_type}: {complaint}", err=True)

@@ -16,6 +16,7 @@ from rich.text import Text
 from proj import metrics
 from proj.commands.lab.repeated_runs import free_name
 from proj.commands.terminal.console import console
+from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
 from proj.journal.writer import JournalWriter
@@ -101,7 +102,7 @@ def _show(setup: PipelineSetup, outcome: PipelineOutcome, figures: metrics.Pipel
     for line in timeline(lanes, marks):
         out.print(Text(line))
     out.print(Text(legend(setup.messages)), end="\n\n")
-    out.print(_table(figures))
+    out.print(Fitted(_table(figures)))
     least = f"the least that these workers could reach is {figures.ideal_s:.2f} s"
     messages = counted(len(setup.messages), "message")
     done = f"{messages} in {figures.makespan_s:.2f} s; {least}."

@@ -15,6 +15,7 @@ from proj.broker.control_bus import ControlBus
 from proj.broker.queue_depths import QueueDepths
 from proj.commands.queues.halt_question import ask_to_halt, tasks_of
 from proj.commands.terminal.console import console
+from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.queue_name import refuse_unknown_queues
 from proj.delivery.dead_letters.app_queues import queue_types
 from proj.delivery.shutdown.drain import drain, remainder
@@ -135,7 +136,7 @@ class Halt:
                 "?" if row[key] is None else str(row[key]) for key in ("worker", "answer", "running", "held", "outcome")
             )
             table.add_row(*(Text(cell) for cell in cells))
-        console().print(table)
+        console().print(Fitted(table))
 
 
 def _row(each: HaltOutcome) -> dict[str, Any]:

@@ -22,8 +22,8 @@ WIDTH, HEIGHT = 80, 24
 PLAN = RacePlan(messages=odd_heavy(20))
 
 
-def shown(table: RenderableType) -> list[str]:
-    console = Console(width=WIDTH, height=HEIGHT)
+def shown(table: RenderableType, *, width: int = WIDTH) -> list[str]:
+    console = Console(width=width, height=HEIGHT)
     with console.capture() as captured:
         console.print(table)
     return captured.get().splitlines()
@@ -65,7 +65,7 @@ def test_modes_of_the_demo_are_those_of_our_app() -> None:
 
 def test_three_modes_fit_into_a_terminal_while_they_run(race: Any) -> None:
     """Each has a line for all its workers, and nothing is cut."""
-    lines = shown(scoreboard(race))
+    lines = shown(scoreboard(race, width=WIDTH))
 
     assert len(lines) < HEIGHT
     assert max(map(len, lines)) <= WIDTH
@@ -75,6 +75,16 @@ def test_three_modes_fit_into_a_terminal_while_they_run(race: Any) -> None:
         assert (first[0], first[1], first[-4:]) == (f"{mode}-1", "heavy", ["0", "10", "20.0", "s"])
         assert second == [f"{mode}-2", "idle", "0", "10", "1.0", "s"]
         assert every[-4:] == ["0", "7/20", "21.0", "s"]
+
+
+def test_table_fits_into_a_narrow_terminal_while_they_run(race: Any) -> None:
+    """The messages have less room; headings and figures keep theirs."""
+    lines = shown(scoreboard(race, width=60), width=60)
+
+    assert max(map(len, lines)) <= 60
+    assert [line.split() for line in lines if line.startswith("worker")] == [
+        ["worker", "works", "on", "holds", "done", "busy"]
+    ]
 
 
 def test_figures_of_three_modes_fit_into_a_terminal() -> None:
