@@ -125,14 +125,14 @@ class Terminals:
         """End what still runs; with `end`, no line of the page may be left."""
         for process in reversed(self._started):
             process.kill()
-        assert not end or self._left == []
+        assert not end or not self._left, f"The page goes on with {self._left}."
 
     def _next(self, line: str, fill: Mapping[str, str] | None) -> str:
         assert self._left, f"The page has no further line, so not {line}"
         printed = self._left.pop(0)
-        assert bare(printed) == line
+        assert bare(printed) == line, f"The page has {bare(printed)!r} here, not {line!r}."
         for placeholder, value in (fill or {}).items():
-            assert placeholder in printed
+            assert placeholder in printed, f"{printed!r} has no {placeholder!r}."
             printed = printed.replace(placeholder, value)
         return printed
 

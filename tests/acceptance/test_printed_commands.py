@@ -77,11 +77,12 @@ def readme(terminals: Terminals) -> None:
     first, yourapp = blocks("README.md", "python")
     terminals.python(first)
     for each in workers:
-        terminals.interrupt(each)
+        # As every worker of Celery's.
+        terminals.interrupt(each, status=1)
 
     (terminals.folder / "yourapp.py").write_text(yourapp)
     terminals.run("celery -A yourapp queues policy --apply")
-    terminals.start("celery -A yourapp worker --hostname w1@%h", until=READY)
+    terminals.start("celery -A yourapp worker", until=READY)
     call = "celery -A yourapp call yourapp.add --args '[1, 2]'"
     terminals.run(call)
     assert "yes: answers" in terminals.run("celery -A yourapp health")
@@ -178,8 +179,8 @@ def operating(terminals: Terminals) -> None:
 
 def pipelines(terminals: Terminals) -> None:
     (terminals.folder / "yourapp.py").write_text(blocks("docs/pipelines.md", "python")[0])
-    terminals.start("celery -A yourapp worker -Q shout --hostname shout1@%h", until=READY)
-    last = terminals.start("celery -A yourapp worker -Q say --hostname say1@%h", until=READY)
+    terminals.start("celery -A yourapp worker -Q shout", until=READY)
+    last = terminals.start("celery -A yourapp worker -Q say", until=READY)
     terminals.run("celery -A yourapp call yourapp.shout --args '[\"hello\"]'")
     wait_until(lambda: "Received hello!" in last.log_text(), what="the text", timeout_s=TIMEOUT_S)
     assert "8 messages in" in terminals.run(
