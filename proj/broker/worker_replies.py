@@ -79,7 +79,12 @@ def read_queues(reply: object) -> list[str]:
 
 def read_registered(reply: object) -> list[str]:
     """The names of the tasks in the reply to `registered`, which may add settings: `name [rate_limit=1]`."""
-    return [name.partition(" [")[0] for name in _elements(reply) if isinstance(name, str)]
+    return [each.partition(" [")[0] for each in _texts(reply)]
+
+
+def read_early(reply: object) -> list[str]:
+    """The names of the tasks in the reply to `registered` with `acks_late` that are acknowledged before they run."""
+    return [name for name, _, late in (each.partition(" [") for each in _texts(reply)) if late == "acks_late=False]"]
 
 
 def read_tasks(reply: object) -> list[TaskRequest]:
@@ -105,6 +110,10 @@ def _fields(value: object) -> Mapping[object, object]:
 
 def _elements(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def _texts(value: object) -> list[str]:
+    return [each for each in _elements(value) if isinstance(each, str)]
 
 
 def _text(value: object) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from proj.journal.generated_ids import is_generated, is_generated_on_redelivery
 from proj.queues import COPYING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from proj.journal.attempt import Attempt
 
@@ -24,11 +25,13 @@ RUNNING = "running"
 HELD = "held"
 WAITING = "waiting in the broker"
 MISSING = "missing"
+#: A worker that is gone had begun it, after it had acknowledged its message.
+LOST = "lost"
 #: Its message had no id, and was delivered again under another generated id.
 RENAMED = "renamed"
 #: It has not ended, and neither workers nor the broker were asked.
 OPEN = "open"
-FATES = (FINISHED, FAILED, REVOKED, EXPIRED, DEAD_LETTERED, RUNNING, HELD, RENAMED, WAITING, MISSING, OPEN)
+FATES = (FINISHED, FAILED, REVOKED, EXPIRED, DEAD_LETTERED, RUNNING, HELD, RENAMED, WAITING, LOST, MISSING, OPEN)
 
 #: The fate of a task by the state of its latest attempt, if no other attempt succeeded.
 _FATE_OF_STATE = {
@@ -55,6 +58,8 @@ class Holdings:
     unacknowledged: int | None = 0
     #: Those of them that workers in adaptive dispatch have and do not name yet.
     in_advance: int = 0
+    #: Names of workers that are connected and did not say what they hold.
+    silent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,23 +77,39 @@ class Ledger:
     #: The number of tasks of each fate.
     counts: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The ids of the tasks that are lost."""
+        return tuple(task_id for task_id, fate in self.fates.items() if fate == LOST)
 
-def ledger(attempts: Iterable[Attempt], holdings: Holdings | None = None) -> Ledger:
+
+def ledger(
+    attempts: Iterable[Attempt],
+    holdings: Holdings | None = None,
+    *,
+    early: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Ledger:
     """What became of every task of the attempts.
 
     A task that has not ended is missing only if the broker does not hold its message. The broker counts messages and
     does not name them. If it holds fewer messages than tasks are unaccounted for, the difference is missing. It is the
     least number: some of these messages may belong to tasks that the journal does not know.
 
+    The broker does not hold the message of a task that is acknowledged before it runs. Such a task is lost when a
+    worker has begun it that is gone, or says that it does not have it.
+
     Args:
         attempts: of any number of tasks, in any order.
         holdings: what is held now. Without it, a task that has not ended is `open`, and none is missing.
+        early: the names of the tasks that each worker acknowledges before they run, by the worker's name.
     """
     by_task: dict[str, list[Attempt]] = {}
     for attempt in attempts:
         by_task.setdefault(attempt.task_id, []).append(attempt)
     fates = {task_id: _fate(own, holdings) for task_id, own in by_task.items()}
     fates.update(dict.fromkeys(_renamed(by_task, fates), RENAMED))
+    if holdings is not None:
+        fates.update(dict.fromkeys(tuple(_lost(by_task, fates, holdings.silent, early)), LOST))
     unaccounted = tuple(task_id for task_id, fate in fates.items() if fate is None)
     waiting = len(unaccounted) if holdings is None else min(len(unaccounted), _in_the_broker(holdings))
     missing = len(unaccounted) - waiting
@@ -122,8 +143,29 @@ def _fate(attempts: list[Attempt], holdings: Holdings | None) -> str | None:
             return HELD
         if task_id in holdings.dead:
             return DEAD_LETTERED
-    latest = max(attempts, key=lambda attempt: attempt.number)
-    return _FATE_OF_STATE.get(latest.state)
+    return _FATE_OF_STATE.get(_latest(attempts).state)
+
+
+def _latest(attempts: list[Attempt]) -> Attempt:
+    return max(attempts, key=lambda attempt: attempt.number)
+
+
+def _lost(
+    by_task: Mapping[str, list[Attempt]],
+    fates: Mapping[str, str | None],
+    silent: Collection[str],
+    early: Mapping[str, Collection[str]],
+) -> Iterator[str]:
+    """The ids of the tasks without a known end that were acknowledged, and that no worker can have any more."""
+    for task_id, own in by_task.items():
+        latest = _latest(own)
+        if fates[task_id] is None and latest.worker not in silent and is_early(latest, early):
+            yield task_id
+
+
+def is_early(attempt: Attempt, early: Mapping[str, Collection[str]]) -> bool:
+    """Whether a worker runs the attempt, as far as is known, and has acknowledged it already."""
+    return attempt.running and attempt.name in early.get(attempt.worker or "", ())
 
 
 def _renamed(by_task: Mapping[str, list[Attempt]], fates: Mapping[str, str | None]) -> Iterator[str]:

@@ -137,7 +137,7 @@ class JournalReader:
     def workers(self) -> list[Worker]:
         """All workers, by name."""
         rows = self._rows("SELECT * FROM workers ORDER BY name")
-        return [Worker(**{**row, "queues": tuple(_loaded(row["queues"]))}) for row in rows]
+        return [_worker(row) for row in rows]
 
     def samples(self, run: str | None = None) -> list[Sample]:
         """The depths of queues by time: all, or those between the beginning and the end of one run."""
@@ -222,6 +222,13 @@ def _loaded(text: str) -> Any:  # noqa: ANN401 JSON has no narrower type
         return json.loads(text)
     except ValueError as error:
         raise sqlite3.DatabaseError(f"{text!r} is not JSON") from error
+
+
+def _worker(row: dict[str, Any]) -> Worker:
+    """A worker; a journal of an older version has no `early`."""
+    early = row.get("early")
+    lists = {"queues": tuple(_loaded(row["queues"])), "early": None if early is None else tuple(_loaded(early))}
+    return Worker(**{**row, **lists})
 
 
 def _sample(row: tuple[Any, ...]) -> Sample:

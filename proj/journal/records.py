@@ -73,6 +73,8 @@ class Worker:
     held: int | None = None
     #: The messages that it gave back to their queues since its first heartbeat came, also over restarts.
     given_back: int | None = None
+    #: The names of its tasks that are acknowledged before they run; None if it has not reported them.
+    early: tuple[str, ...] | None = None
 
     @property
     def missing_events(self) -> int:

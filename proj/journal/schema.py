@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x70726F6A
 
 #: A reader accepts every version up to its own. History, newest first:
+#: 3: the tasks that a worker acknowledges early.
 #: 2: adaptive dispatch in workers and heartbeats.
 #: 1: attempts, runs, workers, samples, gaps, heartbeats, notes.
-VERSION = 2
+VERSION = 3
 
 #: Attempts keep a rowid: rows are stored in the order of their first events, and updates touch few pages.
 TABLES = """
@@ -58,7 +59,8 @@ CREATE TABLE workers (
     started_seen INTEGER NOT NULL,
     window INTEGER,
     held INTEGER,
-    given_back INTEGER
+    given_back INTEGER,
+    early TEXT
 );
 CREATE TABLE samples (
     time REAL NOT NULL,
@@ -100,7 +102,10 @@ ALTER TABLE workers ADD COLUMN given_back INTEGER;
 ALTER TABLE heartbeats ADD COLUMN window INTEGER;
 ALTER TABLE heartbeats ADD COLUMN held INTEGER;
 ALTER TABLE heartbeats ADD COLUMN given_back INTEGER;
-"""
+""",
+    3: """
+ALTER TABLE workers ADD COLUMN early TEXT;
+""",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.broker.control_bus import ControlBus
-from proj.broker.worker_replies import by_node, read_queues, read_stats
+from proj.broker.worker_replies import by_node, read_early, read_queues, read_stats
 from proj.journal.records import Worker
 from proj.queues import is_plumbing
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TIMEOUT_S = 1.0
 #: The dispatch mode that not every worker can do.
 ADAPTIVE = "adaptive"
+#: Tasks of one worker that are kept as acknowledged early. Anyone who can publish could name any number.
+MOST_EARLY = 1000
 
 
 def enable_events(app: Celery) -> None:
@@ -27,7 +29,7 @@ def enable_events(app: Celery) -> None:
 
 
 def ask_workers(app: Celery, names: Collection[str] | None = None, *, timeout_s: float = TIMEOUT_S) -> list[Worker]:
-    """The slots, queues, dispatch mode and counts of the named workers, or of all, by name.
+    """The slots, queues, dispatch mode, early tasks and counts of the named workers, or of all, by name.
 
     A worker that gives no reply at all for `timeout_s` seconds is missing. With names it returns as soon as all have
     replied. `processed` and `given_back` count since the worker's own start; `window` and `held` are those of now.
@@ -38,6 +40,7 @@ def ask_workers(app: Celery, names: Collection[str] | None = None, *, timeout_s:
     with ControlBus(app) as bus:
         stats = by_node(bus.ask("stats", nodes=names, timeout_s=timeout_s), object)
         queues = by_node(bus.ask("active_queues", nodes=names, timeout_s=timeout_s), object)
+        registered = by_node(bus.ask("registered", nodes=names, timeout_s=timeout_s, taskinfoitems=["acks_late"]), list)
         settings = by_node(bus.ask("conf", nodes=names, timeout_s=timeout_s, with_defaults=True), object)
     workers = []
     for name in sorted(stats.keys() | queues.keys() | settings.keys()):
@@ -54,6 +57,7 @@ def ask_workers(app: Celery, names: Collection[str] | None = None, *, timeout_s:
                 window=said.window,
                 held=said.in_advance if said.adaptive else None,
                 given_back=said.given_back,
+                early=tuple(read_early(registered[name])[:MOST_EARLY]) if name in registered else None,
             )
         )
     return workers

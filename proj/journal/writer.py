@@ -59,8 +59,8 @@ ON CONFLICT (task_id, number) DO UPDATE SET
     run = coalesce(run, excluded.run)
 """
 _MERGE_WORKER = """
-INSERT INTO workers (name, slots, queues, dispatch, skew_s, processed, started_seen, window, held, given_back)
-VALUES (:name, :slots, :queues, :dispatch, :skew_s, :processed, :started_seen, :window, :held, :given_back)
+INSERT INTO workers (name, slots, queues, dispatch, skew_s, processed, started_seen, window, held, given_back, early)
+VALUES (:name, :slots, :queues, :dispatch, :skew_s, :processed, :started_seen, :window, :held, :given_back, :early)
 ON CONFLICT (name) DO UPDATE SET
     slots = coalesce(excluded.slots, slots),
     queues = coalesce(nullif(excluded.queues, '[]'), queues),
@@ -70,7 +70,8 @@ ON CONFLICT (name) DO UPDATE SET
     started_seen = max(excluded.started_seen, started_seen),
     window = coalesce(max(excluded.window, window), excluded.window, window),
     held = coalesce(max(excluded.held, held), excluded.held, held),
-    given_back = coalesce(max(excluded.given_back, given_back), excluded.given_back, given_back)
+    given_back = coalesce(max(excluded.given_back, given_back), excluded.given_back, given_back),
+    early = coalesce(excluded.early, early)
 """
 
 
@@ -163,9 +164,15 @@ class JournalWriter(Service):
 
     def put_workers(self, workers: Iterable[Worker]) -> None:
         """Add workers, or update them. None and empty queues change nothing; counts never shrink."""
-        self._transaction().executemany(
-            _MERGE_WORKER, ({**vars(worker), "queues": json.dumps(worker.queues)} for worker in workers)
+        rows = (
+            {
+                **vars(worker),
+                "queues": json.dumps(worker.queues),
+                "early": None if worker.early is None else json.dumps(worker.early),
+            }
+            for worker in workers
         )
+        self._transaction().executemany(_MERGE_WORKER, rows)
 
     def put_samples(self, samples: Iterable[Sample]) -> None:
         """Add depths of queues."""

@@ -49,6 +49,7 @@ def audit(
     running, held                        a worker says that it runs, or that it has it and did not start it
     renamed                              its message had no id, and was delivered again under another id
     waiting in the broker                no worker has it, and the broker holds a message for it
+    lost                                 it was acknowledged before it ran, and the worker that had begun it is gone
     missing                              no worker has it, and the broker holds no message for it
 
     The dead-letter queue is not read where its delivery limit is low, because the broker would drop letters that
@@ -56,7 +57,7 @@ def audit(
 
     A worker that had more messages than slots, because the prefetch count applies to each of its queues, is named.
 
-    Exit codes: 0 no task is missing; 1 a task is; 2 wrong use, or the journal cannot be read; 3 no broker
+    Exit codes: 0 no task is missing or lost; 1 a task is; 2 wrong use, or the journal cannot be read; 3 no broker
     answers.
     """
     from proj.commands.journal.ledger_table import audit_journal

@@ -21,7 +21,7 @@ from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.health.held_tasks import held_tasks
 from proj.errors import EXIT_FAILED, NoBroker
 from proj.journal.attempt import OPEN
-from proj.journal.ledger import Holdings, Ledger, ledger
+from proj.journal.ledger import Holdings, Ledger, is_early, ledger
 from proj.journal.reader import open_journal
 from proj.metrics import hoards
 from proj.plural import counted
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from celery import Celery
+    from rich.console import Console
 
     from proj.journal.attempt import Attempt
     from proj.journal.records import Gap, Worker
@@ -52,7 +53,7 @@ def audit_journal(
     broker_api: str | None,
     as_json: bool,
 ) -> None:
-    """Print the ledger of a journal, and exit with 1 when a task is missing.
+    """Print the ledger of a journal, and exit with 1 when a task is missing or lost.
 
     Args:
         app: knows the broker, and its dead-letter queue.
@@ -71,8 +72,9 @@ def audit_journal(
     queue_depths = None if settle_s is None else QueueDepths(app, broker_api=broker_api)
     try:
         result = audit.look(queue_depths)
-        if result.missing and settle_s:
-            _say(f"{counted(result.missing, 'task')} not found; looking again in {settle_s:g} s …")
+        unfound = result.missing + len(result.lost)
+        if unfound and settle_s:
+            _say(f"{counted(unfound, 'task')} not found; looking again in {settle_s:g} s …")
             # Events and the broker's statistics may be late. A task that is really missing stays missing.
             time.sleep(settle_s)
             result = audit.look(queue_depths)
@@ -81,19 +83,20 @@ def audit_journal(
             f"{error.message} With --offline, the audit asks no broker: what has not ended is open."
         ) from error
     suspects = [audit.latest[task_id] for task_id in result.unaccounted]
+    lost = [audit.latest[task_id] for task_id in result.lost]
     if as_json:
-        click.echo(json.dumps(_document(result, audit.hoards, suspects), indent=2))
+        click.echo(json.dumps(_document(result, audit.hoards, suspects, lost), indent=2))
     else:
-        _show(result, suspects)
+        _show(result, suspects, lost)
     doubts = (
         audit.warning,
         queue_depths.doubt if queue_depths else None,
         missing_events(audit.gaps),
-        unsent_events(audit.silent) if result.missing else None,
+        unsent_events(audit.silent) if result.missing or result.lost else None,
     )
     for warning in (*filter(None, doubts), *(hoard.sentence(now=False) for hoard in audit.hoards)):
         click.echo(naming_the_app(warning), err=True)
-    if result.missing:
+    if result.missing or result.lost:
         raise SystemExit(EXIT_FAILED)
 
 
@@ -126,19 +129,25 @@ class Audit:
             return ledger(attempts)
         queues = {attempt.queue for attempt in attempts if attempt.queue} | set(self._app.amqp.queues)
         _say(f"{counted(len(attempts), 'attempt')}; asking workers and broker what they hold …")
-        held = held_tasks(self._app, queue_depths, queues=queues, dead_letters=self._dead_letters)
+        begun = {one.worker for one in self.latest.values() if one.worker and is_early(one, _early(workers))}
+        held = held_tasks(self._app, queue_depths, queues=queues, dead_letters=self._dead_letters, workers=begun)
         self.warning = held.warning
         # The journal is read again, so that a task that ended while the workers were asked is not missing.
         attempts, workers = self._read()
         self.silent = sorted({one.worker for one in attempts if one.worker} - held.answered)
         self.hoards = _hoards(attempts, workers, held.holdings)
-        return ledger(attempts, held.holdings)
+        return ledger(attempts, held.holdings, early=_early(workers))
 
     def _read(self) -> tuple[list[Attempt], list[Worker]]:
         with open_journal(self._file) as journal:
             attempts, workers, self.gaps = journal.attempts(self._run), journal.workers(), journal.gaps()
         self.latest = {one.task_id: one for one in sorted(attempts, key=lambda one: one.number)}
         return attempts, workers
+
+
+def _early(workers: Sequence[Worker]) -> dict[str, frozenset[str]]:
+    """The tasks that each worker acknowledges before they run."""
+    return {worker.name: frozenset(worker.early or ()) for worker in workers}
 
 
 def _hoards(attempts: list[Attempt], workers: list[Worker], holdings: Holdings) -> list[Hoard]:
@@ -167,27 +176,31 @@ def unsent_events(silent: Sequence[str]) -> str | None:
     names = ", ".join(silent[:MOST_NAMES]) + (f" and {len(silent) - MOST_NAMES} more" if silent[MOST_NAMES:] else "")
     return (
         f"No answer from {names}. The events of a worker's last tenth of a second are lost when it is killed. A task "
-        "that it ended then counts as missing. Its result tells whether it was done."
+        "that it ended then counts as missing or lost. Its result tells whether it was done."
     )
 
 
-def _document(result: Ledger, hoarding: list[Hoard], suspects: Sequence[Attempt]) -> dict[str, object]:
+def _document(
+    result: Ledger, hoarding: list[Hoard], suspects: Sequence[Attempt], lost: Sequence[Attempt]
+) -> dict[str, object]:
     return {
         "tasks": len(result.fates),
         "counts": dict(result.counts),
         "missing": result.missing,
         "suspects": list(result.unaccounted),
-        "suspect_tasks": [
-            {"id": one.task_id, "name": one.name, "time": _latest_time(one), "queue": one.queue, "worker": one.worker}
-            for one in suspects
-        ],
+        "suspect_tasks": [_task(one) for one in suspects],
+        "lost_tasks": [_task(one) for one in lost],
         "duplicates": dict(result.duplicates),
         "hoards": [asdict(hoard) for hoard in hoarding],
         "fates": dict(result.fates),
     }
 
 
-def _show(result: Ledger, suspects: Sequence[Attempt]) -> None:
+def _task(one: Attempt) -> dict[str, object]:
+    return {"id": one.task_id, "name": one.name, "time": _latest_time(one), "queue": one.queue, "worker": one.worker}
+
+
+def _show(result: Ledger, suspects: Sequence[Attempt], lost: Sequence[Attempt]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("fate")
     table.add_column("tasks", justify="right")
@@ -201,17 +214,28 @@ def _show(result: Ledger, suspects: Sequence[Attempt]) -> None:
         out.print(f"Done more than once: {_listed(tuple(result.duplicates))}")
     if result.missing:
         which = "Missing" if result.missing == len(suspects) else f"Missing: at least {result.missing} of these"
-        out.print(f"{which}, by the latest that is known of each:")
-        out.print(Fitted(_suspects(suspects[:MOST_IDS])))
-        if len(suspects) > MOST_IDS:
-            out.print(f"… and {len(suspects) - MOST_IDS} more; --json has them all.")
+        _print_tasks(out, f"{which}, by the latest that is known of each:", suspects)
+    if lost:
+        _print_tasks(
+            out,
+            "Lost with their workers, which had acknowledged them before they ran (task_acks_late, or acks_late of the "
+            "task, was False):",
+            lost,
+        )
 
 
-def _suspects(suspects: Sequence[Attempt]) -> Table:
+def _print_tasks(out: Console, heading: str, tasks: Sequence[Attempt]) -> None:
+    out.print(heading)
+    out.print(Fitted(_tasks(tasks[:MOST_IDS])))
+    if len(tasks) > MOST_IDS:
+        out.print(f"… and {len(tasks) - MOST_IDS} more; --json has them all.")
+
+
+def _tasks(tasks: Sequence[Attempt]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("task", "name", "time", "last worker"):
         table.add_column(heading, overflow="fold")
-    for one in suspects:
+    for one in tasks:
         # Text, because what senders wrote must not be interpreted as rich's markup.
         cells = (
             one.task_id,

@@ -81,6 +81,7 @@ class Workers:
                 slots=worker.slots or known.slots,
                 queues=tuple(queue[:LONGEST_NAME] for queue in worker.queues[:MOST_QUEUES]) or known.queues,
                 dispatch=worker.dispatch[:LONGEST_NAME] if worker.dispatch else known.dispatch,
+                early=known.early if worker.early is None else worker.early,
             )
             if known.dispatch not in {None, current.dispatch}:
                 reported.append((self._online_since(worker.name, now), current))

@@ -37,8 +37,12 @@ class HeldTasks:
     answered: frozenset[str]
 
 
-def held_tasks(app: Celery, queue_depths: QueueDepths, *, queues: Collection[str], dead_letters: str) -> HeldTasks:
+def held_tasks(
+    app: Celery, queue_depths: QueueDepths, *, queues: Collection[str], dead_letters: str, workers: Collection[str] = ()
+) -> HeldTasks:
     """What workers, broker and the dead-letter queue hold now of the tasks of `queues`.
+
+    Of `workers` it is also told which are connected and do not answer.
 
     Dead letters that are not read are counted as messages that the broker holds.
 
@@ -54,6 +58,7 @@ def held_tasks(app: Celery, queue_depths: QueueDepths, *, queues: Collection[str
         held = {id_ for command in commands for id_ in _task_ids(bus.ask(command, timeout_s=INSPECT_TIMEOUT_S))}
         # Only those that answered, so that it takes no time.
         stats = bus.ask("stats", nodes=active.keys(), timeout_s=INSPECT_TIMEOUT_S)
+        silent = frozenset(node for node in set(workers) - active.keys() if bus.is_listening(node))
     # The broker is asked last, so that a message that moves meanwhile is counted twice rather than not at all.
     also = [dead_letters] if unread is None else []
     depths = [depth for depth in queue_depths.read(also=also) if _may_hold(depth.name, [*queues, *also])]
@@ -63,6 +68,7 @@ def held_tasks(app: Celery, queue_depths: QueueDepths, *, queues: Collection[str
         held=frozenset(held - running),
         dead=dead,
         ready=sum(depth.ready for depth in depths) + (unread or 0),
+        silent=silent,
         in_advance=sum(read_stats(reply).in_advance for reply in stats.values()),
         unacknowledged=None if None in unacknowledged else sum(count or 0 for count in unacknowledged),
     )

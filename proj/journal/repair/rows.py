@@ -39,6 +39,7 @@ class _Columns:
 
 
 _WORKER = ("name", "slots", "queues", "dispatch", "skew_s", "processed", "started_seen")
+_ADAPTIVE = ("window", "held", "given_back")
 _ALL = (
     # In the order of the table, which is another than that of the class.
     _Columns(
@@ -50,8 +51,9 @@ _ALL = (
         types="TITtttTIInnnnnnt",
     ),
     _Columns(kind=Run, names=("name", "dispatch", "began", "ended", "settings", "machine"), types="TtNnTT"),
-    _Columns(kind=Worker, names=(*_WORKER, "window", "held", "given_back"), types="TiTtniIiii"),
-    # Of version 1, and a worker that was written before the journal got a newer version.
+    _Columns(kind=Worker, names=(*_WORKER, *_ADAPTIVE, "early"), types="TiTtniIiiit"),
+    # Of versions 2 and 1, and a worker that was written before the journal got a newer version.
+    _Columns(kind=Worker, names=(*_WORKER, *_ADAPTIVE), types="TiTtniIiii"),
     _Columns(kind=Worker, names=_WORKER, types="TiTtniI"),
     _Columns(kind=Gap, names=("began", "ended", "events", "reason"), types="NNiT"),
     _Columns(
@@ -84,6 +86,8 @@ def _made(kind: type[Record], values: dict[str, Any]) -> Record | None:
         values[name] = json.loads(values[name])
     if "queues" in values:
         values["queues"] = tuple(values["queues"])
+    if values.get("early") is not None:
+        values["early"] = tuple(json.loads(values["early"]))
     return kind(**values)
 
 

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proj.broker.worker_replies import Stats, TaskRequest, by_node, read_queues, read_registered, read_stats, read_tasks
+from proj.broker.worker_replies import (
+    Stats,
+    TaskRequest,
+    by_node,
+    read_early,
+    read_queues,
+    read_registered,
+    read_stats,
+    read_tasks,
+)
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -29,6 +38,12 @@ def test_registered_tasks_are_read_without_their_settings() -> None:
     """Celery writes these behind the name; anyone may reply with anything."""
     assert read_registered(["one", "two [rate_limit=1/m]", 3, None]) == ["one", "two"]
     assert read_registered({"ok": 1}) == []
+
+
+def test_early_tasks_are_those_of_which_a_worker_says_so() -> None:
+    """A task without the setting, and anything else, is none."""
+    assert read_early(["one [acks_late=False]", "two [acks_late=True]", "three", "four [", 5]) == ["one"]
+    assert read_early(None) == []
 
 
 def test_stats_are_read_as_celerys_workers_send_them() -> None:

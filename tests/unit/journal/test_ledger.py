@@ -181,3 +181,40 @@ def test_one_redelivery_accounts_for_one_of_two_equal_messages() -> None:
     )
 
     assert result.counts == {"finished": 1, "renamed": 1, "missing": 1}
+
+
+def begun(task_id: str, worker: str = "w@x", state: str = "started") -> Attempt:
+    """An attempt of the task `early` at a worker."""
+    return Attempt(task_id=task_id, state=state, name="early", worker=worker, queue="q")
+
+
+EARLY = {"w@x": frozenset({"early"})}
+
+
+def test_task_that_was_acknowledged_before_its_worker_was_killed_is_lost_whatever_the_broker_holds() -> None:
+    """Its message is none of those that wait, so it is not counted against them."""
+    result = ledger([begun("a"), attempt("b", "sent")], Holdings(ready=5), early=EARLY)
+
+    assert result.fates == {"a": "lost", "b": "waiting in the broker"}
+    assert (result.lost, result.missing, result.unaccounted) == (("a",), 0, ("b",))
+    assert result.counts == {"waiting in the broker": 1, "lost": 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "holdings", "fate"),
+    [
+        # Its worker has it.
+        (begun("a"), Holdings(running=frozenset("a")), "running"),
+        # Its worker is connected and says nothing.
+        (begun("a"), Holdings(silent=frozenset({"w@x"})), "missing"),
+        # It was acknowledged late: another worker, or one that has not told.
+        (begun("a", worker="late@x"), Holdings(ready=1), "waiting in the broker"),
+        # It was not begun: its message goes back to the queue.
+        (begun("a", state="received"), Holdings(ready=1), "waiting in the broker"),
+        (begun("a", state="succeeded"), Holdings(), "finished"),
+        (begun("a"), None, "open"),
+    ],
+)
+def test_task_is_not_lost_while_it_may_still_be_done(one: Attempt, holdings: Holdings | None, fate: str) -> None:
+    """Or when it is done."""
+    assert ledger([one], holdings, early=EARLY).fates == {"a": fate}

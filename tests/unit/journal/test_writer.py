@@ -36,7 +36,9 @@ ATTEMPT = Attempt(
 def test_reader_returns_what_was_written(writer: JournalWriter, journal: JournalReader) -> None:
     """Every field of every kind of record comes back."""
     run = Run(name="r", dispatch="fair", began=0.0, settings={"seed": 7}, machine={"cpus": 2})
-    worker = Worker(name="w@h", slots=2, queues=("q",), dispatch="fair", skew_s=-0.1, processed=3, started_seen=2)
+    worker = Worker(
+        name="w@h", slots=2, queues=("q",), dispatch="fair", skew_s=-0.1, processed=3, started_seen=2, early=("a",)
+    )
     sample = Sample(time=1.0, queue="q", ready=5, unacknowledged=None, consumers=1)
     gap = Gap(began=1.0, ended=2.0, events=None, reason="The broker was away.")
 
@@ -101,12 +103,14 @@ def test_writing_the_same_twice_changes_nothing(writer: JournalWriter, journal: 
 
 def test_worker_keeps_what_a_later_record_does_not_have(writer: JournalWriter, journal: JournalReader) -> None:
     """A worker that is too busy to answer keeps its slots and queues."""
-    writer.put_workers([Worker(name="w", slots=2, queues=("q",), dispatch="fair", processed=5, started_seen=5)])
+    writer.put_workers(
+        [Worker(name="w", slots=2, queues=("q",), dispatch="fair", processed=5, started_seen=5, early=())]
+    )
     writer.put_workers([Worker(name="w", skew_s=0.2, started_seen=6)])
     writer.commit()
 
     assert journal.workers() == [
-        Worker(name="w", slots=2, queues=("q",), dispatch="fair", skew_s=0.2, processed=5, started_seen=6)
+        Worker(name="w", slots=2, queues=("q",), dispatch="fair", skew_s=0.2, processed=5, started_seen=6, early=())
     ]
 
 
