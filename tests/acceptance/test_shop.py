@@ -14,6 +14,7 @@ import pytest
 
 from proj.lab.processes.ports import free_port
 from proj.lab.processes.waiting import wait_until
+from tests.acceptance.installed import SOURCES
 from tests.acceptance.project import TIMEOUT_S, Project, attempts, interrupt, kill_at_work
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ def test_wheel_has_every_file_of_the_package(installed: Installed) -> None:
     here = {str(path.relative_to(ROOT)) for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
     assert here == {name for name in installed.names() if name.startswith("proj/")}
+
+
+def test_image_is_built_from_what_the_wheel_is_built_from() -> None:
+    """Docker's build sees the same files, so the settings are in the image too."""
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+
+    assert kept == {"proj", *SOURCES}
 
 
 def test_installed_app_of_ours_has_its_settings_in_itself(shop: Project, installed: Installed) -> None:
