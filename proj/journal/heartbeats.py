@@ -31,6 +31,8 @@ class HeartbeatState:
     pid: int | None = None
     #: The time of its last heartbeat, in seconds since the epoch by its own clock.
     time: float = 0.0
+    #: The time of the first heartbeat of its process, where an earlier process was seen before; None otherwise.
+    since: float | None = None
     #: Task starts since its process began, in its last heartbeat.
     processed: int = 0
     #: Added to `processed`, this gives all its starts since its first event came, also over restarts.
@@ -79,6 +81,7 @@ class HeartbeatState:
             self.offset = self._seen_until(event.time) - processed
         elif is_new:
             # The process is a new one, and its count began at 0.
+            self.since = event.time
             self.offset = max(self.offset + self.processed, self._seen_until(event.time) - processed)
             # Forged heartbeats must not make it larger than the file can hold.
             self.offset = min(self.offset, LARGEST)

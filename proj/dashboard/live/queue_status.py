@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.count_differences import QueueCounts, explain_difference
+from proj.dashboard.live.early_losses import ended_with_worker
 from proj.dashboard.live.groups import queue_of
 from proj.dashboard.live.status import BrokerCount, EventCount, QueueStatus
 from proj.journal.worker_info import ADAPTIVE
@@ -165,7 +166,7 @@ def _tallies(history: History, workers: Workers, now: float) -> defaultdict[str,
         tally = tallies[queue]
         tally.heard = max(tally.heard, task.heard)
         tally.unannounced = tally.unannounced or last.sent is None
-        if task.open:
+        if task.open and ended_with_worker(last, workers, now) is None:
             _count(tally, task.attempts, worker.dispatch if worker is not None else None, workers, now)
     return tallies
 

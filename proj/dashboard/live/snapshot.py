@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from proj.dashboard.live.early_losses import loss_notes, with_losses
 from proj.dashboard.live.groups import group_status, groups, records
 from proj.dashboard.live.queue_status import contradictions, queue_statuses
 from proj.dashboard.live.runs import MOST_RUNS
@@ -70,7 +71,8 @@ _NO_RUN: dict[str, Any] = {"kept": {"attempts": 0, "of": 0}, "groups": [], "repo
 
 def readings(state: State, counts: EventCounts, now: float) -> Readings:
     """What /metrics shows: figures of all attempts in memory, whatever their run."""
-    attempts = [attempt for _, task in state.history for attempt in task.attempts]
+    every = (attempt for _, task in state.history for attempt in task.attempts)
+    attempts = with_losses(every, state.workers, now)
     workers = {worker.name: worker for worker in state.workers.at(now)}
     found = groups(attempts, workers)
     return Readings(
@@ -134,7 +136,7 @@ def _runs(state: State, now: float) -> tuple[dict[str, bool], list[dict[str, Any
 
 
 def _run(state: State, run: LiveRun, now: float, *, is_open: bool) -> dict[str, Any]:
-    attempts = state.history.attempts(run.name)
+    attempts = with_losses(state.history.attempts(run.name), state.workers, now)
     workers = workers_of_run(state, run, attempts, now)
     found = groups(attempts, workers)
     measured = records(found, attempts, workers, until=now if is_open else None)
@@ -182,7 +184,13 @@ def _notes(state: State, now: float) -> list[str]:
         notes.append(f"There are more than {MOST_WORKERS:,} workers; the others are not shown.")
     workers = [worker for worker in state.workers.at(now) if state.workers.is_alive(worker.name, now) is not False]
     reported = [(queue, one.dispatch) for one in workers if one.dispatch is not None for queue in one.queues]
-    return notes + contradictions(reported, broker.windows or {}) + _hoards(state, workers, now)
+    latest = (task.attempts[-1] for _, task in state.history)
+    return [
+        *notes,
+        *loss_notes(latest, state.workers, now),
+        *contradictions(reported, broker.windows or {}),
+        *_hoards(state, workers, now),
+    ]
 
 
 def _hoards(state: State, workers: Sequence[Worker], now: float) -> list[str]:

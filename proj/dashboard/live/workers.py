@@ -126,6 +126,17 @@ class Workers:
             return None
         return not presence.offline and now <= presence.until
 
+    def gone_since(self, worker: str, time: float, now: float) -> float | None:
+        """When the process of the worker that was there at `time` was last heard; None while it may be there.
+
+        A worker that came back has another process.
+        """
+        state = self._heartbeats.get(worker)
+        if state is not None and state.since is not None and state.since > time:
+            return state.since
+        presence = self._presences.get(worker)
+        return presence.last if presence is not None and self.is_alive(worker, now) is False else None
+
     def adaptive(self, worker: str) -> AdaptiveCounts | None:
         """What its last heartbeat told of adaptive dispatch; None in another mode."""
         state = self._heartbeats.get(worker)

@@ -5,7 +5,7 @@ const KINDS = [
   ["redelivered", "running again, after a redelivery"],
   ["unfinished", "started, no end reported"],
   ["failed", "failed"],
-  ["lost", "lost: started, then delivered again"],
+  ["lost", "lost: started, no end; delivered again, or gone with its worker"],
   ["held", "held: received, not started (height: how many)"],
 ];
 
