@@ -216,7 +216,7 @@ class NoJournal(ProjError):
 
     def __init__(self, path: Path) -> None:
         """Take the path of the file."""
-        super().__init__(f"There is no journal at {path}. Make one with: celery -A proj journal record -o {path}")
+        super().__init__(f"There is no journal at {path}. Make one with: celery -A yourapp journal record -o {path}")
         self.path = path
 
 

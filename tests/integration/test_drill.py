@@ -14,7 +14,7 @@ import pytest
 from proj.broker.version import BrokerVersion
 from proj.errors import DeadlinePassed, ProcessEnded
 from proj.lab.broker import Broker
-from proj.lab.drills.drill import Drill
+from proj.lab.drills.drill import Drill, Result
 from proj.lab.drills.faults.catalogue import BY_NAME, Fault
 from proj.lab.drills.run_drills import run_drills
 from proj.lab.processes.process import Process
@@ -53,12 +53,21 @@ def test_fault_that_cannot_happen_is_skipped_with_the_reason(guard: Guard) -> No
     fault = Impossible(name="impossible", strike=lambda _: pytest.fail("It was injected."))
     skipped: list[tuple[str, str, str]] = []
 
+    class Skips:
+        def begin(self, fault: Fault, queue_type: str) -> None:
+            pytest.fail(f"{fault.name} on {queue_type} began")
+
+        def end(self, result: Result) -> None:
+            pytest.fail(f"{result.fault} ended")
+
+        def skip(self, fault: Fault, queue_type: str, reason: str) -> None:
+            skipped.append((fault.name, queue_type, reason))
+
     results = run_drills(
         {"classic": [fault]},
         dispatch="fair",
         guard=guard,
-        on_result=lambda result: pytest.fail(result.fault),
-        on_skip=lambda fault, queue_type, reason: skipped.append((fault.name, queue_type, reason)),
+        progress=Skips(),
     )
 
     assert results == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from celery import Celery
+
+
+#: Seconds between two counts of events, on a terminal and elsewhere.
+SECOND_S, MINUTE_S = 1.0, 60.0
 
 
 def record_until_interrupted(
@@ -41,7 +46,7 @@ def record_until_interrupted(
         recorder,
     ):
         click.echo(f"Recording into {path}. Press Ctrl-C to end.", err=True)
-        recorder.wait()
+        _show_until_ended(recorder)
     # Raises the error of a recorder that failed while it ended.
     recorder.wait()
     click.echo(
@@ -50,6 +55,22 @@ def record_until_interrupted(
         "journal with them; with --forget it deletes the queue.",
         err=True,
     )
+
+
+def _show_until_ended(recorder: Recorder) -> None:
+    """Say how many events were written: each second in one line of a terminal, else each minute with new ones."""
+    is_terminal = sys.stderr.isatty()
+    shown = 0
+    try:
+        while not recorder.wait(SECOND_S if is_terminal else MINUTE_S):
+            if is_terminal:
+                click.echo(f"\r{counted(recorder.written, 'event')} written", nl=False, err=True)
+            elif recorder.written != shown:
+                shown = recorder.written
+                click.echo(f"{counted(shown, 'event')} written", err=True)
+    finally:
+        if is_terminal:
+            click.echo(err=True)
 
 
 def forget_events(app: Celery, path: Path, *, queue: str | None) -> None:

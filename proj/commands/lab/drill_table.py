@@ -1,4 +1,4 @@
-"""Runs drills, prints a line for each, and at the end their table or JSON."""
+"""Runs drills, and prints their table or JSON at the end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from proj.commands.lab.drill_progress import DrillProgress
 from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
@@ -43,16 +44,8 @@ def show_drills(
     began = time.monotonic()
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
         count = sum(map(len, faults.values()))
-        click.echo(f"{counted(count, 'drill')}, on a private RabbitMQ for each type of queue …", err=True)
-        results = run_drills(
-            faults,
-            dispatch=dispatch,
-            guard=guard,
-            on_result=_say,
-            on_skip=_say_skipped,
-            keep=keep,
-            version=version,
-        )
+        with DrillProgress(faults) as progress:
+            results = run_drills(faults, dispatch=dispatch, guard=guard, progress=progress, keep=keep, version=version)
     if as_json:
         click.echo(json.dumps([_as_json(result) for result in results], indent=2))
     else:
@@ -93,17 +86,6 @@ def table(results: Sequence[Result]) -> Table:
             f"{result.slots}/{result.all_slots}",
         )
     return drawn
-
-
-def _say(result: Result) -> None:
-    """Print one line to stderr when a drill has ended."""
-    outcome = "A PROMISE WAS BROKEN" if result.complaints else "as promised"
-    click.echo(f"{result.queue_type:8}{result.fault:20}{result.did}: {outcome} ({result.seconds:.0f} s)", err=True)
-
-
-def _say_skipped(fault: Fault, queue_type: str, reason: str) -> None:
-    """Print one line to stderr for a fault that cannot happen."""
-    click.echo(f"{queue_type:8}{fault.name:20}skipped: {reason}", err=True)
 
 
 def _as_json(result: Result) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import platform
 import sqlite3
 import threading
@@ -71,7 +72,7 @@ class Recorder(Service):
         self._thread = threading.Thread(target=self._run_thread, name="recorder", daemon=True)
         #: The name of the event queue; empty before `start`, unless it was given.
         self.queue_name = queue or ""
-        #: Events that were written, once it has ended.
+        #: Events that were written.
         self.written = 0
 
     def start(self) -> None:
@@ -89,16 +90,17 @@ class Recorder(Service):
         if self._error is not None:
             raise self._error
 
-    def wait(self) -> None:
-        """Wait until an error ends the thread, or `stop`.
+    def wait(self, timeout_s: float = math.inf) -> bool:
+        """Wait until an error ends the thread, or `stop`; return whether it has ended within `timeout_s`.
 
         Raises:
             Exception: the error that ended it.
         """
         # Not `join`: after an interruption it reports a running thread as ended (cpython#89437).
-        await_event(self._ended)
+        ended = await_event(self._ended, timeout_s)
         if self._error is not None:
             raise self._error
+        return ended
 
     def stop(self) -> None:
         """Record what is still in the queue, for a few seconds at most, and end; safe to call twice."""
@@ -122,7 +124,7 @@ class Recorder(Service):
         noted = writer.journal.note(QUEUE_NOTE)
         self.queue_name = self._queue_option or noted or queue_name(self._app.conf.event_queue_prefix, self._path)
         queue = EventQueue(self._app, self.queue_name, self._path)
-        session = RecordingSession(self._app, writer, queue, self._queue_depths, run=self._run)
+        session = RecordingSession(self._app, writer, queue, self._queue_depths, run=self._run, on_written=self._count)
         down_since: float | None = None
         try:
             while not (self._ending.is_set() and self._ready.is_set()):
@@ -150,10 +152,12 @@ class Recorder(Service):
             session.write()
         finally:
             session.end()
-            self.written = session.written
         if self._run is not None:
             writer.end_run(self._run, time.time())
         writer.commit()
+
+    def _count(self, written: int) -> None:
+        self.written = written
 
     def _begin_run(self, writer: JournalWriter, connection: Connection) -> None:
         if self._run is not None and not self._ready.is_set():

@@ -13,6 +13,7 @@ from proj.journal.records import Gap
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
     from queue import SimpleQueue
 
     from celery import Celery
@@ -51,8 +52,13 @@ class RecordingSession:
         queue_depths: QueueDepths,
         *,
         run: str | None = None,
+        on_written: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Record the events in `queue` with `writer`; new attempts belong to `run`."""
+        """Record the events in `queue` with `writer`; new attempts belong to `run`.
+
+        `on_written` is called with the number of all written events when some were.
+        """
+        self._on_written = on_written
         self._writer = writer
         self._queue = queue
         self._event_writer = EventWriter(writer, run=run)
@@ -136,6 +142,7 @@ class RecordingSession:
             self._writer.put_note(RECORDED_NOTE, repr(time.time()))
             self._writer.commit()
             self._events.clear()
+            self._on_written(self.written)
         if self._event_writer.unknown_workers:
             self._worker_poller.ask(self._event_writer.unknown_workers)
             self._event_writer.unknown_workers = set()

@@ -6,7 +6,7 @@ import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proj.errors import InvalidSetting
 from proj.lab.broker import Broker
@@ -16,13 +16,26 @@ from proj.lab.drills.system.strike import Cancelled
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
     from proj.lab.drills.drill import Result
     from proj.lab.drills.faults.catalogue import Fault
     from proj.lab.processes.guard import Guard
+
+
+class Progress(Protocol):
+    """Is told of drills, from several threads."""
+
+    def begin(self, fault: Fault, queue_type: str) -> None:
+        """A drill begins."""
+
+    def end(self, result: Result) -> None:
+        """A drill has ended."""
+
+    def skip(self, fault: Fault, queue_type: str, reason: str) -> None:
+        """A fault cannot happen there."""
 
 
 def chosen_faults(names: Sequence[str], queue_type: str, *, short: bool) -> list[Fault]:
@@ -44,16 +57,15 @@ def run_drills(
     *,
     dispatch: str,
     guard: Guard,
-    on_result: Callable[[Result], None],
-    on_skip: Callable[[Fault, str, str], None],
+    progress: Progress,
     keep: Path | None = None,
     version: str | None = None,
 ) -> list[Result]:
     """The results of all faults on each type of queue, in the order of the faults.
 
-    `on_result` is called with each result when its drill ends. A fault that cannot happen on this RabbitMQ has no
-    result: `on_skip` is called with it, the type of queue and the reason. Evidence and logs of a drill that broke a
-    promise are copied into the folder `keep`. `version` chooses the RabbitMQ, as in `Broker`.
+    `progress` is told of each drill. A fault that cannot happen on this RabbitMQ is skipped and has no result. Evidence
+    and logs of a drill that broke a promise are copied into the folder `keep`. `version` chooses the RabbitMQ, as in
+    `Broker`.
 
     Raises:
         ProjError: a broker did not start.
@@ -71,8 +83,9 @@ def run_drills(
                     # The drill before may have left the broker stopped.
                     broker.start()
                     if obstacle := fault.obstacle(broker.version, queue_type):
-                        on_skip(fault, queue_type, obstacle)
+                        progress.skip(fault, queue_type, obstacle)
                         continue
+                    progress.begin(fault, queue_type)
                     drill = Drill(
                         fault, queue_type=queue_type, dispatch=dispatch, broker=broker, guard=guard, cancel=cancel
                     )
@@ -80,7 +93,7 @@ def run_drills(
                     if keep is not None and result.complaints:
                         drill.keep(keep)
                     results.append(result)
-                    on_result(result)
+                    progress.end(result)
 
     with ThreadPoolExecutor(len(faults), thread_name_prefix="drills") as executor:
         lanes = [executor.submit(lane, queue_type) for queue_type in faults]
