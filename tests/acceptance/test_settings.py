@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from proj.lab.processes.environment import child_environment
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Celery
@@ -30,6 +34,26 @@ def test_app_never_takes_the_celeryconfig_of_another_project(
     assert shown.returncode == 0, shown.stderr
     assert "task_default_queue: 'task_queue'" in shown.stdout
     assert "theirs" not in shown.stdout
+
+
+def test_app_is_refused_where_another_package_of_its_name_is(tmp_path: Path) -> None:
+    """The program `celery` finds ours before that of the current folder; its user means the other."""
+    (tmp_path / "proj").mkdir()
+    (tmp_path / "proj" / "celery.py").write_text('from celery import Celery\n\napp = Celery("proj")\n')
+
+    refused = subprocess.run(
+        [Path(sys.executable).with_name("celery"), "-A", "proj", "report"],
+        env=child_environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert refused.returncode == 2
+    assert "There is another package named proj" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_default_app_of_the_same_environment_does_not_get_our_settings(celery: Celery) -> None:

@@ -19,7 +19,7 @@ LADDERS = {
     "": (
         {"errors", "interruption", "plural", "queues"},
         {"service"},
-        {"broker", "environment", "dots"},
+        {"broker", "environment", "dots", "namesake"},
         {"journal", "settings"},
         {"metrics", "delivery"},
         {"report", "messaging", "celery"},
