@@ -112,9 +112,15 @@ def test_worker_refuses_a_wrong_setting_in_one_sentence(celery: Celery, variable
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("proj_dispatch", "'adaptve'"), ("proj_dispatch_budget_s", "-1"), ("proj_dispatch_budget_s", "0")],
+    [
+        ("proj_dispatch", "'adaptve'"),
+        ("proj_dispatch_budget_s", "-1"),
+        ("proj_dispatch_budget_s", "0"),
+        ("proj_strikes", "0"),
+        ("proj_publish_timeout_s", "1e+99"),
+    ],
 )
-def test_worker_of_another_app_refuses_a_wrong_setting_of_dispatch(
+def test_worker_of_another_app_refuses_a_wrong_setting(
     celery: Celery, variables: dict[str, str], tmp_path: Path, name: str, value: str
 ) -> None:
     """It would otherwise run in another mode without a word, or hold messages for ever."""
@@ -129,5 +135,5 @@ def test_worker_of_another_app_refuses_a_wrong_setting_of_dispatch(
     refused = celery("-A", "theirs", "worker", "--pool", "threads", **variables)
 
     assert refused.returncode == 2
-    assert re.search(rf"^Error: {name} is {value}, but must be .*\.$", refused.stderr, flags=re.MULTILINE)
+    assert re.search(rf"^Error: {name} is {re.escape(value)}, but must be .*\.$", refused.stderr, flags=re.MULTILINE)
     assert "Traceback" not in refused.stderr

@@ -34,7 +34,7 @@ LADDERS = {
         {"unreadable_properties"},
         {"validation", "dead_letters", "dispatch"},
         {"settings", "health"},
-        {"publishing"},
+        {"publishing", "checked_settings"},
         {"results"},
         {"consuming"},
         {"worker_steps", "worker_name", "late_acknowledgement", "stage"},

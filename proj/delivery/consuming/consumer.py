@@ -16,6 +16,7 @@ from celery.worker.consumer import Consumer as StockConsumer
 
 from proj.broker.frame_reader import read_ahead
 from proj.broker.version import BrokerVersion
+from proj.delivery.checked_settings import check_settings
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
 from proj.delivery.consuming.forwarder import Forwarder, declare, own_connection
@@ -96,6 +97,7 @@ class Consumer(StockConsumer):
         self.prefetch = Prefetch(self)
         self.rounds = Rounds(self)
         super().__init__(*args, **kwargs)
+        check_settings(self.app)
         check_dispatch(self.app)
         self._strikes: int = self.app.conf.proj_strikes
         self.inspection = Inspection(self.app, worker=self.hostname)
