@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from proj.commands.terminal.fitted import Fitted
+from proj.commands.terminal.reading import say_reading
 from proj.errors import ProjError
 from proj.journal.reader import open_journal
 from proj.plural import counted
@@ -57,6 +58,7 @@ def show_comparison(paths: Sequence[Path], *, as_json: bool) -> None:
 def _measured(paths: Sequence[Path]) -> list[RunFigures]:
     ended: list[tuple[Path, Run]] = []
     for path in dict.fromkeys(paths):
+        say_reading(path)
         with open_journal(path) as journal:
             runs = journal.runs()
         ended += [(path, run) for run in runs if run.ended is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,7 @@ from proj.plural import counted
 if TYPE_CHECKING:
     from pathlib import Path
 
+PERCENT = 100
 _NOUNS = ((Attempt, "attempt"), (Run, "run"), (Worker, "worker"), (Sample, "depth of a queue", "depths of queues"))
 
 
@@ -23,6 +25,7 @@ def save_journal(file: Path, output: Path) -> None:
     Raises:
         ProjError: there is nothing to save, or `output` cannot be made.
     """
-    saved = repair(file, output)
+    with click.progressbar(length=PERCENT, label=f"Reading {file}", file=sys.stderr) as bar:
+        saved = repair(file, output, progress=lambda read, of: bar.update(PERCENT * read // of - bar.pos))
     found = ", ".join(counted(saved[kind], *nouns) for kind, *nouns in _NOUNS)
     click.echo(f"Saved into {output}: {found}. Next: celery journal audit --offline {output}", err=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from proj.commands.terminal.reading import say_reading
 from proj.errors import ProjError
 from proj.journal.reader import open_journal
 from proj.plural import counted
@@ -41,6 +42,7 @@ def write_report(file: Path, *, output: Path | None, form: str, runs: Collection
     Raises:
         ProjError: the file is not a journal, has no attempts or no such run, or the output cannot be written.
     """
+    say_reading(file)
     with open_journal(file) as journal:
         made = document(journal, title=file.name, names=runs, arguments=arguments)
     content = FORMS[form](made)

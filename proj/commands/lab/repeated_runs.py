@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from proj import metrics
+from proj.commands.terminal.clock import format_duration
 from proj.commands.terminal.interrupt import interruptible
 from proj.journal.writer import JournalWriter
 from proj.lab.broker import Broker
@@ -44,13 +47,17 @@ def repeat_runs(
         _say("Starting a private RabbitMQ …")
         with Broker(guard, version=version) as broker:
             here = machine(broker.management)
+            seconds: list[float] = []
             for number, setup in enumerate(setups, start=1):
+                began = time.monotonic()
                 name = free_name(f"{setup.dispatch}-{_plain(setup.workload)}", taken)
                 taken.add(name)
-                _say(f"{name} ({number} of {len(setups)}): starting the workers …")
+                left = f", about {format_duration(fmean(seconds) * (len(setups) - number + 1))} left" if seconds else ""
+                _say(f"{name} ({number} of {len(setups)}{left}): starting the workers …")
                 with MeasuredRun(name, setup, messages, broker=broker, guard=guard, writer=writer) as measured:
                     _watch(measured, here)
                     _say(_outcome(measured))
+                seconds.append(time.monotonic() - began)
     _say(f"Kept in {output}; next: celery -A proj journal compare {output}")
 
 

@@ -34,6 +34,8 @@ class Pages:
         """Take the content of the file, whatever is in it."""
         self._content = content
         self.size = _page_bytes(bytes(content[:HEADER_BYTES]))
+        #: How many pages were read so far.
+        self.read = 0
 
     @property
     def count(self) -> int:
@@ -47,6 +49,7 @@ class Pages:
         """
         for number in range(1, self.count + 1):
             page = self._page(number)
+            self.read = number
             start = HEADER_BYTES if number == 1 else 0
             if len(page) < self.size or page[start] not in {TABLE_LEAF, INDEX_LEAF, INDEX_INTERIOR}:
                 continue

@@ -21,7 +21,7 @@ from proj.journal.write_lock import WriteLock
 from proj.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from proj.journal.repair.rows import Record
 
@@ -31,10 +31,13 @@ REASON = "The journal was damaged. `journal repair` saved what could be read, an
 BATCH = 10_000
 
 
-def repair(path: Path, new: Path) -> Counter[type[Record]]:
+def repair(
+    path: Path, new: Path, *, progress: Callable[[int, int], None] = lambda _read, _all: None
+) -> Counter[type[Record]]:
     """Make the journal `new` of what can be read of the one at `path`, and return how many records of each kind it has.
 
-    It has a gap over the whole time of its attempts, because what is missing is not known.
+    `progress` is called with the number of pages that were read, and of all. The new journal has a gap over the whole
+    time of its attempts, because what is missing is not known.
 
     Raises:
         NoJournal: there is no file at `path`.
@@ -49,7 +52,7 @@ def repair(path: Path, new: Path) -> Counter[type[Record]]:
     _refuse_if_written(path)
     try:
         with _content(path, new) as content, JournalWriter(new) as writer:
-            saved = _save(content, writer)
+            saved = _save(Pages(content), writer, progress)
             began, ended = _times(writer, path)
             writer.put_gaps([Gap(began=began, ended=ended, events=None, reason=REASON)])
             writer.commit()
@@ -93,9 +96,8 @@ def _content(path: Path, new: Path) -> Iterator[memoryview]:
             yield content
 
 
-def _save(content: memoryview, writer: JournalWriter) -> Counter[type[Record]]:
-    rows = Pages(content).rows()
-    found = (record for is_index, row in rows if (record := recognized(row, is_index=is_index)) is not None)
+def _save(pages: Pages, writer: JournalWriter, progress: Callable[[int, int], None]) -> Counter[type[Record]]:
+    found = (record for is_index, row in pages.rows() if (record := recognized(row, is_index=is_index)) is not None)
     while batch := list(islice(found, BATCH)):
         writer.put_attempts(record for record in batch if isinstance(record, Attempt))
         for record in batch:
@@ -105,6 +107,7 @@ def _save(content: memoryview, writer: JournalWriter) -> Counter[type[Record]]:
         writer.put_samples(record for record in batch if isinstance(record, Sample))
         writer.put_gaps(record for record in batch if isinstance(record, Gap))
         writer.commit()
+        progress(pages.read, pages.count)
     return Counter(
         {
             Attempt: sum(writer.journal.counts().values()),

@@ -85,9 +85,12 @@ def root_page(path: Path, table: str) -> int:
 def test_journal_without_damage_is_saved_whole(whole: Path, new: Path) -> None:
     """Every record comes back as it was, also one that is longer than a page; the old file stays as it is."""
     before = whole.read_bytes()
+    before_pages = len(before) // PAGE
 
-    saved = repair(whole, new)
+    pages: list[tuple[int, int]] = []
+    saved = repair(whole, new, progress=lambda *read_of: pages.append(read_of))
 
+    assert pages[-1] == (before_pages, before_pages)
     assert (saved[Attempt], saved[Run], saved[Worker], saved[Sample]) == (3000, 1, 1, 500)
     assert whole.read_bytes() == before
     with open_journal(whole) as old, open_journal(new) as journal:
