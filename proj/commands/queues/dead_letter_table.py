@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Characters of arguments, task, queue and worker in a row; anyone can choose them.
 _CUT = 40
+#: Characters of an id that Celery makes: in one line it can be copied, also from a terminal of 60 columns.
+_ID_WIDTH = 36
 #: Bytes of a body that are shown.
 _BODY_LIMIT = 100_000
 
@@ -30,7 +32,7 @@ _BODY_LIMIT = 100_000
 def print_table(letters: Sequence[DeadLetter]) -> None:
     """Print a row for each letter, in two columns so that it fits into 80 characters. Ids are never cut."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("id\ntask and arguments", overflow="fold")
+    table.add_column("id\ntask and arguments", overflow="fold", min_width=_ID_WIDTH)
     table.add_column("reason\nqueue, worker, when, tries", overflow="fold")
     for letter in letters:
         what = f"{letter.id}\n{_cut(letter.task or 'no task')} {_cut(letter.arguments)}"
