@@ -25,7 +25,7 @@ def workers_with(*beats: dict[str, Any], early: tuple[str, ...] | None = ("pack"
     """A worker with heartbeats from before the start of the attempt, and these."""
     workers = Workers()
     beat(workers, 99.0)
-    workers.update([Worker(name="w@h", slots=2, queues=("q",), dispatch="other", early=early)], 99.5)
+    workers.update([Worker(name="w@h", slots=2, queues=("q",), dispatch="fair", early=early)], 99.5)
     for one in ({"time": 101.0}, *beats):
         beat(workers, **one)
     return workers
