@@ -284,7 +284,7 @@ def test_dashboard_without_flower_says_how_to_get_it(celery: Command, tmp_path: 
     ("words", "variables", "code", "said"),
     [
         (["--basic-auht=u:p"], {}, 2, "'--basic-auth'"),
-        (["--open_journal=no-such-file"], {}, 1, "no-such-file"),
+        (["--open_journal=no-such-file"], {}, 2, "no-such-file"),
         (["--address=192.0.2.1"], {}, 1, "192.0.2.1"),
         ([], {"FLOWER_BASIC_AUHT": "u:p"}, 2, "FLOWER_BASIC_AUTH"),
         ([], {"FLOWER_UNAUTHENTICATED_API": "true"}, 2, "web page"),
