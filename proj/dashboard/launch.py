@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,9 @@ def launch(context: click.Context, arguments: Sequence[str]) -> None:
         command.apply_options = _in_one_sentence(command.apply_options)
     for name, value in SAFE.items():
         setattr(options, name, value)
-    command.flower.callback(tornado_argv=arguments)
+    # Flower itself ends with 0 only where its loop runs already: not right after it has printed its address.
+    with suppress(KeyboardInterrupt):
+        command.flower.callback(tornado_argv=arguments)
 
 
 def _in_one_sentence(read: Callable[P, None]) -> Callable[P, None]:
