@@ -12,6 +12,7 @@ from celery import Celery
 
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
+from proj.lab.processes.waiting import wait_until
 from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from proj.lab.processes.process import Process
 
 NAME = "adaptive_app"
+TIMEOUT_S = 90
+#: Seconds for which `holding` workers hold messages: longer than the tests look.
+HOLDING_S = 600.0
+#: Tasks behind the one that has their slot.
+BEHIND = [f"behind {number}" for number in range(20)]
 
 
 @contextmanager
@@ -92,6 +98,23 @@ class Client:
     def close(self) -> None:
         self._connected.__exit__(None, None, None)
         self.app.close()
+
+
+@contextmanager
+def holding(
+    guard: Guard, url: str, client: Client, queue_type: str, end: Path, *options: str
+) -> Iterator[tuple[Process, dict[str, str]]]:
+    """A worker that holds messages behind a task that takes until `end` exists, and their tasks' ids; of one slot."""
+    options = options or ("--concurrency", "1")
+    with worker_of(guard, url, queue_type, "holding", *options, budget_s=HOLDING_S) as worker:
+        # Short ones first, so that it asks for messages in advance.
+        for number in range(200):
+            client.send("run", f"before {number}")
+        client.send("wait", "long", str(end))
+        ids = {text: client.send("run", text) for text in BEHIND}
+        wait_until(lambda: began(worker)["long"], what="the long task", timeout_s=TIMEOUT_S)
+        wait_until(lambda: client.dispatch("held"), what="held messages", timeout_s=TIMEOUT_S)
+        yield worker, ids
 
 
 def ran(*workers: Process) -> Counter[str]:

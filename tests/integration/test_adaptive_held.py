@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,7 @@ from kombu import Producer
 from proj.delivery.shutdown.halt_command import HALT
 from proj.lab.processes.waiting import wait_until
 from proj.queues import QUEUE_TYPES
-from tests.integration.adaptive import Client, began, ran, worker_of
+from tests.integration.adaptive import BEHIND, Client, began, holding, ran, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,13 +18,8 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
-    from proj.lab.processes.process import Process
 
 TIMEOUT_S = 90
-#: Seconds for which the workers hold messages: longer than the tests look.
-BUDGET_S = 600.0
-#: Tasks behind the one that has the slot.
-BEHIND = [f"behind {number}" for number in range(20)]
 
 
 @pytest.fixture
@@ -33,22 +27,6 @@ def client(broker: Broker, vhost: str) -> Iterator[Client]:
     made = Client(broker.url(vhost))
     yield made
     made.close()
-
-
-@contextmanager
-def holding(
-    guard: Guard, url: str, client: Client, queue_type: str, end: Path
-) -> Iterator[tuple[Process, dict[str, str]]]:
-    """A worker of one slot that holds messages behind a task that takes until `end` exists, and their tasks' ids."""
-    with worker_of(guard, url, queue_type, "holding", "--concurrency", "1", budget_s=BUDGET_S) as worker:
-        # Short ones first, so that it asks for messages in advance.
-        for number in range(200):
-            client.send("run", f"before {number}")
-        client.send("wait", "long", str(end))
-        ids = {text: client.send("run", text) for text in BEHIND}
-        wait_until(lambda: began(worker)["long"], what="the long task", timeout_s=TIMEOUT_S)
-        wait_until(lambda: client.dispatch("held"), what="held messages", timeout_s=TIMEOUT_S)
-        yield worker, ids
 
 
 @pytest.mark.timeout(180)

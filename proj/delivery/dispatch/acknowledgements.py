@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 #: Seconds that an acknowledgement may wait for others while the worker holds messages that it can go on with.
 LONGEST_S = 0.01
+#: Acknowledgements that are written together, at most. The tasks of those that are not written yet are run again when
+#: the worker is killed. A quarter of the largest window, 64, was no faster.
+MOST = 8
 
 logger = get_logger(__name__)
 

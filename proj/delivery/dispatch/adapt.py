@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
+from celery.worker.control import Panel
 
 from proj.delivery.dispatch.dispatcher import Dispatcher
 from proj.delivery.dispatch.mode import ADAPTIVE
 from proj.delivery.recovery.monitoring_events import EventDispatcher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proj.delivery.consuming.consumer import Consumer
 
 #: Pools that run tasks beside the worker's loop, so that the loop can give messages back meanwhile.
@@ -42,6 +45,7 @@ class AdaptDispatch(bootsteps.StartStopStep):
                 extra={"action": "adaptive_dispatch_off"},
             )
             return
+        _tell_of_revoked_tasks()
         dispatcher = consumer.dispatcher = Dispatcher(
             consumer, slots=consumer.prefetch.slots, budget_s=consumer.app.conf.proj_dispatch_budget_s
         )
@@ -57,9 +61,29 @@ class AdaptDispatch(bootsteps.StartStopStep):
         return {"dispatch": {"mode": ADAPTIVE, **_counts(dispatcher), "budget_s": dispatcher.budget_s}}
 
 
+def _tell_of_revoked_tasks() -> None:
+    """Let the commands that revoke tasks tell the dispatcher; a pool process would run what is in its pipe."""
+    for name in ("revoke", "revoke_by_stamped_headers"):
+        command = Panel.data[name]
+        if not hasattr(command, "__wrapped__"):
+            Panel.data[name] = _and_drop(command)
+
+
+def _and_drop(command: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(command)
+    def revoke(control_state: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 a SimpleNamespace, and a reply
+        reply = command(control_state, *args, **kwargs)
+        dispatcher = getattr(control_state.consumer, "dispatcher", None)
+        if dispatcher is not None:
+            dispatcher.in_pipes.drop_revoked()
+        return reply
+
+    return revoke
+
+
 def _counts(dispatcher: Dispatcher) -> dict[str, int]:
-    """What heartbeats and `inspect stats` tell of the dispatcher."""
-    return {"window": dispatcher.window, "held": dispatcher.waiting, "given_back": dispatcher.given_back}
+    """What heartbeats and `inspect stats` tell of the dispatcher; Celery tells of what is in the pool."""
+    return {"window": dispatcher.window, "held": len(dispatcher.held), "given_back": dispatcher.given_back}
 
 
 def _obstacle(consumer: Consumer) -> str | None:

@@ -11,6 +11,11 @@ MOST = 256
 SHARE = 0.5
 #: The weight of the last task in the mean duration.
 WEIGHT = 1 / 8
+#: Seconds of tasks that are measured together, at least. The worker learns of several ends at a time, and a task seems
+#: to take no time when the end of the one before was read with its own.
+MEASURED_S = 0.001
+#: Tasks that are measured together, at most.
+MEASURED = 16
 #: Waits of a slot that tell the round trip.
 _ROUND_TRIPS = 8
 
@@ -33,10 +38,21 @@ class Ahead:
         self._covered_s = 0.0
         #: The mean duration of a task in its slot, in seconds; None before the first has ended.
         self.mean_s: float | None = None
+        #: The tasks that are not in it yet, and their duration.
+        self._count = 0
+        self._sum_s = 0.0
 
     def ended(self, seconds: float) -> None:
         """A task had a slot for so many seconds."""
-        self.mean_s = seconds if self.mean_s is None else self.mean_s + WEIGHT * (seconds - self.mean_s)
+        self._count += 1
+        self._sum_s += seconds
+        if self.mean_s is None:
+            self.mean_s = self._sum_s
+        elif self._count < MEASURED and self._sum_s < MEASURED_S:
+            return
+        else:
+            self.mean_s += (1 - (1 - WEIGHT) ** self._count) * (self._sum_s / self._count - self.mean_s)
+        self._count, self._sum_s = 0, 0.0
 
     def waited(self, seconds: float) -> None:
         """A slot was free for so long, and then came the next message, within the budget: it was on its way."""

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 from celery.utils.log import get_logger
 from celery.worker import state
 
+from proj.delivery.dispatch import acknowledgements
 from proj.delivery.dispatch.ahead import Ahead
-from proj.delivery.dispatch.ended import EndedTasks
+from proj.delivery.dispatch.ended import EndedTasks, is_gone
+from proj.delivery.dispatch.in_pipes import InPipes
+from proj.delivery.dispatch.next_look import NextLook
+from proj.delivery.dispatch.runs_at_once import may_begin_in_thread, runs_at_once
 from proj.delivery.dispatch.sources import Sources
 from proj.delivery.dispatch.waiting import Waiting
 from proj.delivery.pool import thread
@@ -19,16 +23,12 @@ from proj.delivery.recovery.closed_channel import reconnect_if_closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from typing import Any
 
     from celery.worker.request import Request
 
     from proj.delivery.consuming.consumer import Consumer
     from proj.delivery.consuming.receiving import KeptMessage
 
-#: Acknowledgements that are written together, at most. The tasks of those that are not written yet are run again when
-#: the worker is killed. A quarter of the largest window, 64, was no faster.
-MOST_ACKNOWLEDGEMENTS = 8
 #: Seconds without a message after which several consumers are replaced by one: longer than a slow broker takes.
 IDLE_S = 5.0
 #: Seconds between two looks at the held messages, at least.
@@ -51,7 +51,9 @@ class Dispatcher:
         self.budget_s = budget_s
         #: Messages that were received and are not in the pool.
         self.held = Waiting()
-        #: Messages in the pool, with the time at which they were given to it, the oldest first.
+        #: Those in the pool that wait for their process.
+        self.in_pipes = InPipes(consumer, self._has_begun)
+        #: The others in the pool, with the time at which they were given to it, the oldest first.
         self.running: dict[KeptMessage, float] = {}
         #: How many messages were given back to their queues.
         self.given_back = 0
@@ -69,9 +71,7 @@ class Dispatcher:
         self._came_at = 0.0
         #: Since when a slot waits for a message.
         self._waiting_since: float | None = None
-        #: The timer of the next look, and when it is due.
-        self._timer: Any = None
-        self._due = 0.0
+        self._next_look = NextLook(consumer.timer, self._look, clock)
         self._loop_thread = threading.get_ident()
         self._ended = EndedTasks(consumer.hub, self._on_ended, clock)
         #: The pool, when its threads can go on with the next message by themselves.
@@ -92,8 +92,7 @@ class Dispatcher:
             consumer.qos_global = False
         # Celery's loop tells the broker a count at its start, and for each task with an ETA.
         consumer.qos.callback = _ignore_count
-        # The timer of the last connection may be lost with it.
-        self._timer = None
+        self._next_look.begin()
         self._ended.begin()
         self._sources.prepare(task_consumer, consumer.queue_names, self._slots)
 
@@ -105,6 +104,7 @@ class Dispatcher:
             self.running.pop(ended.message, None)
             if ended.next is not None:
                 self.running[ended.next] = ended.at
+        self.running.update(dict.fromkeys(self.in_pipes.clear(), self._clock()))
         for message in self.running:
             message.is_load = message.request in state.active_requests
         self.running = {message: since for message, since in self.running.items() if message.is_load}
@@ -145,6 +145,7 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Give all held messages back: the worker ends, and others can run them."""
+        self._sources.close_all()
         self._give_back()
 
     # --- What happens to a message --------------------------------------------------------------------------
@@ -167,7 +168,8 @@ class Dispatcher:
                 self.held.add_own(message)
             else:
                 self.held.add(message, now)
-                self._set_timer(self.budget_s)
+                self._next_look.within(self.budget_s)
+                self._give_in_advance()
         else:
             since, self._waiting_since = self._waiting_since, None
             if since is not None and now - since < self.budget_s:
@@ -197,7 +199,7 @@ class Dispatcher:
         threads = self._threads
         following = None
         if threads is not None and threads.can_go_on and self._consumer.is_running:
-            following = self.held.take(self._may_begin_here)
+            following = self.held.take(partial(may_begin_in_thread, self._consumer))
         self._ended.add(message, following)
         if threads is not None and following is not None:
             threads.go_on(partial(self._begin_here, following))
@@ -214,7 +216,7 @@ class Dispatcher:
     def follow(self, slots: int) -> None:
         """The pool has another number of slots, or may have it under `--autoscale`."""
         # Tasks that left the pool in a way that no request tells of.
-        gone = [message for message in self.running if _is_gone(message)]
+        gone = [message for message in self.running if is_gone(message)]
         self._on_ended()
         for message in gone:
             self._end(message, self._clock())
@@ -230,12 +232,18 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """How many messages wait for a slot."""
-        return len(self.held)
+        return len(self.held) + len(self.in_pipes)
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest of them arrived that may be given back; None when there is none."""
+        since = self.in_pipes.since
+        return self.held.since if since is None else since
 
     @property
     def acknowledges_at(self) -> int:
         """How many acknowledgements are written together: few while the broker waits for them to send more."""
-        return min(self._asked // 4, MOST_ACKNOWLEDGEMENTS) if self.waiting else 0
+        return min(self._asked // 4, acknowledgements.MOST) if self.waiting else 0
 
     @property
     def window(self) -> int:
@@ -251,24 +259,6 @@ class Dispatcher:
         return self._slots + self._ahead.count(max(0, self._slots - long))
 
     # --- Inside -----------------------------------------------------------------------------------------------
-
-    def _may_begin_here(self, message: KeptMessage) -> bool:
-        """Whether a thread of the pool may begin the message's task: nothing of it needs a timer of the loop.
-
-        Nor where it would double tasks when the connection is lost: the loop has to write acknowledgements first.
-        """
-        consumer: Any = self._consumer
-        contents = message.delivery.contents
-        channel: Any = message.channel
-        return (
-            contents is not None
-            and bool(channel and channel.connection and channel.connection.connected)
-            and consumer.acknowledgements.waiting < MOST_ACKNOWLEDGEMENTS
-            and not contents.headers.get("eta")
-            and not contents.headers.get("expires")
-            and consumer.task_buckets[contents.headers["task"]] is None
-            and not consumer.on_task_message
-        )
 
     def _begin_here(self, message: KeptMessage) -> None:
         """Give the message to the pool, in whose thread this is."""
@@ -288,6 +278,7 @@ class Dispatcher:
         if not self._leave(message, at):
             return
         self._fill()
+        self._give_in_advance()
         if len(self.running) < self._slots and not self.waiting and self._waiting_since is None:
             self._waiting_since = at
         if not message.is_load:
@@ -298,18 +289,38 @@ class Dispatcher:
         """Free the message's slot; whether it had one."""
         since = self.running.pop(message, None)
         if since is None:
-            return False
-        request = message.request
-        if request is not None and request.time_start is not None:
+            # After the loss of its process, another one may have run it.
+            if not self.in_pipes.remove(message):
+                return False
+        elif message.request is not None and message.request.time_start is not None:
             self._ahead.ended(at - since)
-        if message.acknowledged or message.settlement is not None or not message.can_be_settled:
-            self._unload(message)
+        self._unload_settled(message)
         return True
 
     def _fill(self) -> None:
         """Give held messages to free slots."""
-        while len(self.running) < self._slots and self._consumer.is_running and (message := self.held.take()):
+        while len(self.running) < self._slots and self._consumer.is_running:
+            if self.in_pipes.move_one():
+                continue
+            message = self.held.take()
+            if message is None:
+                return
             self._give(message, self._clock())
+
+    def _give_in_advance(self) -> None:
+        """Write held messages to the pipes of busy processes, while tasks are short."""
+        while self._asked > self._slots and self.in_pipes.has_room:
+            taken = self.held.take_held(partial(runs_at_once, self._consumer))
+            if taken is None:
+                return
+            message, arrived = taken
+            if not self.in_pipes.give(message, arrived):
+                # Celery has refused it.
+                self._unload_settled(message)
+
+    def _has_begun(self, message: KeptMessage) -> None:
+        """A message in a pipe is the next one of its process, or has even begun."""
+        self.running[message] = self._clock()
 
     def _give(self, message: KeptMessage, now: float) -> None:
         self.running[message] = now
@@ -323,23 +334,16 @@ class Dispatcher:
             self.running.pop(message, None)
             self._unload(message)
 
+    def _unload_settled(self, message: KeptMessage) -> None:
+        if message.acknowledged or message.settlement is not None or not message.can_be_settled:
+            self._unload(message)
+
     def _unload(self, message: KeptMessage) -> None:
         if message.is_load:
             message.is_load = False
             self._load -= 1
 
-    def _set_timer(self, seconds: float) -> None:
-        """Look again in so many seconds, or earlier."""
-        due = self._clock() + seconds
-        if self._timer is not None:
-            if self._due <= due:
-                return
-            self._timer.cancel()
-        self._due = due
-        self._timer = self._consumer.timer.call_after(seconds, self._look)
-
     def _look(self) -> None:
-        self._timer = None
         consumer = self._consumer
         if not consumer.is_running or not consumer.task_consumer:
             return
@@ -349,20 +353,22 @@ class Dispatcher:
                     self._give_back()
                 self.plan(now_is_time=True)
         finally:
-            if self.held.since is not None:
-                self._set_timer(max(_SHORTEST_S, self._may_hold_s))
+            if self.waiting_since is not None:
+                self._next_look.within(max(_SHORTEST_S, self._may_hold_s))
 
     @property
     def _may_hold_s(self) -> float:
         """For how long the oldest message may still be held."""
-        now, since = self._clock(), self.held.since
+        now, since = self._clock(), self.waiting_since
         return self.budget_s - (now - since if since is not None else 0.0)
 
     def _give_back(self) -> None:
         """Give back what is held: nothing new comes first, or the broker would send it here again."""
+        given = [*self.in_pipes.take_back(), *self.held.take_all()]
+        if not given:
+            return
         self._ahead.gave_back()
         self._sources.close_all()
-        given = self.held.take_all()
         self.given_back += len(given)
         logger.debug("Messages given back to their queues: %d.", len(given), extra={"action": "messages_given_back"})
         for message in given:
@@ -385,15 +391,9 @@ class Dispatcher:
         elif len(self._sources) > 1:
             wait_s = self._sources.take_turns(room, budget_s=self.budget_s, now_is_time=now_is_time)
             if wait_s is not None:
-                self._set_timer(wait_s)
+                self._next_look.within(wait_s)
         else:
             self._sources.top_up(room)
-
-
-def _is_gone(message: KeptMessage) -> bool:
-    """Whether a pool process began the task, and Celery does not know it any more."""
-    request = message.request
-    return request is not None and request.time_start is not None and request not in state.active_requests
 
 
 def _ignore_count(prefetch_count: int) -> None:

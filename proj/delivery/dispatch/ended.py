@@ -1,10 +1,12 @@
-"""Tasks that ended in threads of the pool, until the worker's loop learns of them."""
+"""Tasks that ended where the worker's loop was not told: in threads of the pool, or with their process."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from celery.worker import state
 
 from proj.delivery.dispatch.together import Together
 
@@ -63,3 +65,9 @@ class EndedTasks:
 
     def _are_enough(self) -> bool:
         return self._has_free_slot or len(self._ended) >= TOGETHER
+
+
+def is_gone(message: KeptMessage) -> bool:
+    """Whether a pool process began the task, and Celery does not know it any more."""
+    request = message.request
+    return request is not None and request.time_start is not None and request not in state.active_requests

@@ -49,6 +49,13 @@ class Waiting:
                 self._held.popleft()
             return message
 
+    def take_held(self, may_run: Callable[[KeptMessage], bool]) -> tuple[KeptMessage, float] | None:
+        """Take the next one with the time of its arrival; None when there is none, it is an own one, or is refused."""
+        with self._lock:
+            if self._own or not self._held or not may_run(self._held[0][0]):
+                return None
+            return self._held.popleft()
+
     def take_all(self) -> list[KeptMessage]:
         """Take all that may be given back."""
         with self._lock:

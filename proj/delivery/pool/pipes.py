@@ -10,19 +10,17 @@ from __future__ import annotations
 import os
 import pickle
 import select
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from celery.concurrency import asynpool
+
+from proj.delivery.pool.packets import SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
 #: Bytes that are read at a time: what a pipe of Linux holds.
 CHUNK = 65_536
-
-#: billiard's header of a message: its size.
-_SIZE = Struct(">i")
 
 
 class ResultHandler(asynpool.ResultHandler):
@@ -89,12 +87,12 @@ def split(data: bytes) -> tuple[list[bytes], bytes]:
     """The whole messages in what a pipe had, and the beginning of the next one."""
     messages = []
     begin = 0
-    while len(data) - begin >= _SIZE.size:
-        (size,) = _SIZE.unpack_from(data, begin)
-        end = begin + _SIZE.size + size
+    while len(data) - begin >= SIZE.size:
+        (size,) = SIZE.unpack_from(data, begin)
+        end = begin + SIZE.size + size
         if len(data) < end:
             break
-        messages.append(data[begin + _SIZE.size : end])
+        messages.append(data[begin + SIZE.size : end])
         begin = end
     return messages, data[begin:]
 
@@ -119,6 +117,8 @@ class AsynPool(asynpool.AsynPool):
     outbound_buffer: Collection[object]
     on_poll_start: Callable[[], None]
     _quick_put: Callable[[Any], None]
+    #: Writes the tasks that wait to these pipes, one each.
+    write_to: Callable[[list[int]], None]
     _all_inqueues: set[int]
     _busy_workers: set[int]
     _active_writes: set[int]
@@ -131,7 +131,8 @@ class AsynPool(asynpool.AsynPool):
         hub.consolidate_callback = loop.consolidate_callback
         if self.sched_strategy != asynpool.SCHED_STRATEGY_FAIR:  # type: ignore[attr-defined] # celery-types lacks it
             return
-        put, write, watch = self._quick_put, hub.consolidate_callback, self.on_poll_start
+        put, write, watch = self._quick_put, loop.consolidate_callback, self.on_poll_start
+        self.write_to = write
         watches = False
 
         def put_and_write(job: tuple[int, tuple[Any, ...]]) -> None:

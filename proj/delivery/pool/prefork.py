@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from billiard.pool import CLOSE
 from celery.concurrency import prefork
 
-from proj.delivery.pool import pipes
+from proj.delivery.pool import in_advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -63,7 +63,7 @@ class Job(Protocol):
         """Let the pool forget it."""
 
 
-class AsynPool(pipes.AsynPool):
+class AsynPool(in_advance.AsynPool):
     """Celery's pool of processes, which finishes what it has begun to write when it closes."""
 
     _state: int
@@ -93,6 +93,7 @@ class AsynPool(pipes.AsynPool):
         if self._state != CLOSE:
             super().flush()
             return
+        self.take_back()
         given = {number: job for number, job in self._cache.items() if job._write_to is not None}  # noqa: SLF001 no public name
         if given:
             logger.info(

@@ -52,7 +52,7 @@ def halt(state: Any, **_: object) -> dict[str, object]:  # noqa: ANN401 a Simple
         # Celery does not know yet what waits in adaptive dispatch.
         "held": len(worker_state.reserved_requests)
         - len(worker_state.active_requests)
-        + (dispatcher.waiting if dispatcher is not None else 0),
+        + (len(dispatcher.held) if dispatcher is not None else 0),
         "leaving": _queue_until_the_end(state.app),
     }
     # Before the signal, whose receivers may fail.

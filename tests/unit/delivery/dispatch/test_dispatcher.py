@@ -9,7 +9,8 @@ from celery.worker import state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proj.delivery.dispatch.dispatcher import IDLE_S, MOST_ACKNOWLEDGEMENTS
+from proj.delivery.dispatch.acknowledgements import MOST as MOST_ACKNOWLEDGEMENTS
+from proj.delivery.dispatch.dispatcher import IDLE_S
 from proj.delivery.dispatch.sources import NEXT_QUEUE_S
 from tests.unit.delivery.dispatch.simulation import Broker, Clock, Message, Request, Task, Worker
 

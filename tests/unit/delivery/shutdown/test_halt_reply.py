@@ -13,7 +13,7 @@ from proj.delivery.shutdown import halt_reply
 @pytest.mark.parametrize(
     ("consumer", "held"),
     [
-        (SimpleNamespace(dispatcher=SimpleNamespace(waiting=3)), 4),
+        (SimpleNamespace(dispatcher=SimpleNamespace(held=("one", "two", "three"))), 4),
         (SimpleNamespace(dispatcher=None), 1),
         # An app may have a consumer of its own.
         (SimpleNamespace(), 1),

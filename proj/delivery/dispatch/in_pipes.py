@@ -1,0 +1,140 @@
+"""Messages whose tasks lie in the pipes of the pool's processes, where each process finds its next one at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery.worker import state
+
+from proj.delivery.pool import in_advance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu.asynchronous.semaphore import LaxBoundedSemaphore
+
+    from proj.delivery.consuming.consumer import Consumer
+    from proj.delivery.consuming.receiving import KeptMessage
+
+
+class InPipes:
+    """Those of one worker; none has begun, as far as its loop knows."""
+
+    def __init__(self, consumer: Consumer, on_next: Callable[[KeptMessage], object]) -> None:
+        """Call `on_next` with a message that its process takes next."""
+        self._consumer = consumer
+        self._on_next = on_next
+        #: With the time of their arrival, the oldest first.
+        self._messages: dict[KeptMessage, float] = {}
+        #: The same, by the number of the pool's job.
+        self._of_job: dict[int, KeptMessage] = {}
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._messages)
+
+    def __contains__(self, message: object) -> bool:
+        """Whether the message is there."""
+        return message in self._messages
+
+    @property
+    def since(self) -> float | None:
+        """When the oldest one arrived; None when there is none."""
+        return next(iter(self._messages.values()), None)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the pool takes one more."""
+        pool = self._pool
+        return pool is not None and pool.has_room
+
+    def give(self, message: KeptMessage, arrived: float) -> bool:
+        """Give the message to the pool; whether it has it, or something else became of it."""
+        semaphore: Any = self._semaphore
+        waiting = semaphore._waiting  # noqa: SLF001 no public name
+        before = len(waiting)
+        self._consumer.run(message)
+        if len(waiting) > before:
+            # Celery lets it wait until a process is free.
+            call, args, kwargs = waiting.pop()
+            call(*args, **kwargs)
+        pool, job = self._pool, _job_of(message)
+        if pool is None or job is None:
+            return False
+        self._messages[message] = arrived
+        self._of_job[job._job] = message  # noqa: SLF001 no public name
+        pool.on_next = self._job_is_next
+        pool.write_in_advance(job)
+        return True
+
+    def move_one(self) -> bool:
+        """Give a free process the next task of another one; whether there was one."""
+        pool = self._pool
+        return pool is not None and bool(self._messages) and pool.move_one()
+
+    def take_back(self) -> list[KeptMessage]:
+        """Take back all that no process has read; `on_next` is called with the others."""
+        taken = self._take_back(lambda job: job._job in self._of_job)  # noqa: SLF001 no public name
+        for message in self.clear():
+            self._on_next(message)
+        return taken
+
+    def drop_revoked(self) -> None:
+        """Let Celery settle those of revoked tasks, as far as no process has read them."""
+        for message in self._take_back(self._may_be_revoked):
+            self._consumer.run(message)
+
+    def _take_back(self, wanted: Callable[[Any], bool]) -> list[KeptMessage]:
+        if not self._messages or (pool := self._pool) is None:
+            return []
+        taken = []
+        for job in pool.take_back(wanted):
+            message = self._of_job.pop(job._job, None)  # noqa: SLF001 no public name
+            if message is not None and self._messages.pop(message, None) is not None:
+                taken.append(message)
+                state.task_ready(message.request)
+                message.request = None
+                # Its end would have done so. More releases than acquisitions are ignored.
+                self._semaphore.release()
+        return taken
+
+    def _may_be_revoked(self, job: Any) -> bool:  # noqa: ANN401 billiard's `ApplyResult`
+        message = self._of_job.get(job._job)  # noqa: SLF001 no public name
+        if message is None:
+            return False
+        request: Any = message.request
+        return request.id in state.revoked or bool(state.revoked_stamps and request.stamped_headers)
+
+    def clear(self) -> list[KeptMessage]:
+        """Forget all of them."""
+        messages = list(self._messages)
+        self._messages.clear()
+        self._of_job.clear()
+        return messages
+
+    def remove(self, message: KeptMessage) -> bool:
+        """Forget the message, which was run; whether it was there."""
+        return self._messages.pop(message, None) is not None
+
+    @property
+    def _semaphore(self) -> LaxBoundedSemaphore:
+        """With which Celery gives the pool as many tasks as it has processes."""
+        controller: Any = self._consumer.controller
+        semaphore: LaxBoundedSemaphore = controller.semaphore
+        return semaphore
+
+    @property
+    def _pool(self) -> in_advance.AsynPool | None:
+        pool = getattr(self._consumer.pool, "_pool", None)
+        return pool if isinstance(pool, in_advance.AsynPool) else None
+
+    def _job_is_next(self, job: Any) -> None:  # noqa: ANN401 billiard's `ApplyResult`
+        message = self._of_job.pop(job._job, None)  # noqa: SLF001 no public name
+        if message is not None and self._messages.pop(message, None) is not None:
+            self._on_next(message)
+
+
+def _job_of(message: KeptMessage) -> Any:  # noqa: ANN401 billiard's `ApplyResult`
+    """The pool's job of the message; None when it has none."""
+    reference = getattr(message.request, "_apply_result", None)
+    return None if reference is None else reference()

@@ -1,0 +1,195 @@
+"""Tasks in advance: written to the pipes of busy pool processes, and taken back while no process has read them.
+
+A process that ends a task then has the next one at once. Otherwise it sleeps until the main process has read the result
+and written the next task, and to wake each of them takes longer than a short task.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Any
+
+from proj.delivery.pool import packets, pipes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Tasks in one pipe at most, besides the one that its process runs. Those that end before the worker's main process has
+#: read their results are run again when it is killed. A pipe of Linux has room for 16 packets.
+MOST = 8
+
+
+def _is_any(_job: object) -> bool:
+    """Every task is meant."""
+    return True
+
+
+class AsynPool(pipes.AsynPool):
+    """Celery's pool of processes, which can write tasks in advance when it is asked to."""
+
+    Worker = packets.Worker
+
+    outbound_buffer: deque[Any]
+    on_inqueue_close: Callable[[int, Any], None]
+    on_process_down: Callable[[Any], None]
+    _fileno_to_inq: dict[int, Any]
+    write_stats: dict[int, int]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+        """Make the pool of Celery's arguments."""
+        #: The tasks in each pipe that were written in advance and are not known to have begun, the oldest first.
+        self._in_advance: defaultdict[int, deque[Any]] = defaultdict(deque)
+        #: Pipes to processes that were given a task of one packet, and no other since they were free.
+        self._small: set[int] = set()
+        #: Whether the system can take tasks back.
+        self._can_take_back = True
+        #: Called with a task that was written in advance and is its process's next one.
+        self.on_next: Callable[[Any], None] = _ignore
+        super().__init__(*args, **kwargs)
+
+    def create_process_queues(self) -> tuple[Any, ...]:
+        """Make the pipes to one process."""
+        queues: tuple[Any, ...] = super().create_process_queues()
+        inq = queues[0]
+        kept = packets.keep_apart(inq._reader.fileno(), inq._writer.fileno())  # noqa: SLF001 no public name
+        self._can_take_back = self._can_take_back and kept
+        return queues
+
+    def _create_process_handlers(self, hub: Any) -> None:  # noqa: ANN401 kombu's event loop, which has no stub
+        super()._create_process_handlers(hub)  # type: ignore[misc] # celery-types lacks it
+        stock = self.on_process_down
+
+        def on_process_down(process: Any) -> None:  # noqa: ANN401 billiard's process
+            stock(process)
+            self._forget(process.inqW_fd)
+
+        self.on_process_down = on_process_down
+
+    def _create_write_handlers(self, hub: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+        super()._create_write_handlers(hub, *args, **kwargs)
+        put, close = self._quick_put, self.on_inqueue_close
+
+        def put_and_note(job: tuple[int, tuple[Any, ...]]) -> None:
+            others_wait = bool(self.outbound_buffer)
+            put(job)
+            result = self._cache[job[1][0]]
+            process = result._write_to  # noqa: SLF001 no public name
+            if process is not None and not others_wait and _is_packet(result):
+                self._small.add(process.inqW_fd)
+
+        def on_inqueue_close(fd: int, process: object) -> None:
+            self._forget(fd)
+            close(fd, process)
+
+        self._quick_put = put_and_note
+        self.on_inqueue_close = on_inqueue_close
+
+    def on_job_ready(self, job: int, i: int, obj: object, inqW_fd: int) -> None:  # noqa: N803 Celery's names
+        """A process has ended a task; it goes on with the next one in its pipe, or is free."""
+        following = self._in_advance.get(inqW_fd)
+        if following:
+            self.on_next(following.popleft())
+            return
+        self._small.discard(inqW_fd)
+        super().on_job_ready(job, i, obj, inqW_fd)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more task can be written in advance."""
+        return self._can_take_back and not self.outbound_buffer and self._emptiest() is not None
+
+    def write_in_advance(self, job: Any) -> bool:  # noqa: ANN401 billiard's `ApplyResult`
+        """Write a task that no process is free for; whether it was. Otherwise it waits for a free process."""
+        fd = self._emptiest()
+        if fd is None or job not in self.outbound_buffer or not _is_packet(job):
+            return False
+        try:
+            os.write(fd, job._payload[0])  # noqa: SLF001 no public name
+        except OSError:
+            # The pipe is full, or its process has ended.
+            return False
+        self.outbound_buffer.remove(job)
+        process = self._fileno_to_inq[fd]
+        job._write_to = job._scheduled_for = process  # noqa: SLF001 no public name
+        job._writer = _no_writer  # noqa: SLF001 no public name
+        self.write_stats[process.index] += 1
+        self._in_advance[fd].append(job)
+        return True
+
+    def take_back(self, wanted: Callable[[Any], bool] = _is_any) -> list[Any]:
+        """Take back the tasks that no process has read, written or not; the pool forgets them.
+
+        Args:
+            wanted: whether to take back this one, a `billiard.pool.ApplyResult`; all unless given.
+        """
+        taken = [job for job in self.outbound_buffer if wanted(job)]
+        for job in taken:
+            self.outbound_buffer.remove(job)
+        for fd in tuple(self._in_advance):
+            taken += self._take_from(fd, wanted=wanted)
+        for job in taken:
+            job.discard()
+        return taken
+
+    def move_one(self) -> bool:
+        """Give a free process the next task of another one; whether there was one."""
+        free = self._all_inqueues - self._busy_workers - self._active_writes
+        if not free or self.outbound_buffer:
+            return False
+        for fd in sorted(self._in_advance, key=lambda fd: -len(self._in_advance[fd])):
+            for job in self._take_from(fd, most=1):
+                target = free.pop()
+                self.outbound_buffer.append(job)
+                self.write_to([target])
+                self._small.add(target)
+                self.on_next(job)
+                return True
+        return False
+
+    def flush(self) -> None:
+        """Take back what was written in advance, and flush the pool as Celery does."""
+        self.take_back()
+        super().flush()
+        for fd in tuple(self._in_advance):
+            self._forget(fd)
+
+    def _emptiest(self) -> int | None:
+        """The pipe with the fewest tasks in advance that can take one more."""
+        fds = self._small - self._active_writes
+        fd = min(fds, key=lambda fd: len(self._in_advance[fd]), default=None)
+        return None if fd is None or len(self._in_advance[fd]) >= MOST else fd
+
+    def _take_from(self, fd: int, most: int = MOST, wanted: Callable[[Any], bool] = _is_any) -> list[Any]:
+        """Take the oldest tasks that were written in advance out of a pipe; its process may have read some of them."""
+        waiting, process = self._in_advance[fd], self._fileno_to_inq.get(fd)
+        if not waiting or process is None:
+            return []
+        taken = []
+        for packet in packets.take_back(process.inq._reader.fileno(), most):  # noqa: SLF001 no public name
+            job = next((job for job in waiting if job._payload[0] == packet), None)  # noqa: SLF001 no public name
+            if job is None or not wanted(job):
+                # It may be what tells the process to end.
+                os.write(fd, packet)
+            else:
+                waiting.remove(job)
+                taken.append(job)
+        return taken
+
+    def _forget(self, fd: int) -> None:
+        """Forget what was written to a pipe: its process has ended, or the pool was flushed."""
+        self._in_advance.pop(fd, None)
+        self._small.discard(fd)
+
+
+def _is_packet(job: Any) -> bool:  # noqa: ANN401 billiard's `ApplyResult`
+    """Whether the task is written at a time."""
+    return not job._payload[2]  # noqa: SLF001 no public name
+
+
+def _no_writer() -> None:
+    """Stands in for the reference to a generator that writes a task: nothing is left to write."""
+
+
+def _ignore(_job: object) -> None:
+    """Nobody asks for tasks in advance."""

@@ -1,0 +1,168 @@
+"""Packets: pipes to pool processes from which a task that its process has not read can be taken back.
+
+A pipe of Linux can keep what is written at a time apart (`O_DIRECT`, see pipe(2)). A read takes one such packet whole,
+so a task is read by the process or by the worker's main process, and never by both.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import select
+from contextlib import suppress
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from billiard.pool import READY
+from billiard.reduction import ForkingPickler
+from celery.concurrency import asynpool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: billiard's header of a message: its size.
+SIZE = Struct(">i")
+
+
+def keep_apart(reader: int, writer: int) -> bool:
+    """Let a pipe keep apart what is written to it at a time; whether the system can do this, and take packets back."""
+    direct = getattr(os, "O_DIRECT", None)
+    if direct is None:
+        return False
+    flags = fcntl.fcntl(writer, fcntl.F_GETFL)
+    try:
+        os.close(_open_again(reader))
+        fcntl.fcntl(writer, fcntl.F_SETFL, flags | direct)
+    except OSError:
+        return False
+    return True
+
+
+def are_kept_apart(writer: int) -> bool:
+    """Whether the pipe does so."""
+    direct = getattr(os, "O_DIRECT", None)
+    return direct is not None and bool(fcntl.fcntl(writer, fcntl.F_GETFL) & direct)
+
+
+def take_back(reader: int, most: int) -> list[bytes]:
+    """Take the oldest packets out of a pipe, `most` at most.
+
+    Raises:
+        OSError: the pipe cannot be opened again.
+    """
+    fd = _open_again(reader)
+    taken: list[bytes] = []
+    try:
+        with suppress(BlockingIOError):
+            while len(taken) < most and (packet := os.read(fd, select.PIPE_BUF)):
+                taken.append(packet)
+    finally:
+        os.close(fd)
+    return taken
+
+
+def _open_again(reader: int) -> int:
+    """A descriptor of the same pipe from which this process alone reads without waiting.
+
+    The pool's process has inherited the other one, and both have its flags in common.
+    """
+    return os.open(f"/proc/self/fd/{reader}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+class Worker(asynpool.Worker):
+    """What a pool process runs: it reads whole packets, and begins no task after the main process was killed.
+
+    The result of a task and the news that the next one begins are written together, where this lies in the pipe.
+    """
+
+    inq: Any
+    outq: Any
+    _make_child_methods: Callable[[], None]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 billiard's arguments
+        """Remember the main process, which makes this."""
+        super().__init__(*args, **kwargs)
+        self._main_pid = os.getpid()
+
+    def __call__(self) -> None:
+        """Run tasks until the process ends."""
+        if self._main_pid == os.getpid():
+            # It was made here, because the process was not forked.
+            self._main_pid = os.getppid()
+        if are_kept_apart(self.inq._writer.fileno()):  # noqa: SLF001 no public name
+            self.outq = Results(self.outq)
+        super().__call__()
+
+    def _make_recv_method(self, conn: Any) -> Callable[[float], tuple[bool, Any]]:  # noqa: ANN401 billiard's pipe, which has no stub
+        results = self.outq
+        if conn is not self.inq or not isinstance(results, Results):
+            stock: Callable[[float], tuple[bool, Any]] = super()._make_recv_method(conn)  # type: ignore[misc] # celery-types lacks it
+            return stock
+        fd = conn._reader.fileno()  # noqa: SLF001 no public name
+        without_waiting = _open_again(fd)
+
+        def receive(_timeout: float) -> tuple[bool, Any]:
+            try:
+                packet = os.read(without_waiting, select.PIPE_BUF)
+            except BlockingIOError:
+                results.write()
+                packet = os.read(fd, select.PIPE_BUF)
+            message = whole_message(fd, packet)
+            if os.getppid() != self._main_pid:
+                # The broker has given the tasks in the pipe to other workers.
+                raise SystemExit(1)
+            return True, pickle.loads(message)  # noqa: S301 from the main process
+
+        return receive
+
+    def _ensure_messages_consumed(self, completed: int) -> object:
+        if isinstance(self.outq, Results):
+            self.outq.write()
+        return super()._ensure_messages_consumed(completed)  # type: ignore[misc] # celery-types lacks it
+
+
+class Results:
+    """The pipe to the main process; it keeps a result until something else is written, or the process would wait."""
+
+    def __init__(self, queue: Any) -> None:  # noqa: ANN401 billiard's pipe, which has no stub
+        """Write to that pipe."""
+        self._writer = queue._writer  # noqa: SLF001 no public name
+        # Which billiard closes in the pool's process.
+        self._reader = queue._reader  # noqa: SLF001 no public name
+        self._kept = b""
+
+    def put(self, message: tuple[int, object]) -> None:
+        """Write the message; a result is kept.
+
+        Raises:
+            Exception: the message cannot be pickled.
+        """
+        body = ForkingPickler.dumps(message)  # type: ignore[attr-defined] # celery-types lacks it
+        self._kept += SIZE.pack(len(body)) + bytes(body)
+        if message[0] != READY:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is kept."""
+        kept, self._kept = self._kept, b""
+        if kept:
+            self._writer._send(kept)  # noqa: SLF001 no public name
+
+
+def whole_message(fd: int, packet: bytes) -> bytes:
+    """The message that begins with this packet from the pipe; a large one takes several.
+
+    Raises:
+        EOFError: nobody can write to the pipe any more.
+    """
+    data = packet
+    size = SIZE.size
+    while packet:
+        if size == SIZE.size and len(data) >= size:
+            size += SIZE.unpack_from(data)[0]
+        if len(data) >= size > SIZE.size:
+            return data[SIZE.size :]
+        packet = os.read(fd, select.PIPE_BUF)
+        data += packet
+    raise EOFError

@@ -1,0 +1,134 @@
+"""Pipes whose packets are read whole, by one reader each."""
+
+from __future__ import annotations
+
+import os
+import select
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from billiard.pool import ACK, READY
+
+from proj.delivery.pool.packets import SIZE, Results, are_kept_apart, keep_apart, take_back, whole_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="Only Linux has pipes of packets.")
+
+
+@contextmanager
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        yield reader, writer
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_packets_are_taken_back_as_they_were_written_and_the_oldest_first() -> None:
+    """A stream of bytes would give them in one piece."""
+    with pipe() as (reader, writer):
+        assert not are_kept_apart(writer)
+        assert keep_apart(reader, writer)
+        assert are_kept_apart(writer)
+        for packet in (b"first", b"second", b"third"):
+            os.write(writer, packet)
+
+        assert os.read(reader, select.PIPE_BUF) == b"first"
+        assert take_back(reader, 1) == [b"second"]
+        assert take_back(reader, 8) == [b"third"]
+        assert take_back(reader, 8) == []
+
+
+def test_taking_back_does_not_make_the_other_reader_stop_waiting() -> None:
+    """A pool process waits for its next task in a read, and has the descriptor's flags in common with the worker."""
+    with pipe() as (reader, writer):
+        assert keep_apart(reader, writer)
+
+        take_back(reader, 1)
+
+        assert os.get_blocking(reader)
+
+
+@pytest.mark.parametrize("size", [1, select.PIPE_BUF - SIZE.size, select.PIPE_BUF, 5 * select.PIPE_BUF + 7])
+@pytest.mark.parametrize("parts", ["at once", "after its size"])
+def test_message_of_any_size_is_read_whole(size: int, parts: str) -> None:
+    """A large one takes several packets, and its size may be one of its own, as Celery writes it."""
+    body = os.urandom(size)
+    header = SIZE.pack(size)
+    with pipe() as (reader, writer):
+        assert keep_apart(reader, writer)
+        if parts == "at once":
+            os.write(writer, header + body)
+        else:
+            os.write(writer, header)
+            os.write(writer, body)
+        os.write(writer, b"next")
+
+        assert whole_message(reader, os.read(reader, select.PIPE_BUF)) == body
+        assert os.read(reader, select.PIPE_BUF) == b"next"
+
+
+def test_message_without_an_end_is_the_end_of_the_pipe() -> None:
+    """The worker has ended while it wrote."""
+    reader, writer = os.pipe()
+    os.write(writer, SIZE.pack(10) + b"half")
+    os.close(writer)
+
+    with pytest.raises(EOFError):
+        whole_message(reader, os.read(reader, select.PIPE_BUF))
+    os.close(reader)
+
+
+class Queue:
+    """The pipe to the main process, as billiard has it."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self._writer = self
+        self._reader = self
+
+    def _send(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+def test_result_is_written_with_the_news_of_the_next_task() -> None:
+    """The main process is woken once for both, and a result is never behind a task that has begun."""
+    queue: Any = Queue()
+    results = Results(queue)
+
+    results.put((READY, "the result"))
+    assert queue.written == []
+    results.put((ACK, "the next one"))
+    results.write()
+
+    (written,) = queue.written
+    assert written.index(b"the result") < written.index(b"the next one")
+
+
+def test_result_is_written_when_nothing_follows() -> None:
+    """The process would wait with it."""
+    queue: Any = Queue()
+    results = Results(queue)
+    results.put((READY, "the result"))
+
+    results.write()
+
+    assert len(queue.written) == 1
+
+
+def test_result_that_cannot_be_pickled_is_an_error_at_once() -> None:
+    """Billiard then sends what it could not encode, and the results before it stay."""
+    queue: Any = Queue()
+    results = Results(queue)
+    results.put((READY, "before"))
+
+    with pytest.raises(Exception, match="pickle"):
+        results.put((READY, lambda: None))
+    results.write()
+
+    assert b"before" in b"".join(queue.written)
