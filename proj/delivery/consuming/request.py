@@ -8,6 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined] # celery-types lacks it
+from billiard.exceptions import Terminated
 from celery import signals
 from celery.exceptions import Reject, TaskRevokedError, WorkerLostError
 from celery.utils.log import get_logger
@@ -208,6 +209,11 @@ class Request(stock.Request):
         if isinstance(error, Reject):
             reason: object = error.reason  # type: ignore[attr-defined] # celery-types lacks it
             self._failure = f"Its task rejected it: {shown(reason)}."
+        if isinstance(error, Terminated) and not (self._already_cancelled or self._already_revoked):
+            # Another task of its process was to be terminated, and had ended. Celery would acknowledge this one.
+            lost = WorkerLostError("Another task was to be terminated, which had ended in the same process.")
+            super().on_failure(_raised(lost), send_failed_event, return_ok)
+            return
         for_process = isinstance(error, _FOR_PROCESSES)
         stopped = self._already_cancelled or self._already_revoked or state.should_terminate
         if stopped and not isinstance(error, MemoryError):
