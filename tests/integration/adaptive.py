@@ -95,6 +95,10 @@ class Client:
         """A figure of its dispatch; 0 when it does not answer in time."""
         return int(self.stats().get("dispatch", {}).get(figure, 0))
 
+    def in_pipes(self) -> int:
+        """Tasks that the only worker has given to its pool and that no process has begun."""
+        return sum(len(tasks) for tasks in (self.app.control.inspect(timeout=10, limit=1).reserved() or {}).values())
+
     def close(self) -> None:
         self._connected.__exit__(None, None, None)
         self.app.close()
@@ -102,18 +106,18 @@ class Client:
 
 @contextmanager
 def holding(
-    guard: Guard, url: str, client: Client, queue_type: str, end: Path, *options: str
+    guard: Guard, url: str, client: Client, queue_type: str, end: Path, *, slots: int = 1
 ) -> Iterator[tuple[Process, dict[str, str]]]:
-    """A worker that holds messages behind a task that takes until `end` exists, and their tasks' ids; of one slot."""
-    options = options or ("--concurrency", "1")
-    with worker_of(guard, url, queue_type, "holding", *options, budget_s=HOLDING_S) as worker:
+    """A worker that holds messages behind a task a slot that takes until `end` exists, and their tasks' ids."""
+    with worker_of(guard, url, queue_type, "holding", "--concurrency", str(slots), budget_s=HOLDING_S) as worker:
         # Short ones first, so that it asks for messages in advance.
         for number in range(200):
             client.send("run", f"before {number}")
-        client.send("wait", "long", str(end))
+        for _ in range(slots):
+            client.send("wait", "long", str(end))
         ids = {text: client.send("run", text) for text in BEHIND}
-        wait_until(lambda: began(worker)["long"], what="the long task", timeout_s=TIMEOUT_S)
-        wait_until(lambda: client.dispatch("held"), what="held messages", timeout_s=TIMEOUT_S)
+        wait_until(lambda: began(worker)["long"] == slots, what="the long tasks", timeout_s=TIMEOUT_S)
+        wait_until(lambda: client.dispatch("held") + client.in_pipes(), what="held messages", timeout_s=TIMEOUT_S)
         yield worker, ids
 
 

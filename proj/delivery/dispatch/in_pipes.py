@@ -24,9 +24,9 @@ class InPipes:
         """Call `on_next` with a message that its process takes next."""
         self._consumer = consumer
         self._on_next = on_next
-        #: With the time of their arrival, the oldest first.
-        self._messages: dict[KeptMessage, float] = {}
-        #: The same, by the number of the pool's job.
+        #: With the time of their arrival and the number of the pool's job, the oldest first.
+        self._messages: dict[KeptMessage, tuple[float, int]] = {}
+        #: The same, by that number.
         self._of_job: dict[int, KeptMessage] = {}
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class InPipes:
     @property
     def since(self) -> float | None:
         """When the oldest one arrived; None when there is none."""
-        return next(iter(self._messages.values()), None)
+        return next((arrived for arrived, _job in self._messages.values()), None)
 
     @property
     def has_room(self) -> bool:
@@ -61,8 +61,9 @@ class InPipes:
         pool, job = self._pool, _job_of(message)
         if pool is None or job is None:
             return False
-        self._messages[message] = arrived
-        self._of_job[job._job] = message  # noqa: SLF001 no public name
+        number: int = job._job  # noqa: SLF001 no public name
+        self._messages[message] = arrived, number
+        self._of_job[number] = message
         pool.on_next = self._job_is_next
         pool.write_in_advance(job)
         return True
@@ -89,8 +90,8 @@ class InPipes:
             return []
         taken = []
         for job in pool.take_back(wanted):
-            message = self._of_job.pop(job._job, None)  # noqa: SLF001 no public name
-            if message is not None and self._messages.pop(message, None) is not None:
+            message = self._of_job.get(job._job)  # noqa: SLF001 no public name
+            if message is not None and self.remove(message):
                 taken.append(message)
                 state.task_ready(message.request)
                 message.request = None
@@ -114,7 +115,11 @@ class InPipes:
 
     def remove(self, message: KeptMessage) -> bool:
         """Forget the message, which was run; whether it was there."""
-        return self._messages.pop(message, None) is not None
+        known = self._messages.pop(message, None)
+        if known is None:
+            return False
+        del self._of_job[known[1]]
+        return True
 
     @property
     def _semaphore(self) -> LaxBoundedSemaphore:
@@ -129,8 +134,8 @@ class InPipes:
         return pool if isinstance(pool, in_advance.AsynPool) else None
 
     def _job_is_next(self, job: Any) -> None:  # noqa: ANN401 billiard's `ApplyResult`
-        message = self._of_job.pop(job._job, None)  # noqa: SLF001 no public name
-        if message is not None and self._messages.pop(message, None) is not None:
+        message = self._of_job.get(job._job)  # noqa: SLF001 no public name
+        if message is not None and self.remove(message):
             self._on_next(message)
 
 

@@ -6,14 +6,18 @@ and written the next task, and to wake each of them takes longer than a short ta
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict, deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from proj.delivery.pool import packets, pipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 #: Tasks in one pipe at most, besides the one that its process runs. Those that end before the worker's main process has
 #: read their results are run again when it is killed. A pipe of Linux has room for 16 packets.
@@ -147,6 +151,15 @@ class AsynPool(pipes.AsynPool):
                 return True
         return False
 
+    def end_advance(self) -> None:
+        """Let the processes begin nothing more than what they run; also from a signal handler, before a cold shutdown.
+
+        Nobody waits for these tasks then. Their messages are given back with the others.
+        """
+        for process in tuple(self._fileno_to_inq.values()):
+            with suppress(OSError):
+                packets.take_back(process.inq._reader.fileno(), MOST + 1)  # noqa: SLF001 no public name
+
     def flush(self) -> None:
         """Take back what was written in advance, and flush the pool as Celery does."""
         self.take_back()
@@ -160,16 +173,22 @@ class AsynPool(pipes.AsynPool):
         fd = min(fds, key=lambda fd: len(self._in_advance[fd]), default=None)
         return None if fd is None or len(self._in_advance[fd]) >= MOST else fd
 
-    def _take_from(self, fd: int, most: int = MOST, wanted: Callable[[Any], bool] = _is_any) -> list[Any]:
+    def _take_from(self, fd: int, most: int = MOST + 1, wanted: Callable[[Any], bool] = _is_any) -> list[Any]:
         """Take the oldest tasks that were written in advance out of a pipe; its process may have read some of them."""
         waiting, process = self._in_advance[fd], self._fileno_to_inq.get(fd)
         if not waiting or process is None:
             return []
+        try:
+            found = packets.take_back(process.inq._reader.fileno(), most)  # noqa: SLF001 no public name
+        except OSError as error:
+            # There may be no free descriptor. The process runs them.
+            logger.warning("No task can be taken back: %s.", error, extra={"action": "tasks_not_taken_back"})
+            return []
         taken = []
-        for packet in packets.take_back(process.inq._reader.fileno(), most):  # noqa: SLF001 no public name
+        for packet in found:
             job = next((job for job in waiting if job._payload[0] == packet), None)  # noqa: SLF001 no public name
             if job is None or not wanted(job):
-                # It may be what tells the process to end.
+                # It may be the task that the process is to begin, or what tells it to end.
                 os.write(fd, packet)
             else:
                 waiting.remove(job)
