@@ -9,12 +9,17 @@ from proj.messaging import Consumer, Worker, launch
 DOT_S = float(os.environ.get("PROJ_DOT_SECONDS", "1"))
 
 
+def say(line: str) -> None:
+    """Print a line at a time: three threads print."""
+    print(line + "\n", end="", flush=True)
+
+
 class ToUpper(Worker):
     """Takes a second for each message."""
 
     def work(self, message: str) -> None:
         """Publish one message in capital letters."""
-        print(f"{self.name}: {message}")
+        say(f"{self.name}: {message}")
         time.sleep(DOT_S)
         self.write(message.upper())
 
@@ -25,7 +30,7 @@ class Printer(Consumer):
     def work(self, message: str) -> None:
         """Print one message."""
         time.sleep(2 * DOT_S)
-        print(f"{self.name}: {message}")
+        say(f"{self.name}: {message}")
 
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
