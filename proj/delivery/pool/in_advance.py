@@ -156,9 +156,12 @@ class AsynPool(pipes.AsynPool):
 
         Nobody waits for these tasks then. Their messages are given back with the others.
         """
-        for process in tuple(self._fileno_to_inq.values()):
-            with suppress(OSError):
-                packets.take_back(process.inq._reader.fileno(), MOST + 1)  # noqa: SLF001 no public name
+        for fd, waiting in tuple(self._in_advance.items()):
+            process = self._fileno_to_inq.get(fd)
+            # In other pipes there may be the half of a large task.
+            if process is not None and waiting:
+                with suppress(OSError):
+                    packets.take_back(process.inq._reader.fileno(), MOST + 1)  # noqa: SLF001 no public name
 
     def flush(self) -> None:
         """Take back what was written in advance, and flush the pool as Celery does."""
