@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from proj.errors import DeadlinePassed, ProcessEnded
+from proj.lab.processes import sweep
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
@@ -181,3 +183,26 @@ def test_guard_kills_everything_when_its_parent_is_killed() -> None:
 
     wait_until(lambda: gone(int(pid)), what="the end of the child", timeout_s=10)
     wait_until(lambda: not Path(folder).exists(), what="the end of the folder", timeout_s=10)
+
+
+def test_process_that_a_killed_lab_had_only_forked_is_ended_too(tmp_path: Path) -> None:
+    """It has the mark only when it has begun its program; on a busy machine that is after the guard's first look."""
+    mark, folder = secrets.token_hex(16), tmp_path / "folder"
+    folder.mkdir()
+    # Without the mark until it is told to go on, as between fork and exec.
+    words = ["sh", "-c", f"read line; exec env {sweep.MARK_VARIABLE}={mark} sleep 600"]
+    with (
+        subprocess.Popen(words, stdin=subprocess.PIPE) as forked,
+        subprocess.Popen([sys.executable, sweep.__file__, mark, str(folder)], stdin=subprocess.PIPE) as guard,
+    ):
+        try:
+            assert guard.stdin is not None
+            guard.stdin.close()
+            wait_until(lambda: not folder.exists(), what="the guard's first look", timeout_s=20)
+            forked.communicate(b"go on\n", timeout=20)
+
+            assert forked.returncode == -signal.SIGKILL
+            assert guard.wait(timeout=20) == 0
+        finally:
+            forked.kill()
+            guard.kill()

@@ -61,6 +61,7 @@ class Guard(Service):
         process, self._process = self._process, None
         if process is None:
             return
-        # This closes the pipe and waits. A guard that needs longer goes on without us.
+        # This closes the pipe and waits. A guard that needs longer goes on without us. The byte says that no process
+        # is being started.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=SWEEP_TIMEOUT_S)
+            process.communicate(b".", timeout=SWEEP_TIMEOUT_S)
