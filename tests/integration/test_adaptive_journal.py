@@ -46,7 +46,8 @@ def until(path):
         time.sleep(0.02)
 """
 SHORT = 200
-BEHIND = 40
+#: Fewer than a worker asks for in advance after so many short ones.
+BEHIND = 4
 TIMEOUT_S = 60
 
 
