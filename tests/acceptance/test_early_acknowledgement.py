@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 #: The two lines that a team adds, and no other setting.
 APP = """
-import os, pathlib, time
+import os, pathlib
 from celery import Celery
 from proj.delivery.install import install
+from proj.lab.processes.waiting import wait_until
 
 app = Celery("shop")
 app.conf.task_default_queue = "shop"
@@ -41,7 +42,7 @@ install(app)
 def pack(number):
     folder = pathlib.Path(os.environ["SHOP"])
     (folder / f"begun{number}").touch()
-    time.sleep(1.5)  # the work itself
+    wait_until((folder / "end").exists, what="the end of the work", timeout_s=60)
     (folder / f"done{number}").touch()
 """
 TASKS = 8
@@ -89,6 +90,7 @@ class Shop:
 
         wait_until(works, what="work", timeout_s=TIMEOUT_S)
         os.killpg(worker.pid, signal.SIGKILL)
+        (self.folder / "end").touch()
 
 
 @pytest.fixture
