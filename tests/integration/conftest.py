@@ -1,4 +1,4 @@
-"""The dashboard, served in this process without a broker, for requests and for events."""
+"""A client of a virtual host; and the dashboard, served in this process without a broker, for requests and events."""
 
 from __future__ import annotations
 
@@ -18,14 +18,25 @@ from tornado.netutil import bind_sockets
 
 from proj.dashboard.web import application
 from proj.dashboard.web.application import Dashboard
+from tests.integration.adaptive import Client
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from proj.lab.broker import Broker
+
 #: Seconds that anything may take here; a busy machine needs some of them.
 TIMEOUT_S = 60
+
+
+@pytest.fixture
+def client(broker: Broker, vhost: str) -> Iterator[Client]:
+    """It sends tasks of `adaptive_app`."""
+    made = Client(broker.url(vhost))
+    yield made
+    made.close()
 
 
 @dataclass

@@ -13,7 +13,6 @@ from proj.queues import QUEUE_TYPES
 from tests.integration.adaptive import Client, began, ran, worker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from proj.lab.broker import Broker
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 90
 POOLS = ("prefork", "threads")
-
-
-@pytest.fixture
-def client(broker: Broker, vhost: str) -> Iterator[Client]:
-    made = Client(broker.url(vhost))
-    yield made
-    made.close()
 
 
 @pytest.mark.timeout(240)

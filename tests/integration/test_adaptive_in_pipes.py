@@ -14,19 +14,10 @@ from proj.lab.processes.waiting import wait_until
 from tests.integration.adaptive import BEHIND, TIMEOUT_S, Client, began, holding, ran, worker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
 SHORT = [f"before {number}" for number in range(200)]
-
-
-@pytest.fixture
-def client(broker: Broker, vhost: str) -> Iterator[Client]:
-    made = Client(broker.url(vhost))
-    yield made
-    made.close()
 
 
 def has_ended(pid: int) -> bool:

@@ -11,20 +11,12 @@ from proj.queues import QUEUE_TYPES
 from tests.integration.adaptive import Client, began, ran, worker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
 TIMEOUT_S = 90
-
-
-@pytest.fixture
-def client(broker: Broker, vhost: str) -> Iterator[Client]:
-    made = Client(broker.url(vhost))
-    yield made
-    made.close()
 
 
 def shrank(client: Client) -> bool:
