@@ -111,6 +111,8 @@ def noting(what: str, stock: Callable[..., None]) -> Callable[..., None]:
 if FILE in os.environ:
     Dispatcher.receive = noting("came", Dispatcher.receive)  # type: ignore[method-assign] # to see it
     Dispatcher._give = noting("given", Dispatcher._give)  # type: ignore[method-assign] # noqa: SLF001 to see it
+    # Those in the pipe of a process are held until it takes them.
+    Dispatcher._has_begun = noting("given", Dispatcher._has_begun)  # type: ignore[method-assign] # noqa: SLF001 to see it
     HeldMessages.give_back_one = noting("back", HeldMessages.give_back_one)  # type: ignore[method-assign] # to see it
 
 # --- The measurement ------------------------------------------------------------------------------------
