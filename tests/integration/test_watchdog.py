@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 import threading
 from typing import TYPE_CHECKING
 
 import amqp
 import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
 
 from proj.broker.frame_reader import FrameReader
-from proj.delivery.recovery.watchdog import EXIT_STUCK, CallTimer, TransportCall, Watchdog, transport_call
+from proj.delivery.install import install
+from proj.delivery.recovery.watchdog import EXIT_STUCK, Watchdog
 from proj.lab.processes.ports import LOOPBACK
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from proj.lab.broker import Broker
 
 LIMIT_S = 0.6
 
@@ -31,11 +35,12 @@ def silent_server() -> Iterator[int]:
 class Watched(threading.Thread):
     """A thread that works under a watchdog, with the error and the exit codes that came of it."""
 
-    def __init__(self, work: Callable[[], object]) -> None:
+    def __init__(self, work: Callable[[], object], *, is_own: bool = True) -> None:
         super().__init__(daemon=True)
         self.error: BaseException | None = None
         self.exits: list[int] = []
-        self.watchdog = Watchdog(LIMIT_S, end=self.exits.append)
+        self.ended = threading.Event()
+        self.watchdog = Watchdog(LIMIT_S, ended=self.ended, end=self.exits.append if is_own else None)
         self._work = work
 
     def run(self) -> None:
@@ -45,7 +50,7 @@ class Watched(threading.Thread):
         except OSError as error:
             self.error = error
         finally:
-            self.watchdog.stop()
+            self.ended.set()
 
 
 def test_watchdog_ends_a_handshake_that_the_server_does_not_answer(silent_server: int) -> None:
@@ -123,14 +128,60 @@ def test_watchdog_does_not_touch_a_thread_that_waits_in_new_calls(silent_server:
     assert thread.exits == []
 
 
-def test_call_that_has_read_more_bytes_counts_as_another() -> None:
-    """A large message over a slow line makes progress."""
-    timer = CallTimer()
-    frame = inspect.currentframe()
+def test_watchdog_does_not_end_a_process_that_is_not_its_own(
+    silent_server: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker in a thread of another program, or of a test, is told of in the log, once."""
+    released = threading.Event()
 
-    assert frame is not None
-    assert transport_call(frame) is None
-    assert timer.seconds(TransportCall(frame, 1, 10, None), 0.0) == 0.0
-    assert timer.seconds(TransportCall(frame, 1, 10, None), 5.0) == 5.0
-    assert timer.seconds(TransportCall(frame, 1, 20, None), 6.0) == 0.0
-    assert timer.seconds(None, 7.0) == 0.0
+    def stay(_: int) -> bytes:
+        released.wait(20)
+        return b""
+
+    connection = amqp.Connection(f"{LOOPBACK}:{silent_server}", connect_timeout=5)
+    transport = connection.Transport(connection.host, 5)
+    transport.connect()
+    vars(transport)["_quick_recv"] = stay
+    thread = Watched(transport.read_frame, is_own=False)
+
+    thread.start()
+    wait_until(lambda: left(caplog), what="the report", timeout_s=10)
+    released.wait(2 * LIMIT_S)
+    released.set()
+    thread.join(timeout=10)
+    transport.close()
+
+    assert left(caplog) == 1
+    assert thread.exits == []
+
+
+def left(caplog: pytest.LogCaptureFixture) -> int:
+    return sum(getattr(record, "action", None) == "stuck_worker_left" for record in caplog.records)
+
+
+def test_watchdog_ends_with_the_thread_that_it_watches() -> None:
+    """A worker may end in a way that nobody notes, and the next thread may have its thread's id."""
+    before = watchdogs()
+    thread = threading.Thread(target=Watchdog(LIMIT_S, ended=threading.Event()).start)
+
+    thread.start()
+    thread.join(timeout=10)
+
+    wait_until(lambda: watchdogs() <= before, what="the end of the watchdog", timeout_s=10)
+
+
+def test_watchdog_of_a_worker_in_a_thread_ends_with_it(broker: Broker, vhost: str) -> None:
+    """As `celery.contrib.testing.worker.start_worker` starts it, in the process of someone's tests."""
+    app = Celery("embedded", broker=broker.url(vhost), broker_heartbeat=600, task_default_queue=vhost)
+    install(app)
+    before = watchdogs()
+
+    with start_worker(app, perform_ping_check=False):
+        (watchdog,) = watchdogs() - before
+
+    watchdog.join(timeout=10)
+    assert not watchdog.is_alive()
+
+
+def watchdogs() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "watchdog"}
