@@ -56,6 +56,8 @@ def health(
     that does not answer is found only when --worker names it. A worker of --pool solo does not answer while it
     runs a task, and needs a --timeout longer than its tasks.
 
+    A queue whose dead letters RabbitMQ drops is named on stderr; that makes no worker unhealthy.
+
     Unknown does not count as unhealthy, because a probe would restart workers that are well. The app's tasks are
     not imported.
 
@@ -71,4 +73,4 @@ def health(
     with ControlBus(app) as bus:
         check = HealthCheck(app, bus, QueueDepths(app, broker_api=broker_api).management, timeout_s=timeout)
         healths = check.run(worker=worker, interval_s=interval, stuck_after_s=stuck_after)
-    show_health(healths, doubt=check.doubt, as_json=as_json)
+    show_health(healths, notes=[check.doubt, check.dropped], as_json=as_json)

@@ -11,16 +11,19 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from proj.commands.terminal.app_hint import naming_the_app
 from proj.commands.terminal.console import console
 from proj.commands.terminal.fitted import Fitted
 from proj.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from proj.delivery.health.verdict import Finding, Health
 
 
-def show_health(healths: list[Health], *, doubt: str | None, as_json: bool) -> None:
-    """Print the health of each worker; `doubt` says why something is unknown.
+def show_health(healths: list[Health], *, notes: Iterable[str | None], as_json: bool) -> None:
+    """Print the health of each worker; `notes` say what else is to be known, on stderr.
 
     Raises:
         Exit: a worker is unhealthy, or there is none.
@@ -37,8 +40,9 @@ def show_health(healths: list[Health], *, doubt: str | None, as_json: bool) -> N
         console().print(Fitted(table))
     else:
         click.echo("No worker answers.", err=True)
-    if doubt:
-        click.echo(doubt, err=True)
+    for note in notes:
+        if note is not None:
+            click.echo(naming_the_app(note), err=True)
     if not healths or not all(each.is_well for each in healths):
         raise click.exceptions.Exit(EXIT_FAILED)
 

@@ -54,7 +54,7 @@ def dead_letter(message: Message, reason: str, *, attempts: int, queue: str, pub
             message.body,
             queue=queues.work_queue(queues.QUORUM, queues.DEAD_LETTERS),
             subject=f"a dead letter of queue {queue!r}",
-            any_kind=True,
+            dead_letters=True,
             **properties,
         )
     except TEMPORARY_ERRORS as error:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from amqp.basic_message import Message
 from kombu import Connection
 
 from proj.broker.connection import TRANSPORT_OPTIONS, connected, disconnect, ensure_connected, losses
+from proj.broker.declaration import declare_dead_letters
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Deadline, PublishOperation
 from proj.errors import Unroutable
 
 if TYPE_CHECKING:
+    import amqp
     from kombu import Queue
 
 logger = logging.getLogger(__name__)
@@ -43,14 +45,17 @@ class Publisher:
         self._declared: set[str] = set()
         self._has_connected = False
 
-    def publish(self, body: bytes, *, queue: Queue, subject: str, any_kind: bool = False, **properties: object) -> None:
+    def publish(
+        self, body: bytes, *, queue: Queue, subject: str, dead_letters: bool = False, **properties: object
+    ) -> None:
         """Return when the broker has the message in `queue`, on disk. A missing queue is declared.
 
         Args:
             body: of the message.
             queue: where it goes.
             subject: what is published, as it stands in a sentence: "message 'hello' for queue 'my_queue'".
-            any_kind: whether an existing queue of that name may have other arguments.
+            dead_letters: whether it is a queue of dead letters: it may exist with other arguments, and is bound to its
+                exchange where it is declared.
             properties: AMQP's, by py-amqp's names.
 
         Raises:
@@ -63,14 +68,14 @@ class Publisher:
         with self._lock:
             self._check_broker()
             operation = self._operation(subject, str(properties.get("message_id") or ""))
-            if not any_kind:
+            if not dead_letters:
                 self._declare(queue, operation)
             try:
                 self._send(message, queue.name, operation)
             except Unroutable:
                 # The queue was not declared yet, or somebody has deleted it.
                 self._declared.discard(queue.name)
-                self._declare(queue, operation)
+                self._declare(queue, operation, dead_letters=dead_letters)
                 self._send(message, queue.name, operation)
 
     def declare(self, queue: Queue) -> None:
@@ -103,9 +108,12 @@ class Publisher:
         deadline = Deadline(self._timeout_s)
         return PublishOperation(subject, message_id, deadline, mandatory=True, full_timeout_s=self._full_timeout_s)
 
-    def _declare(self, queue: Queue, operation: PublishOperation) -> None:
+    def _declare(self, queue: Queue, operation: PublishOperation, *, dead_letters: bool = False) -> None:
         def declare() -> None:
             ensure_connected(self._connection)
+            if dead_letters:
+                declare_dead_letters(cast("amqp.Connection", self._connection.connection), queue.name)
+                return
             with self._connection.channel() as channel:
                 queue(channel).queue_declare()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from proj.dashboard.live.status import PrefetchWindow
+from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.dead_letters.destinations import dropped
 from proj.errors import ProjError
 from proj.journal.recording.pollers import DepthPoller
 
@@ -36,6 +38,8 @@ class BrokerState:
     depths: Mapping[str, Depth] | None = None
     #: By queue; None when the management API could not be asked.
     windows: Mapping[str, tuple[PrefetchWindow, ...]] | None = None
+    #: Why the dead letters of a queue go nowhere, by its name.
+    dropped: Mapping[str, str] = field(default_factory=dict)
     #: Why the answers are not complete, in one sentence; None when they are.
     doubt: str | None = None
 
@@ -47,9 +51,12 @@ class BrokerPoller(DepthPoller):
         """Ask `queue_depths` and its management API; `wanted` returns whether someone looks."""
         super().__init__(queue_depths, without="")
         self._app = app
+        self._vhost = str(app.connection_for_read().virtual_host or "/")
         self._wanted = wanted
         self._polled = self._windows_at = 0.0
         self._windows: Mapping[str, tuple[PrefetchWindow, ...]] | None = None
+        self._dropped: Mapping[str, str] = {}
+        self._dropped_at = 0.0
         self.state = BrokerState()
 
     def poll(self) -> None:
@@ -68,15 +75,25 @@ class BrokerPoller(DepthPoller):
         elif not 0 <= now - self._windows_at < WINDOWS_S:
             self._windows_at = now
             self._windows = self._ask_for_windows()
+        if self._queue_depths.doubt is None and not 0 <= now - self._dropped_at < IDLE_S:
+            self._dropped_at = now
+            self._dropped = self._ask_for_dropped()
         self.state = BrokerState(
             time=now,
             depths={depth.name: depth for depth in depths},
             windows=self._windows,
+            dropped=self._dropped,
             doubt=self._queue_depths.doubt,
         )
 
+    def _ask_for_dropped(self) -> Mapping[str, str]:
+        try:
+            return dropped(self._queue_depths.management, self._vhost, dead_letters=dead_letter_queue(self._app))
+        except ProjError:
+            return {}
+
     def _ask_for_windows(self) -> Mapping[str, tuple[PrefetchWindow, ...]] | None:
-        vhost = quote(self._app.connection_for_read().virtual_host or "/", safe="")
+        vhost = quote(self._vhost, safe="")
         request = self._queue_depths.management.request
         try:
             consumers = request("GET", f"consumers/{vhost}")

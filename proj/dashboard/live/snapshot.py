@@ -13,6 +13,7 @@ from proj.dashboard.live.queue_status import contradictions, queue_statuses
 from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.status import EventCounts, Readings
 from proj.dashboard.live.workers import MOST_WORKERS
+from proj.delivery.dead_letters.destinations import sentence
 from proj.journal.records import Run
 from proj.metrics import hoards
 from proj.report.document import MeasuredRun, document_of_runs
@@ -184,6 +185,9 @@ def _notes(state: State, now: float) -> list[str]:
         notes.append(f"There are more than {MOST_WORKERS:,} workers; the others are not shown.")
     workers = [worker for worker in state.workers.at(now) if state.workers.is_alive(worker.name, now) is not False]
     reported = [(queue, one.dispatch) for one in workers if one.dispatch is not None for queue in one.queues]
+    consumed = {queue for one in workers for queue in one.queues}
+    lost = sentence({queue: why for queue, why in broker.dropped.items() if queue in consumed})
+    notes += [] if lost is None else [lost]
     latest = (task.attempts[-1] for _, task in state.history)
     return [
         *notes,

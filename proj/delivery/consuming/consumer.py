@@ -19,14 +19,14 @@ from proj.broker.version import BrokerVersion
 from proj.delivery.checked_settings import check_settings
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
-from proj.delivery.consuming.forwarder import Forwarder, declare, own_connection
+from proj.delivery.consuming.forwarder import Forwarder, own_connection
 from proj.delivery.consuming.held_messages import HeldMessages
 from proj.delivery.consuming.inspection import Inspection
 from proj.delivery.consuming.prefetch import Prefetch
 from proj.delivery.consuming.quarantine import Quarantine
 from proj.delivery.consuming.receiving import KeptMessage, receive_kept_messages
 from proj.delivery.consuming.redeliveries import Decision
-from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.dead_letters.keeper import DeadLetterKeeper
 from proj.delivery.dispatch.acknowledgements import Acknowledgements
 from proj.delivery.dispatch.mode import check_dispatch
 from proj.delivery.printable import shown
@@ -106,6 +106,7 @@ class Consumer(StockConsumer):
         self.acknowledgements = Acknowledgements(self)
         self.forwarder = Forwarder(partial(own_connection, self.app), self.disposition.on_confirmed)
         self.quarantine = Quarantine(self)
+        self.dead_letters = DeadLetterKeeper(self)
         # The stock request is replaced later than pool processes start.
         self.results = WorkerResults(
             self.app,
@@ -186,7 +187,7 @@ class Consumer(StockConsumer):
         consume_again_when_cancelled(self)
         self.results.start()
         self.forwarder.start()
-        self.forwarder.ask(partial(declare, queue_name=dead_letter_queue(self.app)))
+        self.dead_letters.begin()
         self.quarantine.begin()
         self.rounds.begin()
         return self.on_kept_message

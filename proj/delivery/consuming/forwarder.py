@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import amqp
 from amqp.basic_message import Message
-from amqp.exceptions import AMQPError, FrameSyntaxError, MessageNacked, NotFound
+from amqp.exceptions import FrameSyntaxError, MessageNacked
 from celery.utils.log import get_logger
 
 from proj.broker.connection import TRANSPORT_OPTIONS
@@ -177,8 +177,8 @@ class Forwarder(Service):
             message = Message(message_copy.body, delivery_mode=2, application_headers=bare)
             _publish_confirmed(channel, message, message_copy.queue)
         if self._returned:
-            if message_copy.ours:
-                declare(channel.connection, message_copy.queue)
+            if message_copy.declare is not None:
+                message_copy.declare(channel.connection, message_copy.queue)
             raise LookupError(f"there is no queue {message_copy.queue}")
 
     def _answer(self, question: Question) -> None:
@@ -225,26 +225,3 @@ def _publish_confirmed(channel: amqp.Channel, message: Message, queue_name: str)
         timeout=ANSWER_TIMEOUT_S,
         confirm_timeout=ANSWER_TIMEOUT_S,
     )
-
-
-def declare(connection: amqp.Connection, queue_name: str) -> int:
-    """Declare a durable quorum queue unless a queue of this name exists; the number of ready messages in it.
-
-    Raises:
-        AMQPError: the broker refuses.
-    """
-    channel = connection.channel()
-    try:
-        # A named tuple, unlike in celery-types.
-        declared: Any = channel.queue_declare(queue=queue_name, passive=True)
-        return int(declared.message_count)
-    except NotFound:
-        channel = connection.channel()
-        arguments = {"x-queue-type": "quorum"}
-        channel.queue_declare(queue=queue_name, durable=True, auto_delete=False, arguments=arguments)
-        return 0
-    finally:
-        try:
-            channel.close()
-        except (AMQPError, OSError) as error:
-            logger.debug("A channel could not be closed: %r", error)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proj.broker.declaration import declare, declare_dead_letters
 from proj.delivery.consuming.redeliveries import count, last_death
 from proj.delivery.dead_letters.headers import copy_properties, dead_letter_headers
 from proj.delivery.header_names import BROKER_COUNTS, COPIES, EXCHANGE, LAST_DEATH, ROUTING_KEY, TASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import amqp
 
     from proj.delivery.consuming.receiving import KeptMessage
 
@@ -28,8 +31,8 @@ class MessageCopy:
     queue: str
     body: bytes
     properties: dict[str, Any]
-    #: Whether the queue is one of ours, which is declared when it is missing.
-    ours: bool
+    #: Declares the queue when it is missing; None when it is not one of ours.
+    declare: Callable[[amqp.Connection, str], object] | None
     #: Called on the forwarder's thread when the copy is confirmed; it may block.
     then: Callable[[], None] | None = None
 
@@ -43,7 +46,9 @@ def copy(message: KeptMessage, *, queue: str, headers: Mapping[str, Any], ours: 
     properties["application_headers"] = {**origin, **properties["application_headers"], **own}
     if (death := last_death(message.headers)) is not None:
         properties["application_headers"][LAST_DEATH] = death
-    return MessageCopy(original=message, queue=queue, body=message.raw_body, properties=properties, ours=ours)
+    return MessageCopy(
+        original=message, queue=queue, body=message.raw_body, properties=properties, declare=declare if ours else None
+    )
 
 
 def letter(
@@ -69,7 +74,12 @@ def letter(
         headers[TASK] = message.headers["task"]
     properties["application_headers"] = headers
     return MessageCopy(
-        original=message, queue=dead_letters, body=message.raw_body, properties=properties, ours=True, then=then
+        original=message,
+        queue=dead_letters,
+        body=message.raw_body,
+        properties=properties,
+        declare=declare_dead_letters,
+        then=then,
     )
 
 

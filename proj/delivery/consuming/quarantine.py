@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from celery.utils.log import get_logger
 from celery.worker import state
 
+from proj.broker.declaration import declare
 from proj.broker.queue_counts import count_soon
-from proj.delivery.consuming.forwarder import declare
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
 from proj.queues import is_broadcast_queue, quarantine_queue
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from proj.broker.queue_depths import depths_by_declare
 from proj.broker.worker_consumers import queues_by_worker
+from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.dead_letters.destinations import dropped, sentence
 from proj.delivery.health.verdict import Consumers, Health, Reading, alive, consuming, progressing, read_worker
 from proj.errors import NoManagement
 
@@ -29,6 +31,10 @@ class HealthCheck:
         self._timeout_s = timeout_s
         #: Why something is unknown, for people; None when the broker told all.
         self.doubt: str | None = None
+        #: Which queues of the workers have dead letters that go nowhere, for people; None when none is known.
+        self.dropped: str | None = None
+        self._app = app
+        self._management = management
         #: The queues of each worker as the broker lists them; None when it cannot be asked.
         self._listed: dict[str, frozenset[str]] | None = None
         try:
@@ -54,6 +60,7 @@ class HealthCheck:
         nodes = [worker] if worker is not None else self._nodes(everyone)
         first = {node: everyone[node] for node in nodes if node in everyone}
         backlog, consumers = self._count(everyone)
+        self.dropped = self._find_dropped(everyone)
         second = first
         if not all(_is_idle(each, backlog) for each in first.values()):
             time.sleep(interval_s)
@@ -96,6 +103,18 @@ class HealthCheck:
         names.update(*(self._listed or {}).values())
         depths = depths_by_declare(self._bus.connection, names)
         return {depth.name: depth.ready for depth in depths}, {depth.name: depth.consumers for depth in depths}
+
+    def _find_dropped(self, everyone: dict[str, Reading]) -> str | None:
+        if self._listed is None:
+            return None
+        vhost = self._app.connection_for_read().virtual_host or "/"
+        names = {name for each in everyone.values() for name in each.queues}
+        dead_letters = dead_letter_queue(self._app)
+        try:
+            return sentence(dropped(self._management, vhost, dead_letters=dead_letters, names=names))
+        except NoManagement:
+            # A user who may see consumers may be refused this.
+            return None
 
     def _consumers(self, node: str, now: dict[str, int], everyone: dict[str, Reading]) -> Consumers:
         listed = self._listed

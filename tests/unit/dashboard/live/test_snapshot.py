@@ -11,10 +11,12 @@ import pytest
 from celery import Celery
 
 from proj.dashboard.live import monitor as module
+from proj.dashboard.live.broker_poll import BrokerState
 from proj.dashboard.live.monitor import Monitor, Settings
 from proj.dashboard.live.snapshot import event_counts, readings, snapshot
 from proj.dashboard.live.started_attempts import StartedAttempts
 from proj.dashboard.live.state import State
+from proj.delivery.dead_letters.destinations import NO_EXCHANGE
 from proj.errors import NoJournal
 from proj.journal.attempt import Attempt
 from proj.journal.records import Gap, Worker
@@ -78,6 +80,16 @@ def test_snapshot_names_a_worker_that_holds_more_messages_than_slots() -> None:
 
     assert len(notes) == 1
     assert shown(state, now=1011.0)["notes"] == []
+
+
+def test_snapshot_names_the_queues_whose_dead_letters_go_nowhere() -> None:
+    """Those that a worker consumes, because a queue of somebody else may be meant so."""
+    state = state_of(attempt())
+    state.broker = BrokerState(time=1011.0, dropped={"q": NO_EXCHANGE, "of somebody else": NO_EXCHANGE})
+
+    (note,) = shown(state, now=1011.0)["notes"]
+
+    assert note.startswith(f"Dead letters go nowhere from q ({NO_EXCHANGE}).")
 
 
 def test_snapshot_contains_no_arguments() -> None:

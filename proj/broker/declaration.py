@@ -1,0 +1,78 @@
+"""Declares the queues that workers make beside the app's own: quarantines, and the queue of dead letters."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from amqp.exceptions import AccessRefused, AMQPError, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import amqp
+
+logger = logging.getLogger(__name__)
+
+
+def declare(connection: amqp.Connection, queue_name: str) -> int:
+    """Declare a durable quorum queue unless a queue of this name exists; the number of ready messages in it.
+
+    Raises:
+        AMQPError: the broker refuses.
+    """
+    try:
+        with _channel(connection) as channel:
+            # A named tuple, unlike in celery-types.
+            declared: Any = channel.queue_declare(queue=queue_name, passive=True)
+            return int(declared.message_count)
+    except NotFound:
+        arguments = {"x-queue-type": "quorum"}
+        with _channel(connection) as channel:
+            channel.queue_declare(queue=queue_name, durable=True, auto_delete=False, arguments=arguments)
+        return 0
+
+
+def declare_dead_letters(connection: amqp.Connection, name: str) -> None:
+    """Declare the queue of dead letters, the exchange of the same name to which policies send them, and the binding.
+
+    What exists stays as it is. A user who may not bind it gets the queue alone.
+
+    Raises:
+        AMQPError: the broker refuses the queue.
+    """
+    declare(connection, name)
+    try:
+        _bind(connection, name)
+    except AccessRefused as error:
+        logger.warning(
+            "The queue %s could not be bound to its exchange (%s). What RabbitMQ itself dead-letters may go nowhere.",
+            name,
+            error.reply_text,
+            extra={"action": "dead_letters_not_bound"},
+        )
+
+
+def _bind(connection: amqp.Connection, name: str) -> None:
+    try:
+        with _channel(connection) as channel:
+            channel.exchange_declare(name, "fanout", passive=True)
+    except NotFound:
+        with _channel(connection) as channel:
+            channel.exchange_declare(name, "fanout", durable=True, auto_delete=False)
+    with _channel(connection) as channel:
+        channel.queue_bind(name, exchange=name)
+
+
+@contextmanager
+def _channel(connection: amqp.Connection) -> Iterator[amqp.Channel]:
+    """A channel of its own, because the broker closes the channel on which it refuses something."""
+    channel = connection.channel()
+    try:
+        yield channel
+    finally:
+        try:
+            channel.close()
+        except (AMQPError, OSError) as error:
+            logger.debug("A channel could not be closed: %r", error)
