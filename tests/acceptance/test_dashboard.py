@@ -21,7 +21,7 @@ from celery import Celery
 from celery.events.event import get_exchange
 from kombu import Connection
 
-from proj.errors import DeadlinePassed
+from proj.errors import DeadlinePassed, ProcessEnded
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.ports import free_port
 from proj.lab.processes.process import Process
@@ -246,6 +246,34 @@ def test_dashboard_ends_in_order_by_ctrl_c(guard: Guard, variables: dict[str, st
         assert dashboard.returncode == 0
         assert "Traceback" not in dashboard.log_text()
     assert journal.exists()
+
+
+#: Python imports `sitecustomize` when it starts; this one presses Ctrl-C while a `ThreadPoolExecutor` starts a thread.
+CTRL_C = """
+import os, signal, threading
+
+start = threading.Thread.start
+
+def interrupted_start(thread):
+    start(thread)
+    if thread.name.startswith("ThreadPoolExecutor"):
+        os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread.start = interrupted_start
+"""
+
+
+def test_dashboard_ends_by_ctrl_c_while_it_starts_a_thread(
+    guard: Guard, variables: dict[str, str], tmp_path: Path
+) -> None:
+    """No thread is left that its end would wait for."""
+    (tmp_path / "sitecustomize.py").write_text(CTRL_C)
+    dashboard = Dashboard(tmp_path, "dashboard", guard=guard, PYTHONPATH=str(tmp_path), **variables)
+    with contextlib.suppress(ProcessEnded), dashboard:
+        wait_until(lambda: not dashboard.running, what="its end", timeout_s=60)
+
+    assert dashboard.returncode == 0
+    assert "Traceback" not in dashboard.log_text()
 
 
 #: Python imports `sitecustomize` when it starts; this one makes a Flower that lacks a name, as a later version may.

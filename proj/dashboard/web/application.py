@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import signal
 from base64 import b64decode
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,11 @@ from proj.dashboard.web.options import checked_options
 from proj.dashboard.web.reply_filter import is_reply
 from proj.dashboard.web.template_loader import TemplateLoader
 from proj.errors import ProjError
+from proj.interruption import note_signal
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from celery import Celery
     from tornado.httputil import HTTPHeaders, HTTPServerRequest
     from tornado.options import OptionParser
@@ -109,7 +113,10 @@ class Dashboard(Flower):
             raise ProjError(f"Cannot listen on {where}: {error.strerror or error}.") from error
 
     def start(self) -> None:
-        """Serve until `stop`."""
+        """Serve until `stop`, Ctrl-C or SIGTERM."""
+        # An exception that a handler raises while `ThreadPoolExecutor` starts a thread leaves one that never ends.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
         gc.set_threshold(*COLLECTION)
         self._collecting.start()
         self.monitor.start()
@@ -122,6 +129,11 @@ class Dashboard(Flower):
         self._collector.unregister()
         self.monitor.stop()
         super().stop()
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        """Let the loop end when it is next free, or as soon as it runs."""
+        note_signal(number, frame)
+        self.io_loop.add_callback_from_signal(self.io_loop.stop)
 
     def _readings(self) -> Readings:
         return self.monitor.readings()
