@@ -59,6 +59,8 @@ def test_processes_of_a_killed_worker_begin_no_task_that_is_in_their_pipes(
         # Some were run while the second long task was on its way.
         begun = began(worker)
         os.kill(worker.pid, signal.SIGKILL)
+        # The kernel ends it somewhat later; until then it is still their parent.
+        wait_until(lambda: has_ended(worker.pid), what="the end of the worker", timeout_s=TIMEOUT_S)
         end.touch()
         for process in processes:
             wait_until(lambda process=process: has_ended(process), what="the end of a process", timeout_s=TIMEOUT_S)
