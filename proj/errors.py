@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING
 import click
 from kombu.exceptions import OperationalError
 
+from proj.printable import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -46,6 +48,10 @@ class ProjError(click.ClickException):
     """Proj refuses to do something, or cannot do it; the text is one sentence that says what to do."""
 
     exit_code = EXIT_FAILED
+
+    def format_message(self) -> str:
+        """The text as click prints it, without what others could have put into it to steer the terminal."""
+        return printable(self.message, keep="\n")
 
 
 class InvalidSetting(ProjError):

@@ -7,10 +7,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
 from kombu.utils.uuid import uuid
 
 from proj.broker.connection import connected
+from proj.commands.terminal.console import echo
 from proj.delivery.publishing.plain_message import PlainMessage
 from proj.delivery.send_many import send_many
 from proj.errors import InvalidMessage, ProjError, Unroutable
@@ -97,7 +97,7 @@ def send_messages(
 
     def confirmed(message_id: str) -> None:
         try:
-            click.echo(f" [x] Sent {on_their_way.pop(message_id)!r}")
+            echo(f" [x] Sent {on_their_way.pop(message_id)!r}")
         except BrokenPipeError:
             # As with `| head -1`. Click exits without a message.
             raise
@@ -126,7 +126,7 @@ def send_messages(
         raise Unroutable(f"{which} not sent: {address.remedy()}", error.task_ids) from error
     finally:
         if shown:
-            click.echo(err=True)
+            echo(err=True)
 
 
 def _abandon_output() -> None:
@@ -149,9 +149,9 @@ class _Talk:
     def __call__(self, now: Progress) -> None:
         if now.nacked and not self._waits:
             self._waits = True
-            click.echo("The queue is full; waiting for room.", err=True)
+            echo("The queue is full; waiting for room.", err=True)
         if self._shown:
-            click.echo(f"\r{now.confirmed} sent, {now.in_flight} in flight", nl=False, err=True)
+            echo(f"{now.confirmed} sent, {now.in_flight} in flight", nl=False, err=True, over=True)
 
 
 def _check(message: str) -> None:

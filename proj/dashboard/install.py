@@ -57,7 +57,7 @@ def install_or_warn() -> bool:
     try:
         install()
     except UnknownFlower as error:
-        click.echo(f"Warning: {error.message}", err=True)
+        click.echo(f"Warning: {error.format_message()}", err=True)
         return False
     return True
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from amqp.basic_message import Message
 
 from proj.delivery.header_names import RAW_PROPERTIES, UNREADABLE
-from proj.delivery.printable import shown
+from proj.printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from proj.printable import printable
 from proj.report.tables import seconds
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def chart(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     margin = max([len(short_name(group["worker"])) for run in runs for group in run["groups"]] + [4]) + 3
     lines = []
     for run in runs:
-        lines.append(f"{run['name']}")
+        lines.append(printable(run["name"]))
         rows = 0
         for group in run["groups"]:
             if rows >= MAX_ROWS:
@@ -49,8 +50,8 @@ def chart(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def short_name(worker: str) -> str:
-    """A worker's node name without its host."""
-    return worker.partition("@")[0]
+    """A worker's node name without its host, safe to print."""
+    return printable(worker.partition("@")[0])
 
 
 def time_axis(margin: int, span_s: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from proj.printable import printable
 from proj.report.chart import chart
 
 if TYPE_CHECKING:
@@ -42,4 +43,4 @@ def _table(table: Mapping[str, Any]) -> str:
 
 def _plain(text: str) -> str:
     """The text with all characters escaped that have a meaning in Markdown or HTML."""
-    return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", re.sub(r"\s+", " ", text))
+    return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", printable(re.sub(r"\s+", " ", text)))

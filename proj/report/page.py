@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from proj.plural import counted
+from proj.printable import printable
 from proj.report.script import script
 from proj.report.text import as_text
 
@@ -23,7 +24,7 @@ def as_page(document: Mapping[str, Any]) -> str:
     """The document as an HTML page. Its Content Security Policy allows only the script and style in it."""
     drawing, style = script(), static("report.css")
     parts = {
-        "title": html.escape(document["title"]),
+        "title": html.escape(printable(document["title"])),
         "subtitle": html.escape(_subtitle(document)),
         "script": drawing,
         "script-hash": _hash(drawing),
@@ -31,7 +32,7 @@ def as_page(document: Mapping[str, Any]) -> str:
         "style-hash": _hash(style),
         "text": html.escape(as_text(document)),
         # "<" is escaped, so that no text in the data can end the script element.
-        "data": json.dumps(document, separators=(",", ":")).replace("<", "\\u003c"),
+        "data": json.dumps(document, separators=(",", ":")).replace("<", "\\u003c").replace("\x7f", "\\u007f"),
     }
     return re.sub(r"\{\{([a-z-]+)\}\}", lambda match: parts[match[1]], static("page.html"))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from proj.printable import printable
 from proj.report.chart import chart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 #: Columns: a wider table is split into parts, one below the other.
 MAX_WIDTH = 120
@@ -16,7 +17,7 @@ MAX_WIDTH = 120
 def as_text(document: Mapping[str, Any]) -> str:
     """The document as text: figures, timelines, further tables and notes; it ends with a line break."""
     tables, runs = document["tables"], document["runs"]
-    parts = [document["title"]]
+    parts = [printable(document["title"])]
     parts += ["\n".join(_aligned(part)) for part in _parts(tables["figures"])]
     parts.append("\n".join(["Timeline", "", *chart(runs)]))
     parts += _titled(tables["waits"])
@@ -29,19 +30,19 @@ def as_text(document: Mapping[str, Any]) -> str:
     for part in _parts(tables["facts"]):
         parts += _titled(part)
     if document["notes"]:
-        parts.append("\n".join(["Notes", "", *(f"- {note}" for note in document["notes"])]))
+        parts.append("\n".join(["Notes", "", *(f"- {printable(note)}" for note in document["notes"])]))
     return "\n\n".join(parts) + "\n"
 
 
 def _titled(table: Mapping[str, Any], of: str | None = None) -> Iterator[str]:
     if table["rows"]:
         caption = f"{table['caption']}: {of}" if of else table["caption"]
-        yield "\n".join([caption, "", *_aligned(table)])
+        yield "\n".join([printable(caption), "", *_aligned(table)])
 
 
 def _parts(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The parts of a table that fit into `MAX_WIDTH`; each part begins with the first column."""
-    lines = [table["head"], *table["rows"]]
+    lines = _lines(table)
     widths = [max(len(line[column]) for line in lines) + 2 for column in range(len(table["head"]))]
     parts = [[0]]
     for column in range(1, len(widths)):
@@ -53,8 +54,12 @@ def _parts(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield {**table, "head": picked[0], "rows": picked[1:]}
 
 
+def _lines(table: Mapping[str, Any]) -> list[list[str]]:
+    return [[printable(cell) for cell in line] for line in (table["head"], *table["rows"])]
+
+
 def _aligned(table: Mapping[str, Any]) -> Iterator[str]:
-    lines: Sequence[Sequence[str]] = [table["head"], *table["rows"]]
+    lines = _lines(table)
     widths = [max(len(line[column]) for line in lines) for column in range(len(table["head"]))]
     for number, line in enumerate(lines):
         cells = [

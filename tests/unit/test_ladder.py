@@ -17,6 +17,7 @@ ROOT = Path(proj.__file__).parent
 #: own; rooms of one row never import each other. `docs/architecture.md` shows the same.
 LADDERS = {
     "": (
+        {"printable"},
         {"errors", "interruption", "plural", "queues"},
         {"service"},
         {"broker", "environment", "dots", "namesake"},
@@ -28,7 +29,7 @@ LADDERS = {
         {"commands"},
     ),
     "delivery": (
-        {"header_names", "printable", "broker_errors"},
+        {"header_names", "broker_errors"},
         {"recovery", "pool"},
         {"shutdown"},
         {"unreadable_properties"},
@@ -44,8 +45,8 @@ LADDERS = {
     "lab/drills": ({"system"}, {"faults", "verdict"}, {"drill"}, {"run_drills"}),
     "dashboard": ({"live", "banner"}, {"prometheus"}, {"web"}, {"install"}, {"launch"}),
     "commands": (
-        {"terminal", "send_messages"},
-        {"health_table"},
+        {"terminal"},
+        {"health_table", "send_messages"},
         {"dashboard", "demo", "health", "journal", "lab", "queues", "send"},
     ),
 }

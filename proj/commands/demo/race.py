@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import click
-from rich.console import Console
 from rich.live import Live
 
 from proj.commands.demo.scoreboard import results_table, scoreboard
 from proj.commands.terminal.browser import opened
+from proj.commands.terminal.console import SafeConsole, echo, echo_json
 from proj.commands.terminal.interrupt import interruptible
 from proj.lab.broker import USER, Broker
 from proj.lab.processes.flower import START_TIMEOUT_S, FlowerProcess
@@ -67,7 +65,7 @@ def _run(race: ModeRace) -> None:
 def _watch(race: ModeRace) -> None:
     plan = race.plan
     timeout_s = PATIENCE_S + sum(message.count(".") for message in plan.messages) * plan.dot_seconds
-    talk = Console(stderr=True)
+    talk = SafeConsole(stderr=True)
     if not talk.is_terminal:
         _say(f"{counted(len(plan.messages), 'message')} sent in each mode; waiting for the workers …")
         wait_until(race.finished, what="the end of all work", timeout_s=timeout_s)
@@ -93,9 +91,9 @@ def _keep(broker: Broker, flower: FlowerProcess) -> None:
 def _report(race: ModeRace, *, as_json: bool) -> None:
     outcomes = [race.outcome(mode) for mode in race.plan.modes]
     if as_json:
-        click.echo(json.dumps([{**asdict(outcome), "ratio": outcome.ratio} for outcome in outcomes], indent=2))
+        echo_json([{**asdict(outcome), "ratio": outcome.ratio} for outcome in outcomes], indent=2)
     else:
-        Console().print(results_table(race.plan, outcomes))
+        SafeConsole().print(results_table(race.plan, outcomes))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -106,4 +104,4 @@ def _listed(names: Sequence[str]) -> str:
 
 def _say(text: str) -> None:
     """Print to stderr; stdout is for the figures."""
-    click.echo(text, err=True)
+    echo(text, err=True)

@@ -9,8 +9,8 @@ from rich import box
 from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
+from proj.commands.terminal.console import cell
 from proj.commands.terminal.fitted import Fitted
 from proj.dots import DOT, weigh
 from proj.plural import counted
@@ -70,7 +70,7 @@ def results_table(plan: RacePlan, outcomes: Sequence[Outcome]) -> Group:
         f"{plan.dot_seconds:g} s for each dot; {counted(plan.workers, 'worker')} of one slot for each mode. "
         "Makespan: from the first publish to the last finish. Ideal: all work / slots, but at least the longest task."
     )
-    return Group(Text(), Fitted(table), Text(), Text(note, style="dim"))
+    return Group(cell(), Fitted(table), cell(), cell(note, style="dim"))
 
 
 def _add_mode(table: Table, race: ModeRace, mode: str) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import click
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from proj.commands.terminal.console import SafeConsole, cell, echo, echo_json
 from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.reading import say_reading
 from proj.errors import ProjError
@@ -42,17 +39,17 @@ def show_comparison(paths: Sequence[Path], *, as_json: bool) -> None:
     """
     comparisons = compare(_measured(paths))
     if as_json:
-        click.echo(json.dumps([_as_json(comparison) for comparison in comparisons], indent=2))
+        echo_json([_as_json(comparison) for comparison in comparisons], indent=2)
         return
-    console = Console()
+    console = SafeConsole()
     if not console.is_terminal:
         console.width = FILE_WIDTH
     for comparison in comparisons:
         if comparison.condition:
-            console.print(escape(comparison.condition), style="bold", highlight=False, soft_wrap=True)
+            console.print(cell(comparison.condition, style="bold"), soft_wrap=True)
         console.print(Fitted(_table(comparison)))
         for verdict in comparison.verdicts:
-            click.echo(verdict)
+            echo(verdict)
 
 
 def _measured(paths: Sequence[Path]) -> list[RunFigures]:
@@ -64,7 +61,7 @@ def _measured(paths: Sequence[Path]) -> list[RunFigures]:
         ended += [(path, run) for run in runs if run.ended is not None]
         for run in runs:
             if run.ended is None:
-                click.echo(f"The run {run.name} in {path} has not ended and is left out.", err=True)
+                echo(f"The run {run.name} in {path} has not ended and is left out.", err=True)
     if not ended:
         raise ProjError(
             f"No run in {', '.join(map(str, paths))} has ended. Measure runs with: celery -A proj lab run -o FILE"
@@ -84,10 +81,12 @@ def _table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("median [95% interval]")
     for group, summaries in comparison.groups.items():
-        table.add_column(f"{escape(group)}\n{counted(next(iter(summaries.values())).count, 'run')}", justify="right")
+        table.add_column(cell(group, counted(next(iter(summaries.values())).count, "run")), justify="right")
     pairs = list(dict.fromkeys((one.first, one.second) for one in comparison.differences))
     for first, second in pairs:
-        table.add_column("p\n* significant" if len(pairs) == 1 else escape(f"p\n{first}\n/ {second}"), justify="right")
+        table.add_column(
+            cell(*(("p", "* significant") if len(pairs) == 1 else ("p", first, f"/ {second}"))), justify="right"
+        )
     p_values = {(one.first, one.second, one.figure): one for one in comparison.differences}
     for figure in FIGURES:
         tests = [p_values.get((*pair, figure.key)) for pair in pairs]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import click
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from proj.broker.queue_depths import QueueDepths
 from proj.commands.terminal.app_hint import naming_the_app
 from proj.commands.terminal.clock import utc
-from proj.commands.terminal.console import console
+from proj.commands.terminal.console import cell, console, echo, echo_json
 from proj.commands.terminal.fitted import Fitted
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.health.held_tasks import held_tasks
@@ -85,7 +82,7 @@ def audit_journal(
     suspects = [audit.latest[task_id] for task_id in result.unaccounted]
     lost = [audit.latest[task_id] for task_id in result.lost]
     if as_json:
-        click.echo(json.dumps(_document(result, audit.hoards, suspects, lost), indent=2))
+        echo_json(_document(result, audit.hoards, suspects, lost), indent=2)
     else:
         _show(result, suspects, lost)
     doubts = (
@@ -95,7 +92,7 @@ def audit_journal(
         unsent_events(audit.silent) if result.missing or result.lost else None,
     )
     for warning in (*filter(None, doubts), *(hoard.sentence(now=False) for hoard in audit.hoards)):
-        click.echo(naming_the_app(warning), err=True)
+        echo(naming_the_app(warning), err=True)
     if result.missing or result.lost:
         raise SystemExit(EXIT_FAILED)
 
@@ -211,7 +208,7 @@ def _show(result: Ledger, suspects: Sequence[Attempt], lost: Sequence[Attempt]) 
     out = console()
     out.print(table)
     if result.duplicates:
-        out.print(f"Done more than once: {_listed(tuple(result.duplicates))}")
+        out.print(cell(f"Done more than once: {_listed(tuple(result.duplicates))}"))
     if result.missing:
         which = "Missing" if result.missing == len(suspects) else f"Missing: at least {result.missing} of these"
         _print_tasks(out, f"{which}, by the latest that is known of each:", suspects)
@@ -225,10 +222,10 @@ def _show(result: Ledger, suspects: Sequence[Attempt], lost: Sequence[Attempt]) 
 
 
 def _print_tasks(out: Console, heading: str, tasks: Sequence[Attempt]) -> None:
-    out.print(heading)
+    out.print(cell(heading))
     out.print(Fitted(_tasks(tasks[:MOST_IDS])))
     if len(tasks) > MOST_IDS:
-        out.print(f"… and {len(tasks) - MOST_IDS} more; --json has them all.")
+        out.print(cell(f"… and {len(tasks) - MOST_IDS} more; --json has them all."))
 
 
 def _tasks(tasks: Sequence[Attempt]) -> Table:
@@ -236,14 +233,13 @@ def _tasks(tasks: Sequence[Attempt]) -> Table:
     for heading in ("task", "name", "time", "last worker"):
         table.add_column(heading, overflow="fold")
     for one in tasks:
-        # Text, because what senders wrote must not be interpreted as rich's markup.
         cells = (
             one.task_id,
             one.name or "?",
             f"{one.state} {utc(_latest_time(one), unknown='')}",
             one.worker or "none",
         )
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(cell, cells))
     return table
 
 
@@ -260,4 +256,4 @@ def _listed(ids: tuple[str, ...]) -> str:
 
 def _say(text: str) -> None:
     """Print to stderr; stdout is for data."""
-    click.echo(text, err=True)
+    echo(text, err=True)

@@ -6,9 +6,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
 from proj.broker.connection import connected
+from proj.commands.terminal.console import echo
 from proj.commands.terminal.interrupt import interruptible
 from proj.journal.reader import open_journal
 from proj.journal.recording.event_queue import EventQueue, queue_name
@@ -45,11 +44,11 @@ def record_until_interrupted(
         contextlib.suppress(KeyboardInterrupt),
         recorder,
     ):
-        click.echo(f"Recording into {path}. Press Ctrl-C to end.", err=True)
+        echo(f"Recording into {path}. Press Ctrl-C to end.", err=True)
         _show_until_ended(recorder)
     # Raises the error of a recorder that failed while it ended.
     recorder.wait()
-    click.echo(
+    echo(
         f"{counted(recorder.written, 'event')} written to {path}. The broker keeps further events in the queue "
         f"{recorder.queue_name}, and deletes it when no recorder comes back for a day. The same command continues the "
         "journal with them; with --forget it deletes the queue.",
@@ -64,13 +63,13 @@ def _show_until_ended(recorder: Recorder) -> None:
     try:
         while not recorder.wait(SECOND_S if is_terminal else MINUTE_S):
             if is_terminal:
-                click.echo(f"\r{counted(recorder.written, 'event')} written", nl=False, err=True)
+                echo(f"{counted(recorder.written, 'event')} written", nl=False, err=True, over=True)
             elif recorder.written != shown:
                 shown = recorder.written
-                click.echo(f"{counted(shown, 'event')} written", err=True)
+                echo(f"{counted(shown, 'event')} written", err=True)
     finally:
         if is_terminal:
-            click.echo(err=True)
+            echo(err=True)
 
 
 def forget_events(app: Celery, path: Path, *, queue: str | None) -> None:
@@ -86,6 +85,6 @@ def forget_events(app: Celery, path: Path, *, queue: str | None) -> None:
     with connected(app.connection_for_write()) as connection:
         before = EventQueue(app, name, path).delete(connection)
     if before.existed:
-        click.echo(f"Deleted the queue {name} with {counted(before.messages, 'message')} of events.", err=True)
+        echo(f"Deleted the queue {name} with {counted(before.messages, 'message')} of events.", err=True)
     else:
-        click.echo(f"The broker has no queue {name}; nothing was deleted.", err=True)
+        echo(f"The broker has no queue {name}; nothing was deleted.", err=True)

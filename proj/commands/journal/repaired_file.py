@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proj.commands.terminal.console import echo
 from proj.journal.attempt import Attempt
 from proj.journal.records import Run, Sample, Worker
 from proj.journal.repair.repair import repair
@@ -28,4 +29,4 @@ def save_journal(file: Path, output: Path) -> None:
     with click.progressbar(length=PERCENT, label=f"Reading {file}", file=sys.stderr) as bar:
         saved = repair(file, output, progress=lambda read, of: bar.update(PERCENT * read // of - bar.pos))
     found = ", ".join(counted(saved[kind], *nouns) for kind, *nouns in _NOUNS)
-    click.echo(f"Saved into {output}: {found}. Next: celery journal audit --offline {output}", err=True)
+    echo(f"Saved into {output}: {found}. Next: celery journal audit --offline {output}", err=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from proj.commands.terminal.console import echo, echo_lines
 from proj.commands.terminal.reading import say_reading
 from proj.errors import ProjError
 from proj.journal.reader import open_journal
 from proj.plural import counted
+from proj.printable import json_text
 from proj.report.document import document
 from proj.report.markdown import as_markdown
 from proj.report.page import as_page
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _as_json(made: Mapping[str, Any]) -> str:
-    return json.dumps(made) + "\n"
+    return json_text(made) + "\n"
 
 
 #: The function that makes each format from a document.
@@ -47,10 +46,10 @@ def write_report(file: Path, *, output: Path | None, form: str, runs: Collection
         made = document(journal, title=file.name, names=runs, arguments=arguments)
     content = FORMS[form](made)
     if output is None:
-        click.echo(content, nl=False)
+        echo_lines(content, nl=False)
         return
     _replace(output, content)
-    click.echo(f"{output}: {counted(len(made['runs']), 'run')}, {len(content.encode()) / 1000:,.0f} kB.", err=True)
+    echo(f"{output}: {counted(len(made['runs']), 'run')}, {len(content.encode()) / 1000:,.0f} kB.", err=True)
 
 
 def _replace(path: Path, content: str) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from proj.broker.management_api import DEFAULT_PORT as MANAGEMENT_PORT
+from proj.commands.terminal.console import echo
 from proj.commands.terminal.interrupt import Interrupted, interruptible
 from proj.errors import ProjError
 from proj.lab.broker import GUEST, USER, Broker
@@ -50,21 +49,21 @@ def run_broker(
         programs = _programs(broker.port)
         try:
             with interruptible("The broker has ended."):
-                click.echo("Starting RabbitMQ …", err=True)
+                echo("Starting RabbitMQ …", err=True)
                 with broker:
-                    click.echo(f"export CELERY_BROKER_URL={broker.url()}")
-                    click.echo(f"export FLOWER_BROKER_API={broker.management_url}")
-                    click.echo(
+                    echo(f"export CELERY_BROKER_URL={broker.url()}")
+                    echo(f"export FLOWER_BROKER_API={broker.management_url}")
+                    echo(
                         f"RabbitMQ answers on port {broker.port}; its page is {broker.management.page} "
                         f"(user {USER}, password {broker.password}). Ctrl-C ends it.",
                         err=True,
                     )
                     if guest:
-                        click.echo(f"The user {GUEST}, password {GUEST}, may use it too{programs}.", err=True)
+                        echo(f"The user {GUEST}, password {GUEST}, may use it too{programs}.", err=True)
                     wait_until(lambda: not broker.running, what="the end of the broker", timeout_s=float("inf"))
                     raise ProjError(f"RabbitMQ ended by itself:\n{broker.log_tail()}")
         except Interrupted as interruption:
-            click.echo(interruption.message, err=True)
+            echo(interruption.message, err=True)
 
 
 def _programs(port: int) -> str:

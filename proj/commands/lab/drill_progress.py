@@ -5,16 +5,17 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.text import Text
 
 from proj.commands.terminal.clock import format_duration
+from proj.commands.terminal.console import SafeConsole, cell
 from proj.plural import counted
 from proj.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
 
     from proj.lab.drills.drill import Result
     from proj.lab.drills.faults.catalogue import Fault
@@ -28,7 +29,7 @@ class DrillProgress(Service):
 
     def __init__(self, faults: Mapping[str, Sequence[Fault]], *, console: Console | None = None) -> None:
         """Take the faults of each type of queue, which are drilled at the same time."""
-        self._console = console or Console(stderr=True, soft_wrap=True, highlight=False)
+        self._console = console or SafeConsole(stderr=True, soft_wrap=True, highlight=False)
         self._left = {queue_type: len(some) for queue_type, some in faults.items()}
         self._total = sum(self._left.values())
         self._running: dict[str, str] = {}
@@ -92,4 +93,4 @@ class DrillProgress(Service):
 
     def _say(self, text: str) -> None:
         # Text, because what a fault did must not be interpreted as rich's markup.
-        self._console.print(Text(text))
+        self._console.print(cell(text))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from proj.commands.lab.drill_progress import DrillProgress
+from proj.commands.terminal.console import SafeConsole, echo, echo_json
 from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
@@ -47,16 +46,16 @@ def show_drills(
         with DrillProgress(faults) as progress:
             results = run_drills(faults, dispatch=dispatch, guard=guard, progress=progress, keep=keep, version=version)
     if as_json:
-        click.echo(json.dumps([_as_json(result) for result in results], indent=2))
+        echo_json([_as_json(result) for result in results], indent=2)
     else:
-        Console().print(Fitted(table(results)))
+        SafeConsole().print(Fitted(table(results)))
     for result in results:
         for complaint in result.complaints:
-            click.echo(f"{result.fault} on {result.queue_type}: {complaint}", err=True)
+            echo(f"{result.fault} on {result.queue_type}: {complaint}", err=True)
     lost = sum(len(result.verdict.lost) for result in results)
     broken = sum(bool(result.complaints) for result in results)
     skipped = f", {count - len(results)} skipped" if count > len(results) else ""
-    click.echo(
+    echo(
         f"{counted(len(results), 'drill')} in {time.monotonic() - began:.0f} s: "
         f"{lost} lost, {broken} with a broken promise{skipped}.",
         err=True,

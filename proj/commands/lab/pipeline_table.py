@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rich.text import Text
 
 from proj import metrics
 from proj.commands.lab.repeated_runs import free_name
-from proj.commands.terminal.console import console
+from proj.commands.terminal.console import SafeConsole, cell, console, echo, echo_json
 from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.interrupt import interruptible
 from proj.errors import EXIT_FAILED
@@ -52,15 +49,15 @@ def show_pipeline(setup: PipelineSetup, *, output: Path | None, version: str | N
         outcome = _run_into(output, setup, version) if output else _run_aside(setup, version)
     figures = metrics.pipeline_figures(outcome.attempts, slots=outcome.slots)
     if as_json:
-        click.echo(json.dumps(_as_json(setup, outcome, figures), indent=2))
+        echo_json(_as_json(setup, outcome, figures), indent=2)
     else:
         _show(setup, outcome, figures)
     if output:
-        click.echo(f"Kept in {output}; next: celery -A proj journal report {output}", err=True)
+        echo(f"Kept in {output}; next: celery -A proj journal report {output}", err=True)
     if outcome.lost or outcome.doubled:
         for what, words in (("Lost", outcome.lost), ("Printed more than once", outcome.doubled)):
             if words:
-                click.echo(f"{what}: {', '.join(words)}", err=True)
+                echo(f"{what}: {', '.join(words)}", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
@@ -78,11 +75,11 @@ def _run_aside(setup: PipelineSetup, version: str | None) -> PipelineOutcome:
 def _run(setup: PipelineSetup, writer: JournalWriter, guard: Guard, version: str | None) -> PipelineOutcome:
     name = free_name(f"{setup.dispatch}-pipeline", {run.name for run in writer.journal.runs()})
     writer.commit()
-    click.echo("Starting a private RabbitMQ …", err=True)
+    echo("Starting a private RabbitMQ …", err=True)
     with Broker(guard, version=version) as broker:
         here = machine(broker.management)
         workers = ", ".join(f"{count} of {stage}" for stage, count in setup.workers.items())
-        click.echo(f"{name}: starting the workers, {workers} …", err=True)
+        echo(f"{name}: starting the workers, {workers} …", err=True)
         with Pipeline(name, setup, broker=broker, guard=guard, writer=writer) as pipeline, _progress() as progress:
             bar = progress.add_task(name, total=len(setup.messages))
             return pipeline.run(here, on_progress=lambda done: progress.update(bar, completed=done))
@@ -90,7 +87,7 @@ def _run(setup: PipelineSetup, writer: JournalWriter, guard: Guard, version: str
 
 def _progress() -> AbstractContextManager[Progress]:
     """A progress bar on a terminal, nothing elsewhere."""
-    talk = Console(stderr=True)
+    talk = SafeConsole(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal)
 
@@ -100,15 +97,15 @@ def _show(setup: PipelineSetup, outcome: PipelineOutcome, figures: metrics.Pipel
     lanes = {stage: metrics.lanes(own, outcome.workers) for stage, own in outcome.attempts.items()}
     out = console()
     for line in timeline(lanes, marks):
-        out.print(Text(line))
-    out.print(Text(legend(setup.messages)), end="\n\n")
+        out.print(cell(line))
+    out.print(cell(*legend(setup.messages).split("\n")), end="\n\n")
     out.print(Fitted(_table(figures)))
     least = f"the least that these workers could reach is {figures.ideal_s:.2f} s"
     messages = counted(len(setup.messages), "message")
     done = f"{messages} in {figures.makespan_s:.2f} s; {least}."
-    out.print(Text(f"{done}\n{verdict(figures)}\n"), soft_wrap=True)
+    out.print(cell(done, verdict(figures), ""), soft_wrap=True)
     for each in outcome.printed:
-        out.print(Text(each.line))
+        out.print(cell(each.line))
 
 
 def _table(figures: metrics.PipelineFigures) -> Table:
@@ -119,7 +116,7 @@ def _table(figures: metrics.PipelineFigures) -> Table:
     for number, row in enumerate(made.rows):
         if number == len(figures.stages):
             table.add_section()
-        table.add_row(*map(Text, row))
+        table.add_row(*map(cell, row))
     return table
 
 

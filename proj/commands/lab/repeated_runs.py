@@ -8,12 +8,11 @@ import time
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from proj import metrics
 from proj.commands.terminal.clock import format_duration
+from proj.commands.terminal.console import SafeConsole, echo
 from proj.commands.terminal.interrupt import interruptible
 from proj.journal.writer import JournalWriter
 from proj.lab.broker import Broker
@@ -68,7 +67,7 @@ def free_name(stem: str, taken: Container[str]) -> str:
 
 def _watch(measured: MeasuredRun, here: dict[str, object]) -> None:
     """Run it, with a progress bar on a terminal."""
-    talk = Console(stderr=True)
+    talk = SafeConsole(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as progress:
         bar = progress.add_task(measured.name, total=measured.setup.messages)
@@ -99,4 +98,4 @@ def _plain(workload: str) -> str:
 
 def _say(text: str) -> None:
     """Print to stderr; stdout is for data."""
-    click.echo(text, err=True)
+    echo(text, err=True)

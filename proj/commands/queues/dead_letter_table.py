@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import click
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from proj.commands.terminal.clock import utc
-from proj.commands.terminal.console import console
+from proj.commands.terminal.console import cell, console, echo, echo_lines
 from proj.delivery.dead_letters.export import to_json
-from proj.delivery.printable import printable
+from proj.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +33,7 @@ def print_table(letters: Sequence[DeadLetter]) -> None:
     table.add_column("id\ntask and arguments", overflow="fold", min_width=_ID_WIDTH)
     table.add_column("reason\nqueue, worker, when, tries", overflow="fold")
     for letter in letters:
-        what = f"{letter.id}\n{_cut(letter.task or 'no task')} {_cut(letter.arguments)}"
+        what = (letter.id, f"{_cut(letter.task or 'no task')} {_cut(letter.arguments)}")
         where = ", ".join(
             (
                 _cut(letter.queue or "no queue"),
@@ -44,28 +42,29 @@ def print_table(letters: Sequence[DeadLetter]) -> None:
                 _attempts(letter.attempts),
             )
         )
-        # Text, because what senders wrote must not be interpreted as rich's markup.
-        table.add_row(Text(what), Text(f"{letter.reason}\n{where}"))
+        table.add_row(cell(*what), cell(letter.reason, where))
     console().print(table)
 
 
 def print_whole(unacked: UnackedLetter) -> None:
     """Print all that is known of one letter, with its headers, properties and body."""
     letter = unacked.letter
-    click.echo(f"{letter.id}  {letter.task or 'no task'}")
-    click.echo(f"  {letter.reason}")
-    click.echo(
+    echo(f"{letter.id}  {letter.task or 'no task'}")
+    echo(f"  {letter.reason}")
+    echo(
         f"  queue {letter.queue or '?'}, worker {letter.worker or '?'}, {utc(letter.time, unknown='no time')}, "
         f"{_attempts(letter.attempts)}, {letter.size_bytes} bytes"
     )
     properties = dict(unacked.properties)
     headers = properties.pop("application_headers", None) or {}
     for heading, values in (("headers", headers), ("properties", properties)):
-        click.echo(f"\n{heading}")
+        echo()
+        echo(heading)
         for name, value in values.items():
-            click.echo(f"  {printable(str(name))}: {printable(json.dumps(to_json(value), ensure_ascii=False))}")
-    click.echo("\nbody")
-    click.echo(_body(unacked.body))
+            echo(f"  {name}: {json.dumps(to_json(value), ensure_ascii=False)}")
+    echo()
+    echo("body")
+    echo_lines(_body(unacked.body))
 
 
 def _body(body: bytes) -> str:
@@ -75,7 +74,7 @@ def _body(body: bytes) -> str:
         text = json.dumps(json.loads(body), indent=2, ensure_ascii=False) if len(body) <= _BODY_LIMIT else repr(cut)
     except (ValueError, RecursionError):
         text = repr(cut)
-    lines = [f"  {printable(line)}" for line in text.splitlines()]
+    lines = [f"  {printable(line)}" for line in text.split("\n")]
     if len(body) > len(cut):
         lines.append(f"  … {len(body) - len(cut)} more bytes; --export writes them all")
     return "\n".join(lines)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import sys
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import click
 
 from proj.commands.queues.dead_letter_table import print_table, print_whole
 from proj.commands.terminal.app_hint import naming_the_app
+from proj.commands.terminal.console import confirm, echo, echo_json
 from proj.delivery.dead_letters import export
 from proj.delivery.dead_letters.queue import MOST
 from proj.errors import EXIT_FAILED, ProjError
@@ -98,9 +98,9 @@ def process_letters(letters: DeadLetterQueue, options: DeadOptions) -> None:
             _import(letters, options.import_file)
             return
         if letters.warning:
-            click.echo(naming_the_app(letters.warning), err=True)
+            echo(naming_the_app(letters.warning), err=True)
         if letters.total > letters.count == MOST:
-            click.echo(f"{letters.name} has {letters.total} letters; these are the oldest {letters.count}.", err=True)
+            echo(f"{letters.name} has {letters.total} letters; these are the oldest {letters.count}.", err=True)
         missing = set(options.ids)
         chosen = _chosen(letters, options, missing)
         failed = 0
@@ -134,21 +134,21 @@ def _show(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter], options: De
     if options.show:
         for unacked in chosen:
             if options.as_json:
-                click.echo(export.to_line(unacked))
+                echo(export.to_line(unacked))
             else:
                 print_whole(unacked)
     elif options.as_json:
         for unacked in chosen:
-            click.echo(json.dumps(asdict(unacked.letter)))
+            echo_json(asdict(unacked.letter))
     else:
         rows = [unacked.letter for unacked in itertools.islice(chosen, options.limit or ROWS)]
         if rows:
             print_table(rows)
         elif not options.ids:
             such = "such " if options.task or options.reason else ""
-            click.echo(f"{letters.name} has no {such}letters.", err=True)
+            echo(f"{letters.name} has no {such}letters.", err=True)
         if letters.total > len(rows) == (options.limit or ROWS):
-            click.echo(f"{letters.name} has {letters.total} letters; --limit shows more, --json all.", err=True)
+            echo(f"{letters.name} has {letters.total} letters; --limit shows more, --json all.", err=True)
 
 
 def _requeue(letters: DeadLetterQueue, unacked: UnackedLetter, options: DeadOptions) -> bool:
@@ -156,7 +156,7 @@ def _requeue(letters: DeadLetterQueue, unacked: UnackedLetter, options: DeadOpti
     try:
         letters.requeue(unacked, queue=options.to)
     except ProjError as error:
-        click.echo(error.message, err=True)
+        echo(error.message, err=True)
         return False
     _print_done("requeued", unacked.letter.id, options.to or unacked.letter.queue, as_json=options.as_json)
     return True
@@ -174,15 +174,15 @@ def _export_and_purge(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter],
         if not tags:
             if options.export != "-":
                 Path(options.export).unlink()
-            click.echo(f"{letters.name} has no letters to export, so nothing was written.", err=True)
+            echo(f"{letters.name} has no letters to export, so nothing was written.", err=True)
         elif options.export != "-":
-            click.echo(f" [x] Wrote {counted(len(tags), 'letter')} to {options.export}", err=True)
+            echo(f" [x] Wrote {counted(len(tags), 'letter')} to {options.export}", err=True)
     else:
         tags = [(unacked.tag, unacked.letter.id) for unacked in chosen]
     if options.purge and tags:
         question = f"Remove {len(tags)} of the {counted(letters.total, 'letter')} in {letters.name} for ever?"
         if not options.yes:
-            click.confirm(question, abort=True, err=True)
+            confirm(question)
         for tag, letter_id in tags:
             letters.discard(tag)
             if options.export != "-":
@@ -195,14 +195,14 @@ def _import(letters: DeadLetterQueue, path: str) -> None:
         for number, text in enumerate(file, start=1):
             letter = export.from_line(text, number=number)
             letters.publish(letter.id, letter.body, letter.properties, letters.name)
-    click.echo(f" [x] Put {counted(number, 'letter')} into {letters.name}", err=True)
+    echo(f" [x] Put {counted(number, 'letter')} into {letters.name}", err=True)
 
 
 def _print_done(action: str, letter_id: str, queue: str | None, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"id": letter_id, "done": action, "queue": queue}))
+        echo_json({"id": letter_id, "done": action, "queue": queue})
     else:
-        click.echo(f" [x] {action.capitalize()} {letter_id}" + (f" to {queue}" if queue else ""))
+        echo(f" [x] {action.capitalize()} {letter_id}" + (f" to {queue}" if queue else ""))
 
 
 @contextlib.contextmanager

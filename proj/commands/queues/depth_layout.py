@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.cells import cell_len
 from rich.table import Table
-from rich.text import Text
+
+from proj.commands.terminal.console import cell
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -59,7 +60,9 @@ def fit_table(rows: Sequence[Row], *, left: Collection[str], width: int, gap: in
     for heading, shown in headings.items():
         table.add_column(shown, justify="left" if heading in left else "right", no_wrap=True)
     for row in rows:
-        table.add_row(Text(fold_name(row[first], name_width)), *(Text(row[heading]) for heading in headings))
+        table.add_row(
+            cell(*fold_name(row[first], name_width).split("\n")), *(cell(row[heading]) for heading in headings)
+        )
     return table
 
 

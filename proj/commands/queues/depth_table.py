@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -11,22 +10,22 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import click
 from rich.live import Live
-from rich.text import Text
 
 from proj.broker.queue_rates import Counts, RateMeter, Rates
 from proj.commands.queues.depth_layout import GAP, WIDE_GAP, fit_table
 from proj.commands.queues.event_queues import note, noting
 from proj.commands.terminal.browser import opened
 from proj.commands.terminal.clock import format_duration
-from proj.commands.terminal.console import console
+from proj.commands.terminal.console import cell, console, echo, echo_json
+from proj.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from proj.broker.queue_depths import Depth, Progress, QueueDepths
     from proj.commands.queues.depth_layout import Row
@@ -62,7 +61,7 @@ def show_depths(
     try:
         if as_json:
             for view in views:
-                click.echo(json.dumps([_json(depth, rates) for depth, rates in view.rows]))
+                echo_json([_json(depth, rates) for depth, rates in view.rows])
         elif interval_s is None or not out.is_terminal:
             _print(out, views)
         else:
@@ -73,9 +72,9 @@ def show_depths(
         if interval_s is None:
             raise
     for depth in left:
-        click.echo(note(depth, now=time.time()), err=True)
+        echo(note(depth, now=time.time()), err=True)
     if queue_depths.doubt:
-        click.echo(queue_depths.doubt, err=True)
+        echo(queue_depths.doubt, err=True)
 
 
 def open_management(queue_depths: QueueDepths) -> None:
@@ -86,7 +85,7 @@ def open_management(queue_depths: QueueDepths) -> None:
     """
     page = queue_depths.management.page
     queue_depths.management.request("GET", "overview")
-    click.echo(page)
+    echo(page)
     with _silenced_stderr():
         opened(page)
 
@@ -113,7 +112,7 @@ class View:
 
     def render(self, width: int) -> Table | Text:
         """The table, or the sentence, for a terminal of this width."""
-        return Text(self.nothing) if self.nothing else table(self.rows, width=width)
+        return cell(self.nothing) if self.nothing else table(self.rows, width=width)
 
 
 def table(rows: Sequence[Line], *, width: int) -> Table:
@@ -187,7 +186,7 @@ def _json(depth: Depth, rates: Rates | None) -> dict[str, object]:
 
 def _row(depth: Depth) -> Row:
     return {
-        "name": depth.name,
+        "name": printable(depth.name),
         "type": depth.type or "?",
         "ready": _ready(depth),
         "unacknowledged": _known(depth.unacknowledged),
@@ -202,7 +201,7 @@ def _watched_row(depth: Depth, rates: Rates) -> Row:
     else:
         empty_in = "?" if rates.growth_per_s is None else "never"
     return {
-        "name": depth.name,
+        "name": printable(depth.name),
         "ready": _ready(depth),
         "unacked": _known(depth.unacknowledged),
         "consumers": str(depth.consumers),

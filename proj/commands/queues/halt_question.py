@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proj.commands.terminal.console import confirm, echo
 from proj.delivery.shutdown.app_workers import own_tasks
 from proj.plural import counted
+from proj.printable import printable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +31,8 @@ def tasks_of(app: Celery) -> frozenset[str]:
         tasks = own_tasks(app.tasks)
     except Exception as error:
         raise click.UsageError(
-            f"The app's tasks cannot be imported here ({type(error).__name__}: {error}), so it is not known which "
-            f"workers are its. {_CHOOSE}"
+            f"The app's tasks cannot be imported here ({type(error).__name__}: {shown(error)}), so it is not known "
+            f"which workers are its. {_CHOOSE}"
         ) from error
     if not tasks:
         raise click.UsageError(f"The app has no tasks, so it is not known which workers are its. {_CHOOSE}")
@@ -45,10 +47,10 @@ def ask_to_halt(ours: Sequence[str], *, others: Sequence[str], yes: bool) -> Non
         Abort: the answer is no.
     """
     if others:
-        click.echo(f"Not halted, because they are not workers of this app: {', '.join(others)}.", err=True)
+        echo(f"Not halted, because they are not workers of this app: {', '.join(others)}.", err=True)
     if yes or not ours:
         return
-    what = f"This halts {counted(len(ours), 'worker')}: {', '.join(ours)}."
+    what = printable(f"This halts {counted(len(ours), 'worker')}: {', '.join(ours)}.")
     if not sys.stdin.isatty():
         raise click.UsageError(f"{what} Say --yes. {_CHOOSE}")
-    click.confirm(f"{what} Go on?", abort=True, err=True)
+    confirm(f"{what} Go on?")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from proj.broker.control_bus import ControlBus
 from proj.broker.queue_depths import QueueDepths
 from proj.commands.queues.halt_question import ask_to_halt, tasks_of
-from proj.commands.terminal.console import console
+from proj.commands.terminal.console import cell, console, echo, echo_json
 from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.queue_name import refuse_unknown_queues
 from proj.delivery.dead_letters.app_queues import queue_types
@@ -73,7 +71,7 @@ class Halt:
         with ControlBus(self._app) as bus:
             workers = RunningWorkers(self._app, bus, self._queue_depths)
             if workers.doubt:
-                click.echo(workers.doubt, err=True)
+                echo(workers.doubt, err=True)
             if tasks is not None:
                 ours = workers.of_app(tasks, queue_types(self._app))
                 ask_to_halt(ours, others=sorted(workers.queues.keys() - set(ours)), yes=yes)
@@ -97,7 +95,7 @@ class Halt:
                     leaving,
                     listening=workers.listening,
                     timeout_s=timeout_s,
-                    progress=lambda each: click.echo(f" [x] {each.worker} stopped after {each.seconds} s", err=True),
+                    progress=lambda each: echo(f" [x] {each.worker} stopped after {each.seconds} s", err=True),
                 )
         self._show(halted, queues)
         if not all(each.stopped for each in halted):
@@ -109,7 +107,7 @@ class Halt:
 
         def progress(left: Remainder) -> None:
             if last[-1:] != [left]:
-                click.echo(f" [ ] {what}: {left}", err=True)
+                echo(f" [ ] {what}: {left}", err=True)
                 last.append(left)
 
         drain(
@@ -121,11 +119,11 @@ class Halt:
 
     def _show(self, halted: list[HaltOutcome], queues: Sequence[str]) -> None:
         if self._as_json:
-            click.echo(json.dumps([_row(each) for each in halted]))
+            echo_json([_row(each) for each in halted])
             return
         if not halted:
             names = " or ".join(queues)
-            click.echo(f"No worker consumes from {names}." if names else "There is no worker of this app.", err=True)
+            echo(f"No worker consumes from {names}." if names else "There is no worker of this app.", err=True)
             return
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in ("worker", "answer", "running", "held", "outcome"):
@@ -135,7 +133,7 @@ class Halt:
             cells = (
                 "?" if row[key] is None else str(row[key]) for key in ("worker", "answer", "running", "held", "outcome")
             )
-            table.add_row(*(Text(cell) for cell in cells))
+            table.add_row(*map(cell, cells))
         console().print(Fitted(table))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from proj.commands.terminal.console import echo, echo_json, echo_lines
 from proj.delivery.dead_letters.policies import obstacle
 from proj.errors import EXIT_FAILED
+from proj.printable import printable
 
 if TYPE_CHECKING:
     from proj.delivery.dead_letters.policies import QueuePolicies
@@ -27,27 +28,32 @@ def show_policy(policies: QueuePolicies, *, as_json: bool) -> None:
     hindered = obstacle(statuses)
     if as_json:
         queues = [{key: value for key, value in asdict(each).items() if key != "base"} for each in statuses]
-        click.echo(json.dumps({"dead_letters_bound": is_bound, "hindrance": hindered, "queues": queues}))
+        echo_json({"dead_letters_bound": is_bound, "hindrance": hindered, "queues": queues})
     else:
-        click.echo("\n\n".join(_block(each) for each in statuses))
+        echo_lines("\n\n".join(_block(each) for each in statuses))
         if not is_bound:
             name = policies.dead_letters
-            click.echo(f"There is no exchange {name} that is bound to a queue {name}.", err=True)
+            echo(f"There is no exchange {name} that is bound to a queue {name}.", err=True)
     if not is_bound or any(each.missing for each in statuses):
         if not as_json:
-            click.echo(hindered or "--apply makes what is missing.", err=True)
+            echo(hindered or "--apply makes what is missing.", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
 def _block(each: PolicyStatus) -> str:
     """A few short lines, because a table of long names and values fits no terminal."""
-    missing = [f"no {key}" if value is None else f"{key}: {value}" for key, value in each.missing.items()]
+    missing = [printable(f"no {key}" if value is None else f"{key}: {value}") for key, value in each.missing.items()]
     values = {
-        "dead letters go to": each.dead_letter_exchange or "-",
+        "dead letters go to": printable(str(each.dead_letter_exchange or "-")),
         "delivery limit": "-" if each.delivery_limit is None else str(each.delivery_limit),
         "max length": "-" if each.max_length is None else str(each.max_length),
-        "policy": each.policy or "-",
+        "policy": printable(each.policy or "-"),
         "missing": f"\n{'':22}".join(missing) or "nothing",
     }
     there = "" if each.exists else ", not there yet"
-    return "\n".join([f"{each.queue} ({each.type}{there})", *(f"  {key:18}  {text}" for key, text in values.items())])
+    return "\n".join(
+        [
+            f"{printable(each.queue)} ({printable(each.type)}{there})",
+            *(f"  {key:18}  {text}" for key, text in values.items()),
+        ]
+    )

@@ -10,13 +10,14 @@ from celery.bin.base import CeleryCommand
 from proj.commands.terminal.app_hint import naming_the_app
 from proj.commands.terminal.interrupt import Interrupted
 from proj.errors import ProjError
+from proj.printable import printable
 
 
 class _Named(click.ClickException):
     """An error of ours in other words."""
 
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
+        super().__init__(printable(message, keep="\n"))
         self.exit_code: int = exit_code  # type: ignore[misc]  # click reads it from the instance
 
 

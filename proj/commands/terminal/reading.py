@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
+from proj.commands.terminal.console import echo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,4 +20,4 @@ def say_reading(path: Path) -> None:
     except OSError:  # whoever opens it says why it cannot be read
         return
     if size > SMALL_BYTES:
-        click.echo(f"Reading {path} ({size / 1e6:,.0f} MB) …", err=True)
+        echo(f"Reading {path} ({size / 1e6:,.0f} MB) …", err=True)

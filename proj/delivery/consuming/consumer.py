@@ -29,13 +29,13 @@ from proj.delivery.consuming.redeliveries import Decision
 from proj.delivery.dead_letters.keeper import DeadLetterKeeper
 from proj.delivery.dispatch.acknowledgements import Acknowledgements
 from proj.delivery.dispatch.mode import check_dispatch
-from proj.delivery.printable import shown
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
 from proj.delivery.recovery.final_errors import end_when_final, end_when_login_refused
 from proj.delivery.recovery.rounds import Rounds
 from proj.delivery.results.worker_results import WorkerResults
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.message import Kind, Refusal
+from proj.printable import shown
 from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from proj.delivery.consuming.held_messages import Survivals, name_of_copy
 from proj.delivery.consuming.plain_messages import TaskMessage, convert, tasks_for_plain_messages
 from proj.delivery.consuming.receiving import Delivery
 from proj.delivery.consuming.redeliveries import history
-from proj.delivery.printable import shown
 from proj.delivery.validation.limits import Limits
 from proj.delivery.validation.message import Inspected, Refusal, inspect
+from proj.printable import shown
 from proj.queues import home_queue
 
 if TYPE_CHECKING:

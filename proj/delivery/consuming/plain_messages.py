@@ -12,10 +12,10 @@ from kombu.serialization import prepare_accept_content
 from kombu.utils.json import loads
 
 from proj.delivery.header_names import BROKER_COUNTS
-from proj.delivery.printable import shown
 from proj.delivery.validation.message import Kind, Refusal, unfit
 from proj.errors import InvalidConfiguration
 from proj.journal.generated_ids import generated_id
+from proj.printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection

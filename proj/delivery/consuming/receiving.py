@@ -17,9 +17,9 @@ from kombu.utils import json as kombu_json
 
 from proj.broker.nack import give_back
 from proj.delivery.header_names import EXCHANGE, ROUTING_KEY
-from proj.delivery.printable import shown
 from proj.delivery.validation.limits import inflates_beyond
 from proj.delivery.validation.message import TooLarge
+from proj.printable import shown
 from proj.queues import home_queue
 
 if TYPE_CHECKING:

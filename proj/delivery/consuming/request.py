@@ -16,9 +16,9 @@ from celery.worker import request as stock
 from celery.worker import state
 
 from proj.delivery.consuming.redeliveries import FIRST
-from proj.delivery.printable import shown
 from proj.delivery.results.hand_over import take_results
 from proj.delivery.validation.header_rules import RULES
+from proj.printable import printable, shown
 from proj.queues import DUE, EXCHANGES, exchange_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Request(stock.Request):
             logger.exception(
                 "The failure of the task %s[%s] could not be stored.",
                 self.name,
-                self.id,
+                printable(self.id),
                 extra={"action": "failure_not_stored"},
             )
             self.dead_letter(
@@ -268,7 +268,7 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
             logger.exception(
                 "The task %s[%s] could not be given to the pool.",
                 self.name,
-                self.id,
+                printable(self.id),
                 extra={"action": "pool_refused_task"},
             )
             state.task_ready(self)

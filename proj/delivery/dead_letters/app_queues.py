@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from celery.app.routes import MapRoute
 
 from proj import queues
-from proj.delivery.printable import shown
 from proj.errors import InvalidConfiguration
+from proj.printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

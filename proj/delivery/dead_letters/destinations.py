@@ -9,8 +9,8 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 
 from proj.delivery.dead_letters.queue_policy import effective_policy, list_policies
-from proj.delivery.printable import printable
 from proj.errors import NoManagement
+from proj.printable import printable
 from proj.queues import is_plumbing
 
 if TYPE_CHECKING:

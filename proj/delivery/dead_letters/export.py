@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from proj.delivery.printable import described
 from proj.errors import ProjError
+from proj.printable import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from amqp.exceptions import AMQPError
 from amqp.serialization import dumps
 
 from proj.delivery.header_names import ATTEMPTS, BROKER_COUNTS, EXCHANGE, QUEUE, REASON, ROUTING_KEY, TIME, WORKER
-from proj.delivery.printable import LONGEST_DESCRIPTION, described
+from proj.printable import LONGEST_DESCRIPTION, described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

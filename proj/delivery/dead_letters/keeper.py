@@ -14,7 +14,7 @@ from proj.broker.declaration import declare_dead_letters
 from proj.broker.queue_counts import count_soon
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.dead_letters.destinations import dropped, sentence
-from proj.delivery.printable import shown
+from proj.printable import shown
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -20,7 +20,7 @@ from proj.delivery.header_names import (
     UNREADABLE,
     WORKER,
 )
-from proj.delivery.printable import LONGEST_DESCRIPTION, printable
+from proj.printable import LONGEST_DESCRIPTION, printable
 from proj.queues import home_queue
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from celery.utils.log import get_logger
 
+from proj.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -58,7 +60,7 @@ class Attempt:
                 except Exception as error:  # noqa: BLE001 a connection raises anything, and the task runs all the same
                     logger.warning(
                         "The caller of task %s was not told that it has started: %r",
-                        self.task_id,
+                        printable(self.task_id),
                         error,
                         extra={"action": "started_not_published"},
                     )

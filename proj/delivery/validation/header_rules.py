@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.app.task import Context
 
-from proj.delivery.printable import shown
+from proj.printable import shown
 
 #: Bytes of a task's id: it is also the `correlation_id`, an AMQP short string.
 _LONGEST_ID_BYTES = 255

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kombu.exceptions import ContentDisallowed, SerializerNotInstalled
 
 from proj.delivery.header_names import UNREADABLE
-from proj.delivery.printable import shown
 from proj.delivery.validation.header_rules import embed_fault, header_fault, id_fault, name_fault
 from proj.delivery.validation.limits import is_deeper
 from proj.delivery.validation.times import eta_fault, expires_fault
+from proj.printable import shown
 
 if TYPE_CHECKING:
     from datetime import tzinfo

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from celery.utils.time import maybe_iso8601, maybe_make_aware, timezone
 from kombu.asynchronous.timer import to_timestamp
 
-from proj.delivery.printable import shown
+from proj.printable import shown
 
 if TYPE_CHECKING:
     from datetime import tzinfo

@@ -10,6 +10,7 @@ from celery.events.receiver import EventReceiver
 from kombu.clocks import LamportClock
 
 from proj.journal.event import LARGEST
+from proj.printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,8 +56,8 @@ class Receiver(EventReceiver):
         """Give the handler None; there is nothing to acknowledge."""
         logger.debug(
             "An event with content type %s could not be decoded: %s",
-            message.content_type,
-            exc,
+            shown(message.content_type),
+            shown(exc),
             extra={"action": "malformed_event"},
         )
         self._handle_malformed()

@@ -17,8 +17,8 @@ from proj.delivery.dead_letters import export
 from proj.delivery.dead_letters.headers import copy_properties, dead_letter_headers, requeue_headers
 from proj.delivery.dead_letters.letter import read_letter
 from proj.delivery.header_names import ATTEMPTS, EXCHANGE, QUEUE, REASON, ROUTING_KEY
-from proj.delivery.printable import printable
 from proj.errors import ProjError
+from proj.printable import printable
 
 #: All values that py-amqp reads; some of them it cannot write.
 VALUES = some.recursive(

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.message import Message
 
-from proj.delivery.printable import shown
 from proj.delivery.validation.limits import Limits, inflates_beyond, is_deeper
 from proj.delivery.validation.message import Inspected, Kind, Refusal, TooLarge
 from proj.delivery.validation.message import inspect as inspect_message
+from proj.printable import shown
 from tests.hostility import JSON, MESSAGES, VALUES, Hostile
 
 NOW = 1_800_000_000.0
