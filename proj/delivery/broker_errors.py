@@ -13,14 +13,23 @@ NO_ROUTE = 312
 ACCESS_REFUSED = 403
 NOT_FOUND = 404
 PRECONDITION_FAILED = 406
+FRAME_ERROR = 501
 SYNTAX_ERROR = 502
 NOT_ALLOWED = 530
 NOT_IMPLEMENTED = 540
+INTERNAL_ERROR = 541
 
 #: Codes after which another attempt fails in the same way.
 FINAL = frozenset(
-    {CONTENT_TOO_LARGE, ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, SYNTAX_ERROR, NOT_ALLOWED, NOT_IMPLEMENTED}
+    {
+        *(CONTENT_TOO_LARGE, ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED),
+        *(FRAME_ERROR, SYNTAX_ERROR, NOT_ALLOWED, NOT_IMPLEMENTED),
+    }
 )
+#: How often a message is published that the broker answers with an internal error, and seconds between two attempts. A
+#: queue that loses its leader is such an error too, and has another one within a few seconds.
+MOST_CRASHES = 5
+CRASH_PAUSE_S = 1.0
 #: Texts that RabbitMQ sends with one of these codes although the cause is temporary: the node of a queue is down or
 #: slow, or a virtual host, a user or a node has too many connections or channels. The whole text must match, because a
 #: queue or a user may have any of these words in its name. AMQP cuts the text after 255 bytes, so what follows the name
@@ -57,6 +66,19 @@ def final_error(error: BaseException, subject: str) -> PublishRefused | None:
     if code == NOT_FOUND:
         return Unroutable(f"RabbitMQ did not accept {subject}: {text!r}. Declare it first, or correct its name.")
     return PublishRefused(f"RabbitMQ did not accept {subject}: {text!r}. Remove the reason before you try again.")
+
+
+def is_crash(error: BaseException) -> bool:
+    """Whether the broker closed the connection with an internal error: a message, or the broker, is at fault."""
+    return getattr(error, "reply_code", None) == INTERNAL_ERROR
+
+
+def crashing(error: BaseException, subject: str) -> PublishRefused:
+    """The error for a message that the broker has answered with an internal error each time."""
+    return PublishRefused(
+        f"RabbitMQ closed the connection with an internal error each of the {MOST_CRASHES} times that {subject} was "
+        f"published: {str(getattr(error, 'reply_text', None) or error)!r}. The broker's log says what it cannot handle."
+    )
 
 
 def _is_temporary(code: int, text: str) -> bool:

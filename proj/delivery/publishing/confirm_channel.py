@@ -20,6 +20,7 @@ from kombu.transport import pyamqp
 
 from proj.broker.connection import ensure_connected
 from proj.broker.version import BrokerVersion
+from proj.delivery.publishing.encoded_message import check_address, encode
 from proj.delivery.publishing.outgoing_message import OutgoingMessage, message_id, nack_from, unroutable
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class ConfirmChannel(pyamqp.Channel):
         """Write the message, and return when the broker has confirmed it.
 
         Raises:
+            PublishRefused: AMQP or RabbitMQ cannot carry it; nothing of it was written.
             MessageNacked: the broker rejected it for now.
             ChannelError: it reached no queue, or the broker closed the channel because of it.
             TimeoutError: it was not confirmed within `confirm_timeout` seconds.
@@ -155,35 +157,42 @@ class ConfirmChannel(pyamqp.Channel):
         """Write the message without waiting, and return its delivery tag.
 
         Raises:
+            PublishRefused: AMQP or RabbitMQ cannot carry it; nothing of it was written.
             OSError: the connection is lost. A part of the message may be written, so nothing more can be.
         """
         if self.connection is None:
             raise ConnectionResetError("The connection is lost.")
+        message = encode(outgoing, self.connection.frame_max)
+        arguments = self._arguments(outgoing)
         self.written += 1
         tag = self.written
         self.in_flight[tag] = outgoing
         try:
-            address = (outgoing.exchange, outgoing.routing_key, outgoing.mandatory)
-            arguments = self._encoded.get(address)
-            if arguments is None:
-                if len(self._encoded) >= MOST_ADDRESSES:
-                    self._encoded.clear()
-                arguments = self._encoded[address] = dumps("Bssbb", (0, *address, False))
             # As py-amqp's `send_method`, which encodes the same address for each message.
             write_frame = self._collect_frames if self._collects else self.connection.frame_writer
-            write_frame(1, self.channel_id, spec.Basic.Publish, arguments, outgoing.message)
+            write_frame(1, self.channel_id, spec.Basic.Publish, arguments, message)
             if len(self._collected) > MOST_COLLECTED:
                 self._write_collected()
         except BaseException as error:
             del self.in_flight[tag]
             if isinstance(error, Exception) and not isinstance(error, OSError):
-                # It could not be encoded, so nothing was written, and the broker did not count it.
+                # Its body could not be encoded, so nothing was written, and the broker did not count it.
                 self.written -= 1
             elif not isinstance(error, Exception) and self.connection is not None:
                 # Interrupted: a part of it may be written, and nothing can follow that.
                 self.connection.collect()
             raise
         return tag
+
+    def _arguments(self, outgoing: OutgoingMessage) -> bytes:
+        address = (outgoing.exchange, outgoing.routing_key, outgoing.mandatory)
+        arguments = self._encoded.get(address)
+        if arguments is None:
+            check_address(outgoing)
+            if len(self._encoded) >= MOST_ADDRESSES:
+                self._encoded.clear()
+            arguments = self._encoded[address] = dumps("Bssbb", (0, *address, False))
+        return arguments
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from amqp.exceptions import MessageNacked
 
 from proj.broker.connection import failures
-from proj.delivery.broker_errors import final_error, queue_full
+from proj.delivery.broker_errors import CRASH_PAUSE_S, MOST_CRASHES, crashing, final_error, is_crash, queue_full
 from proj.errors import ProjError, Unconfirmed
 from proj.interruption import raise_if_interrupted
 
@@ -62,10 +62,10 @@ class Deadline:
         left_s = self.left_s
         return pause_s if left_s is None else min(pause_s, left_s)
 
-    def pause(self) -> None:
+    def pause(self, at_least_s: float = 0.0) -> None:
         """Wait before the next attempt; a signal to a command of ours ends the wait."""
         raise_if_interrupted()
-        time.sleep(self.next_pause_s())
+        time.sleep(max(at_least_s, self.next_pause_s()))
 
 
 @dataclass
@@ -84,6 +84,8 @@ class PublishOperation:
     nacked_since: float | None = None
     #: Whether an attempt ended without an answer. The broker may then have the message, whatever it answers later.
     doubtful: bool = False
+    #: How often the broker closed the connection with an internal error.
+    crashed: int = 0
     #: Whether the current attempt has written the message.
     written: bool = False
 
@@ -119,7 +121,8 @@ class PublishOperation:
                 self._wait_after(error, retry=retry)
 
     def _wait_after(self, error: Exception, *, retry: bool) -> None:
-        final = final_error(error, self.subject)
+        self.crashed += is_crash(error)
+        final = crashing(error, self.subject) if self.crashed >= MOST_CRASHES else final_error(error, self.subject)
         if final is not None:
             raise final from error
         if not isinstance(error, MessageNacked):
@@ -130,7 +133,7 @@ class PublishOperation:
         if self.deadline.has_passed or not retry or full_left_s == 0.0:
             raise self._given_up(error) from error
         raise_if_interrupted()
-        pause_s = self.deadline.next_pause_s()
+        pause_s = max(CRASH_PAUSE_S if is_crash(error) else 0.0, self.deadline.next_pause_s())
         time.sleep(pause_s if full_left_s is None else min(pause_s, full_left_s))
 
     @property

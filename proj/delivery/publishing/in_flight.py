@@ -6,10 +6,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from amqp.exceptions import MessageNacked
+from amqp.exceptions import ChannelError, MessageNacked
 
 from proj.broker.connection import failures
-from proj.delivery.broker_errors import final_error, queue_full
+from proj.delivery.broker_errors import CRASH_PAUSE_S, MOST_CRASHES, crashing, final_error, is_crash
 from proj.delivery.publishing.confirm_channel import (
     LATE_BINDING_PAUSE_S,
     LATE_BINDING_S,
@@ -18,7 +18,7 @@ from proj.delivery.publishing.confirm_channel import (
 )
 from proj.delivery.publishing.deadline import Deadline, error_text
 from proj.delivery.publishing.outgoing_message import nack_from
-from proj.delivery.publishing.unconfirmed import subject_of, unconfirmed
+from proj.delivery.publishing.unconfirmed import rejected, subject_of, unconfirmed
 from proj.errors import PublishRefused
 
 if TYPE_CHECKING:
@@ -32,14 +32,18 @@ READ_EVERY = 50
 READ_EVERY_S = 0.1
 #: Seconds after the deadline in which confirms are still read, so that fewer tasks are reported as unconfirmed.
 LAST_CONFIRMS_S = 1.0
+#: After how many lost connections a message is published alone.
+MOST_TOGETHER = 2
 
 
 class InFlight:
     """The messages of one sender that the broker has not confirmed.
 
     Each message is in one of three places: in flight on the channel; waiting to be written, again after the connection
-    was lost or the broker sent a nack; or to be published alone. The broker closes the channel because of one message
-    and does not say which, so all that were in flight then are published one by one.
+    was lost or the broker sent a nack; or to be published alone. The broker closes a channel or the connection because
+    of one message and does not say which, so all that were in flight then are published one by one. So are those that
+    were in flight when the connection was lost `MOST_TOGETHER` times: one of them may be the reason, and no innocent is
+    published more often because of it.
     """
 
     #: Whether messages are collected into full packets while others are added.
@@ -112,7 +116,7 @@ class InFlight:
             Exception: one of `failures`, when it cannot connect.
         """
         if self._channel is None or not self._channel.alive:
-            self._take_back(self._waiting)
+            self._take_back()
             self._channel = ConfirmChannel.for_connection(self._connection)
             self._channel.on_settled = self._settle
             self._heard_at = time.monotonic()
@@ -210,17 +214,12 @@ class InFlight:
 
     def _write_each(self, channel: ConfirmChannel) -> None:
         while self._waiting:
+            outgoing = self._waiting[0]
             try:
-                channel.write(self._waiting[0])
-            except Exception as error:  # noqa: PERF203 each may fail
-                if isinstance(error, OSError) or not channel.alive:
-                    raise
-                # For example a header that AMQP has no type for; nothing of the message was written.
-                outgoing = self._waiting.popleft()
-                text = f"Task {outgoing.task_id} cannot be encoded as an AMQP message: {error_text(error)}."
-                self._refuse(outgoing, PublishRefused(text))
-            else:
-                self._waiting.popleft()
+                channel.write(outgoing)
+            except PublishRefused as refusal:
+                self._refuse(outgoing, refusal)
+            self._waiting.popleft()
 
     def _read(self, timeout_s: float) -> None:
         """Read everything that the broker has sent; wait for it at most `timeout_s`."""
@@ -253,9 +252,17 @@ class InFlight:
             )
         except MessageNacked:
             self._write_later(self._alone.popleft())
+        except PublishRefused as refusal:
+            # Nothing of it was written.
+            self._refuse(self._alone.popleft(), refusal)
         except self._errors as error:
-            final = final_error(error, f"task {outgoing.task_id}")
+            subject = f"task {outgoing.task_id}"
+            outgoing.crashed += is_crash(error)
+            final = crashing(error, subject) if outgoing.crashed >= MOST_CRASHES else final_error(error, subject)
             if final is None:
+                outgoing.lost += 1
+                # The others first: they may be innocent.
+                self._alone.rotate(-1)
                 raise
             self._refuse(self._alone.popleft(), final)
             if not channel.alive:
@@ -272,43 +279,47 @@ class InFlight:
             PublishRefused: the broker refuses the connection itself.
             Unconfirmed: the deadline has passed.
         """
+        if self._channel is not None and self._channel.alive:
+            error = self._read_what_came_before(self._channel) or error
         final = final_error(error, subject_of(self._ids()))
-        if self._channel is not None and final is not None and (self._channel.in_flight or self._alone):
-            self._take_back(self._alone)
+        if final is not None and self._channel is not None and (self._channel.in_flight or self._alone):
+            self._take_back(alone=True)
+            if not isinstance(error, ChannelError):
+                self._producer.reset(self._connection)
             return
         if final is not None:
             # A wrong password, or a virtual host that does not exist.
             self.given_up = True
             raise PublishRefused(final.message, self._ids()) from error
-        if self._channel is not None and self._channel.alive:
-            self._read_received_confirms(self._channel)
         self._producer.reset(self._connection)
-        self._take_back(self._waiting)
+        self._take_back(alone=is_crash(error))
         self._write_at = 0.0
         if self._deadline.has_passed:
             raise self._given_up_error(error_text(error)) from error
-        self._deadline.pause()
+        self._deadline.pause(CRASH_PAUSE_S if is_crash(error) else 0.0)
 
-    def _read_received_confirms(self, channel: ConfirmChannel) -> None:
-        """Read the confirms that arrived before the connection was lost."""
+    def _read_what_came_before(self, channel: ConfirmChannel) -> Exception | None:
+        """Read what the broker sent before the connection was lost: confirms, and why it closed the connection."""
         try:
             while channel.drain(timeout_s=0):
                 pass
-        except self._errors:
-            pass
+        except self._errors as error:
+            return error if getattr(error, "reply_code", None) else None
+        return None
 
-    def _take_back(self, place: deque[OutgoingMessage]) -> None:
-        """Move what was in flight on the channel to the head of `place`, in its order, to be written again."""
+    def _take_back(self, *, alone: bool = False) -> None:
+        """Let what was in flight on the channel be written again, in its order and first, or be published alone."""
         if self._channel is None:
             return
         lost = list(self._channel.in_flight.values())
         self._channel.in_flight.clear()
         self._channel = None
         self.republished += len(lost)
-        for outgoing in lost:
+        for outgoing in reversed(lost):
             outgoing.returned = None
-            outgoing.doubtful = True
-        place.extendleft(reversed(lost))
+            outgoing.lost += 1
+            place = self._alone if alone or outgoing.lost >= MOST_TOGETHER else self._waiting
+            place.appendleft(outgoing)
 
     def _settle(self, outgoing: OutgoingMessage) -> None:
         if not outgoing.acked:
@@ -382,9 +393,7 @@ class InFlight:
         """The error after the deadline, for the messages that are left."""
         self.given_up = True
         ids = self._ids()
-        nacks = [outgoing.nack for outgoing in self._waiting if outgoing.nack]
-        doubtful = any(outgoing.doubtful for outgoing in self._waiting)
-        if nacks and not doubtful and len(ids) == len(self._waiting) and self._nacked_since is not None:
-            tried_s = time.monotonic() - self._nacked_since
-            return queue_full(subject_of(self._ids()), nacks[0], tried_s=tried_s, task_ids=ids, accepted=self.confirmed)
-        return unconfirmed(ids, timeout_s=self.timeout_s, reason=reason, confirmed=self.confirmed)
+        tried_s = None if self._nacked_since is None else time.monotonic() - self._nacked_since
+        return rejected(ids, self._waiting, tried_s=tried_s, confirmed=self.confirmed) or unconfirmed(
+            ids, timeout_s=self.timeout_s, reason=reason, confirmed=self.confirmed
+        )

@@ -25,8 +25,10 @@ class OutgoingMessage:
     acked: bool = False
     #: Where the last nack came from; empty when there was none.
     nack: str = ""
-    #: Whether the connection was lost after it was written, so that the broker may have it.
-    doubtful: bool = False
+    #: How often the connection was lost after it was written, so that the broker may have it.
+    lost: int = 0
+    #: How often the broker closed the connection with an internal error while no other message was in flight.
+    crashed: int = 0
     #: Why the broker returned it; None when a queue has accepted it.
     returned: AMQPError | None = None
     #: Why the broker will never accept it.

@@ -10,7 +10,7 @@ from celery import Celery, chain, group
 from celery.signals import after_task_publish, before_task_publish
 from kombu import Connection, Exchange, Queue
 
-from proj.delivery.publishing.building.task_template import Call, TaskTemplate, TemplateMessage
+from proj.delivery.publishing.building.task_template import Call, TaskTemplate
 from proj.delivery.send_many import send_many
 from proj.lab.processes.waiting import wait_until
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pytest
     from celery.canvas import Signature
 
+    from proj.delivery.publishing.encoded_message import EncodedMessage
     from proj.lab.broker import Broker
     from proj.lab.processes.proxy import Proxy
 
@@ -82,7 +83,7 @@ def test_send_many_and_delay_send_the_same_messages(
     made: list[str] = []
     make = TaskTemplate.make
 
-    def counted(template: TaskTemplate, call: Call) -> TemplateMessage:
+    def counted(template: TaskTemplate, call: Call) -> EncodedMessage:
         made.append(call.task_id)
         return make(template, call)
 

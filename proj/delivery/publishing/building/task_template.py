@@ -14,6 +14,8 @@ from amqp.basic_message import Message
 from amqp.serialization import decode_properties_basic, dumps
 from kombu import serialization
 
+from proj.delivery.publishing.encoded_message import EncodedMessage, encode
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -53,21 +55,6 @@ class Built:
     event: Mapping[str, object] | None = None
 
 
-class TemplateMessage:
-    """A message whose properties are encoded already; py-amqp writes it as it writes its own."""
-
-    __slots__ = ("_encoded", "body", "properties")
-
-    def __init__(self, body: bytes | str, encoded: bytes, properties: dict[str, object]) -> None:
-        """Take the body, the encoded properties, and those that are read on the way."""
-        self.body = body
-        self.properties = properties
-        self._encoded = encoded
-
-    def _serialize_properties(self) -> bytes:
-        return self._encoded
-
-
 class TaskTemplate:
     """Makes the messages of one task as Celery makes them."""
 
@@ -76,8 +63,11 @@ class TaskTemplate:
 
         Raises:
             ValueError: the message is of another kind.
+            PublishRefused: it cannot be published.
         """
         outgoing = built.outgoing
+        # A number that RabbitMQ cannot read would be in each message.
+        encode(outgoing, frame_max=0)
         properties = dict(outgoing.message.properties)
         self._headers = dict(properties.pop("application_headers", None) or {})
         if properties.pop("correlation_id", None) != task_id or not self._headers.keys() >= _VARYING:
@@ -97,7 +87,7 @@ class TaskTemplate:
         self._first = flags + _encoded(properties, _FIRST)
         self._middle, self._last = _encoded(properties, _MIDDLE), _encoded(properties, _LAST)
 
-    def make(self, call: Call) -> TemplateMessage:
+    def make(self, call: Call) -> EncodedMessage:
         """The message of the call.
 
         Raises:
@@ -117,7 +107,7 @@ class TaskTemplate:
         )
         short = (bytes((len(task_id),)), task_id)
         encoded = b"".join((self._first, pack(">I", len(table)), table, self._middle, *short, self._last))
-        return TemplateMessage(body, encoded, {"correlation_id": call.task_id, "content_encoding": self._encoding})
+        return EncodedMessage(body, encoded, {"correlation_id": call.task_id, "content_encoding": self._encoding})
 
     def headers(self, call: Call) -> dict[str, object]:
         """The headers of the call's message."""

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         ),
         (320, "CONNECTION_FORCED - broker forced connection closure", None),
         (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", None),
+        (501, "FRAME_ERROR - type 2, all octets = <<>>: {frame_too_large,131073,131064}", PublishRefused),
         (506, "RESOURCE_ERROR", None),
         (541, "INTERNAL_ERROR", None),
     ],
