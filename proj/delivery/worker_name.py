@@ -10,6 +10,8 @@ from celery.signals import celeryd_init
 from celery.utils.nodenames import default_nodename
 from click.core import ParameterSource
 
+from proj.delivery.receivers import connect
+
 if TYPE_CHECKING:
     from celery import Celery
 
@@ -33,7 +35,7 @@ def name_workers(app: Celery) -> None:
             before, _at, host = instance.hostname.partition("@")
             instance.hostname = f"{before}-{os.getpid()}@{host}"
 
-    celeryd_init.connect(name, weak=False, dispatch_uid=f"proj.worker_name.{id(app)}")
+    connect(app, celeryd_init, name, uid="worker_name")
 
 
 def _is_typed() -> bool:

@@ -29,7 +29,7 @@ LADDERS = {
         {"commands"},
     ),
     "delivery": (
-        {"header_names", "broker_errors"},
+        {"header_names", "broker_errors", "receivers"},
         {"recovery", "pool"},
         {"shutdown"},
         {"unreadable_properties"},

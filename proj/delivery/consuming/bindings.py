@@ -9,6 +9,7 @@ from celery.signals import celeryd_after_setup, celeryd_init
 from kombu.common import ignore_errors
 
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.receivers import connect
 from proj.delivery.recovery.lost_consumers import consumer_tags
 from proj.delivery.settings import provide_defaults
 from proj.environment import checked_patterns
@@ -65,8 +66,8 @@ def subscribe(app: Celery) -> None:
         if instance.app is app:
             app.amqp.queues.select_add(broadcast_queue(instance.hostname, dead_letters=dead_letter_queue(app)))
 
-    celeryd_init.connect(bind, weak=False, dispatch_uid=f"proj.subscribe.bind.{id(app)}")
-    celeryd_after_setup.connect(listen, weak=False, dispatch_uid=f"proj.subscribe.listen.{id(app)}")
+    connect(app, celeryd_init, bind, uid="bindings")
+    connect(app, celeryd_after_setup, listen, uid="bindings")
     app.steps["consumer"].add("proj.delivery.consuming.bindings:KeepBroadcasts")
 
 

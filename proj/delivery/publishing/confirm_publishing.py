@@ -46,6 +46,7 @@ def confirm_publishing(app: Celery) -> None:
         app.amqp.__dict__["queues"] = before.__dict__["queues"]
     use_backend(app, REPLYING_BACKEND)
     _add_deadline(app)
+    _close_with(app)
 
 
 def close_publishing(app: Celery) -> None:
@@ -53,14 +54,33 @@ def close_publishing(app: Celery) -> None:
 
     Another thread that is publishing at the moment publishes its message again, so the message may be there twice.
     """
-    amqp = app.amqp
+    # A cached property, which nobody may have read.
+    amqp = app.__dict__.get("amqp")
     if isinstance(amqp, ConfirmingAMQP):
         amqp.close()
 
 
+def _method(app: Celery, name: str) -> Callable[..., Any]:
+    """What `app.name` is without ours: looked up at each call, because tools that watch programs replace it later."""
+    own: Callable[..., Any] | None = app.__dict__.get(name)
+    return own or (lambda *args, **kwargs: getattr(type(app), name)(app, *args, **kwargs))
+
+
+def _close_with(app: Celery) -> None:
+    """Let `app.close()`, also at the end of `with Celery(…) as app`, close the connections too."""
+    stock = _method(app, "close")
+
+    def close() -> None:
+        """As Celery's, and close the connections over which the app publishes."""
+        close_publishing(app)
+        stock()
+
+    app.close = close  # type: ignore[method-assign] # Celery calls it by this attribute of the app
+
+
 def _add_deadline(app: Celery) -> None:
     """Give each task that the app sends one deadline, from its first declaration to its confirm."""
-    stock: Callable[..., AsyncResult[Any]] = app.send_task
+    stock: Callable[..., AsyncResult[Any]] = _method(app, "send_task")
 
     def send_task(
         name: str,

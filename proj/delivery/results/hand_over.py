@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 
 from proj.delivery.publishing.amqp import ConfirmingAMQP
+from proj.delivery.receivers import connect
 from proj.delivery.results.attempt import Attempt, begin_afresh, set_current_attempt
 from proj.delivery.results.backend import ResultBackend
 
@@ -55,7 +56,7 @@ def hand_over(app: Celery, requests: Collection[object]) -> None:
         begin_afresh()
         trace_tasks(app, requests)
 
-    signals.worker_process_init.connect(in_new_process, weak=False, dispatch_uid=f"proj-results-{id(app)}")
+    connect(app, signals.worker_process_init, in_new_process, uid="hand_over")
 
 
 def trace_tasks(app: Celery, requests: Collection[object]) -> None:

@@ -64,6 +64,18 @@ def test_delay_opens_another_connection_after_the_publishing_was_closed(app: Cel
     assert arrivals()[after.id] == 1
 
 
+def test_app_that_was_closed_has_no_connection(app: Celery) -> None:
+    """`close_publishing` is not needed; Celery's own `close` does it."""
+    app.tasks["note"].delay()
+    with app.producer_pool.acquire(block=True) as producer:
+        connection = producer.connection
+    assert connection.connected
+
+    app.close()
+
+    assert not connection.connected
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

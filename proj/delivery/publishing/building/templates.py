@@ -15,6 +15,7 @@ from celery.app.amqp import AMQP
 from celery.app.routes import MapRoute, Router
 from celery.backends.base import Backend
 from celery.utils.saferepr import saferepr
+from kombu import Producer
 
 from proj.delivery.publishing.building.task_template import Call, TaskTemplate
 from proj.delivery.publishing.outgoing_message import OutgoingMessage
@@ -205,6 +206,7 @@ def _is_stock(app: Celery) -> bool:
     # Protocol 1 has another method.
     return (
         _is_of(Celery, Celery.send_task)
+        and _is_of(Producer, Producer.publish)
         and type(app).send_task is Celery.send_task
         and _is_of(AMQP, AMQP.as_task_v2)
         and getattr(amqp.create_task_message, "__func__", None) is AMQP.as_task_v2
