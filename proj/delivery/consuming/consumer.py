@@ -36,7 +36,6 @@ from proj.delivery.results.worker_results import WorkerResults
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.message import Kind, Refusal
 from proj.printable import shown
-from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -375,11 +374,13 @@ class Consumer(StockConsumer):
         return delivery.contents is not None and bool(self.app.tasks[delivery.contents.headers["task"]].acks_late)
 
     def _decide(self, delivery: Delivery) -> Decision:
+        if delivery.history is redeliveries.FIRST:
+            return Decision.RUN
         decision = redeliveries.decide(
             delivery.history,
             alone=delivery.queue != delivery.home,
             limit=self._strikes,
-            own=is_broadcast_queue(delivery.queue),
+            own=self.quarantine.is_own(delivery.queue),
         )
         # A redelivered message that is acknowledged early was never run.
         return decision if decision is Decision.RUN or self.acks_late(delivery) else Decision.RUN

@@ -20,7 +20,7 @@ from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.redeliveries import Decision, lost_workers_of_copy
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.validation.message import Contents, Kind, Refusal
-from proj.queues import is_broadcast_queue, quarantine_queue
+from proj.queues import quarantine_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +89,7 @@ class Disposition:
         if decision is Decision.DEAD_LETTER:
             limit = self._consumer.app.conf.proj_strikes
             reason = f"It killed the main process of its worker {limit} times (proj_strikes) while it ran alone."
-            if is_broadcast_queue(delivery.queue):
+            if self._consumer.quarantine.is_own(delivery.queue):
                 reason = f"The main process of its worker died {limit} times (proj_strikes) while it held this message."
             self.dead_letter(message, reason)
         elif decision is Decision.RECOUNT:

@@ -21,6 +21,7 @@ from amqp.exceptions import FrameSyntaxError, MessageNacked
 from celery.utils.log import get_logger
 
 from proj.broker.connection import TRANSPORT_OPTIONS
+from proj.broker.heartbeats import beat, interval_s
 from proj.delivery.header_names import REASON
 from proj.service import Service
 
@@ -118,15 +119,27 @@ class Forwarder(Service):
     def _next(self) -> tuple[float, MessageCopy] | Question | None:
         """What to do now: a copy with the pause before its next attempt, a question, or None at the end."""
         while True:
-            wait_s = max(0.0, self._later[0][0] - time.monotonic()) if self._later else None
+            due_s = max(0.0, self._later[0][0] - time.monotonic()) if self._later else None
+            waits_s = [wait_s for wait_s in (due_s, interval_s(self._connection)) if wait_s is not None]
             try:
-                item = self._inbox.get(timeout=wait_s)
+                item = self._inbox.get(timeout=min(waits_s, default=None))
             except queue.Empty:
-                _due, _number, pause_s, message_copy = heapq.heappop(self._later)
-                return pause_s, message_copy
+                if self._later and self._later[0][0] <= time.monotonic():
+                    _due, _number, pause_s, message_copy = heapq.heappop(self._later)
+                    return pause_s, message_copy
+                self._beat()
+                continue
             if item is None or callable(item):
                 return item
             return _FIRST_PAUSE_S, item
+
+    def _beat(self) -> None:
+        if self._connection is not None:
+            try:
+                beat(self._connection)
+            except Exception as error:  # noqa: BLE001 what comes next connects again
+                logger.debug("A heartbeat failed: %r", error)
+                self._disconnect()
 
     def _forward(self, message_copy: MessageCopy, pause_s: float, *, again: bool = True) -> None:
         if self._abandoned or not message_copy.original.can_be_settled:
@@ -212,8 +225,7 @@ class Forwarder(Service):
 def own_connection(app: Celery) -> Connection:
     """A connection for a forwarder, not made yet."""
     options = {**TRANSPORT_OPTIONS, "confirm_publish": True}
-    # No heartbeat: nobody would send it while there is nothing to do.
-    return app.connection_for_write(heartbeat=0, transport_options=options)
+    return app.connection_for_write(heartbeat=app.conf.broker_heartbeat, transport_options=options)
 
 
 def _publish_confirmed(channel: amqp.Channel, message: Message, queue_name: str) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
+from celery.utils.nodenames import WORKER_DIRECT_QUEUE_FORMAT
 from celery.worker import state
 
 from proj.broker.declaration import declare
@@ -33,6 +34,9 @@ _REST_S = 10.0
 _PATIENCE_S = 30.0
 #: Seconds that a quarantined message is run alone; if the worker is alive then, it consumes other messages again.
 _ALONE_S = 60.0
+
+#: The end of the name of a worker's queue for tasks that are sent to it alone (`worker_direct`).
+_DIRECT = WORKER_DIRECT_QUEUE_FORMAT.format(hostname="")
 
 logger = get_logger(__name__)
 
@@ -70,10 +74,19 @@ class Quarantine:
         """Count the quarantined messages, and run them if there are any."""
         consumer = self._consumer
         for queue in consumer.task_consumer.queues if consumer.task_consumer else ():
-            # A worker's own queue has no quarantine queue, which would outlive it.
-            if not is_broadcast_queue(queue.name):
+            if not self.is_own(queue.name):
                 name = quarantine_queue(queue.name)
                 consumer.call_soon(count_soon, consumer.connection, name, partial(self._counted, self._turn, name))
+
+    def is_own(self, name: str) -> bool:
+        """Whether no other worker consumes from the queue, or the broker deletes it when the worker leaves.
+
+        Such a queue has no quarantine queue, which would outlive it: a message there may kill only this worker.
+        """
+        if is_broadcast_queue(name) or name.endswith(_DIRECT):
+            return True
+        queue = self._consumer.app.amqp.queues.get(name)
+        return queue is not None and bool(queue.auto_delete or queue.exclusive)
 
     def count_when_moved(self) -> None:
         """Count when the forwarder has published what it was given before."""

@@ -18,6 +18,7 @@ from amqp.basic_message import Message
 from celery.utils.log import get_logger
 
 from proj.broker.connection import TRANSPORT_OPTIONS
+from proj.broker.heartbeats import beat, interval_s
 from proj.delivery.broker_errors import queue_full
 from proj.delivery.publishing.in_flight import InFlight
 from proj.delivery.publishing.outgoing_message import OutgoingMessage, nack_from
@@ -140,8 +141,7 @@ class Sender(Service):
 
     def _run(self) -> None:
         connection = self._app.connection_for_write(
-            # No heartbeat: nobody would send it while there is nothing to do.
-            heartbeat=0,
+            heartbeat=self._app.conf.broker_heartbeat,
             transport_options={**TRANSPORT_OPTIONS, "confirm_publish": False},
         )
         messages = self._begin(connection)
@@ -155,8 +155,8 @@ class Sender(Service):
                     messages.wait(or_readable=self._wake.fileno())
                 elif self._stopping:
                     break
-                else:
-                    self._wake.wait()
+                elif not self._wake.wait(interval_s(connection)):
+                    _beat(connection)
             except ProjError as error:
                 # The deadline has passed, or the broker refuses the login.
                 self._report(messages)
@@ -199,6 +199,14 @@ class Sender(Service):
         messages.refused.clear()
         if settled:
             self._done.ring()
+
+
+def _beat(connection: Connection) -> None:
+    try:
+        beat(connection)
+    except Exception as error:  # noqa: BLE001 the next result connects again
+        logger.debug("A heartbeat failed: %r", error)
+        connection.collect(socket_timeout=1.0)
 
 
 class _Results(InFlight):
@@ -246,10 +254,11 @@ class _Bell:
                 self._rung = False
                 os.read(self._read, 1)
 
-    def wait(self) -> None:
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until it rings, for ever with None; whether it has rung."""
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
-        poll.poll()
+        return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
 
 
 class _Countdown:

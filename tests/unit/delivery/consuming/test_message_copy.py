@@ -82,6 +82,9 @@ def test_dead_letter_says_why_and_where_it_was_dead_lettered() -> None:
 class Wire:
     """A broker that answers each publish with the next of a list: an error to raise, or None."""
 
+    #: It has no heartbeats.
+    connected = False
+
     def __init__(self, *answers: Exception | None) -> None:
         self.answers = list(answers)
         self.published: list[Any] = []

@@ -1,0 +1,50 @@
+"""The connections of a worker beside the one that it consumes from, on a real broker."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from celery import Celery
+
+from proj.broker.declaration import declare
+from proj.delivery.consuming.forwarder import Forwarder, own_connection
+from proj.delivery.install import install
+from proj.delivery.results.attempt import Result
+from proj.delivery.results.sender import Sender
+from proj.lab.processes.proxy import Proxy
+from proj.lab.processes.waiting import wait_until
+
+if TYPE_CHECKING:
+    from proj.lab.broker import Broker
+
+HEARTBEAT_S = 1
+TIMEOUT_S = 30
+
+
+def test_broker_closes_the_connections_of_a_host_that_is_gone_and_keeps_those_that_are_idle(
+    broker: Broker, vhost: str
+) -> None:
+    """That of the forwarder and that of the results' sender; without heartbeats they stayed for hours."""
+
+    def connections() -> int:
+        return len(broker.management.request("GET", f"vhosts/{vhost}/connections"))
+
+    with Proxy(broker.port) as proxy, Celery("idle", set_as_current=False) as app:
+        app.conf.broker_url = broker.url(vhost).replace(f":{broker.port}/", f":{proxy.port}/")
+        app.conf.broker_heartbeat = HEARTBEAT_S
+        install(app)
+        with Forwarder(partial(own_connection, app), lambda _copy: None) as forwarder, Sender(app) as sender:
+            forwarder.ask(partial(declare, queue_name="asked"))
+            sender.add([Result("nobody", b"", "text/plain", "utf-8", "id", 1)], lambda _error: None)
+            sender.wake()
+            wait_until(lambda: proxy.open == connections() == 2, what="both connections", timeout_s=TIMEOUT_S)
+
+            # The broker gives up a connection that is silent for two heartbeats.
+            time.sleep(3 * HEARTBEAT_S)
+            assert (proxy.open, proxy.accepted) == (2, 2)
+
+            proxy.freeze()
+            # The threads have noticed it too, and connect again only when they have something to do.
+            wait_until(lambda: connections() == 0, what="the end of both", timeout_s=TIMEOUT_S)
