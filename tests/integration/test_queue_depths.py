@@ -38,28 +38,28 @@ def test_repeated_readings_let_the_broadcast_queue_of_a_dead_worker_expire(
 ) -> None:
     """It has a message in it, so it is shown. The broker deletes it when its worker does not use it in time."""
     queue = broadcast_queue("dead@host")
-    queue.queue_arguments = {**queue.queue_arguments, "x-expires": EXPIRES_MS}
+    queue.queue_arguments = {**queue.queue_arguments, "x-expires": 4 * EXPIRES_MS}
     with Connection(broker.url(vhost)) as connection:
         queue(connection.default_channel).queue_declare()
         connection.Producer().publish(b"x", exchange="", routing_key=queue.name)
         wait_until(
             lambda: getattr(there(queue_depths, queue.name), "ready", 0),
             what="its message",
-            timeout_s=EXPIRES_MS / 1000,
+            timeout_s=4 * EXPIRES_MS / 1000,
         )
 
-        wait_until(lambda: there(queue_depths, queue.name) is None, what="the queue's end", timeout_s=10)
+        wait_until(lambda: there(queue_depths, queue.name) is None, what="the queue's end", timeout_s=60)
 
 
 def test_repeated_readings_let_a_queue_expire_by_policy(broker: Broker, vhost: str, queue_depths: QueueDepths) -> None:
     """That holds for any queue that is not used."""
     policy = {"pattern": "^theirs$", "definition": {"expires": EXPIRES_MS}, "apply-to": "queues"}
-    broker.management.request("PUT", f"policies/{vhost}/theirs", policy)
     with Connection(broker.url(vhost)) as connection:
         connection.default_channel.queue_declare("theirs", durable=True, auto_delete=False)
-
         assert there(queue_depths, "theirs")
-        wait_until(lambda: there(queue_depths, "theirs") is None, what="the queue's end", timeout_s=10)
+
+        broker.management.request("PUT", f"policies/{vhost}/theirs", policy)
+        wait_until(lambda: there(queue_depths, "theirs") is None, what="the queue's end", timeout_s=60)
 
 
 def test_queue_that_does_not_expire_is_counted_now(broker: Broker, vhost: str, queue_depths: QueueDepths) -> None:
