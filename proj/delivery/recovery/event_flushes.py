@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from celery import bootsteps
 from celery.concurrency import solo
 
+from proj.delivery.recovery.monitoring_events import EventDispatcher
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -44,6 +46,8 @@ class Consumer(Protocol):
     """Celery's consumer."""
 
     blueprint: bootsteps.Blueprint
+    #: Seconds between two heartbeats of AMQP; 0 or None without.
+    amqheartbeat: float | None
     #: None when the worker has sent no events since its start, not even heartbeats.
     event_dispatcher: Dispatcher | None
     hub: Hub | None
@@ -91,13 +95,14 @@ class EventFlushes:
 
 
 class CoalesceEvents(bootsteps.StartStopStep):
-    """Gives each connection's event dispatcher those flushes; where Celery does not buffer, it changes nothing."""
+    """Gives each connection's event dispatcher those flushes where Celery buffers, and lets it hear of blocks."""
 
     requires = ("celery.worker.consumer.events:Events",)
     label = "Event flushes"
 
     def start(self, consumer: Consumer) -> None:
         """Replace the flush of every turn, over RabbitMQ only."""
+        _heed_blocks(consumer)
         dispatcher = _buffering(consumer)
         hub = consumer.hub
         if dispatcher is None or hub is None:
@@ -125,6 +130,20 @@ def _buffering(consumer: Consumer) -> Dispatcher | None:
     if dispatcher is None or not dispatcher.buffer_group:
         return None
     return dispatcher if dispatcher.connection.transport.driver_type == "amqp" else None
+
+
+def _heed_blocks(consumer: Consumer) -> None:
+    """Let the dispatcher hear when the broker blocks publishers."""
+    dispatcher, hub = consumer.event_dispatcher, consumer.hub
+    if not isinstance(dispatcher, EventDispatcher) or not dispatcher.enabled:
+        return
+    connection = dispatcher.connection
+    if connection.transport.driver_type != "amqp" or not connection.connected:
+        return
+    if hub is not None and not consumer.amqheartbeat:
+        # Celery's loop reads it for its heartbeats alone.
+        connection.transport.register_with_event_loop(connection.connection, hub)
+    dispatcher.keep_while_blocked(is_read=hub is not None)
 
 
 def _call(call: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from celery import Celery, bootsteps
 from celery.events import dispatcher as stock
 from celery.worker.consumer import events as stock_step
 
+from proj.delivery.recovery import monitoring_events
 from proj.delivery.recovery.event_flushes import FULL, INTERVAL_S, CoalesceEvents, EventFlushes
 from proj.delivery.recovery.monitoring_events import LARGE, EventDispatcher, send_events_once
 
@@ -176,7 +177,7 @@ def test_worker_that_reconnects_keeps_what_is_buffered_for_the_next_connection(a
 def test_other_workers_events_stay_celerys(app: Celery, buffered: list[str], driver: str) -> None:
     """The pools of gevent and eventlet have no event loop."""
     dispatcher, _ = dispatcher_of(app, buffer_group=buffered)
-    dispatcher.connection = SimpleNamespace(transport=SimpleNamespace(driver_type=driver))
+    dispatcher.connection = SimpleNamespace(transport=SimpleNamespace(driver_type=driver), connected=False)
     consumer, step = consumer_of(dispatcher, Loop()), CoalesceEvents(None)
 
     step.start(consumer)
@@ -290,3 +291,62 @@ def test_celery_has_what_events_lean_on(app: Celery) -> None:
     required: tuple[Any, ...] = CoalesceEvents.requires
     names = [each if isinstance(each, str) else f"{each.__module__}:{each.__name__}" for each in required]
     assert names == [f"{stock_step.__name__}:{stock_step.Events.__name__}"]
+
+
+# --- While the broker has blocked publishers -----------------------------------------------------------
+
+
+def blocked_dispatcher(app: Celery, **options: Any) -> tuple[Any, Producer]:
+    """A dispatcher over a connection on which the broker has just said that publishers are blocked."""
+    dispatcher, producer = dispatcher_of(app, **options)
+    dispatcher.connection = SimpleNamespace(connection=SimpleNamespace(), drain_events=lambda **_: None)
+    dispatcher.keep_while_blocked(is_read=True)
+    dispatcher.connection.connection.on_blocked("low on memory")
+    return dispatcher, producer
+
+
+def test_blocked_broker_is_sent_nothing_and_then_everything_in_order(app: Celery) -> None:
+    """What is written meanwhile stays in the kernel, which ends the connection after some seconds."""
+    loop = Loop()
+    dispatcher, producer = blocked_dispatcher(app, buffer_group=["task"], buffer_limit=2)
+    dispatcher.on_send_buffered = flushes_of(loop, dispatcher.flush).plan
+
+    for number in range(5):
+        dispatcher.send("task-sent", uuid=str(number))
+        loop.turn(INTERVAL_S)
+    dispatcher.send("worker-heartbeat")
+    assert producer.published == []
+
+    dispatcher.connection.connection.on_unblocked()
+    loop.turn(INTERVAL_S)
+    loop.turn(INTERVAL_S)
+    assert [event["uuid"] for event in producer.events] == ["0", "1", "2", "3", "4"]
+
+
+def test_worker_without_an_event_loop_reads_by_itself_that_it_is_not_blocked_any_more(app: Celery) -> None:
+    """With the pools of gevent and eventlet nobody else reads the connection for events."""
+    dispatcher, producer = blocked_dispatcher(app)
+    dispatcher.keep_while_blocked(is_read=False)
+    dispatcher.send("task-received", uuid="1")
+    assert producer.published == []
+
+    dispatcher.connection.drain_events = lambda **_: dispatcher.connection.connection.on_unblocked()
+    dispatcher.send("task-started", uuid="1")
+
+    assert producer.published == [("task.received", ["task-received"]), ("task.started", ["task-started"])]
+
+
+def test_oldest_events_are_dropped_and_counted_while_the_broker_stays_blocked(
+    app: Celery, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alarm may last for hours."""
+    monkeypatch.setattr(monitoring_events, "MOST_KEPT", 6)
+    dispatcher, producer = blocked_dispatcher(app, buffer_group=["task"], buffer_limit=2)
+
+    for number in range(10):
+        dispatcher.send("task-sent", uuid=str(number))
+    dispatcher.connection.connection.on_unblocked()
+    dispatcher.flush()
+
+    assert [event["uuid"] for event in producer.events] == ["4", "5", "6", "7", "8", "9"]
+    assert [record.__dict__["dropped"] for record in caplog.records if "dropped" in record.__dict__] == [4]
