@@ -8,6 +8,10 @@ So before that the worker moves the message into a queue of its own, `<queue>.le
 a short time, and then goes back to the work queue. The worker renews it until the task has ended, and then deletes the
 queue. When the worker dies, the message expires and the task is run again.
 
+A lease is renewed by a new copy. While the broker takes none, as in a memory or disk alarm, the worker takes the old
+copy out of the queue and does not acknowledge it: nothing expires that a consumer holds. When the worker dies then, the
+broker puts the copy back, where it expires at once.
+
 Since 4.3 the worker sets the timeout of a quorum queue, and a classic queue has none (`consumer_timeout.py`). There a
 message is leased only when it is held for longer than the worker expected, or was taken from a quarantine.
 """
@@ -26,16 +30,20 @@ from celery import bootsteps
 from proj.broker.nack import give_back
 from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.consumer_timeout import ConsumerTimeouts
-from proj.delivery.consuming.forwarder import ANSWER_TIMEOUT_S
+from proj.delivery.consuming.forwarder import Forwarder, own_connection
 from proj.delivery.header_names import LEASE_COPY
 from proj.delivery.recovery.rounds import ROUND_S
+from proj.delivery.recovery.unblocked_publisher import PublishersBlocked, unblocked_publisher
 from proj.queues import QUORUM, lease_queue
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import amqp
 
     from proj.delivery.consuming.consumer import Consumer
     from proj.delivery.consuming.receiving import KeptMessage
+    from proj.delivery.recovery.unblocked_publisher import Publish
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +68,8 @@ class Lease:
         self.copies = 0
         self._leases = leases
         self._message = message
+        #: On which the copies are held while the broker takes no new one.
+        self._holding: amqp.Channel | None = None
 
     def ack(self) -> None:
         """Delete the message: its task has ended."""
@@ -69,8 +79,12 @@ class Lease:
         """Delete the message, after it was put back into its queue if it is to be requeued."""
         self._leases.end(self, requeue=requeue)
 
-    def take(self, connection: amqp.Connection) -> None:
-        """Make the lease's queue with a copy in it; on the forwarder's thread, as `renew` and `end`."""
+    def take(self, connection: amqp.Connection, publish: Publish) -> None:
+        """Make the lease's queue with a copy in it; on the thread of the leases, as `renew` and `end`.
+
+        Raises:
+            Exception: the copy was not published.
+        """
         channel = connection.channel()
         channel.queue_declare(
             queue=self.name,
@@ -87,13 +101,28 @@ class Lease:
                 "x-overflow": "reject-publish",
             },
         )
-        self._copy(channel, self.name)
-        channel.close()
+        try:
+            self._copy(publish, self.name)
+        except Exception:
+            # The copy may come later, and then goes nowhere.
+            channel.queue_delete(queue=self.name)
+            raise
+        finally:
+            channel.close()
 
-    def renew(self, connection: amqp.Connection) -> None:
-        """Put a new copy into the lease's queue, and then take the old one out."""
+    def renew(self, connection: amqp.Connection, publish: Publish) -> None:
+        """Put a new copy into the lease's queue, and then take the old one out.
+
+        Raises:
+            Exception: the copy was not published.
+        """
+        self._copy(publish, self.name)
+        holding, self._holding = self._holding, None
+        if holding is not None and holding.connection is connection:
+            holding.basic_ack(0, multiple=True)
+            holding.close()
+            return
         channel = connection.channel()
-        self._copy(channel, self.name)
         first = channel.basic_get(queue=self.name, no_ack=False)
         if first is not None:
             # When the old copy has expired, this is the new one, and it stays.
@@ -105,31 +134,58 @@ class Lease:
                 channel.basic_ack(tag)
         channel.close()
 
-    def end(self, connection: amqp.Connection, *, requeue: bool) -> None:
-        """Put the message back into its queue if it is to be requeued, and delete the lease's queue."""
-        channel = connection.channel()
-        if requeue:
-            self._copy(channel, self.home)
-        try:
-            channel.queue_delete(queue=self.name)
-            channel.close()
-        except NotFound:
-            logger.debug("The lease's queue %s was gone.", self.name)
+    def hold(self, connection: amqp.Connection) -> None:
+        """Take all copies out of the lease's queue without acknowledging them, unless they are held already."""
+        if self._holding is not None and self._holding.connection is connection:
+            return
+        self._holding = connection.channel()
+        held = 0
+        while self._holding.basic_get(queue=self.name, no_ack=False) is not None:
+            held += 1
+        logger.warning(
+            "The lease of task %s cannot be renewed, because the broker takes no messages. The worker holds it (%d "
+            "copies).",
+            self._message.label,
+            held,
+            extra={"action": "lease_held", "copies": held},
+        )
 
-    def _copy(self, channel: amqp.Channel, queue: str) -> None:
+    def end(self, connection: amqp.Connection, *, requeue: bool) -> None:
+        """Put the message back into its queue if it is to be requeued, and delete the lease's queue.
+
+        Where the broker takes no messages, a message that is to be requeued goes back when it expires.
+        """
+        holding, self._holding = self._holding, None
+        if not requeue or self._is_put_back():
+            channel = connection.channel()
+            try:
+                channel.queue_delete(queue=self.name)
+                channel.close()
+            except NotFound:
+                logger.debug("The lease's queue %s was gone.", self.name)
+        if holding is not None and holding.connection is connection:
+            holding.close()
+
+    def _is_put_back(self) -> bool:
+        try:
+            with self._leases.publisher() as publish:
+                self._copy(publish, self.home)
+        except Exception as error:  # noqa: BLE001 the message expires, whatever went wrong
+            logger.debug("A leased message was not put back: %r", error)
+            return False
+        return True
+
+    def _copy(self, publish: Publish, queue: str) -> None:
         self.copies += 1
         copy = message_copy.copy(self._message, queue=queue, headers={LEASE_COPY: self.copies}, ours=False)
-        channel.basic_publish_confirm(
-            Message(copy.body, **copy.properties),
-            exchange="",
-            routing_key=queue,
-            timeout=ANSWER_TIMEOUT_S,
-            confirm_timeout=ANSWER_TIMEOUT_S,
-        )
+        publish(Message(copy.body, **copy.properties), queue)
 
 
 class Leases:
-    """The leases of one worker, over all its connections; on the worker's loop."""
+    """The leases of one worker, over all its connections; on the worker's loop, and on a thread of their own.
+
+    That has a connection which never publishes, so that an alarm does not block it, and publishes over others.
+    """
 
     def __init__(self, consumer: Consumer, timeouts: ConsumerTimeouts, shortest_s: float) -> None:
         """Lease each message that is not acknowledged when most of its timeout is over.
@@ -137,14 +193,28 @@ class Leases:
         `shortest_s` is the shortest of the `timeouts`, in seconds.
         """
         self.lease_s = max(SHORTEST_LEASE_S, shortest_s * LEASE_SHARE)
+        #: Seconds between two renewals.
+        self._renewal_s = self.lease_s / 3
         #: Seconds between two checks: several fit into a lease, and into the rest of the timeout.
-        self.look_s = min(self.lease_s / 3, shortest_s * (1 - SHARE) / 4)
+        self.look_s = min(self._renewal_s, shortest_s * (1 - SHARE) / 4)
         self.held: dict[str, Lease] = {}
         #: From when each message is counted that was not settled at the last look, by its delivery tag.
         self._since: dict[object, float] = {}
         self._looked = time.monotonic()
         self._consumer = consumer
         self._timeouts = timeouts
+        # It is given no copies here.
+        self._thread = Forwarder(partial(own_connection, consumer.app), lambda _copy: None)
+        #: When the thread was asked last to renew the leases, and when it did.
+        self._asked = self._renewed = 0.0
+
+    def stop(self) -> None:
+        """End the leases of tasks that have ended, and then the thread."""
+        self._thread.stop()
+
+    def publisher(self) -> AbstractContextManager[Publish]:
+        """A publisher for one round, on the thread of the leases."""
+        return unblocked_publisher(own_connection(self._consumer.app))
 
     def begin(self) -> None:
         """Begin with a new connection: its messages are counted from now on at the earliest."""
@@ -154,8 +224,9 @@ class Leases:
     def look(self) -> None:
         """Take and renew the leases that are due."""
         now = time.monotonic()
-        for lease in tuple(self.held.values()):
-            self._consumer.forwarder.ask(lease.renew)
+        if self.held and now - self._asked >= self._renewal_s:
+            self._asked = now
+            self._thread.ask(partial(self._renew, tuple(self.held.values())))
         # Most messages are settled between two looks, and cost nothing. One that is new came after the last look.
         unsettled = dict(self._consumer.held.unsettled)
         self._since = {tag: self._since.get(tag, self._looked) for tag in unsettled}
@@ -172,7 +243,7 @@ class Leases:
     def end(self, lease: Lease, *, requeue: bool = False) -> None:
         """End a lease whose task has ended."""
         if self.held.pop(lease.name, None) is not None:
-            self._consumer.forwarder.ask(partial(lease.end, requeue=requeue))
+            self._thread.ask(partial(lease.end, requeue=requeue))
             self._consumer.call_soon(self.adjust_prefetch)
 
     def adjust_prefetch(self) -> None:
@@ -180,20 +251,47 @@ class Leases:
         self._consumer.prefetch.leased = len(self.held)
         self._consumer.prefetch.adjust()
 
+    def _renew(self, leases: tuple[Lease, ...], connection: amqp.Connection) -> None:
+        """Renew the leases, and hold those that the broker takes no copies of."""
+        if time.monotonic() - self._renewed < self._renewal_s / 2:
+            # The thread was late, and has done the next round already.
+            return
+        renewed = 0
+        try:
+            with self.publisher() as publish:
+                for lease in leases:
+                    lease.renew(connection, publish)
+                    renewed += 1
+        except Exception as error:  # noqa: BLE001 the leases are kept, whatever went wrong
+            logger.debug("Leases could not be renewed: %r", error)
+            for lease in leases[renewed:]:
+                lease.hold(connection)
+        self._renewed = time.monotonic()
+
     def _take(self, message: KeptMessage, timeout_s: float) -> None:
         consumer = self._consumer
         lease = Lease(self, message)
 
         def take(connection: amqp.Connection) -> None:
-            lease.take(connection)
-            consumer.call_soon(self._taken, lease, message, timeout_s)
+            try:
+                with self.publisher() as publish:
+                    lease.take(connection, publish)
+            except PublishersBlocked:
+                logger.warning(
+                    "Task %s cannot be leased now, because the broker takes no messages. It is tried again.",
+                    message.label,
+                    extra={"action": "lease_not_taken"},
+                )
+            else:
+                consumer.call_soon(self._taken, lease, message, timeout_s)
 
-        consumer.forwarder.ask(take)
+        self._thread.start()
+        self._thread.ask(take)
 
     def _taken(self, lease: Lease, message: KeptMessage, timeout_s: float) -> None:
         """Acknowledge the original, unless the task has ended or the broker has taken the message back."""
         if message.acknowledged or message.settlement is not None or not message.can_be_settled:
-            self._consumer.forwarder.ask(partial(lease.end, requeue=False))
+            self._thread.ask(partial(lease.end, requeue=False))
             return
         self.held[lease.name] = lease
         # Before the acknowledgement, or the broker would send another message into a slot that is not free.
@@ -234,3 +332,8 @@ class TakeLeases(bootsteps.StartStopStep):
         # Short intervals have no time for a round.
         begin = consumer.rounds.every if self._leases.look_s >= LONG_S else consumer.timer.call_repeatedly
         begin(self._leases.look_s, self._leases.look)
+
+    def shutdown(self, consumer: Consumer) -> None:  # noqa: ARG002 Celery's signature
+        """End with the worker."""
+        if self._leases is not None:
+            self._leases.stop()

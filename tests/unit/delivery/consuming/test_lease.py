@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,12 @@ import pytest
 
 from proj.delivery.consuming import lease
 from proj.delivery.consuming.lease import SHARE, Leases
+from proj.delivery.recovery.unblocked_publisher import PublishersBlocked
 from tests.unit.delivery.consuming.received import received
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from proj.delivery.consuming.receiving import KeptMessage
 
 TIMEOUT_S = 1000.0
@@ -26,12 +30,13 @@ class Worker:
         self.unsettled: dict[object, KeptMessage] = {}
         self.asked: list[object] = []
         consumer: Any = SimpleNamespace(
+            app=None,
             held=SimpleNamespace(unsettled=self.unsettled),
-            forwarder=SimpleNamespace(ask=self.asked.append),
             prefetch=SimpleNamespace(adjust=lambda: None),
         )
         timeouts: Any = SimpleNamespace(of=lambda _message: SimpleNamespace(lease_within_s=TIMEOUT_S))
         self.leases = Leases(consumer, timeouts, TIMEOUT_S)
+        vars(self.leases)["_thread"] = SimpleNamespace(ask=self.asked.append, start=lambda: None)
 
     def look(self, now: float) -> int:
         """Look at a time, and count the leases that are taken."""
@@ -76,3 +81,30 @@ def test_message_that_is_about_to_be_settled_is_not_leased(worker: Worker, *, is
     worker.unsettled[1] = message
 
     assert worker.look(5000) == 0
+
+
+def test_lease_is_held_when_the_broker_takes_no_copy_and_is_renewed_when_it_does(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that a consumer holds does not expire, and a second copy of it would be a second run."""
+    done: list[str] = []
+    is_blocked = True
+
+    @contextmanager
+    def publisher() -> Iterator[None]:
+        if is_blocked:
+            raise PublishersBlocked
+        yield None
+
+    held: Any = SimpleNamespace(renew=lambda *_: done.append("renewed"), hold=lambda _: done.append("held"))
+    monkeypatch.setattr(worker.leases, "publisher", publisher)
+    monkeypatch.setattr(worker.leases, "adjust_prefetch", lambda: None)
+    worker.leases.held["lease"] = held
+
+    for now in (1000, 2000, 3000):
+        assert worker.look(now) == 1
+        renew: Any = worker.asked[-1]
+        renew(None)
+        is_blocked = now < 2000
+
+    assert done == ["held", "held", "renewed"]
