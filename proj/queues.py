@@ -39,7 +39,7 @@ class WorkQueue(Queue):
 
     A worker binds every queue of its app, also queues that it does not consume from. A queue that is not declared yet
     would end the worker with an error. The first delayed task for the queue declares and binds it
-    (`proj.delivery.publishing.delayed_delivery`).
+    (`proj.delivery.publishing.routes.delayed_delivery`).
     """
 
     def bind_to(

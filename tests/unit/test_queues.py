@@ -14,7 +14,7 @@ from proj import queues
 from proj.commands.send import _check_address
 from proj.delivery.health.held_tasks import _may_hold
 from proj.delivery.publishing.amqp import SentEvents
-from proj.delivery.publishing.routing import routing_options
+from proj.delivery.publishing.routes.routing import routing_options
 from proj.environment import MOST_HASHES
 from proj.queues import BROADCAST, DIRECT, TASKS, TOPIC, bound_queue, broadcast_queue, delayed_key, exchange_of
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from celery.app.amqp import AMQP
+from celery.app.amqp import AMQP, _callback_publish_retry  # type: ignore[attr-defined] # celery-types lacks the second
 
 from proj.broker.connection import TRANSPORT_OPTIONS, failures
 from proj.delivery.publishing.deadline import Deadline, PublishOperation, current_operation, publishing
-from proj.delivery.publishing.delayed_delivery import ensure_route, is_delayed
 from proj.delivery.publishing.producer import ConfirmingProducer
 from proj.delivery.publishing.producer_pool import ConfirmingProducerPool, DeadlineConnectionPool
+from proj.delivery.publishing.retry_policy import chosen_policy
+from proj.delivery.publishing.routes.delayed_delivery import ensure_route, is_delayed
 from proj.delivery.settings import setting
 from proj.queues import exchange_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     import kombu
     from celery import Celery
@@ -43,11 +45,10 @@ else:
     _AMQP = AMQP
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
-def task_operation(app: Celery, task_id: str) -> PublishOperation:
-    """The publish operation of a task, from its first declaration to its confirm.
+def task_operation(app: Celery, task_id: str, options: Mapping[str, Any]) -> PublishOperation:
+    """The publish operation of a task, from its first declaration to its confirm; `options` are Celery's.
 
     A task that publishes another one waits for a full queue until the deadline: no person waits for it, and a retry
     that cannot be published would make its task a dead letter.
@@ -58,6 +59,8 @@ def task_operation(app: Celery, task_id: str) -> PublishOperation:
         Deadline(setting(app, "proj_publish_timeout_s")),
         mandatory=True,
         full_timeout_s=None if app.current_worker_task else setting(app, "proj_queue_full_timeout_s"),
+        policy=chosen_policy(app, options.get("retry_policy")),
+        retry=bool(app.conf.task_publish_retry if options.get("retry") is None else options["retry"]),
     )
 
 
@@ -126,11 +129,6 @@ class ConfirmingAMQP(_AMQP):
             pool.force_close_all()
             pool.connections.force_close_all()
 
-    def _retry_publish(self, publish: Callable[..., T], *args: object, **options: object) -> T:
-        # Celery tries three times within a second to publish what follows a finished task (links, the next of a chain).
-        # A confirming producer tries until the deadline.
-        return publish(*args, **options)
-
     def _create_task_sender(self) -> Callable[..., object]:
         send = super()._create_task_sender()
 
@@ -138,9 +136,10 @@ class ConfirmingAMQP(_AMQP):
             confirming = self._confirming(producer)
             if confirming is None:
                 return send(producer, name, message, **options)
-            operation = current_operation() or self._operation(message)
+            task_id = str(message.properties.get("correlation_id") or "")
+            operation = current_operation() or task_operation(self.app, task_id, options)
             options.setdefault("event_dispatcher", self.sent_events)
-            with publishing(operation):
+            with publishing(operation), _celerys_retry(is_wanted=operation.policy is not None):
                 if is_delayed(options.get("exchange")):
                     self._ensure_route(confirming, str(options["routing_key"]), operation)
                 return send(confirming, name, message, **options)
@@ -161,9 +160,6 @@ class ConfirmingAMQP(_AMQP):
             return None
         return self.Producer(connection, serializer=producer.serializer, auto_declare=False)
 
-    def _operation(self, message: task_message) -> PublishOperation:
-        return task_operation(self.app, str(message.properties.get("correlation_id") or ""))
-
     def _ensure_route(self, producer: ConfirmingProducer, routing_key: str, operation: PublishOperation) -> None:
         connection = producer.connection
         operation.until_done(
@@ -173,15 +169,40 @@ class ConfirmingAMQP(_AMQP):
         )
 
 
+@contextmanager
+def _celerys_retry(*, is_wanted: bool) -> Iterator[None]:
+    """Keep Celery's own retry of what follows a finished task (links, the next of a chain), or switch it off.
+
+    It tries as often as the retry policy says, by default three times within a second. Where no policy was chosen, a
+    confirming producer tries until the deadline.
+    """
+    token = _callback_publish_retry.set(_callback_publish_retry.get() and is_wanted)
+    try:
+        yield
+    finally:
+        _callback_publish_retry.reset(token)
+
+
 class SentEvents:
-    """Dispatches the event that a task was sent, at once or never, because no publish may wait for a monitor."""
+    """Dispatches the event that a task was sent: once, because no publish may wait for a monitor.
+
+    Where a retry policy was chosen, the event is tried as often as it says.
+    """
 
     def __init__(self, dispatcher: _EventDispatcher) -> None:
         """Publish with Celery's dispatcher."""
         self._dispatcher = dispatcher
 
-    def publish(self, kind: str, fields: dict[str, object], producer: ConfirmingProducer, **_: object) -> None:
-        """Publish the event over `producer`, without confirm and without retry."""
+    def publish(
+        self,
+        kind: str,
+        fields: dict[str, object],
+        producer: ConfirmingProducer,
+        *,
+        retry: bool = False,
+        retry_policy: Mapping[str, object] | None = None,
+    ) -> None:
+        """Publish the event over `producer`, without confirm."""
         if fields.get("queue") is None and (exchange := exchange_of(str(fields.get("routing_key")))):
             # A delayed task for one of our exchanges: only its key names the exchange.
             fields = {**fields, "queue": exchange}
@@ -189,7 +210,10 @@ class SentEvents:
         # Otherwise Celery's dispatcher keeps for ever what it could not send, and does not raise.
         self._dispatcher.buffer_while_offline = False
         try:
-            self._dispatcher.publish(kind, fields, producer)
+            if (operation := current_operation()) is not None and operation.policy is not None:
+                self._dispatcher.publish(kind, fields, producer, retry=retry, retry_policy=retry_policy)
+            else:
+                self._dispatcher.publish(kind, fields, producer)
         except failures(producer.connection):
             logger.debug("The event %s was not sent.", kind, exc_info=True, extra={"action": "event_not_sent"})
 

@@ -11,8 +11,8 @@ from kombu.utils.uuid import uuid
 from proj.delivery.publishing.amqp import ConfirmingAMQP, task_operation
 from proj.delivery.publishing.backend_choice import REPLYING_BACKEND, use_backend
 from proj.delivery.publishing.deadline import publishing
-from proj.delivery.publishing.delayed_delivery import whole_seconds
-from proj.delivery.publishing.routing import routing_options
+from proj.delivery.publishing.routes.delayed_delivery import whole_seconds
+from proj.delivery.publishing.routes.routing import routing_options
 from proj.delivery.settings import provide_defaults
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _add_deadline(app: Celery) -> None:
         countdown, eta = whole_seconds(app, countdown, eta)
 
         def by_celery() -> AsyncResult[Any]:
-            with publishing(task_operation(app, task_id)):
+            with publishing(task_operation(app, task_id, options)):
                 routed = routing_options(app, options, delayed=bool(countdown or eta))
                 return stock(name, args, kwargs, countdown, eta, task_id, *others, **routed)
 

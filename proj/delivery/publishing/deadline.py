@@ -14,12 +14,14 @@ from proj.broker.connection import failures
 from proj.delivery.broker_errors import CRASH_PAUSE_S, MOST_CRASHES, crashing, final_error, is_crash, queue_full
 from proj.errors import ProjError, Unconfirmed
 from proj.interruption import raise_if_interrupted
+from proj.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kombu import Connection
 
+    from proj.delivery.publishing.retry_policy import RetryPolicy
     from proj.errors import QueueFull
 
 T = TypeVar("T")
@@ -80,6 +82,12 @@ class PublishOperation:
     mandatory: bool
     #: Seconds for which a full queue is tried; None is until the deadline.
     full_timeout_s: float | None = None
+    #: What the app or the caller has chosen instead of trying until the deadline.
+    policy: RetryPolicy | None = None
+    #: Whether anything is tried again at all.
+    retry: bool = True
+    #: Attempts that failed, with those to connect and to declare.
+    failures: int = 0
     #: Monotonic time of the first nack; None before it.
     nacked_since: float | None = None
     #: Whether an attempt ended without an answer. The broker may then have the message, whatever it answers later.
@@ -121,6 +129,7 @@ class PublishOperation:
                 self._wait_after(error, retry=retry)
 
     def _wait_after(self, error: Exception, *, retry: bool) -> None:
+        self.failures += 1
         self.crashed += is_crash(error)
         final = crashing(error, self.subject) if self.crashed >= MOST_CRASHES else final_error(error, self.subject)
         if final is not None:
@@ -130,16 +139,28 @@ class PublishOperation:
         elif self.nacked_since is None:
             self.nacked_since = time.monotonic()
         full_left_s = self._full_left_s
-        if self.deadline.has_passed or not retry or full_left_s == 0.0:
+        if self.deadline.has_passed or not (retry and self._may_retry) or full_left_s == 0.0:
             raise self._given_up(error) from error
         raise_if_interrupted()
-        pause_s = max(CRASH_PAUSE_S if is_crash(error) else 0.0, self.deadline.next_pause_s())
+        pause_s = self._pause_s(error)
         time.sleep(pause_s if full_left_s is None else min(pause_s, full_left_s))
+
+    @property
+    def _may_retry(self) -> bool:
+        return self.retry and (self.policy is None or self.policy.allows(self.failures))
+
+    def _pause_s(self, error: Exception) -> float:
+        if self.policy is None:
+            return max(CRASH_PAUSE_S if is_crash(error) else 0.0, self.deadline.next_pause_s())
+        pause_s, left_s = self.policy.pause_s(self.failures), self.deadline.left_s
+        return pause_s if left_s is None else min(pause_s, left_s)
 
     @property
     def _full_left_s(self) -> float | None:
         """Seconds for which a full queue is still tried; None is until the deadline, as for a doubtful message."""
         if self.full_timeout_s is None or self.nacked_since is None or self.doubtful:
+            return None
+        if self.policy is not None and self.policy.max_retries is not None:
             return None
         return max(0.0, self.nacked_since + self.full_timeout_s - time.monotonic())
 
@@ -152,6 +173,8 @@ class PublishOperation:
     def unconfirmed(self, error: Exception) -> Unconfirmed:
         """The error for a message that the broker may have or not."""
         within = f" within {self.deadline.timeout_s:g} s" if self.deadline.has_passed else ""
+        if not within and self.policy is not None:
+            within = f" in {counted(self.failures, 'attempt', 'attempts')}, as its retry policy says"
         return Unconfirmed(
             f"RabbitMQ did not confirm {self.subject}{within} ({error_text(error)}). "
             "It may or may not have accepted it: if you publish it again, it may be there twice.",

@@ -117,8 +117,8 @@ class InFlightProducer(ConfirmingProducer):
         if operation is None:
             operation = self._operation(None, options)
         else:
-            # Not the deadline of a task that is sent alone.
-            operation = replace(operation, deadline=Deadline(self.timeout_s))
+            # Neither the deadline nor the retry policy of a task that is sent alone.
+            operation = replace(operation, deadline=Deadline(self.timeout_s), policy=None, retry=True)
         with publishing(operation):
             self._declare(declare or (), operation)
         channel = self._in_flight.await_channel()

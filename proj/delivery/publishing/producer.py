@@ -73,7 +73,7 @@ class ConfirmingProducer(kombu.Producer):
             routing_key: as in kombu.
             exchange: as in kombu.
             retry: whether to try again when the connection is lost or the broker rejects the message for now.
-            retry_policy: kombu's, used only without confirms; the deadline replaces it.
+            retry_policy: kombu's, used only without confirms; the publish operation has its own, or a deadline.
             mandatory: whether a message that reaches no queue is an error; by default it is for a task only.
             confirm_timeout: seconds until the publish is given up, instead of the setting `proj_publish_timeout_s`.
             declare: as in kombu.

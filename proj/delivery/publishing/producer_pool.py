@@ -58,7 +58,8 @@ class DeadlineConnection(_PooledConnection):
             if errback is not None:
                 errback(error, interval)
 
-        options.update(max_retries=None, interval_start=0.1, interval_step=0.2, interval_max=LAST_PAUSE_S)
+        if operation.policy is None:
+            options.update(max_retries=None, interval_start=0.1, interval_step=0.2, interval_max=LAST_PAUSE_S)
         return super().ensure(obj, fun, stop_at_deadline, **options)
 
 

@@ -9,6 +9,7 @@ from amqp.basic_message import Message
 
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.outgoing_message import OutgoingMessage
+from proj.errors import PublishRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ def test_message_that_cannot_be_encoded_leaves_the_others_whole(channel: Any) ->
     """Nothing of it is written, and the broker does not count it."""
     with channel.together():
         channel.write(outgoing("before"))
-        with pytest.raises(Exception, match="set"):
+        with pytest.raises(PublishRefused, match="set"):
             channel.write(outgoing("never", header={1}))
         channel.write(outgoing("after"))
     await_confirms(channel)

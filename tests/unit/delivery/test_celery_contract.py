@@ -24,8 +24,8 @@ from kombu.connection import ConnectionPool
 from kombu.pidbox import Mailbox
 
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
-from proj.delivery.publishing.delayed_delivery import without_delay
 from proj.delivery.publishing.producer_pool import DeadlineConnection, DeadlineConnectionPool
+from proj.delivery.publishing.routes.delayed_delivery import without_delay
 
 # --- Dead letters, halt, health ---------------------------------------------------------------------
 
@@ -119,9 +119,24 @@ def test_sender_of_tasks_is_made_by_a_method_that_a_subclass_can_extend() -> Non
         assert (kind, fields["uuid"], fields["queue"], by) == ("task-sent", "the-id", "celery", producer)
 
 
-def test_callbacks_are_published_through_a_method_that_a_subclass_can_replace() -> None:
-    """`proj.delivery.publishing.amqp` replaces its three attempts by our deadline."""
-    assert list(inspect.signature(celery.app.amqp.AMQP._retry_publish).parameters)[:2] == ["self", "publish"]  # noqa: SLF001 this is the name
+def test_callbacks_are_retried_by_celery_as_a_variable_says() -> None:
+    """`proj.delivery.publishing.amqp` resets it, so that our deadline replaces the three attempts."""
+    app = Celery("theirs", set_as_current=False)
+    variable = celery.app.amqp._callback_publish_retry  # type: ignore[attr-defined] # noqa: SLF001 this is the name
+
+    assert (variable.get(), app.amqp._retry_publish(variable.get)) == (False, True)  # type: ignore[attr-defined] # noqa: SLF001 this is the name
+
+
+def test_default_settings_are_in_the_last_map_of_the_configuration() -> None:
+    """`proj.delivery.publishing.retry_policy` tells by it whether the app has chosen one, even an equal one."""
+    unset, chosen = Celery("theirs", set_as_current=False), Celery("theirs", set_as_current=False)
+    chosen.conf.task_publish_retry_policy = dict(unset.conf.task_publish_retry_policy)
+
+    for app, is_default in ((unset, True), (chosen, False)):
+        policy = app.conf.get("task_publish_retry_policy")
+        assert app.conf.maps is not None
+        assert (policy is app.conf.maps[-1]["task_publish_retry_policy"]) == is_default
+        assert policy == {"max_retries": 3, "interval_start": 0, "interval_max": 1, "interval_step": 0.2}
 
 
 def test_task_is_sent_by_an_attribute_of_the_app() -> None:
@@ -215,7 +230,7 @@ def test_pool_makes_its_connections_from_the_details_of_one() -> None:
 
 
 def test_delay_is_a_prefix_of_the_routing_key() -> None:
-    """`proj.delivery.publishing.delayed_delivery` removes it, to find the queue of a delayed message."""
+    """`proj.delivery.publishing.routes.delayed_delivery` removes it, to find the queue of a delayed message."""
     native = kombu.transport.native_delayed_delivery
 
     assert without_delay(native.calculate_routing_key(5, "a.key")) == "a.key"

@@ -10,6 +10,7 @@ from kombu import Connection
 
 from proj.delivery.publishing import deadline
 from proj.delivery.publishing.deadline import LAST_PAUSE_S, Deadline, PublishOperation
+from proj.delivery.publishing.retry_policy import RetryPolicy
 from proj.errors import ProjError, QueueFull, Unconfirmed, Unroutable
 
 if TYPE_CHECKING:
@@ -108,3 +109,36 @@ def test_nack_after_a_written_attempt_without_answer_raises_unconfirmed(connecti
 
     with pytest.raises(Unconfirmed):
         doubtful.until_done(failing(LOST, *[NACK] * 1000, written=doubtful), connection)
+
+
+@pytest.mark.parametrize(("error", "kind"), [(LOST, Unconfirmed), (NACK, QueueFull)])
+def test_chosen_policy_says_how_often_an_attempt_is_repeated(
+    connection: Connection, error: Exception, kind: type[ProjError]
+) -> None:
+    """Also when the queue is full for longer or shorter than `proj_queue_full_timeout_s`."""
+    tried: list[int] = []
+    bounded = operation(full_timeout_s=0.0)
+    bounded.policy = RetryPolicy(max_retries=2, interval_step=0.001)
+
+    with pytest.raises(kind):
+        bounded.until_done(failing(*[error] * 1000), connection, recover=lambda: tried.append(1))
+
+    assert bounded.failures == 3
+
+
+def test_policy_without_a_limit_ends_at_the_deadline(connection: Connection) -> None:
+    """Nobody waits for ever because of it."""
+    unbounded = operation(timeout_s=0.02)
+    unbounded.policy = RetryPolicy(max_retries=None, interval_start=0.001)
+
+    with pytest.raises(Unconfirmed, match=r"within 0\.02 s"):
+        unbounded.until_done(failing(*[LOST] * 1000), connection)
+
+
+def test_operation_that_is_not_to_be_retried_ends_at_its_first_failure(connection: Connection) -> None:
+    """Its declarations too."""
+    once = operation()
+    once.retry = False
+
+    with pytest.raises(Unconfirmed):
+        once.until_done(failing(LOST), connection)

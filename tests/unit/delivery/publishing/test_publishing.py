@@ -18,7 +18,7 @@ from kombu import Exchange, Queue
 from proj.delivery.broker_errors import final_error, queue_full
 from proj.delivery.publishing.amqp import ConfirmingAMQP, task_operation
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
-from proj.delivery.publishing.delayed_delivery import whole_seconds
+from proj.delivery.publishing.routes.delayed_delivery import whole_seconds
 from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, PublishRefused, QueueFull, Unconfirmed, Unroutable
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ def test_task_that_publishes_waits_for_a_full_queue_until_the_publish_deadline()
 
     @app.task(name="asks", shared=False)
     def task() -> float | None:
-        return task_operation(app, "5").full_timeout_s
+        return task_operation(app, "5", {}).full_timeout_s
 
-    assert task_operation(app, "5").full_timeout_s == 10
+    assert task_operation(app, "5", {}).full_timeout_s == 10
     assert task.apply().result is None
 
 
@@ -115,7 +115,7 @@ def test_thread_that_publishes_while_another_reads_the_configuration_has_our_set
     seen: list[tuple[float | None, float | None]] = []
 
     def send(**_: object) -> None:
-        operation = task_operation(app, "5")
+        operation = task_operation(app, "5", {})
         seen.append((operation.deadline.timeout_s, operation.full_timeout_s))
 
     def meanwhile(**_: object) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kombu import Exchange, Queue
 
-from proj.delivery.publishing.delayed_delivery import is_quorum_app, without_delay
+from proj.delivery.publishing.routes.delayed_delivery import is_quorum_app, without_delay
 from proj.queues import DUE, EXCHANGES, delayed_key
 
 if TYPE_CHECKING:
