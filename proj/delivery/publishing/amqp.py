@@ -7,6 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import kombu
 from celery.app.amqp import AMQP, _callback_publish_retry  # type: ignore[attr-defined] # celery-types lacks the second
 
 from proj.broker.connection import TRANSPORT_OPTIONS, failures
@@ -20,8 +21,8 @@ from proj.queues import exchange_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    import kombu
     from celery import Celery
     from celery.app.amqp import task_message
     from celery.events.dispatcher import EventDispatcher
@@ -91,6 +92,7 @@ class ConfirmingAMQP(_AMQP):
         )
         producer.timeout_s = setting(self.app, "proj_publish_timeout_s")
         producer.full_timeout_s = setting(self.app, "proj_queue_full_timeout_s")
+        producer.beside = self._beside
         producer.unconfirmed_exchanges = frozenset(
             {conf.event_exchange, f"{conf.control_exchange}.pidbox", f"reply.{conf.control_exchange}.pidbox"}
         )
@@ -105,29 +107,46 @@ class ConfirmingAMQP(_AMQP):
             # `app.pool` does this too, and has this limit. But `app.pool` cannot be made by several threads at once:
             # kombu goes through all pools of the process meanwhile (kombu.pools.set_limit).
             self.app._ensure_after_fork()  # type: ignore[attr-defined] # a contract test checks it # noqa: SLF001 Celery has no public name for it
-            limit = self.app.conf.broker_pool_limit or 0
-            options = self.app.conf.broker_transport_options or {}
             connection = self.app.connection_for_write()
             if connection.transport.driver_type == "amqp":
-                # Our channels confirm by themselves. Without confirms of the connection, events on it do not wait.
-                connection = self.app.connection_for_write(
-                    transport_options={**TRANSPORT_OPTIONS, **options, "confirm_publish": False}
-                )
-            connections = DeadlineConnectionPool(connection, limit=limit)
-            pool = ConfirmingProducerPool(connections, limit=limit, Producer=self.Producer)
-            # Several threads may come here at once; the pool of one of them serves all. There is no lock, because a
-            # forked process might inherit it locked by a thread that it does not have.
-            found = self.__dict__.setdefault(_pool_of_process(), pool)
+                connection = self.app.connection_for_write(transport_options=self._transport_options)
+            found = self._add_pool(_pool_of_process(), connection)
         return found
 
     publisher_pool = producer_pool
 
     def close(self) -> None:
         """Close the pool; another is made when it is needed."""
-        pool: ConfirmingProducerPool | None = self.__dict__.pop(_pool_of_process(), None)
-        if pool is not None:
+        for name in [name for name in self.__dict__ if name.startswith(_pool_of_process())]:
+            pool: ConfirmingProducerPool = self.__dict__.pop(name)
             pool.force_close_all()
             pool.connections.force_close_all()
+
+    @property
+    def _transport_options(self) -> dict[str, Any]:
+        # Our channels confirm by themselves. Without confirms of the connection, events on it do not wait.
+        options = self.app.conf.broker_transport_options or {}
+        return {**TRANSPORT_OPTIONS, **options, "confirm_publish": False}
+
+    def _add_pool(self, name: str, connection: kombu.Connection) -> ConfirmingProducerPool:
+        limit = self.app.conf.broker_pool_limit or 0
+        connections = DeadlineConnectionPool(connection, limit=limit)
+        pool = ConfirmingProducerPool(connections, limit=limit, Producer=self.Producer)
+        # Several threads may come here at once; the pool of one of them serves all. There is no lock, because a
+        # forked process might inherit it locked by a thread that it does not have.
+        found: ConfirmingProducerPool = self.__dict__.setdefault(name, pool)
+        return found
+
+    def _beside(self, connection: kombu.Connection) -> AbstractContextManager[ConfirmingProducer]:
+        """A producer on another connection to the broker of this one."""
+        pool, address = self.producer_pool, connection.as_uri(include_password=True)
+        if pool.connections.connection.as_uri(include_password=True) != address:
+            name = f"{_pool_of_process()} {address}"
+            found: ConfirmingProducerPool | None = self.__dict__.get(name)
+            pool = found or self._add_pool(
+                name, kombu.Connection(**{**connection.info(), "transport_options": self._transport_options})
+            )
+        return pool.acquire(block=True)
 
     def _create_task_sender(self) -> Callable[..., object]:
         send = super()._create_task_sender()

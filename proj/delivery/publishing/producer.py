@@ -12,6 +12,7 @@ from proj.delivery.publishing.deadline import Deadline, PublishOperation, curren
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import amqp
     from kombu import Connection, Exchange, Queue
@@ -31,6 +32,8 @@ class ConfirmingProducer(kombu.Producer):
     #: Exchanges of monitoring events and remote control, whose messages need no confirm and must not wait for one.
     unconfirmed_exchanges: frozenset[str] = frozenset()
 
+    #: Lends a producer on another connection to the same broker.
+    beside: Callable[[Connection], AbstractContextManager[ConfirmingProducer]] | None = None
     #: The queue that is declared with the next message.
     _declare_first: Queue | None = None
     _channel: Connection | StdChannel | Callable[[], StdChannel] | None
@@ -96,10 +99,25 @@ class ConfirmingProducer(kombu.Producer):
                 **options,
             )
             return
+        first, self._declare_first = self._declare_first, None
+        if self.beside is not None and _consumes(connection):
+            with self.beside(connection) as other:
+                if first is not None:
+                    other.declare_before_next(first)
+                other.publish(
+                    body,
+                    self.routing_key if routing_key is None else routing_key,
+                    exchange=exchange or self.exchange,
+                    retry=retry,
+                    mandatory=mandatory,
+                    confirm_timeout=confirm_timeout,
+                    declare=declare,
+                    **{"serializer": self.serializer, "compression": self.compression, **options},
+                )
+            return
         operation = self._operation(confirm_timeout, options)
         if mandatory is None:
             mandatory = operation.mandatory
-        first, self._declare_first = self._declare_first, None
         operation.until_done(
             lambda: self._publish_once(
                 operation, first, body, routing_key, exchange=exchange, mandatory=mandatory, declare=declare, **options
@@ -182,3 +200,13 @@ class ConfirmingProducer(kombu.Producer):
                 self._revive(connection)
 
         operation.until_done(ensure, connection)
+
+
+def _consumes(connection: Connection) -> bool:
+    """Whether messages may be delivered over the connection.
+
+    Whoever waits for a confirm there handles deliveries meanwhile. A callback that publishes would be called inside
+    itself for each message that the broker has sent, or would wait for an answer that the inner call has read.
+    """
+    channels: Mapping[int, Any] = getattr(connection._connection, "channels", None) or {}  # type: ignore[attr-defined] # noqa: SLF001 the public name connects
+    return any(getattr(channel, "callbacks", None) for channel in channels.values())
