@@ -22,12 +22,13 @@ LONGEST_S = 4_294_967
 RANGES: dict[str, tuple[int, int]] = {
     "proj_publish_timeout_s": (0, LONGEST_S),
     "proj_queue_full_timeout_s": (0, LONGEST_S),
+    "proj_result_timeout_s": (0, LONGEST_S),
     "proj_consumer_timeout_s": (0, LONGEST_S),
     "proj_strikes": (1, 1_000_000),
     "proj_requeues": (0, 1_000_000),
 }
 #: Those that None switches off.
-OPTIONAL = frozenset({"proj_publish_timeout_s", "proj_queue_full_timeout_s"})
+OPTIONAL = frozenset({"proj_publish_timeout_s", "proj_queue_full_timeout_s", "proj_result_timeout_s"})
 
 
 def check_settings(app: Celery) -> None:

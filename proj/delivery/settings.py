@@ -21,6 +21,9 @@ DEFAULTS: dict[str, Any] = {
     # Seconds until a publish to a full queue raises `QueueFull`: long enough for a peak to pass, and shorter than the
     # timeout of most web requests.
     "proj_queue_full_timeout_s": 10.0,
+    # Seconds for which the result of a task that has run is tried to be stored in a backend that is away: a restart of
+    # it takes at most a minute. After that the task has ended without it.
+    "proj_result_timeout_s": 60.0,
     # Seconds after which the broker takes back an unacknowledged message: the broker's `consumer_timeout`. This is
     # RabbitMQ's own default since 3.8.17. On RabbitMQ 4.3 the worker sets the timeout, to this or longer.
     "proj_consumer_timeout_s": 1800.0,

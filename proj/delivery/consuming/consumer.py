@@ -352,7 +352,7 @@ class Consumer(StockConsumer):
 
     def _handler_failed(self, message: KeptMessage, error: Exception) -> None:
         logger.error("Celery failed at message %s.", message.label, exc_info=error, extra={"action": "handler_failed"})
-        self.disposition.dead_letter(message, f"Celery failed at it: {type(error).__name__}: {shown(error)}.")
+        self.disposition.dead_letter(message, f"It did not run: Celery raised {type(error).__name__}: {shown(error)}.")
 
     def _handle(self, message: KeptMessage) -> None:
         delivery = message.delivery

@@ -165,6 +165,17 @@ class Disposition:
                 message_copy.copy(message, queue=message.delivery.queue, headers=headers, ours=False)
             )
 
+    def give_back_unrun(self, message: KeptMessage) -> None:
+        """Put a message whose task was not run back into its queue; from any thread."""
+        message.is_moving = True
+
+        def give_back() -> None:
+            message.is_moving = False
+            if message.can_be_settled:
+                self._consumer.held.give_back_one(message)
+
+        self._consumer.call_soon(give_back)
+
     def acknowledge(self, message: KeptMessage) -> None:
         """Acknowledge the message, together with others; at the end of the worker too."""
         self._consumer.acknowledgements.add(message)

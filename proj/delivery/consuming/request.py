@@ -17,6 +17,7 @@ from celery.worker import state
 
 from proj.delivery.consuming.redeliveries import FIRST
 from proj.delivery.results.hand_over import take_results
+from proj.delivery.results.storing import NotRun
 from proj.delivery.validation.header_rules import RULES
 from proj.printable import printable, shown
 from proj.queues import DUE, EXCHANGES, exchange_of
@@ -103,18 +104,22 @@ class Request(stock.Request):
 
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002 Celery's signature
         """End the task as Celery does; when its failure cannot be stored, dead-letter the message."""
+        error = _exception(exc_info)
+        if isinstance(error, NotRun):
+            self._give_back(error)
+            return
         try:
             self._fail(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
-        except Exception as error:
+        except Exception as failure:
+            # A pool process had it; what it did with it, nobody can say.
+            began = "began to run, and " if self.time_start is not None else "did not run: it "
             logger.exception(
                 "The failure of the task %s[%s] could not be stored.",
                 self.name,
                 printable(self.id),
                 extra={"action": "failure_not_stored"},
             )
-            self.dead_letter(
-                f"It ended with {shown(_exception(exc_info))}, which could not be recorded: {shown(error)}."
-            )
+            self.dead_letter(f"It {began}ended with {shown(error)}, which could not be recorded: {shown(failure)}.")
         self.end()
 
     def end(self) -> None:
@@ -232,6 +237,22 @@ class Request(stock.Request):
                 exc_info = self._worker_lost_info(error)
         super().on_failure(exc_info, send_failed_event, return_ok)
 
+    def _give_back(self, reason: NotRun) -> None:
+        """Put the message of a task that its process did not run back into its queue."""
+        state.task_ready(self)
+        logger.warning(
+            "The task %s[%s] was not run and goes back to its queue: %s",
+            self.name,
+            printable(self.id),
+            shown(reason.reason),  # type: ignore[attr-defined] # celery-types lacks it
+            extra={"action": "task_given_back"},
+        )
+        if not self.acknowledged and not state.should_terminate:
+            self.acknowledged = True
+            self.kept_message.disposition.give_back_unrun(self.kept_message)
+            self.send_event("task-rejected", requeue=True)
+        self.end()
+
     def _store(self, error: Exception) -> None:
         """Tell the callers that the task is not tried again, as Celery does for a failure of the pool."""
         if not self._stored:
@@ -275,7 +296,7 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
             # A shutdown closes the pool in a signal handler, also while a task is given to it. Its message goes back.
             if not _is_ending():
                 self.acknowledged = True
-                self.dead_letter(f"It cannot be given to the pool: {shown(error)}.")
+                self.dead_letter(f"It did not run, because it cannot be given to the pool: {shown(error)}.")
             self.end()
             # This is the only exception at which the worker frees the slot.
             raise TaskRevokedError(self.id) from error

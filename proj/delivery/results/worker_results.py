@@ -1,12 +1,14 @@
-"""The results of a worker's tasks: handed over to its sender where that can be, else published at once."""
+"""The results of a worker's tasks: handed over to its sender where that can be, else stored by who ran the task."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from proj.delivery.dispatch.together import Together
+from proj.delivery.results import storing
 from proj.delivery.results.hand_over import can_hand_over, hand_over, publish, trace_tasks
 from proj.delivery.results.sender import Sender
+from proj.delivery.results.storing import may_be_away, store_surely
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ LONGEST_S = 0.005
 
 
 class WorkerResults(Service):
-    """Publishes what pool processes hand over, and does nothing where they publish their results themselves."""
+    """Publishes what pool processes hand over; where they store their results themselves, lets them try again."""
 
     def __init__(
         self,
@@ -55,11 +57,15 @@ class WorkerResults(Service):
         if hub is not None and can_hand_over(app, connection, app.connection_for_write()):
             self._sender = Sender(app)
             hand_over(app, requests)
+        elif may_be_away(app):
+            store_surely(app, requests)
 
     def trace(self) -> None:
-        """Let this process hand over, when it runs tasks itself; Celery has just built their tracers."""
+        """Let this process hand over or try again, when it runs tasks itself; Celery has just built their tracers."""
         if self._sender is not None:
             trace_tasks(self._app, self._requests)
+        elif may_be_away(self._app):
+            storing.trace_tasks(self._app, self._requests)
 
     def register(self, hub: Hub) -> None:
         """Let the loop call back for confirmed results."""

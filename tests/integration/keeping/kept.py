@@ -30,7 +30,7 @@ class OwnAMQP(AMQP):
 app = Celery(
     "kept",
     broker=os.environ["CELERY_BROKER_URL"],
-    backend="rpc://",
+    backend=os.environ.get("KEPT_BACKEND", "rpc://"),
     amqp=OwnAMQP if os.environ.get("KEPT_OWN_AMQP") else None,
 )
 if os.environ.get("KEPT_CONFIRM"):
@@ -43,6 +43,7 @@ app.conf.update(
     task_reject_on_worker_lost=LATE,
     worker_prefetch_multiplier=int(os.environ.get("KEPT_MULTIPLIER", "1")),
     result_persistent=True,
+    proj_result_timeout_s=float(os.environ.get("KEPT_RESULT_TIMEOUT", "60")),
     proj_queue_full_timeout_s=float(os.environ.get("KEPT_QUEUE_FULL_TIMEOUT", "10")),
     task_default_queue="kept",
     task_queues=[Queue("kept", routing_key="kept", queue_arguments={"x-queue-type": QUEUE_TYPE})],

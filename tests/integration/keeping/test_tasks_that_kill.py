@@ -64,7 +64,9 @@ def test_task_whose_failure_cannot_be_stored_frees_its_slot(system: SystemUnderT
     system.await_(lambda: len(system.dead()) == 3, "the dead letters")
 
     assert system.times_begun("fails") == 3
-    assert all("It ended with" in reason and "could not be recorded" in reason for reason in system.reasons())
+    assert all(
+        "It began to run, and ended with" in reason and "could not be recorded" in reason for reason in system.reasons()
+    )
     assert worker.running
 
 

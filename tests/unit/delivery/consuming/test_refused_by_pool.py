@@ -47,7 +47,7 @@ def test_message_that_the_pool_refuses_is_a_dead_letter_unless_the_worker_ends(
     with pytest.raises(TaskRevokedError):
         request.execute_using_pool(pool)
 
-    assert reasons == ([] if ending else ["It cannot be given to the pool: handle is closed."])
+    assert reasons == ([] if ending else ["It did not run, because it cannot be given to the pool: handle is closed."])
     # Unless it is a dead letter, the worker gives it back at its end.
     assert request.acknowledged is (ending is None)
     assert not message.acknowledged

@@ -1,0 +1,65 @@
+"""A result backend that is away for a while: no good task becomes a dead letter, and none is done twice."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.keeping.conftest import SystemUnderTest
+
+TASK = "kept.good"
+TRIED_S = 0.4
+
+
+def status(folder: Path, task_id: str) -> str | None:
+    """The state of a task in the backend; None when it has none, or is just written."""
+    try:
+        return str(json.loads((folder / f"celery-task-meta-{task_id}").read_text())["status"])
+    except (OSError, ValueError):
+        return None
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_backend_that_is_away_makes_no_task_fail(system: SystemUnderTest, tmp_path: Path, pool: str) -> None:
+    """What has not run is given back until the backend is there; what ran has ended, once its result was tried."""
+    away = tmp_path / "away"
+    settings = {"KEPT_BACKEND": "away:Backend", "KEPT_RESULTS": str(tmp_path), "KEPT_RESULT_TIMEOUT": str(TRIED_S)}
+    worker = system.worker("--pool", pool, **settings)
+
+    # It has begun, and cannot tell how it ends.
+    lost = system.send(TASK, 1, 0.5)
+    system.await_(lambda: lost in system.begun(), "the first task")
+    away.touch()
+    later = {system.send(TASK, number) for number in range(5)}
+    system.await_(lambda: "and its result is lost" in worker.log_text(), "the end of what ran")
+    system.await_(lambda: worker.log_text().count("was not run and goes back") >= len(later), "the others given back")
+    assert system.begun() == {lost}
+
+    away.unlink()
+    system.await_(lambda: system.ended() == {lost, *later}, "all tasks")
+    system.await_(lambda: {status(tmp_path, one) for one in later} == {"SUCCESS"}, "their results")
+    assert status(tmp_path, lost) == "STARTED"
+    assert sorted(system.ends()) == sorted({lost, *later})
+    worker.terminate()
+    system.await_(lambda: not worker.running, "the end of the worker")
+    assert (system.depth(), system.dead()) == (0, [])
+
+
+def test_result_is_stored_when_the_backend_is_back_in_time(system: SystemUnderTest, tmp_path: Path) -> None:
+    """Also that of a task that failed: its own error, and not that of the backend."""
+    away = tmp_path / "away"
+    system.worker(KEPT_BACKEND="away:Backend", KEPT_RESULTS=str(tmp_path))
+
+    good, bad = system.send(TASK, 1, 1.0), system.send("kept.answers", "FAILURE")
+    system.await_(lambda: status(tmp_path, bad) == "FAILURE" and good in system.begun(), "the first results")
+    away.touch()
+    system.await_(lambda: good in system.ended(), "the end of the task")
+    away.unlink()
+
+    system.await_(lambda: status(tmp_path, good) == "SUCCESS", "its result")
+    assert system.dead() == []
