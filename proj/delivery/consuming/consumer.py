@@ -30,7 +30,8 @@ from proj.delivery.dead_letters.keeper import DeadLetterKeeper
 from proj.delivery.dispatch.acknowledgements import Acknowledgements
 from proj.delivery.dispatch.mode import check_dispatch
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
-from proj.delivery.recovery.final_errors import end_when_final, end_when_login_refused
+from proj.delivery.recovery.final_errors import end_when_final, end_when_login_refused, wait_when_refused
+from proj.delivery.recovery.refusals import Refusals
 from proj.delivery.recovery.rounds import Rounds
 from proj.delivery.results.worker_results import WorkerResults
 from proj.delivery.unreadable_properties import tolerate
@@ -84,8 +85,7 @@ class Consumer(StockConsumer):
         """Read the settings.
 
         Raises:
-            InvalidConfiguration: `proj_adopt` cannot be used.
-            InvalidSetting: a setting of dispatch cannot be used.
+            InvalidConfiguration, InvalidSetting: one of them cannot be used.
         """
         #: The queues of this connection, by their consumers' tags.
         self.queue_names: dict[str, str] = {}
@@ -96,6 +96,7 @@ class Consumer(StockConsumer):
         self.prefetch = Prefetch(self)
         self.rounds = Rounds(self)
         super().__init__(*args, **kwargs)
+        self.refusals = Refusals(self.app.conf.broker_connection_max_retries)
         check_settings(self.app)
         check_dispatch(self.app)
         self._strikes: int = self.app.conf.proj_strikes
@@ -137,12 +138,9 @@ class Consumer(StockConsumer):
         return connection
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Connect again; the connection for monitoring events is dead too, and is not closed in order.
-
-        Raises:
-            WorkerShutdown: connecting again would not help.
-        """
+        """Connect again, unless it would not help (`WorkerShutdown`); the connection for events is dead too."""
         end_when_final(self, exc)
+        wait_when_refused(self, exc)
         beneath = getattr(self.event_dispatcher, "connection", None)
         if beneath is not None:
             beneath.collect(socket_timeout=1.0)

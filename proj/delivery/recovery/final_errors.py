@@ -26,14 +26,18 @@ logger = get_logger(__name__)
 def end_when_login_refused(consumer: Consumer) -> Iterator[None]:
     """A block that connects, and in which a refused login ends a worker that has not consumed yet.
 
+    One that has consumed waits, longer each time, because the service that the broker asks for logins may be away.
+
     Raises:
-        WorkerShutdown: the login is refused.
+        WorkerShutdown: the login is refused, for one that has consumed as often as Celery tries to connect.
     """
     try:
         yield
     except Exception as error:
-        if is_login_refused(error) and not _has_consumed(consumer):
-            _end(login_refused(consumer.conninfo, error), "login_refused", error)
+        if is_login_refused(error):
+            sentence = login_refused(consumer.conninfo, error)
+            if not _has_consumed(consumer) or not consumer.refusals.wait(sentence):
+                _end(sentence, "login_refused", error)
         raise
 
 
@@ -51,6 +55,17 @@ def end_when_final(consumer: Consumer, error: Exception) -> None:
         _end(mismatched, "declaration_mismatch", error)
     refused = None if _has_consumed(consumer) else final_error(error, f"the start of the worker {consumer.hostname}")
     if refused is not None:
+        _end(refused, "start_refused", error)
+
+
+def wait_when_refused(consumer: Consumer, error: Exception) -> None:
+    """Wait, longer each time, before a worker connects again that the broker has refused something.
+
+    Raises:
+        WorkerShutdown: it has done so as often as Celery tries to connect.
+    """
+    refused = final_error(error, f"the worker {consumer.hostname}")
+    if refused is not None and not consumer.refusals.wait(refused):
         _end(refused, "start_refused", error)
 
 

@@ -13,8 +13,9 @@ from kombu import Connection
 
 from proj.broker.version import BrokerVersion
 from proj.delivery.consuming.consumer import Consumer
-from proj.delivery.recovery import taken_name
+from proj.delivery.recovery import refusals, taken_name
 from proj.delivery.recovery.final_errors import end_when_login_refused
+from proj.delivery.recovery.refusals import Refusals
 from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def consumer(*, has_consumed: bool) -> Any:
     made.conninfo = Connection("amqp://me:secret@nowhere:1//")
     made.event_dispatcher = SimpleNamespace(connection=SimpleNamespace(collect=lambda **_: None))
     made.channel_errors = (ChannelError,)
+    made.refusals = Refusals(2)
     made.broker_version = BrokerVersion(4, 3) if has_consumed else BrokerVersion(0, 0)
     return made
 
@@ -160,3 +162,27 @@ def test_worker_that_has_consumed_connects_again_when_its_login_is_refused() -> 
     """The service that the broker asks for logins may be away."""
     with pytest.raises(AccessRefused), end_when_login_refused(consumer(has_consumed=True)):
         raise LOGIN
+
+
+@pytest.mark.usefixtures("answers")
+def test_worker_that_is_refused_again_and_again_waits_longer_each_time_and_ends(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six refused logins a second would fill the broker's log, and may lock the user out."""
+    slept: list[float] = []
+    monkeypatch.setattr(refusals, "STEP_S", 0.01)
+    monkeypatch.setattr("proj.delivery.recovery.refusals.time.sleep", slept.append)
+    made = consumer(has_consumed=True)
+
+    for _ in range(2):
+        with pytest.raises(AccessRefused), end_when_login_refused(made):
+            raise LOGIN
+    with pytest.raises(WorkerShutdown) as ended, end_when_login_refused(made):
+        raise LOGIN
+
+    assert slept
+    assert ended.value.code == EXIT_NO_BROKER
+    assert [record.__dict__["action"] for record in caplog.records] == ["refused_again", "login_refused"]
+    # What the broker refuses after the login counts too.
+    with pytest.raises(WorkerShutdown):
+        made.on_connection_error_after_connected(NO_PERMISSION)
