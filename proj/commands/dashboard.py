@@ -40,8 +40,9 @@ def dashboard(ctx: click.Context, *, arguments: tuple[str, ...]) -> None:
     whether a free worker could have taken them, and which events are known to be missing.
 
     Everything else is stock Flower with safer defaults: it listens on 127.0.0.1, has no buttons that change anything
-    (--read_only=false shows them), and answers only under allowed host names. Every option can also be set in the
-    environment, such as FLOWER_PORT, or in flowerconfig.py. Unknown options are refused.
+    (--read_only=false shows them, which need --basic_auth=user:password), and answers only under allowed host names.
+    Every option can also be set in the environment, such as FLOWER_PORT, or in flowerconfig.py. Unknown options are
+    refused.
 
     \b
     Examples:

@@ -22,6 +22,7 @@ REQUIRED_NAMES = {
     "flower.app": ("Flower", "rewrite_handler"),
     "flower.events": ("EventReceiver", "Events", "Events.on_event"),
     "flower.views": ("BaseHandler",),
+    "flower.views.monitor": ("Metrics",),
     "flower.urls": ("settings", "handlers"),
 }
 

@@ -79,7 +79,7 @@ class Broker(Service):
         self._keeps_data = folder is not None
         self._has_guest = guest
         self.folder = folder or guard.folder / f"broker-{secrets.token_hex(4)}"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        _make_private(self.folder)
         self.password = self._kept_password()
         self._epmd_port = free_port()
         self._environment = environment = self._configure(settings or {})
@@ -243,7 +243,10 @@ class Broker(Service):
             "[{rabbit, [{quorum_tick_interval, 500}, {channel_tick_interval, 1000}]}].\n",
         )
         _write_private(folder / "enabled_plugins", "[rabbitmq_management].\n")
-        (folder / "home").mkdir(exist_ok=True)
+        for name in ("home", "data", "log"):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+        for name in ("epmd.log", "rabbitmq.log"):
+            (folder / name).touch(mode=0o600)
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(folder / "home"),
@@ -294,6 +297,14 @@ def hash_password(password: str) -> str:
     """
     salt = secrets.token_bytes(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that only its owner can read, because messages lie in it; another's folder stays as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    is_ours = (folder / "password").exists() or not any(folder.iterdir())
+    if is_ours and folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o700)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -63,7 +63,7 @@ class Server:
             options=options,
             **{**settings, "template_loader": TemplateLoader(settings["template_path"])},
         )
-        flower.add_handlers(".*", routes(self.monitor))
+        flower.add_handlers(".*", routes(self.monitor, public_metrics=True))
         self.http = HTTPServer(flower)
         self.http.add_socket(self._socket)
         self.loop.run_forever()

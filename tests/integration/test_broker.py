@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,20 @@ def test_broker_hides_its_password_from_other_users(broker: Broker) -> None:
 
     assert readable == []
     assert broker.password not in commands
+
+
+def test_broker_hides_messages_in_a_kept_folder_from_other_users(own_guard: Guard, tmp_path: Path) -> None:
+    """They are in its data and in its log. A folder with files of somebody else keeps its own mode."""
+    made, earlier, shared = tmp_path / "deep" / "made", tmp_path / "earlier", tmp_path / "shared"
+    for folder, name in ((earlier, "password"), (shared, "theirs")):
+        folder.mkdir()
+        folder.chmod(0o755)
+        (folder / name).write_text("text")
+    for folder in (made, earlier, shared):
+        Broker(own_guard, folder=folder)
+
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (made, earlier, shared)] == [0o700, 0o700, 0o755]
+    assert [stat.S_IMODE((shared / name).stat().st_mode) for name in ("data", "rabbitmq.log")] == [0o700, 0o600]
 
 
 def test_broker_leaves_nothing_when_its_parent_is_killed() -> None:

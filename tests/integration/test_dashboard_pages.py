@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from .conftest import Serve
 
 OURS = ("/dispatch", "/dispatch/data", "/dispatch/data?run=x", "/dispatch/assets/report.js")
-FLOWERS = ("/", "/workers", "/tasks")
-OPEN = ("/metrics", "/healthcheck", "/static/css/flower.css")
+FLOWERS = ("/", "/workers", "/tasks", "/metrics")
+OPEN = ("/healthcheck", "/static/css/flower.css")
 #: Addresses that change something; any name in them will do.
 CHANGES = ("/api/worker/shutdown/any", "/api/task/send-task/any", "/api/task/revoke/any")
 
@@ -44,7 +44,51 @@ def test_page_data_and_assets_are_behind_flowers_authentication(
         assert {path: site.ask(path, **headers).status for path in OURS} == dict.fromkeys(OURS, ours)
         assert {path: site.ask(path, **headers).status for path in FLOWERS} == dict.fromkeys(FLOWERS, ours)
         assert {path: site.ask(path, **headers).status for path in OPEN} == dict.fromkeys(OPEN, 200)
+        headers["Origin"] = f"http://127.0.0.1:{site.port}"
         assert {path: site.ask(path, "POST", **headers).status for path in CHANGES} == dict.fromkeys(CHANGES, changes)
+
+
+def test_metrics_are_public_only_on_demand(serve: Serve) -> None:
+    """They have the names of workers, tasks and queues; a Prometheus may have no password."""
+    with serve(basic_auth=["user:secret"], public_metrics=True) as site:
+        assert (site.ask("/metrics").status, site.ask("/dispatch").status) == (200, 401)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        # Flower itself answers these: there is no such worker.
+        ({"Origin": "here"}, 404),
+        ({"Sec_Fetch_Site": "same-origin"}, 404),
+    ],
+)
+def test_change_with_a_password_must_say_which_page_it_comes_from(
+    serve: Serve, headers: dict[str, str], status: int
+) -> None:
+    """A browser sends the password with the requests of every page that is open in it."""
+    with serve(basic_auth=["user:secret"], read_only=False) as site:
+        said = {name: value.replace("here", f"http://127.0.0.1:{site.port}") for name, value in headers.items()}
+        answer = site.ask(CHANGES[0], "POST", Authorization=basic(b"user:secret"), **said)
+        silent = site.ask(CHANGES[0], "POST", Cookie="user=somebody")
+
+    assert answer.status == status
+    assert silent.status == 403
+    assert "Origin: http://" in silent.text
+
+
+def test_dashboard_with_buttons_and_without_a_password_says_what_they_need(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each button would answer that it is not authorized."""
+    with serve(read_only=False) as site:
+        assert site.ask(CHANGES[0], "POST").status == 401
+    with serve(read_only=False, basic_auth=["user:secret"]), serve(read_only=True):
+        pass
+
+    assert [getattr(record, "action", None) for record in caplog.records].count("buttons_need_password") == 1
 
 
 def test_page_and_tab_follow_the_prefix(serve: Serve) -> None:

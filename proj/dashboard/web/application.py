@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import signal
 from base64 import b64decode
 from http import HTTPStatus
@@ -14,12 +15,14 @@ from tornado.web import OutputTransform, RequestHandler
 
 from proj.dashboard.live.monitor import Monitor, Settings
 from proj.dashboard.prometheus.collector import DispatchCollector
-from proj.dashboard.web.allowed_hosts import REFUSED, is_allowed
+from proj.dashboard.web import allowed_hosts, provenance
+from proj.dashboard.web.allowed_hosts import is_allowed
 from proj.dashboard.web.event_batches import EventBatches
 from proj.dashboard.web.event_filter import EventFilter
 from proj.dashboard.web.flower_types import Flower, rewrite_handler
 from proj.dashboard.web.handlers import routes
 from proj.dashboard.web.options import checked_options
+from proj.dashboard.web.provenance import says_where_it_comes_from
 from proj.dashboard.web.reply_filter import is_reply
 from proj.dashboard.web.template_loader import TemplateLoader
 from proj.errors import ProjError
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from tornado.web import _HandlerDelegate
 
     from proj.dashboard.live.status import Readings
+
+logger = logging.getLogger(__name__)
 
 #: For Flower's pages, which have inline scripts and styles: they load from and send to this host only, and no other
 #: page may frame them.
@@ -73,10 +78,16 @@ class Dashboard(Flower):
             ),
             observer=self._collector.observe,
         )
-        rules = routes(self.monitor)
+        rules = routes(self.monitor, public_metrics=checked.public_metrics)
         if options.url_prefix:
             rules = [rewrite_handler(rule, options.url_prefix) for rule in rules]
         self.add_handlers(".*", list(rules))
+        if not (options.read_only or options.basic_auth or options.auth):
+            logger.warning(
+                "Every button will answer 401 (Unauthorized): Flower lets nobody change anything without a password. "
+                "Set one with --basic_auth=user:password, or hide the buttons with --read_only.",
+                extra={"action": "buttons_need_password"},
+            )
         self.add_transform(_Headers)
         self._collecting = PeriodicCallback(_collect, COLLECT_S * 1000)
         # In place of Flower's own `on_event`, which wakes its loop for every event.
@@ -92,6 +103,8 @@ class Dashboard(Flower):
         """The handler of a request; one that refuses it, if its host name is not allowed."""
         if not is_allowed(request.headers.get("Host"), self._hosts):
             return self.get_handler_delegate(request, _UnknownHost)
+        if not says_where_it_comes_from(request.method or "", request.headers):
+            return self.get_handler_delegate(request, _OfUnknownOrigin)
         if not _is_comparable(request.headers.get("Authorization", "")):
             del request.headers["Authorization"]
         return super().find_handler(request, **options)
@@ -171,14 +184,30 @@ def _collect() -> None:
     gc.collect()
 
 
-class _UnknownHost(RequestHandler):
+class _Refused(RequestHandler):
     """Refuses any request in one sentence."""
 
+    status: HTTPStatus
+    sentence: str
+
+    def check_xsrf_cookie(self) -> None:
+        """Let the sentence be the answer."""
+
     def prepare(self) -> None:
-        self.set_status(HTTPStatus.MISDIRECTED_REQUEST)
+        self.set_status(self.status)
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
         self.set_header("X-Content-Type-Options", "nosniff")
-        self.finish(REFUSED)
+        self.finish(self.sentence)
+
+
+class _UnknownHost(_Refused):
+    status = HTTPStatus.MISDIRECTED_REQUEST
+    sentence = allowed_hosts.REFUSED
+
+
+class _OfUnknownOrigin(_Refused):
+    status = HTTPStatus.FORBIDDEN
+    sentence = provenance.REFUSED
 
 
 class _Headers(OutputTransform):

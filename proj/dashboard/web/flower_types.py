@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 
     from celery import Celery
     from tornado.ioloop import IOLoop
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tornado.web import Application
     from tornado.web import RequestHandler as BaseHandler
 
-    class Metrics(Protocol):
+    class Series(Protocol):
         """Flower's own series on /metrics."""
 
         def remove_workers(self, names: Iterable[str]) -> None:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         workers: MutableMapping[str, object]
         counter: MutableMapping[str, object]
         tasks_by_worker: MutableMapping[str, object]
-        metrics: Metrics
+        metrics: Series
 
         def event(self, event: dict[str, Any]) -> object:
             """Take an event."""
@@ -67,10 +67,17 @@ if TYPE_CHECKING:
         def stop(self) -> None:
             """End."""
 
+    class Metrics(BaseHandler):
+        """Flower's handler of /metrics."""
+
+        def get(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
+            """Write them."""
+
     def rewrite_handler(rule: URLSpec, prefix: str) -> URLSpec:
         """The rule with the prefix before its address."""
 else:
     from flower.app import Flower, rewrite_handler
     from flower.views import BaseHandler
+    from flower.views.monitor import Metrics
 
-__all__ = ["BaseHandler", "Flower", "rewrite_handler"]
+__all__ = ["BaseHandler", "Flower", "Metrics", "rewrite_handler"]

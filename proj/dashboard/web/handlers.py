@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tornado.web import HTTPError, authenticated, url
 
-from proj.dashboard.web.flower_types import BaseHandler
+from proj.dashboard.web.flower_types import BaseHandler, Metrics
 from proj.report.script import script
 
 if TYPE_CHECKING:
@@ -96,6 +96,12 @@ class DataHandler(ReadOnlyHandler):
         return
 
 
+class MetricsHandler(Metrics):
+    """Flower's metrics, which have names of workers, tasks and queues, behind its authentication."""
+
+    get = authenticated(Metrics.get)
+
+
 class AssetHandler(ReadOnlyHandler):
     """A script or style sheet, from memory."""
 
@@ -134,9 +140,10 @@ def assets() -> dict[str, AssetFile]:
     return found
 
 
-def routes(monitor: Snapshots) -> list[URLSpec]:
-    """The page's addresses, without a prefix."""
+def routes(monitor: Snapshots, *, public_metrics: bool) -> list[URLSpec]:
+    """The page's addresses, and that of the metrics unless they are public, without a prefix."""
     return [
+        *([] if public_metrics else [url(r"/metrics", MetricsHandler)]),
         url(r"/dispatch", PageHandler, name="dispatch"),
         url(r"/dispatch/data", DataHandler, {"monitor": monitor}, name="dispatch_data"),
         url(r"/dispatch/assets/([\w.-]+)", AssetHandler, {"assets": assets()}, name="dispatch_asset"),

@@ -31,11 +31,13 @@ OWN = {
     "journal": "write events to this journal, and begin with its latest attempts",
     "open_journal": "show this recorded journal read-only, instead of events",
     "allowed_hosts": "further host names under which the dashboard answers; * for any",
+    "public_metrics": "let everyone read /metrics, also with --basic_auth",
     "dispatch_history": "attempts that are kept in memory",
 }
 define("journal", type=str, metavar="FILE", help=OWN["journal"])
 define("open_journal", type=str, metavar="FILE", help=OWN["open_journal"])
 define("allowed_hosts", type=str, multiple=True, metavar="NAME,NAME", help=OWN["allowed_hosts"])
+define("public_metrics", type=bool, default=False, help=OWN["public_metrics"])
 define("dispatch_history", type=int, default=HISTORY, metavar="N", help=OWN["dispatch_history"])
 
 
@@ -71,6 +73,8 @@ class DashboardOptions:
     hosts: frozenset[str]
     #: Attempts that are kept in memory.
     history: int
+    #: Whether everyone may read the metrics.
+    public_metrics: bool
 
 
 def checked_options(options: OptionParser, environment: Mapping[str, str] = os.environ) -> DashboardOptions:
@@ -106,7 +110,13 @@ def checked_options(options: OptionParser, environment: Mapping[str, str] = os.e
     journal, recorded = (Path(text).expanduser() if text else None for text in (options.journal, options.open_journal))
     hosts = allowed_names(options.address or "", options.allowed_hosts)
     _check_journals(journal, recorded)
-    return DashboardOptions(journal=journal, recorded=recorded, hosts=hosts, history=options.dispatch_history)
+    return DashboardOptions(
+        journal=journal,
+        recorded=recorded,
+        hosts=hosts,
+        public_metrics=options.public_metrics,
+        history=options.dispatch_history,
+    )
 
 
 def refuse_unauthenticated_api(environment: Mapping[str, str]) -> None:

@@ -183,6 +183,7 @@ def options(**changed: Any) -> Any:
             **dict.fromkeys(("journal", "open_journal", "basic_auth")),
             "allowed_hosts": [],
             "dispatch_history": 5000,
+            "public_metrics": False,
             "address": "",
             "port": 5555,
             "max_tasks": 20_000,
