@@ -224,11 +224,10 @@ def test_dashboard_changes_nothing_unless_asked(
     """With the password, workers can be stopped only if the environment sets FLOWER_READ_ONLY to no."""
     secret = {"FLOWER_BASIC_AUTH": "user:secret"}
     with Dashboard(tmp_path, "dashboard", guard=guard, **variables, **secret, **more) as dashboard:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{dashboard.port}/api/worker/shutdown/unknown",
-            method="POST",
-            headers={"Authorization": f"Basic {b64encode(b'user:secret').decode()}"},
-        )
+        address = f"http://127.0.0.1:{dashboard.port}"
+        # A script says itself where it comes from, as browsers do.
+        headers = {"Authorization": f"Basic {b64encode(b'user:secret').decode()}", "Origin": address}
+        request = urllib.request.Request(f"{address}/api/worker/shutdown/unknown", method="POST", headers=headers)
         with pytest.raises(urllib.error.HTTPError) as refusal, urllib.request.urlopen(request, timeout=60):
             pass
 

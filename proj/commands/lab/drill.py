@@ -73,6 +73,10 @@ def drill(
       broker-killed       SIGKILL of the broker, and started again
       consumer-timeout    a task that takes longer than the broker's consumer timeout
       long-task           the same, with workers whose `proj_consumer_timeout_s` is that timeout
+      dead-letters-gone   the queue of dead letters is deleted, and messages expire after that
+    Faults of the result backend:
+      backend-away        it refuses every result for nine seconds
+      backend-slow        it takes a second for each result
     Faults of the network, by a proxy:
       network-cut         no connection for three seconds
       half-open           open connections freeze, new ones pass

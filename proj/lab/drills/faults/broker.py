@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from amqp.exceptions import MessageNacked
+from celery.utils import uuid
 
 from proj.broker.queue_depths import depths_by_management
 from proj.errors import DeadlinePassed, NoManagement
@@ -19,7 +20,7 @@ from proj.lab.drills.system.client import CONNECTION_NAME
 from proj.lab.drills.system.evidence import CONFIRMED
 from proj.lab.drills.system.strike import NotStruck
 from proj.lab.drills.system.system_under_test import TASK_S, WORKERS
-from proj.queues import QUORUM
+from proj.queues import DEAD_LETTERS, QUORUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,8 @@ NOTICE_TIMEOUT_S = 20.0
 QUORUM_KEYS = {"dead-letter-strategy", "delivery-limit"}
 #: The length limit of the full queue.
 FULL = 10
+#: Messages that expire.
+EXPIRING = 10
 #: Seconds for which the queue stays full.
 FULL_S = 3.0
 #: Seconds of the broker's consumer timeout in the drills of it. With a load of 85 on two cores, deliveries of tasks of
@@ -131,6 +134,30 @@ def fill_queue(system: SystemUnderTest) -> str:
     return f"full at {FULL} messages; a publish was rejected ({refused})"
 
 
+def delete_dead_letters(system: SystemUnderTest) -> str:
+    """Delete the queue of dead letters; what expires after the workers have made it again is kept.
+
+    Raises:
+        NotStruck: nothing expired.
+    """
+    there, name = quote(system.name, safe=""), quote(DEAD_LETTERS, safe="")
+    system.broker.management.request("DELETE", f"queues/{there}/{name}")
+    began = time.monotonic()
+    system.wait(
+        lambda: _is_there(system, f"bindings/{there}/e/{name}/q/{name}"),
+        what="the queue of dead letters with its binding",
+        timeout_s=NOTICE_TIMEOUT_S,
+    )
+    away_s = time.monotonic() - began
+    with _stopped(system):
+        for _ in range(EXPIRING):
+            task_id: str = uuid()
+            system.guilty.add(task_id)
+            system.client.send("note", TASK_S, task_id=task_id, expiration=0.001)
+    system.wait(lambda: system.guilty & system.client.dead().keys(), what="a dead letter", timeout_s=NOTICE_TIMEOUT_S)
+    return f"deleted, and made again after {away_s:.1f} s; then {EXPIRING} messages that expire"
+
+
 def expire_delivery(system: SystemUnderTest) -> str:
     """Run a task that takes longer than the broker's consumer timeout the first time, on workers with no remedy.
 
@@ -214,6 +241,13 @@ def _all_closed(system: SystemUnderTest, names: list[str]) -> bool:
         with contextlib.suppress(NoManagement):
             system.broker.management.request("DELETE", f"connections/{quote(name, safe='')}")
     return not listed
+
+
+def _is_there(system: SystemUnderTest, path: str) -> bool:
+    try:
+        return bool(system.broker.management.request("GET", path))
+    except NoManagement:
+        return False
 
 
 def _alarm(system: SystemUnderTest) -> bool:

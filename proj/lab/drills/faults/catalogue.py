@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proj.lab.drills.faults import broker, messages, network, pipeline, workers
+from proj.lab.drills.faults import backend, broker, messages, network, pipeline, workers
 from proj.lab.drills.system.system_under_test import Needs
 from proj.queues import CLASSIC
 
@@ -39,6 +39,7 @@ class Fault:
 
 _PROXY = Needs(through_proxy=True)
 _STAGES = Needs(pipeline=True)
+_BACKEND = Needs(worker_settings={"result_backend": "proj.lab.drills.system.backend:Backend"})
 #: The broker redelivers an unacknowledged message after seconds instead of half an hour.
 _IMPATIENT = (("consumer_timeout", str(broker.CONSUMER_TIMEOUT_S * 1000)),)
 
@@ -65,6 +66,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="system-exit", strike=messages.poison("leave")),
     Fault(name="memory-error", strike=messages.poison("exhaust")),
     Fault(name="malformed", strike=messages.send_malformed, short_on="classic"),
+    Fault(name="backend-away", strike=backend.leave, needs=_BACKEND),
+    Fault(name="backend-slow", strike=backend.slow_down, needs=_BACKEND),
+    Fault(name="dead-letters-gone", strike=broker.delete_dead_letters),
     Fault(name="stage-killed", strike=workers.kill_workers, needs=_STAGES),
     Fault(name="stage-child-killed", strike=workers.kill_children, needs=_STAGES),
     Fault(name="stage-raises", strike=pipeline.raise_in_stages, needs=_STAGES),

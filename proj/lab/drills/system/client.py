@@ -37,7 +37,9 @@ class DrillClient:
         self._evidence = evidence
         self._dead: dict[str, str] = {}
 
-    def send(self, task: str, *args: object, task_id: str | None = None, queue: str = WORK_QUEUE) -> str:
+    def send(
+        self, task: str, *args: object, task_id: str | None = None, queue: str = WORK_QUEUE, **properties: object
+    ) -> str:
         """Publish a task of the drill to the queue, wait for the confirm, and return the task's id.
 
         Raises:
@@ -46,7 +48,9 @@ class DrillClient:
         chosen: str = task_id or uuid()
         message = Celery(set_as_current=False).amqp.as_task_v2(chosen, f"proj.lab.drills.system.tasks.{task}", args, {})
         body = json.dumps(message.body).encode()
-        self.send_raw(chosen, body, headers=message.headers, properties={"correlation_id": chosen}, queue=queue)
+        self.send_raw(
+            chosen, body, headers=message.headers, properties={"correlation_id": chosen, **properties}, queue=queue
+        )
         return chosen
 
     def send_raw(
