@@ -213,4 +213,9 @@ class InFlightProducer(ConfirmingProducer):
                 operation.until_done(partial(self._declare_now, entity), connection)
 
     def _declare_now(self, entity: Exchange | Queue) -> None:
-        maybe_declare(entity, self.channel)
+        try:
+            maybe_declare(entity, self.channel)
+        except OSError:
+            # The broker did not answer: the connection may be open at this end alone.
+            self.reset(self.connection)
+            raise

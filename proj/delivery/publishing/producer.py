@@ -199,7 +199,7 @@ class ConfirmingProducer(kombu.Producer):
                     return
                 self._revive(connection)
 
-        operation.until_done(ensure, connection)
+        operation.until_done(ensure, connection, recover=lambda: self.reset(connection))
 
 
 def _consumes(connection: Connection) -> bool:

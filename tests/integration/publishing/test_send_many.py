@@ -45,6 +45,25 @@ def test_send_many_returns_when_the_queue_has_every_task_once(app: Celery, arriv
     assert told[-1].confirmed == 500
 
 
+def test_declaration_on_a_connection_that_is_open_at_one_end_only_is_made_on_another_one(
+    new_app: Callable[..., Celery], arrivals: Arrivals, proxy: Proxy
+) -> None:
+    """The broker does not answer it, and the connection does not say that it is lost."""
+    app = new_app(
+        through=proxy,
+        broker_transport_options={"read_timeout": 0.5, "write_timeout": 0.5},
+        proj_publish_timeout_s=20.0,
+    )
+    app.conf.task_queues = [*app.conf.task_queues, Queue("next", Exchange("publishing", "topic"), "next")]
+    send_many(signatures(app, 10), app=app)
+    proxy.freeze()
+
+    summary = send_many((each.set(queue="next") for each in signatures(app, 10)), app=app)
+
+    assert summary.confirmed == 10
+    assert arrivals("next") == dict.fromkeys(ids(10), 1)
+
+
 def test_send_many_is_never_further_ahead_than_its_limit(app: Celery) -> None:
     """A generator of a million tasks needs no more memory than one of a hundred."""
     taken, ahead, confirmed = 0, [], [0]
