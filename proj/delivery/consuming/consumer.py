@@ -170,6 +170,7 @@ class Consumer(StockConsumer):
             return stock
         self.broker_version = BrokerVersion.read(cast("Any", self.channel.connection).server_properties.get("version"))
         self._run = stock
+        self.refusals.forget_lock()
         self.queue_names = {}
         self.held.begin()
         self.acknowledgements.begin()

@@ -11,7 +11,7 @@ from celery.utils.log import get_logger
 from proj.broker.connection import is_login_refused, login_refused
 from proj.broker.version import BrokerVersion
 from proj.delivery.broker_errors import final_error, mismatch
-from proj.delivery.recovery.taken_name import end_when_name_is_taken
+from proj.delivery.recovery.taken_name import end_when_name_is_taken, is_control_queue_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,11 +49,12 @@ def end_when_final(consumer: Consumer, error: Exception) -> None:
     Raises:
         WorkerShutdown: it would fail again; Celery's loop would try for ever, or end with a stack trace.
     """
-    end_when_name_is_taken(consumer.app, consumer.hostname, error)
+    has_consumed = _has_consumed(consumer)
+    end_when_name_is_taken(consumer.app, consumer.hostname, error, consumer.refusals, has_consumed=has_consumed)
     mismatched = mismatch(error)
     if mismatched is not None:
         _end(mismatched, "declaration_mismatch", error)
-    refused = None if _has_consumed(consumer) else final_error(error, f"the start of the worker {consumer.hostname}")
+    refused = None if has_consumed else final_error(error, f"the start of the worker {consumer.hostname}")
     if refused is not None:
         _end(refused, "start_refused", error)
 
@@ -64,6 +65,8 @@ def wait_when_refused(consumer: Consumer, error: Exception) -> None:
     Raises:
         WorkerShutdown: it has done so as often as Celery tries to connect.
     """
+    if is_control_queue_locked(consumer.app, consumer.hostname, error):
+        return
     refused = final_error(error, f"the worker {consumer.hostname}")
     if refused is not None and not consumer.refusals.wait(refused):
         _end(refused, "start_refused", error)

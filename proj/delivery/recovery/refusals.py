@@ -31,6 +31,18 @@ class Refusals:
         self._count = 0
         #: Monotonic time of the end of the last pause.
         self._ended_at = float("-inf")
+        #: Monotonic time of the first refusal of the control queue since the worker consumed.
+        self._locked_at: float | None = None
+
+    def forget_lock(self) -> None:
+        """The worker consumes: it has its control queue."""
+        self._locked_at = None
+
+    def locked_for_s(self, now: float) -> float:
+        """Seconds since the first refusal of the control queue, which this is one of, in monotonic seconds."""
+        if self._locked_at is None:
+            self._locked_at = now
+        return now - self._locked_at
 
     def pause_s(self, now: float) -> float | None:
         """Seconds to wait after a refusal now, in monotonic seconds; None when there were too many."""

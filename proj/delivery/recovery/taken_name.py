@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,24 @@ from proj.errors import EXIT_USAGE, NoBroker
 if TYPE_CHECKING:
     from celery import Celery
 
+    from proj.delivery.recovery.refusals import Refusals
+
+#: Seconds for which a worker that has consumed takes its own lost connection for the reason and asks nobody, and
+#: seconds between two attempts then. The broker notices a reset connection within milliseconds.
+OWN_S, AGAIN_S = 3.0, 0.1
 #: Seconds within which another worker of the name answers; a worker that runs tasks in processes does in milliseconds.
 ANSWER_S = 5.0
 
 logger = get_logger(__name__)
 
 
-def end_when_name_is_taken(app: Celery, node: str, error: Exception) -> None:
+def is_control_queue_locked(app: Celery, node: str, error: Exception) -> bool:
+    """Whether the broker refuses the control queue of the worker `node`, because it is another connection's."""
+    # Its text is cut after 255 bytes.
+    return isinstance(error, ResourceLocked) and f"'{node}.{app.conf.control_exchange}.pidbox"[:200] in str(error)
+
+
+def end_when_name_is_taken(app: Celery, node: str, error: Exception, refusals: Refusals, *, has_consumed: bool) -> None:
     """Do nothing, unless the broker refuses the control queue of the worker `node`, because it is another connection's.
 
     That connection may be a lost one of this worker. The broker keeps it for up to two heartbeats, so connecting again
@@ -31,8 +43,10 @@ def end_when_name_is_taken(app: Celery, node: str, error: Exception) -> None:
     Raises:
         WorkerShutdown: one is.
     """
-    # Its text is cut after 255 bytes.
-    if not isinstance(error, ResourceLocked) or f"'{node}.{app.conf.control_exchange}.pidbox"[:200] not in str(error):
+    if not is_control_queue_locked(app, node, error):
+        return
+    if refusals.locked_for_s(time.monotonic()) < OWN_S and has_consumed:
+        time.sleep(AGAIN_S)
         return
     if _answers(app, node):
         logger.critical(

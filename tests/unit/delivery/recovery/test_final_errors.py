@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -120,12 +121,28 @@ def test_worker_whose_name_another_one_answers_to_ends_with_exit_code_2(
 ) -> None:
     """The sentence says how to give it another name."""
     answers.append("w1@host")
+    refused = consumer(has_consumed=has_consumed)
+    refused.refusals.locked_for_s(time.monotonic() - taken_name.OWN_S)
 
-    ended = ways_to_end(consumer(has_consumed=has_consumed), LOCKED, monkeypatch)
+    ended = ways_to_end(refused, LOCKED, monkeypatch)
 
     assert ended == [EXIT_USAGE, EXIT_USAGE]
     assert {record.__dict__["action"] for record in caplog.records} == {"name_taken"}
     assert "--hostname, such as w2@%h" in caplog.records[0].getMessage()
+
+
+def test_worker_that_has_lost_its_connection_just_now_connects_again_and_asks_nobody(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, answers: list[str]
+) -> None:
+    """The broker has not given up that connection yet; to ask would cost seconds in which no task runs."""
+    answers.append("w1@host")
+    refused = consumer(has_consumed=True)
+
+    assert ways_to_end(refused, LOCKED, monkeypatch) == ["connects again", "raises"]
+    assert not caplog.records
+    refused.refusals.locked_for_s(time.monotonic() - taken_name.OWN_S)
+    refused.refusals.forget_lock()
+    assert ways_to_end(refused, LOCKED, monkeypatch) == ["connects again", "raises"]
 
 
 def test_worker_whose_name_belongs_to_a_silent_connection_connects_again(
