@@ -19,6 +19,7 @@ from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.consuming.lease import Lease
 from proj.delivery.consuming.receiving import Delivery, receive_kept_messages
 from proj.delivery.consuming.redeliveries import Decision, decide, history
+from proj.delivery.recovery.unblocked_publisher import unblocked_publisher
 from proj.delivery.shutdown import halt_reply
 from proj.delivery.shutdown.halt_command import HALT, answer_halt
 from proj.lab.processes.proxy import Proxy
@@ -169,7 +170,10 @@ def test_message_that_a_hundred_leases_gave_back_is_run_like_any_other(
 ) -> None:
     """A lease that its worker did not renew in time expires, and the broker puts the message back into its queue."""
     leases: Any = SimpleNamespace(lease_s=LEASE_S)
-    with connected(app.connection_for_write()) as connection:
+    with (
+        connected(app.connection_for_write()) as connection,
+        unblocked_publisher(app.connection_for_write()) as publish,
+    ):
         channel: Any = connection.channel()
         receive_kept_messages(channel, disposition=None, unsettled={}, largest_bytes=1000)  # type: ignore[arg-type] # nothing is moved
         for _ in range(ROUNDS):
@@ -179,7 +183,7 @@ def test_message_that_a_hundred_leases_gave_back_is_run_like_any_other(
                 assert (told.attempts, decide(told, alone=False, limit=1)) == (1, Decision.RUN)
                 message.delivery = Delivery(queue=name, history=told, contents=None, refusal=None)
                 lease = Lease(leases, message)
-                lease.take(connection.connection)
+                lease.take(connection.connection, publish)
                 message.move_settlement(lease)
 
     assert_nobody_was_blamed(app, caplog)
