@@ -53,9 +53,9 @@ def drill(
     """Inject faults into workers, broker, network and messages, and count what is lost.
 
     Each drill has a virtual host, two workers under a supervisor, and a publisher that calls tasks all the time.
-    Tasks and publisher write each step into a file and sync it to disk; the verdict comes from that file alone. A
-    drill also fails when its fault had no effect, when a slot no longer works afterwards, or when a task that is not
-    part of the fault was dead-lettered. A fault that cannot happen on this RabbitMQ is skipped, with the reason.
+    Tasks and publisher write each step into a file; the verdict comes from that file alone. A drill also fails when
+    its fault had no effect, when a slot no longer works afterwards, or when a task that is not part of the fault was
+    dead-lettered. A fault that cannot happen on this RabbitMQ is skipped, with the reason.
 
     \b
     Faults of workers:
