@@ -41,7 +41,7 @@ LADDERS = {
         {"worker_steps", "worker_name", "late_acknowledgement", "stage"},
         {"install", "send_many"},
     ),
-    "lab": ({"processes", "rabbitmq"}, {"broker"}, {"runs"}, {"drills"}),
+    "lab": ({"processes", "rabbitmq"}, {"broker"}, {"runs"}, {"drills"}, {"soak"}),
     "lab/drills": ({"system"}, {"faults", "verdict"}, {"drill"}, {"run_drills"}),
     "dashboard": ({"live", "banner"}, {"prometheus"}, {"web"}, {"install"}, {"launch"}),
     "commands": (

@@ -10,6 +10,7 @@ from celery.bin.base import CeleryCommand, handle_preload_options
 from proj.commands.lab.drill import drill
 from proj.commands.lab.pipeline import pipeline
 from proj.commands.lab.run import run
+from proj.commands.lab.soak import soak
 from proj.commands.terminal.command import Group
 from proj.commands.terminal.options import rabbitmq_version_option
 
@@ -68,3 +69,4 @@ def broker(
 lab.add_command(run)
 lab.add_command(drill)
 lab.add_command(pipeline)
+lab.add_command(soak)

@@ -29,6 +29,8 @@ class Fault:
     short_on: str | None = None
     #: Whether it happens only where `consumer_timeout` applies.
     is_timeout: bool = False
+    #: Whether it is a task or a message that deserves to be a dead letter.
+    has_guilty: bool = False
 
     def obstacle(self, version: BrokerVersion, queue_type: str) -> str:
         """Why it cannot happen on this type of queue of this RabbitMQ, in one sentence; empty when it can."""
@@ -61,14 +63,14 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="network-cut", strike=network.cut, needs=_PROXY),
     Fault(name="half-open", strike=network.freeze, needs=_PROXY),
     Fault(name="handshake-frozen", strike=network.freeze_handshakes, needs=_PROXY),
-    Fault(name="kills-child", strike=messages.poison("kill_child")),
-    Fault(name="kills-main", strike=messages.poison("kill_main")),
-    Fault(name="system-exit", strike=messages.poison("leave")),
-    Fault(name="memory-error", strike=messages.poison("exhaust")),
-    Fault(name="malformed", strike=messages.send_malformed, short_on="classic"),
+    Fault(name="kills-child", strike=messages.poison("kill_child"), has_guilty=True),
+    Fault(name="kills-main", strike=messages.poison("kill_main"), has_guilty=True),
+    Fault(name="system-exit", strike=messages.poison("leave"), has_guilty=True),
+    Fault(name="memory-error", strike=messages.poison("exhaust"), has_guilty=True),
+    Fault(name="malformed", strike=messages.send_malformed, short_on="classic", has_guilty=True),
     Fault(name="backend-away", strike=backend.leave, needs=_BACKEND),
     Fault(name="backend-slow", strike=backend.slow_down, needs=_BACKEND),
-    Fault(name="dead-letters-gone", strike=broker.delete_dead_letters),
+    Fault(name="dead-letters-gone", strike=broker.delete_dead_letters, has_guilty=True),
     Fault(name="stage-killed", strike=workers.kill_workers, needs=_STAGES),
     Fault(name="stage-child-killed", strike=workers.kill_children, needs=_STAGES),
     Fault(name="stage-raises", strike=pipeline.raise_in_stages, needs=_STAGES),

@@ -93,7 +93,8 @@ class SystemUnderTest(Service):
         address = broker.url(name)
         if self.proxy is not None:
             address = address.replace(f":{broker.port}/", f":{self.proxy.port}/")
-        environment = {
+        #: What workers and publisher have in their environment.
+        self.environment = environment = {
             "CELERY_BROKER_URL": address,
             "PROJ_DISPATCH": dispatch,
             "PROJ_QUEUE_TYPE": queue_type,
