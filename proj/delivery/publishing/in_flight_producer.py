@@ -65,6 +65,8 @@ class InFlightProducer(ConfirmingProducer):
         self._events: list[object] = []
         self._events_since = 0.0
         self._event_options: dict[str, Any] = {}
+        #: The names of queues that were declared before the next message.
+        self._declared_before: set[str] = set()
         #: What is recorded; None outside `recording`.
         self._recorded: list[Built] | None = None
         #: Builds messages in Celery's place; None when Celery builds all.
@@ -145,8 +147,24 @@ class InFlightProducer(ConfirmingProducer):
         self._in_flight.add(outgoing)
 
     def declare_before_next(self, queue: Queue) -> None:
-        """Declare the queue now: it is asked for once a second only."""
+        """Declare the queue now: it is asked for once a second only.
+
+        The first time this waits for the answer, which may be a refusal. Later the queue exists as it is declared, or
+        has been deleted, and the answer would come behind those to all messages in flight.
+        """
+        if queue.name in self._declared_before and self._declare_unanswered(queue):
+            return
         self._declare((queue,), current_operation() or self._operation(None, {}))
+        self._declared_before.add(queue.name)
+
+    def _declare_unanswered(self, queue: Queue) -> bool:
+        try:
+            # The stub lacks `nowait`, and calling an entity binds it to the channel.
+            cast("Any", queue)(self._in_flight.await_channel()).declare(nowait=True)
+        except failures(self.connection):
+            # The messages in flight meet the same error, and connect again.
+            return False
+        return True
 
     def add(self, outgoing: OutgoingMessage) -> None:
         """Add a message that is built already."""
