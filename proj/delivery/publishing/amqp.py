@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import kombu
 from celery.app.amqp import AMQP, _callback_publish_retry  # type: ignore[attr-defined] # celery-types lacks the second
+from celery.events.dispatcher import EventDispatcher
 
 from proj.broker.connection import TRANSPORT_OPTIONS, failures
 from proj.delivery.publishing.deadline import Deadline, PublishOperation, current_operation, publishing
@@ -25,15 +26,18 @@ if TYPE_CHECKING:
 
     from celery import Celery
     from celery.app.amqp import task_message
-    from celery.events.dispatcher import EventDispatcher
     from kombu import Exchange
     from kombu.message import Message
     from kombu.transport.base import StdChannel
+
+    from proj.delivery.publishing.in_flight_producer import InFlightProducer
 
     class _EventDispatcher(EventDispatcher):
         """Celery's class, with a name that its stub lacks."""
 
         buffer_while_offline: bool
+
+        def _prepare_event(self, kind: str, fields: dict[str, object]) -> dict[str, object]: ...
 
     class _AMQP(AMQP):
         """Celery's class, with the names that its stub lacks; the contract tests check them."""
@@ -235,6 +239,15 @@ class SentEvents:
                 self._dispatcher.publish(kind, fields, producer)
         except failures(producer.connection):
             logger.debug("The event %s was not sent.", kind, exc_info=True, extra={"action": "event_not_sent"})
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether an event is published as Celery does it, so that `keep` may take its place."""
+        return type(self._dispatcher).publish is EventDispatcher.publish
+
+    def keep(self, kind: str, fields: dict[str, object], producer: InFlightProducer) -> None:
+        """Add the event to those that are sent together; an earlier one was published over this producer."""
+        producer.keep_event(self._dispatcher._prepare_event(kind, fields))  # noqa: SLF001 Celery has no public name for it
 
 
 def _pool_of_process() -> str:

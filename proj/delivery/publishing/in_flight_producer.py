@@ -101,7 +101,7 @@ class InFlightProducer(ConfirmingProducer):
     ) -> None:
         """Add the message to those in flight; keep a monitoring event back, to send it with others."""
         if exchange == self._event_exchange and routing_key == "task.sent":
-            self._keep_event(body, {**options, "exchange": exchange, "declare": declare})
+            self.keep_event(body, {**options, "exchange": exchange, "declare": declare})
             return
         if not self._confirms(self.connection, exchange):
             kombu.Producer.publish(
@@ -170,10 +170,10 @@ class InFlightProducer(ConfirmingProducer):
         """Add a message that is built already."""
         self._in_flight.add(outgoing)
 
-    def has_declared(self, entities: Iterable[Exchange | Queue]) -> bool:
-        """Whether these were declared over this connection, and need not be declared again."""
-        declared = cast("set[object]", self.connection.declared_entities)
-        return all(entity.can_cache_declaration and hash(entity) in declared for entity in entities)
+    def has_declared(self, entities: frozenset[int] | None) -> bool:
+        """Whether entities with these hashes were declared over this connection, and need not be declared again."""
+        declared = cast("set[int]", self.connection.declared_entities)
+        return entities is not None and declared.issuperset(entities)
 
     @contextmanager
     def recording(self) -> Iterator[list[Built]]:
@@ -212,11 +212,13 @@ class InFlightProducer(ConfirmingProducer):
             # When the connection is lost, the messages in flight meet the same error.
             pass
 
-    def _keep_event(self, event: object, options: dict[str, Any]) -> None:
+    def keep_event(self, event: object, options: dict[str, Any] | None = None) -> None:
+        """Keep a monitoring event, to send it with others; `options` are those of its message, if they are new."""
         if not self._events:
             self._events_since = time.monotonic()
         self._events.append(event)
-        self._event_options = options
+        if options is not None:
+            self._event_options = options
         if len(self._events) >= EVENTS_AT_ONCE or time.monotonic() - self._events_since >= EVENTS_WAIT_S:
             self.send_events()
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import kombu
 from celery import Celery, chain, group
 from celery.signals import after_task_publish, before_task_publish
 from kombu import Connection, Exchange, Queue
@@ -129,3 +130,32 @@ def test_send_many_builds_a_message_like_celery_after_a_lost_connection(
 
     assert summary.confirmed == 90
     assert set(arrivals()) == ids(90)
+
+
+def test_send_many_declares_a_reply_queue_that_was_deleted_meanwhile(
+    new_app: Callable[..., Celery], broker: Broker, vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a second, without waiting for the answer."""
+    monkeypatch.setattr("proj.delivery.publishing.reply_queue.DECLARED_FOR_S", 0)
+    app = new_app(result_backend="rpc://")
+    asked: list[bool] = []
+    declare = kombu.Queue.declare
+
+    def spy(queue: Queue, **options: Any) -> Any:
+        if queue.name == app.thread_oid:
+            asked.append(not options.get("nowait"))
+        return declare(queue, **options)
+
+    monkeypatch.setattr(kombu.Queue, "declare", spy)
+
+    def deleting() -> Iterator[Signature]:
+        for number, signature in enumerate(signatures(app, 20)):
+            if number == 10:
+                channel.queue_delete(app.thread_oid)
+            yield signature
+
+    with Connection(broker.url(vhost)) as connection, connection.channel() as channel:
+        assert send_many(deleting(), app=app).confirmed == 20
+
+        assert channel.queue_declare(app.thread_oid, passive=True).queue
+    assert asked == [True] + [False] * 19

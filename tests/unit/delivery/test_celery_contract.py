@@ -14,7 +14,9 @@ import celery.worker.consumer
 import celery.worker.control
 import celery.worker.state
 import kombu
+import kombu.serialization
 import kombu.transport.native_delayed_delivery
+import kombu.utils.json
 import pytest
 from amqp.exceptions import PreconditionFailed
 from celery import Celery
@@ -125,6 +127,20 @@ def test_callbacks_are_retried_by_celery_as_a_variable_says() -> None:
     variable = celery.app.amqp._callback_publish_retry  # type: ignore[attr-defined] # noqa: SLF001 this is the name
 
     assert (variable.get(), app.amqp._retry_publish(variable.get)) == (False, True)  # type: ignore[attr-defined] # noqa: SLF001 this is the name
+
+
+def test_event_is_prepared_and_json_encoded_by_names_that_templates_use() -> None:
+    """`proj.delivery.publishing.building` does both itself, where they are Celery's and kombu's own."""
+    dispatcher: Any = celery.app.amqp.AMQP(Celery("theirs", set_as_current=False))._event_dispatcher  # type: ignore[attr-defined] # noqa: SLF001 this is the name
+    given, producer = {"uuid": "the-id"}, Recorder()
+
+    dispatcher.publish("task-sent", given, producer)
+
+    (((event,), options),) = producer.published
+    prepared = dispatcher._prepare_event("task-sent", given)  # noqa: SLF001 this is the name
+    assert {**event, "clock": 0, "timestamp": 0} == {**prepared, "clock": 0, "timestamp": 0}
+    assert options["routing_key"] == "task.sent"
+    assert kombu.serialization.registry._encoders["json"][2] is kombu.utils.json.dumps  # type: ignore[attr-defined] # noqa: SLF001 this is the name
 
 
 def test_default_settings_are_in_the_last_map_of_the_configuration() -> None:

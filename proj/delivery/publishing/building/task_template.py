@@ -5,6 +5,7 @@ Most of the time that Celery needs to build a message, it looks up and encodes w
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from dataclasses import dataclass
 from struct import pack
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from amqp.basic_message import Message
 from amqp.serialization import decode_properties_basic, dumps
 from kombu import serialization
+from kombu.utils import json as kombu_json
 
 from proj.delivery.publishing.encoded_message import EncodedMessage, encode
 
@@ -77,7 +79,11 @@ class TaskTemplate:
         _args, _kwargs, self._embed = built.body
         self.exchange, self.routing_key, self.mandatory = outgoing.exchange, outgoing.routing_key, outgoing.mandatory
         self.declare = tuple(built.declare)
+        #: What kombu keeps of these on a connection where they were declared; None when it keeps nothing of one.
+        self.declared = _hashes(self.declare)
         self._serializer = built.serializer
+        self._is_json = _is_kombus_json(built.serializer)
+        self._embed_json = json.dumps(self._embed) if self._is_json else ""
         self._event = built.event
         self._encoding = str(properties.get("content_encoding"))
         fixed = {name: value for name, value in self._headers.items() if name not in _VARYING}
@@ -93,7 +99,7 @@ class TaskTemplate:
         Raises:
             ValueError: its id is longer than 255 bytes, or an argument cannot be encoded.
         """
-        _type, _encoding, body = serialization.dumps((call.args, call.kwargs, self._embed), self._serializer)
+        body = self._body(call)
         task_id = call.task_id.encode("utf-8", "surrogatepass")
         argsrepr, kwargsrepr = (text.encode("utf-8", "surrogatepass") for text in (call.argsrepr, call.kwargsrepr))
         table = b"".join(
@@ -108,6 +114,17 @@ class TaskTemplate:
         short = (bytes((len(task_id),)), task_id)
         encoded = b"".join((self._first, pack(">I", len(table)), table, self._middle, *short, self._last))
         return EncodedMessage(body, encoded, {"correlation_id": call.task_id, "content_encoding": self._encoding})
+
+    def _body(self, call: Call) -> bytes | str:
+        if self._is_json:
+            try:
+                # As kombu's encoder, which is asked for values that JSON does not have, and costs twice as much.
+                kwargs = json.dumps(call.kwargs) if call.kwargs else "{}"
+                return f"[{json.dumps(call.args)}, {kwargs}, {self._embed_json}]"
+            except TypeError:
+                pass
+        _type, _encoding, body = serialization.dumps((call.args, call.kwargs, self._embed), self._serializer)
+        return body
 
     def headers(self, call: Call) -> dict[str, object]:
         """The headers of the call's message."""
@@ -136,6 +153,18 @@ class TaskTemplate:
             and theirs == ours
             and built.event == self.event(call)
         )
+
+
+def _hashes(entities: Sequence[Exchange | Queue]) -> frozenset[int] | None:
+    if all(entity.can_cache_declaration for entity in entities):
+        return frozenset(map(hash, entities))
+    return None
+
+
+def _is_kombus_json(serializer: str | None) -> bool:
+    registry: Any = serialization.registry  # type: ignore[attr-defined] # celery-types lacks it
+    _type, _encoding, encode = registry._encoders.get(serializer or "", (None, None, None))  # noqa: SLF001 it has no public name
+    return encode is kombu_json.dumps
 
 
 def _encoded(properties: Mapping[str, Any], names: Collection[str]) -> bytes:

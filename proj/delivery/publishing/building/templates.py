@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from operator import is_
+from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery, signals
 from celery.app.amqp import AMQP
 from celery.app.routes import MapRoute, Router
 from celery.backends.base import Backend
+from celery.local import PromiseProxy
 from celery.utils.saferepr import saferepr
 from kombu import Producer
 
@@ -57,7 +60,6 @@ class Templates:
     def __init__(self, app: Celery, producer: InFlightProducer, events: SentEvents) -> None:
         """Publish over the producer of one `send_many`, and the events that a task was sent with `events`."""
         self._app = app
-        self._events = events
         self._producer = producer
         self._amqp: Any = app.amqp
         self._is_possible = _is_stock(app) and not app.conf.task_compression
@@ -66,6 +68,10 @@ class Templates:
         self._proven: dict[object, TaskTemplate] = {}
         self._impossible: set[object] = set()
         self._levels = app.conf.task_repr_maxlevels
+        self._backend = app.backend
+        self._send_event = events.keep if events.is_stock else events.publish
+        #: The name, the options and the key of the last call.
+        self._last: tuple[str | None, tuple[str, ...], tuple[object, ...], object | None] = (None, (), (), None)
 
     def send(
         self,
@@ -108,6 +114,16 @@ class Templates:
             or self._app.current_worker_task
         ):
             return None
+        names, given = tuple(options), tuple(options.values())
+        last_name, last_names, last_given, key = self._last
+        # All calls of one task have the same objects.
+        if name is last_name and names == last_names and all(map(is_, given, last_given)):
+            return key
+        key = self._new_key(name, options)
+        self._last = (name, names, given, key)
+        return key
+
+    def _new_key(self, name: str, options: Mapping[str, Any]) -> object | None:
         values: list[object] = [name, self._app.thread_oid]
         for option, value in options.items():
             if option in _UNSEEN:
@@ -155,7 +171,7 @@ class Templates:
         except Exception as error:  # noqa: BLE001 Celery meets the same error, and says it as it does elsewhere
             logger.debug("The template of %s cannot make a message: %r", name, error)
             return None
-        if not producer.has_declared(template.declare) or not (ignored or self._reply_queue_is_declared()):
+        if not producer.has_declared(template.declared) or not (ignored or self._reply_queue_is_declared()):
             return None
         producer.add(OutgoingMessage(message, template.exchange, template.routing_key, template.mandatory))  # type: ignore[arg-type] # py-amqp writes it as one of its own
         if signals.after_task_publish.receivers:
@@ -168,17 +184,23 @@ class Templates:
             )
         event = template.event(call)
         if event is not None:
-            self._events.publish("task-sent", event, producer)
-        result: AsyncResult[Any] = (options.get("result_cls") or self._app.AsyncResult)(call.task_id)
-        result.ignored = ignored  # type: ignore[assignment] # Celery leaves None there too
-        return result
+            self._send_event("task-sent", event, producer)
+        # `send_many` itself needs no result: it is made when somebody looks at it.
+        kind = options.get("result_cls") or self._app.AsyncResult
+        return cast("AsyncResult[Any]", PromiseProxy(partial(_result, kind, call.task_id, ignored=ignored)))
 
     def _reply_queue_is_declared(self) -> bool:
         """Whether the result backend has nothing to do before a task is sent."""
-        on_task_call = self._app.backend.on_task_call
+        on_task_call = self._backend.on_task_call
         if isinstance(on_task_call, OnceASecond):
             return not on_task_call.is_due
         return getattr(on_task_call, "__func__", None) is Backend.on_task_call
+
+
+def _result(kind: Callable[[str], AsyncResult[Any]], task_id: str, *, ignored: bool | None) -> AsyncResult[Any]:
+    result = kind(task_id)
+    result.ignored = ignored  # type: ignore[assignment] # Celery leaves None there too
+    return result
 
 
 def short_repr(args: object, most: int) -> str | None:
