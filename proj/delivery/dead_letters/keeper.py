@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks whether the queue is still there.
 LOOK_S = 5.0
+#: Times that a queue which was deleted is made again, before it is seen: the user may have lost the permission.
+MOST_TRIES = 3
 #: Seconds after which the management API of a cluster knows a new queue.
 _KNOWN_S = 1.0
 
@@ -37,11 +39,14 @@ class DeadLetterKeeper:
         """Keep the dead-letter queue of the app of `consumer`."""
         self._consumer = consumer
         self._has_asked = False
+        #: Looks in a row at which there was no queue; None until it was seen.
+        self._missing: int | None = None
 
     def begin(self) -> None:
         """Make the queue now, and look after it for as long as the connection lasts."""
         consumer = self._consumer
         name = dead_letter_queue(consumer.app)
+        self._missing = None
         consumer.forwarder.ask(partial(declare_dead_letters, name=name))
         consumer.rounds.every(LOOK_S, partial(self._look, name))
         if not self._has_asked:
@@ -58,7 +63,11 @@ class DeadLetterKeeper:
         consumer.call_soon(count_soon, consumer.connection, name, partial(self._counted, name))
 
     def _counted(self, name: str, count: QueueCount | None) -> None:
-        if count is None:
+        if count is not None:
+            self._missing = 0
+        elif self._missing is not None and self._missing < MOST_TRIES:
+            # A queue that was never seen may be one that this user may not make. It was tried once.
+            self._missing += 1
             logger.warning(
                 "There is no queue %s any more. It is made again, with its binding.",
                 name,
