@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from functools import partial
+from itertools import compress
 from operator import is_
 from typing import TYPE_CHECKING, Any, cast
 
@@ -70,8 +71,7 @@ class Templates:
         self._levels = app.conf.task_repr_maxlevels
         self._backend = app.backend
         self._send_event = events.keep if events.is_stock else events.publish
-        #: The name, the options and the key of the last call.
-        self._last: tuple[str | None, tuple[str, ...], tuple[object, ...], object | None] = (None, (), (), None)
+        self._last: _LastCall | None = None
 
     def send(
         self,
@@ -114,13 +114,12 @@ class Templates:
             or self._app.current_worker_task
         ):
             return None
-        names, given = tuple(options), tuple(options.values())
-        last_name, last_names, last_given, key = self._last
         # All calls of one task have the same objects.
-        if name is last_name and names == last_names and all(map(is_, given, last_given)):
-            return key
+        last = self._last
+        if last is not None and last.is_of(name, options):
+            return last.key
         key = self._new_key(name, options)
-        self._last = (name, names, given, key)
+        self._last = _LastCall(name, options, key)
         return key
 
     def _new_key(self, name: str, options: Mapping[str, Any]) -> object | None:
@@ -195,6 +194,25 @@ class Templates:
         if isinstance(on_task_call, OnceASecond):
             return not on_task_call.is_due
         return getattr(on_task_call, "__func__", None) is Backend.on_task_call
+
+
+class _LastCall:
+    """A call and its key, which a call with the same objects has too."""
+
+    def __init__(self, name: str, options: Mapping[str, Any], key: object | None) -> None:
+        self.key = key
+        self._name = name
+        self._names = list(options)
+        # One of these differs from call to call.
+        self._seen = [option not in _UNSEEN for option in options]
+        self._values = list(compress(options.values(), self._seen))
+
+    def is_of(self, name: str, options: Mapping[str, Any]) -> bool:
+        return (
+            name is self._name
+            and list(options) == self._names
+            and all(map(is_, compress(options.values(), self._seen), self._values))
+        )
 
 
 def _result(kind: Callable[[str], AsyncResult[Any]], task_id: str, *, ignored: bool | None) -> AsyncResult[Any]:
