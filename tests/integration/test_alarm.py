@@ -8,11 +8,16 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
+from celery.exceptions import Reject
 
-from proj.delivery.consuming import lease
+from proj.broker.queue_depths import depths_by_declare
+from proj.delivery.consuming import forwarder
+from proj.delivery.consuming.forwarder import own_connection
 from proj.delivery.install import install
+from proj.delivery.recovery.unblocked_publisher import PublishersBlocked, unblocked_publisher
 from proj.delivery.send_many import send_many
 from proj.lab.drills.faults.broker import USUAL_WATERMARK
 from proj.lab.processes.waiting import wait_until
@@ -20,14 +25,14 @@ from proj.lab.processes.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pytest
+    from kombu import Connection
 
-    from proj.broker.version import BrokerVersion
     from proj.lab.broker import Broker
 
-#: Seconds of the alarm: longer than a lease, and than the kernel takes to end a connection that nobody reads.
-ALARM_S = 6.0
-LEASE_S = 4.0
+#: Seconds of the alarm: longer than the kernel takes to end a connection that nobody reads.
+ALARM_S = 5.0
+#: Seconds after which a copy that is not confirmed would be published again.
+ANSWER_TIMEOUT_S = 0.5
 TIMEOUT_S = 60
 #: Many large events fill the buffers of a connection soon.
 TASKS, TEXT = 1200, 1000 * "x"
@@ -43,51 +48,53 @@ def alarm(broker: Broker) -> Iterator[None]:
         broker.order("set_vm_memory_high_watermark", USUAL_WATERMARK)
 
 
-def test_worker_with_events_and_a_leased_message_goes_on_during_an_alarm(
-    broker: Broker,
-    vhost: str,
-    version: BrokerVersion,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def letters(connection: Connection) -> int:
+    """The dead letters."""
+    return sum(depth.ready for depth in depths_by_declare(connection, ["dead_letters"]))
+
+
+def test_worker_with_events_goes_on_during_an_alarm(
+    broker: Broker, vhost: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It only consumes, and keeps its events and its lease; neither is a reason to lose a connection or run twice."""
-    monkeypatch.setattr(lease, "SHORTEST_LEASE_S", LEASE_S)
+    """It keeps its events, publishes a dead letter once, takes no lease, and loses no connection."""
+    monkeypatch.setattr(forwarder, "ANSWER_TIMEOUT_S", ANSWER_TIMEOUT_S)
     app = Celery("theirs", broker=broker.url(vhost), set_as_current=False)
-    app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=1, proj_consumer_timeout_s=1.5)
-    app.conf.worker_hijack_root_logger = False
+    app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=1, worker_hijack_root_logger=False)
     install(app)
     # Celery sets the level of the root logger.
     caplog.set_level("INFO", logger="proj")
     runs: Counter[int] = Counter()
-    released = threading.Event()
-
-    @app.task
-    def long() -> None:
-        runs[-1] += 1
-        released.wait(TIMEOUT_S)
+    is_alarm = threading.Event()
+    rejected: list[int] = []
 
     @app.task
     def short(number: int, _text: str) -> None:
         runs[number] += 1
         time.sleep(0.005)
+        if is_alarm.is_set() and not rejected:
+            rejected.append(number)
+            raise Reject(requeue=False)
 
     def actions() -> set[str]:
         return {record.__dict__["action"] for record in caplog.records if "action" in record.__dict__}
 
-    has_lease = not version.lets_consumers_set_timeout
-    with start_worker(app, pool="threads", concurrency=2, task_events=True, perform_ping_check=False):
-        long.delay()
-        wait_until(lambda: not has_lease or "message_leased" in actions(), what="the lease", timeout_s=TIMEOUT_S)
+    # The window has the rejected message, until its copy is confirmed.
+    with (
+        start_worker(app, pool="threads", concurrency=2, task_events=True, perform_ping_check=False),
+        app.connection_for_read() as connection,
+    ):
         send_many(short.s(number, TEXT) for number in range(TASKS))
         with alarm(broker):
-            began = time.monotonic()
-            before = runs.total()
-            wait_until(lambda: time.monotonic() - began > ALARM_S, what="the alarm", timeout_s=TIMEOUT_S)
+            is_alarm.set()
+            end, before = time.monotonic() + ALARM_S, runs.total()
+            with pytest.raises(PublishersBlocked), unblocked_publisher(own_connection(app)):
+                pass
+            wait_until(lambda: time.monotonic() > end, what="the alarm", timeout_s=TIMEOUT_S)
             assert runs.total() > before
-        wait_until(lambda: len(runs) == TASKS + 1, what="all tasks", timeout_s=TIMEOUT_S)
+        wait_until(lambda: len(runs) == TASKS, what="all tasks", timeout_s=TIMEOUT_S)
         wait_until(lambda: "events_unblocked" in actions(), what="the end of the alarm", timeout_s=TIMEOUT_S)
-        released.set()
+        wait_until(lambda: letters(connection), what="the dead letter", timeout_s=TIMEOUT_S)
+        assert letters(connection) == len(rejected) == 1
 
-    assert set(runs.values()) == {1}
+    assert {number: count for number, count in runs.items() if count > 1} == {}
     assert [message for message in caplog.messages if "Connection to broker lost" in message] == []
-    assert not has_lease or "lease_held" in actions()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from proj.broker.connection import connected
 from proj.broker.queue_depths import depths_by_declare
 from proj.celery import app
+from proj.delivery.consuming.lease import Lease
+from proj.delivery.recovery.unblocked_publisher import unblocked_publisher
 from proj.lab.processes.waiting import wait_until
 from proj.queues import QUEUE_TYPES, WORK_QUEUE, work_queue
 from proj.tasks import work
 from tests.processes.worker import wait_until_ready, worker_process
+from tests.unit.delivery.consuming.received import received
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
 
 #: The broker's timeout as the worker is told; it takes a lease after four fifths of it.
 TIMEOUT_S = 3
+#: A lease that a test does not renew.
+SHORT_S = 3.0
+TIMEOUT_S = 60
 LONG = "long" + 60 * "."
 
 
@@ -116,3 +124,34 @@ def test_leased_message_of_a_dead_worker_returns_to_its_queue(guard: Guard, brok
             what="the message to go back",
             timeout_s=60,
         )
+
+
+def test_lease_that_is_held_does_not_expire_and_returns_at_once_when_its_worker_is_gone(
+    broker: Broker, vhost: str
+) -> None:
+    """So a worker keeps its message while the broker takes no new copy of it."""
+    connection = app.connection_for_write(broker.url(vhost))
+    holder = app.connection_for_write(broker.url(vhost))
+    leases: Any = SimpleNamespace(lease_s=SHORT_S)
+    message = received(queue=WORK_QUEUE)
+
+    def ready() -> dict[str, int]:
+        return {depth.name: depth.ready for depth in depths_by_declare(connection, [lease.name, WORK_QUEUE])}
+
+    with connected(connection), connected(holder):
+        work_queue("quorum")(connection).declare()
+        lease = Lease(leases, message)
+        with unblocked_publisher(app.connection_for_write(broker.url(vhost))) as publish:
+            lease.take(holder.connection, publish)
+            lease.hold(holder.connection)
+            expired = time.monotonic() + SHORT_S + 1
+            wait_until(lambda: time.monotonic() > expired, what="the end of the lease", timeout_s=TIMEOUT_S)
+            assert ready() == {lease.name: 0, WORK_QUEUE: 0}
+            lease.renew(holder.connection, publish)
+        lease.hold(holder.connection)
+        assert ready() == {lease.name: 0, WORK_QUEUE: 0}
+
+        expired = time.monotonic() + SHORT_S
+        wait_until(lambda: time.monotonic() > expired, what="the end of the lease", timeout_s=TIMEOUT_S)
+        holder.collect()
+        wait_until(lambda: ready() == {lease.name: 0, WORK_QUEUE: 1}, what="the message", timeout_s=TIMEOUT_S)

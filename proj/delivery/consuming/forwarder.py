@@ -12,12 +12,15 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import amqp
 from amqp.basic_message import Message
 from amqp.exceptions import FrameSyntaxError, MessageNacked
+from amqp.spec import Basic
 from celery.utils.log import get_logger
 
 from proj.broker.connection import TRANSPORT_OPTIONS
@@ -59,6 +62,8 @@ class Forwarder(Service):
         self._connection: Connection | None = None
         self._channel: amqp.Channel | None = None
         self._returned: list[object] = []
+        #: Whether the broker reads nothing from the connection: its memory or its disk is short.
+        self._is_blocked = False
         self._pending = 0
         #: Whether the worker has ended without waiting for the rest.
         self._abandoned = False
@@ -181,18 +186,45 @@ class Forwarder(Service):
         channel = self._open()
         self._returned.clear()
         try:
-            _publish_confirmed(channel, Message(message_copy.body, **message_copy.properties), message_copy.queue)
+            self._publish_confirmed(channel, Message(message_copy.body, **message_copy.properties), message_copy.queue)
         except _NOT_PORTABLE:
             # Nothing has been written yet. The reason is worth more than properties that nobody can send.
             headers = message_copy.properties["application_headers"]
             bare = {name: value for name, value in headers.items() if str(name).startswith("x-proj-")}
             bare[REASON] = f"{bare.get(REASON, '')} Its own headers could not be kept.".strip()
             message = Message(message_copy.body, delivery_mode=2, application_headers=bare)
-            _publish_confirmed(channel, message, message_copy.queue)
+            self._publish_confirmed(channel, message, message_copy.queue)
         if self._returned:
             if message_copy.declare is not None:
                 message_copy.declare(channel.connection, message_copy.queue)
             raise LookupError(f"there is no queue {message_copy.queue}")
+
+    def _publish_confirmed(self, channel: amqp.Channel, message: Message, queue_name: str) -> None:
+        """Publish, and return when the broker has confirmed it.
+
+        What a blocked broker has not read is published when it reads again, also when the connection is closed before.
+        So it is not published a second time, and waited for until then.
+        """
+        try:
+            channel.basic_publish_confirm(
+                message,
+                exchange="",
+                routing_key=queue_name,
+                mandatory=True,
+                timeout=ANSWER_TIMEOUT_S,
+                confirm_timeout=ANSWER_TIMEOUT_S,
+            )
+        except TimeoutError:
+            while self._is_blocked and not self._abandoned:
+                with suppress(TimeoutError):
+                    channel.wait([Basic.Ack, Basic.Nack], callback=_refuse_nack, timeout=ANSWER_TIMEOUT_S)
+                    return
+                if self._connection is not None:
+                    beat(self._connection)
+            raise
+
+    def _note_blocked(self, is_blocked: bool, *_: object) -> None:  # noqa: FBT001 for `partial`
+        self._is_blocked = is_blocked
 
     def _answer(self, question: Question) -> None:
         try:
@@ -207,7 +239,11 @@ class Forwarder(Service):
             self._disconnect()
             self._connection = self._connect()
             self._connection.connect()
-            opened: Any = self._connection.connection.channel()
+            beneath: Any = self._connection.connection
+            self._is_blocked = False
+            beneath.on_blocked = partial(self._note_blocked, True)  # noqa: FBT003
+            beneath.on_unblocked = partial(self._note_blocked, False)  # noqa: FBT003
+            opened: Any = beneath.channel()
             channel = self._channel = cast("amqp.Channel", opened)
             # celery-types does not list these events.
             opened.events["basic_return"].add(lambda *returned: self._returned.append(returned))
@@ -228,12 +264,6 @@ def own_connection(app: Celery) -> Connection:
     return app.connection_for_write(heartbeat=app.conf.broker_heartbeat, transport_options=options)
 
 
-def _publish_confirmed(channel: amqp.Channel, message: Message, queue_name: str) -> None:
-    channel.basic_publish_confirm(
-        message,
-        exchange="",
-        routing_key=queue_name,
-        mandatory=True,
-        timeout=ANSWER_TIMEOUT_S,
-        confirm_timeout=ANSWER_TIMEOUT_S,
-    )
+def _refuse_nack(method: tuple[int, int], *_: object) -> None:
+    if method == Basic.Nack:
+        raise MessageNacked
