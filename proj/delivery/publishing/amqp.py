@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import kombu
 from celery.app.amqp import AMQP, _callback_publish_retry  # type: ignore[attr-defined] # celery-types lacks the second
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from kombu.transport.base import StdChannel
 
     from proj.delivery.publishing.in_flight_producer import InFlightProducer
+    from proj.delivery.publishing.retry_policy import RetryPolicy
 
     class _EventDispatcher(EventDispatcher):
         """Celery's class, with a name that its stub lacks."""
@@ -58,14 +60,16 @@ def task_operation(app: Celery, task_id: str, options: Mapping[str, Any]) -> Pub
     A task that publishes another one waits for a full queue until the deadline: no person waits for it, and a retry
     that cannot be published would make its task a dead letter.
     """
+    amqp = cast("ConfirmingAMQP", app.amqp)
+    of_call, retry = options.get("retry_policy"), options.get("retry")
     return PublishOperation(
         f"task {task_id}",
         task_id,
         Deadline(setting(app, "proj_publish_timeout_s")),
         mandatory=True,
         full_timeout_s=None if app.current_worker_task else setting(app, "proj_queue_full_timeout_s"),
-        policy=chosen_policy(app, options.get("retry_policy")),
-        retry=bool(app.conf.task_publish_retry if options.get("retry") is None else options["retry"]),
+        policy=chosen_policy(app, of_call) if of_call else amqp.policy_of_app,
+        retry=amqp.retries if retry is None else bool(retry),
     )
 
 
@@ -101,6 +105,16 @@ class ConfirmingAMQP(_AMQP):
             {conf.event_exchange, f"{conf.control_exchange}.pidbox", f"reply.{conf.control_exchange}.pidbox"}
         )
         return producer
+
+    @cached_property
+    def policy_of_app(self) -> RetryPolicy | None:
+        """The retry policy that the app has chosen, read once as Celery does it."""
+        return chosen_policy(self.app, None)
+
+    @cached_property
+    def retries(self) -> bool:
+        """Whether a publish is tried again where its caller says nothing, read once as Celery does it."""
+        return bool(self.app.conf.task_publish_retry)
 
     @property
     def producer_pool(self) -> ConfirmingProducerPool:
