@@ -65,6 +65,7 @@ def drill(
       sigquit             cold shutdown of each worker
       soft-shutdown       soft shutdown of each worker
       suspended           SIGSTOP until the broker has dropped the worker, then SIGCONT
+      no-descriptors      a worker that can open no file and no socket any more
     Faults of the broker:
       connections-closed  the broker closes every connection, three times
       memory-alarm        the broker blocks publishers
@@ -87,6 +88,7 @@ def drill(
       system-exit         a task that raises SystemExit each time
       memory-error        a task that raises MemoryError each time
       malformed           messages that no worker can run
+      poisoned-bulk       one send_many of 300 tasks, two with headers that would close the connection
     Faults of a pipeline, where each worker is a stage:
       stage-killed        SIGKILL of a stage's main process, three times
       stage-child-killed  SIGKILL of a stage's pool process, three times

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proj.lab.drills.faults import backend, broker, messages, network, pipeline, workers
+from proj.lab.drills.faults import backend, broker, descriptors, messages, network, pipeline, workers
 from proj.lab.drills.system.system_under_test import Needs
 from proj.queues import CLASSIC
 
@@ -57,6 +57,7 @@ FAULTS: tuple[Fault, ...] = (
         needs=Needs(worker_settings={"worker_soft_shutdown_timeout": "1"}),
     ),
     Fault(name="suspended", strike=workers.suspend_worker),
+    Fault(name="no-descriptors", strike=descriptors.exhaust, needs=_PROXY),
     Fault(name="connections-closed", strike=broker.close_connections),
     Fault(name="memory-alarm", strike=broker.block_publishers),
     Fault(name="queue-full", strike=broker.fill_queue),
@@ -68,6 +69,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="system-exit", strike=messages.poison("leave"), has_guilty=True),
     Fault(name="memory-error", strike=messages.poison("exhaust"), has_guilty=True),
     Fault(name="malformed", strike=messages.send_malformed, short_on="classic", has_guilty=True),
+    Fault(name="poisoned-bulk", strike=messages.send_poisoned),
     Fault(name="backend-away", strike=backend.leave, needs=_BACKEND),
     Fault(name="backend-slow", strike=backend.slow_down, needs=_BACKEND),
     Fault(name="dead-letters-gone", strike=broker.delete_dead_letters, has_guilty=True),

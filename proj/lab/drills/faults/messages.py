@@ -34,6 +34,9 @@ MALFORMED: dict[str, dict[str, Any]] = {
     "no task of this name": {"headers": {"task": "proj.lab.drills.system.tasks.nobody"}},
     "wrong arguments": {"body": b'[[1, 2, 3, 4], {}, {"callbacks": null, "errbacks": null, "chain": null}]'},
 }
+#: Tasks that are sent at once, and headers that make RabbitMQ close the connection of whoever sends them.
+TOGETHER = 300
+POISONED: tuple[dict[str, Any], ...] = ({"large": "x" * 150_000}, {"share": float("nan")})
 
 
 def poison(task: str) -> Callable[[SystemUnderTest], str]:
@@ -80,3 +83,18 @@ def send_malformed(system: SystemUnderTest) -> str:
     if not system.guilty:
         raise NotStruck("No malformed message was sent.")
     return f"{len(MALFORMED)} malformed messages among the others"
+
+
+def send_poisoned(system: SystemUnderTest) -> str:
+    """Send many tasks at once, some with headers that would close the connection: only these are refused.
+
+    Raises:
+        NotStruck: other ones were refused, or none.
+    """
+    usual: list[dict[str, Any]] = [{} for _ in range(TOGETHER - len(POISONED))]
+    middle = len(usual) // 2
+    refused = system.client.send_together("note", [*usual[:middle], *POISONED, *usual[middle:]], 0.0)
+    if len(refused) != len(POISONED):
+        raise NotStruck(f"{len(refused)} of {TOGETHER} tasks were refused instead of {len(POISONED)}.")
+    system.wait_for_work(TOGETHER // 2)
+    return f"{len(refused)} of {TOGETHER} tasks of one send_many refused for their headers"

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import MessageNacked
 from celery import Celery
 from celery.utils import uuid
-from kombu import Connection, Producer
+from kombu import Connection, Producer, Queue
 
 from proj.broker.connection import connected, open_channel
 from proj.broker.queue_depths import depths_by_declare
 from proj.delivery.header_names import REASON
+from proj.delivery.publishing.confirm_publishing import close_publishing, confirm_publishing
+from proj.delivery.send_many import send_many
+from proj.errors import PublishRefused
 from proj.lab.drills.system.evidence import CONFIRMED, RAISED, SENDING, append
 from proj.queues import DEAD_LETTERS, WORK_QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from proj.broker.queue_depths import Depth
@@ -82,6 +86,35 @@ class DrillClient:
                 append(self._evidence, RAISED, task_id, type(error).__name__)
                 raise
         append(self._evidence, CONFIRMED, task_id)
+
+    def send_together(self, task: str, headers: Sequence[Mapping[str, Any]], *args: object) -> tuple[str, ...]:
+        """Publish a task with each of these headers by `send_many`, and return the ids of those that were refused.
+
+        Raises:
+            Unconfirmed: the broker may have some of them or not.
+        """
+        ids = [uuid() for _ in headers]
+        for task_id in ids:
+            append(self._evidence, SENDING, task_id)
+        with Celery(broker=self._url, set_as_current=False) as app:
+            confirm_publishing(app)
+            # It exists, with whatever arguments.
+            queue = Queue(WORK_QUEUE, no_declare=True)
+            signatures = (
+                app.signature(f"proj.lab.drills.system.tasks.{task}", args=args).set(
+                    task_id=task_id, queue=queue, headers=dict(more)
+                )
+                for task_id, more in zip(ids, headers, strict=True)
+            )
+            try:
+                send_many(signatures, app=app, on_confirmed=partial(append, self._evidence, CONFIRMED))
+            except PublishRefused as refusal:
+                for task_id in refusal.task_ids:
+                    append(self._evidence, RAISED, task_id, "PublishRefused")
+                return refusal.task_ids
+            finally:
+                close_publishing(app)
+        return ()
 
     def dead(self) -> dict[str, str]:
         """The reason of each dead letter so far, by task id; takes new ones from the dead-letter queue."""
