@@ -14,6 +14,7 @@ from kombu import Connection
 from proj.errors import InvalidMessage, QueueFull
 from proj.lab.processes.waiting import wait_until
 from proj.messaging import Message, handler
+from proj.queues import DEAD_LETTERS
 from tests.integration.messaging.conftest import TIMEOUT_S, through, wait_for_end
 
 if TYPE_CHECKING:
@@ -268,6 +269,28 @@ def test_message_that_is_no_text_is_dead_lettered_at_once_by_a_handler_that_read
     (letter,) = quorum.letters()
     assert (letter.body, letter.properties["content_type"]) == (b"\xff\x00", "image/x")
     assert "is not UTF-8 text" in letter.properties["application_headers"]["x-proj-reason"]
+
+
+def test_queue_of_dead_letters_that_was_deleted_is_made_again_with_its_binding(quorum: Queues) -> None:
+    """What expires in a queue with a policy goes to the exchange, and without the binding nowhere."""
+    with Connection(quorum.url) as connection, connection.channel() as channel:
+        channel.queue_delete(DEAD_LETTERS)
+        channel.exchange_delete(DEAD_LETTERS)
+    queue = quorum(attempts=1)
+    queue.publish("bad")
+    queue.publish("good")
+
+    def fail_at_bad(message: Message) -> None:
+        if message.text == "bad":
+            raise ValueError("no good")
+        queue.stop()
+
+    queue.register(fail_at_bad)
+    queue.start()
+    with Connection(quorum.url, transport_options={"confirm_publish": True}) as connection:
+        connection.default_channel.basic_publish(amqp.Message("expired"), exchange=DEAD_LETTERS)
+
+    assert [bytes(letter.body).decode() for letter in quorum.letters()] == ["bad", "expired"]
 
 
 def test_message_with_unreadable_properties_is_worked_on(quorum: Queues) -> None:
