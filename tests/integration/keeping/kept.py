@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -71,6 +72,15 @@ def good(self: Any, number: int, seconds: float = 0.0) -> int:
     time.sleep(seconds)  # the work, of a known length
     note(f"end {number} {os.getpid()} {self.request.id}")
     return number
+
+
+@app.task(bind=True)
+def loses_backend(self: Any) -> str:
+    """Let the backend be away when this has ended."""
+    note(f"begin loses_backend {self.request.id}")
+    (Path(os.environ["KEPT_RESULTS"]) / "away").touch()
+    note(f"end loses_backend {os.getpid()} {self.request.id}")
+    return "what nobody will know"
 
 
 @app.task(bind=True)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.keeping.conftest import QUEUE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from proj.lab.broker import Broker
     from tests.integration.keeping.conftest import SystemUnderTest
 
 TASK = "kept.good"
@@ -25,16 +28,16 @@ def status(folder: Path, task_id: str) -> str | None:
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_backend_that_is_away_makes_no_task_fail(system: SystemUnderTest, tmp_path: Path, pool: str) -> None:
+def test_backend_that_is_away_makes_no_task_fail(
+    system: SystemUnderTest, broker: Broker, tmp_path: Path, pool: str
+) -> None:
     """What has not run is given back until the backend is there; what ran has ended, once its result was tried."""
     away = tmp_path / "away"
     settings = {"KEPT_BACKEND": "away:Backend", "KEPT_RESULTS": str(tmp_path), "KEPT_RESULT_TIMEOUT": str(TRIED_S)}
     worker = system.worker("--pool", pool, **settings)
 
-    # It has begun, and cannot tell how it ends.
-    lost = system.send(TASK, 1, 0.5)
-    system.await_(lambda: lost in system.begun(), "the first task")
-    away.touch()
+    lost = system.send("kept.loses_backend")
+    system.await_(away.exists, "the first task")
     later = {system.send(TASK, number) for number in range(5)}
     system.await_(lambda: "and its result is lost" in worker.log_text(), "the end of what ran")
     system.await_(lambda: worker.log_text().count("was not run and goes back") >= len(later), "the others given back")
@@ -45,9 +48,10 @@ def test_backend_that_is_away_makes_no_task_fail(system: SystemUnderTest, tmp_pa
     system.await_(lambda: {status(tmp_path, one) for one in later} == {"SUCCESS"}, "their results")
     assert status(tmp_path, lost) == "STARTED"
     assert sorted(system.ends()) == sorted({lost, *later})
-    worker.terminate()
-    system.await_(lambda: not worker.running, "the end of the worker")
-    assert (system.depth(), system.dead()) == (0, [])
+    # Ready and unacknowledged.
+    path = f"queues/{system.url.rpartition('/')[2]}/{QUEUE}"
+    system.await_(lambda: broker.management.request("GET", path).get("messages") == 0, "an empty queue")
+    assert system.dead() == []
 
 
 def test_result_is_stored_when_the_backend_is_back_in_time(system: SystemUnderTest, tmp_path: Path) -> None:
