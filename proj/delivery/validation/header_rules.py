@@ -68,7 +68,8 @@ def _are_signatures(value: object) -> bool:
 _TEXT = (_is_text, "a text")
 _WHOLE = (_is_whole, "a whole number, 0 or more")
 _TIME = (lambda value: isinstance(value, (str, datetime)), "a time as an ISO 8601 text")
-_YES_NO = (lambda value: isinstance(value, bool), "true or false")
+# Other clients than Celery's own write 0 and 1.
+_YES_NO = (lambda value: isinstance(value, int) and value in {0, 1}, "true or false, or 1 or 0")
 _TABLE = (_is_table, "a table")
 _LIST = (lambda value: isinstance(value, (list, tuple)), "a list")
 _SIGNATURES = (_are_signatures, "a list of signatures, each a table with a 'task'")

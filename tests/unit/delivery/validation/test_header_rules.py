@@ -39,3 +39,9 @@ def test_no_header_with_a_rule_has_a_forbidden_name() -> None:
 def test_id_is_measured_in_bytes(task_id: str, *, is_long: bool) -> None:
     """It is an AMQP short string."""
     assert (id_fault({"id": task_id}) is not None) == is_long
+
+
+@pytest.mark.parametrize(("value", "is_proper"), [(0, True), (1, True), (False, True), (2, False), (0.0, False)])
+def test_yes_and_no_may_be_numbers(value: object, *, is_proper: bool) -> None:
+    """Stock Celery runs a message of another client with `ignore_result=0`."""
+    assert (header_fault({"ignore_result": value}) is None) == is_proper
