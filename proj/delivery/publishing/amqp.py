@@ -19,6 +19,8 @@ from proj.delivery.publishing.producer_pool import ConfirmingProducerPool, Deadl
 from proj.delivery.publishing.retry_policy import chosen_policy
 from proj.delivery.publishing.routes.delayed_delivery import ensure_route, is_delayed
 from proj.delivery.settings import setting
+from proj.delivery.validation.limits import is_canvas_deeper
+from proj.errors import PublishRefused
 from proj.queues import exchange_of
 
 if TYPE_CHECKING:
@@ -174,6 +176,7 @@ class ConfirmingAMQP(_AMQP):
             if confirming is None:
                 return send(producer, name, message, **options)
             task_id = str(message.properties.get("correlation_id") or "")
+            self._refuse_deep(task_id, message)
             operation = current_operation() or task_operation(self.app, task_id, options)
             options.setdefault("event_dispatcher", self.sent_events)
             with publishing(operation), _celerys_retry(is_wanted=operation.policy is not None):
@@ -182,6 +185,20 @@ class ConfirmingAMQP(_AMQP):
                 return send(confirming, name, message, **options)
 
         return send_task_message
+
+    def _refuse_deep(self, task_id: str, message: task_message) -> None:
+        """Refuse a canvas that a worker would not run.
+
+        Raises:
+            PublishRefused: it has more levels than `proj_deepest` allows.
+        """
+        deepest = setting(self.app, "proj_deepest")
+        if is_canvas_deeper(message.body, deepest):
+            raise PublishRefused(
+                f"Task {task_id} cannot be published: its canvas is nested deeper than the {deepest} levels that "
+                "proj_deepest allows. Nothing of it was sent. Make its chain of groups shorter.",
+                (task_id,),
+            )
 
     @property
     def sent_events(self) -> SentEvents:

@@ -130,8 +130,8 @@ def unfit(message: Message, limits: Limits, body_error: BaseException | None = N
             f"Its body cannot be decompressed as its header 'compression' says ({codec}): {shown(body_error)}.",
             Kind.UNDECODABLE,
         )
-    if is_deeper(headers, limits.deepest):
-        return Refusal(f"Its headers are nested deeper than the {limits.deepest} levels that proj_deepest allows.")
+    if is_deeper(headers, limits.deepest_headers):
+        return Refusal(f"Its headers are nested deeper than {limits.deepest_headers} levels, the most that is allowed.")
     return None
 
 

@@ -102,7 +102,7 @@ HOSTILE: dict[str, tuple[Message, str]] = {
     "compression-a-list": (compressed(["zlib"], bytes), "decompressed"),  # type: ignore[arg-type] # this is its fault
     # Deeper than any Python's JSON reads: 3.11 gives up at 1,000 levels, 3.13 at 10,000.
     "nested-100000-deep": (body(nested(100_000)), "decoded"),
-    "nested-300-deep": (body(b"[[" + nested(300) + b"], {}, {}]"), "nested deeper"),
+    "nested-500-deep": (body(b"[[" + nested(500) + b"], {}, {}]"), "nested deeper"),
     "integer-of-5000-digits": (body(b"[[" + b"9" * 5000 + b"], {}, {}]"), "decoded"),
     "kwargs-a-list": (body(b"[[], [], {}]"), "keyword arguments"),
     "embed-a-list": (body(b"[[], {}, []]"), "embed"),
@@ -196,7 +196,7 @@ HARMLESS: dict[str, Message] = {
     "embed-null": body(b"[[], {}, null]"),
     "nan": body(b"[[NaN, Infinity], {}, {}]"),
     "integer-of-4000-digits": body(b"[[" + b"9" * 4000 + b"], {}, {}]"),
-    "nested-100-deep": body(b"[[" + nested(100) + b"], {}, {}]"),
+    "nested-390-deep": body(b"[[" + nested(390) + b"], {}, {}]"),
     "lone-surrogate": body(b'[["\\ud800"], {}, {}]'),
     "eta-as-a-timestamp": task(eta=datetime(2020, 1, 1, tzinfo=timezone.utc)),
     "eta-long-ago": task(eta="1999-01-01T00:00:00+00:00"),

@@ -7,7 +7,6 @@ import pickle
 import threading
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from amqp.exceptions import ChannelError as AmqpChannelError
@@ -19,10 +18,7 @@ from proj.delivery.broker_errors import final_error, queue_full
 from proj.delivery.publishing.amqp import ConfirmingAMQP, task_operation
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
 from proj.delivery.publishing.routes.delayed_delivery import whole_seconds
-from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, PublishRefused, QueueFull, Unconfirmed, Unroutable
-
-if TYPE_CHECKING:
-    from proj.errors import ProjError
+from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, ProjError, PublishRefused, QueueFull, Unconfirmed, Unroutable
 
 
 @pytest.mark.parametrize(
@@ -200,3 +196,20 @@ def test_other_transports_publish_without_confirms() -> None:
     assert time.monotonic() - begun < 5
     with app.connection_for_read() as connection:
         assert connection.default_channel.basic_get("celery") is not None
+
+
+@pytest.mark.parametrize(("groups", "is_refused"), [(150, False), (250, True)])
+def test_canvas_that_no_worker_would_run_is_refused_before_it_is_published(groups: int, *, is_refused: bool) -> None:
+    """Celery runs a chain of 150 groups, and its own code fails at one of 200."""
+    nested: dict[str, object] = {"task": "last"}
+    for _ in range(groups):
+        nested = {"task": "celery.chord", "kwargs": {"body": nested}}
+    app = Celery("theirs", broker="amqp://nobody@127.0.0.1:1//", set_as_current=False)
+    app.conf.update(proj_publish_timeout_s=0.01, broker_connection_timeout=0.1)
+    confirm_publishing(app)
+
+    with pytest.raises(ProjError) as raised:
+        app.send_task("theirs", chord=nested)
+
+    assert isinstance(raised.value, PublishRefused) == is_refused
+    assert ("proj_deepest" in str(raised.value)) == is_refused

@@ -121,7 +121,7 @@ def test_eta_is_refused_when_it_is_further_away_than_the_limit() -> None:
 
 def test_body_is_refused_when_it_is_longer_or_deeper_than_the_limits() -> None:
     """The reason names the setting of the limit."""
-    limits = Limits(deepest=10, largest_bytes=1000)
+    limits = Limits(deepest=10, deepest_headers=10, largest_bytes=1000)
     deep: Any = 1
     for _ in range(9):
         deep = [deep]
@@ -130,7 +130,7 @@ def test_body_is_refused_when_it_is_longer_or_deeper_than_the_limits() -> None:
     assert "proj_largest_bytes" in str(inspect(message(args=["x" * 1000]), limits))
     assert inspect(message(args=[deep[0]]), limits) is None
     assert "proj_deepest" in str(inspect(message(args=[deep]), limits))
-    assert "proj_deepest" in str(inspect(message(colour=[[deep]]), limits))
+    assert "nested deeper" in str(inspect(message(colour=[[deep]]), limits))
 
 
 def test_brackets_in_a_text_are_no_depth() -> None:
