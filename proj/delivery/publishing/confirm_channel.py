@@ -40,6 +40,9 @@ SILENCE_S = 8.0
 #: seconds between two attempts. Up to 0.07 s were measured on RabbitMQ 4.0.5.
 LATE_BINDING_S = 1.0
 LATE_BINDING_PAUSE_S = 0.02
+#: Seconds of nacks alone after which another channel is opened. A quorum queue that was full tells a channel to go on
+#: only when it has drained below its limit: not when the limit was removed meanwhile (RabbitMQ 3.10.8, not 4.3.6).
+REFUSED_S = 2.0
 #: Bytes that are collected at most; about what the kernel takes at a time.
 MOST_COLLECTED = 65_536
 #: Addresses whose encoding is kept.
@@ -65,6 +68,8 @@ class ConfirmChannel(pyamqp.Channel):
         self.written = 0
         #: Messages without an answer, by delivery tag, in the order in which they were written.
         self.in_flight: dict[int, OutgoingMessage] = {}
+        #: Monotonic time since which the broker has sent nothing but nacks; None when it has sent none.
+        self._nacked_since: float | None = None
         #: Called with each message that the broker has answered.
         self.on_settled: Callable[[OutgoingMessage], None] | None = None
         #: If set, `basic_publish` calls this with the message instead of sending it.
@@ -96,6 +101,8 @@ class ConfirmChannel(pyamqp.Channel):
         ensure_connected(connection)
         amqp_connection: Any = connection.connection
         channel: ConfirmChannel | None = getattr(amqp_connection, "proj_confirm_channel", None)
+        if channel is not None and channel.alive and channel.is_refused:
+            channel.close()
         if channel is None or not channel.alive:
             channel = cls(amqp_connection)
             channel.open()
@@ -107,6 +114,13 @@ class ConfirmChannel(pyamqp.Channel):
     def alive(self) -> bool:
         """Whether it can still write. A closed one is never opened again, because delivery tags would start again."""
         return self.connection is not None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether another channel may have more luck, and no answer is expected over this one."""
+        return (
+            self._nacked_since is not None and not self.in_flight and time.monotonic() - self._nacked_since >= REFUSED_S
+        )
 
     def basic_publish(
         self,
@@ -301,6 +315,7 @@ class ConfirmChannel(pyamqp.Channel):
         self.collect()
 
     def _settle(self, tag: int, *, multiple: bool, acked: bool) -> None:
+        self._nacked_since = None if acked else self._nacked_since or time.monotonic()
         # They are in flight in the order of their tags.
         tags = list(takewhile(lambda one: one <= tag, self.in_flight)) if multiple else [tag]
         for one in tags:

@@ -115,7 +115,7 @@ class InFlight:
         Raises:
             Exception: one of `failures`, when it cannot connect.
         """
-        if self._channel is None or not self._channel.alive:
+        if self._channel is None or not self._channel.alive or self._channel.is_refused:
             self._take_back()
             self._channel = ConfirmChannel.for_connection(self._connection)
             self._channel.on_settled = self._settle

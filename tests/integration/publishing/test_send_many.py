@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -153,6 +154,27 @@ def test_send_many_waits_for_a_full_queue(app: Celery, arrivals: Arrivals, polic
     assert ids(200) <= set(found)
     assert set(found.values()) == {1}
     assert summary.nacked > 0
+
+
+@pytest.mark.parametrize("way", ["send_many", "delay"])
+def test_publisher_goes_on_when_the_limit_of_a_full_queue_is_removed(
+    new_app: Callable[..., Celery], policy: Callable[..., None], way: str
+) -> None:
+    """RabbitMQ 3.10 lets a channel that it has refused go on only when the queue drains below the limit."""
+    app = new_app(queue_type="quorum", proj_publish_timeout_s=20.0, proj_queue_full_timeout_s=None)
+    send_many(signatures(app, 30), app=app)
+    policy(**{"max-length": 5, "overflow": "reject-publish"})
+    with suppress(QueueFull):
+        # The first nack comes after some confirms.
+        send_many(signatures(app, 30), app=app, timeout_s=0.5)
+    removal = threading.Timer(1.0, policy, kwargs={"overflow": "reject-publish"})
+    removal.start()
+
+    if way == "send_many":
+        assert send_many(signatures(app, 30), app=app).nacked > 0
+    else:
+        app.send_task("note", task_id="the last")
+    removal.join()
 
 
 def test_send_many_names_the_tasks_that_a_full_queue_rejected(
