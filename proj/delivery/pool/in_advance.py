@@ -65,8 +65,11 @@ class AsynPool(pipes.AsynPool):
         stock = self.on_process_down
 
         def on_process_down(process: Any) -> None:  # noqa: ANN401 billiard's process
-            stock(process)
-            self._forget(process.inqW_fd)
+            try:
+                stock(process)
+            finally:
+                # It may raise what ends the worker, which runs on for a while.
+                self._forget(process.inqW_fd)
 
         self.on_process_down = on_process_down
 
@@ -172,7 +175,7 @@ class AsynPool(pipes.AsynPool):
 
     def _emptiest(self) -> int | None:
         """The pipe with the fewest tasks in advance that can take one more."""
-        fds = self._small - self._active_writes
+        fds = (self._small & self._fileno_to_inq.keys()) - self._active_writes
         fd = min(fds, key=lambda fd: len(self._in_advance[fd]), default=None)
         return None if fd is None or len(self._in_advance[fd]) >= MOST else fd
 

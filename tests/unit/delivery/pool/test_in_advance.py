@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proj.delivery.pool import packets
+from proj.delivery.pool import packets, pipes
 from proj.delivery.pool.in_advance import MOST, AsynPool
 
 if TYPE_CHECKING:
@@ -70,6 +70,16 @@ class Pool(AsynPool):
         self.outbound_buffer.append(job)
         assert self.write_in_advance(job)
         return job
+
+    def forget_process(self) -> None:
+        self._fileno_to_inq.clear()
+
+    def handle_processes(self) -> None:
+        self._create_process_handlers(None)
+
+    @property
+    def is_forgotten(self) -> bool:
+        return not self._small and not self._in_advance
 
     @property
     def is_busy(self) -> bool:
@@ -151,3 +161,38 @@ def test_without_a_free_descriptor_nothing_is_taken_back(pool: Pool, monkeypatch
 
     assert pool.take_back() == []
     assert pool.pipe.read() == b"task 1"
+
+
+def test_nothing_is_written_for_a_process_that_is_gone(pool: Pool) -> None:
+    """Its descriptor may be another's by now. It may have ended while the worker gave it a task, as at SIGQUIT."""
+    pool.forget_process()
+    job = Job(0)
+    pool.outbound_buffer.append(job)
+
+    assert not pool.has_room
+    assert not pool.write_in_advance(job)
+    assert list(pool.outbound_buffer) == [job]
+    os.set_blocking(pool.pipe.reader, False)
+    with pytest.raises(BlockingIOError):
+        pool.pipe.read()
+
+
+def test_pipe_of_a_process_that_has_ended_is_forgotten_also_when_celery_fails_at_its_end(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery reads its last results then, and one of them may end the worker."""
+
+    def stock(made: Any, _hub: object) -> None:
+        def fail(_process: object) -> None:
+            raise SystemExit
+
+        made.on_process_down = fail
+
+    monkeypatch.setattr(pipes.AsynPool, "_create_process_handlers", stock)
+    pool.handle_processes()
+    pool.give(0)
+
+    with pytest.raises(SystemExit):
+        pool.on_process_down(SimpleNamespace(inqW_fd=pool.pipe.writer))  # type: ignore[attr-defined] # Celery's
+
+    assert pool.is_forgotten
