@@ -200,9 +200,11 @@ class InFlight:
     def _write(self) -> None:
         """Write all waiting messages, unless a nack or a blocked connection forbids it."""
         channel = self.channel
+        if channel.blocked:
+            return
         while self._alone:
             self._publish_alone(channel)
-        if channel.blocked or time.monotonic() < self._write_at or self._deadline.has_passed:
+        if time.monotonic() < self._write_at or self._deadline.has_passed:
             return
         if self.collects:
             channel.cork(on=True)
