@@ -199,8 +199,7 @@ class InFlight:
 
     def _write(self) -> None:
         """Write all waiting messages, unless a nack or a blocked connection forbids it."""
-        channel = self.channel
-        if channel.blocked:
+        if (channel := self.channel).blocked:
             return
         while self._alone:
             self._publish_alone(channel)
