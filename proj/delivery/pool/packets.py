@@ -14,7 +14,8 @@ from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from billiard.pool import READY
+from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined] # celery-types lacks it
+from billiard.pool import EX_RECYCLE, READY
 from billiard.reduction import ForkingPickler
 from celery.concurrency import asynpool
 
@@ -103,6 +104,9 @@ class Worker(asynpool.Worker):
         without_waiting = _open_again(fd)
 
         def receive(_timeout: float) -> tuple[bool, Any]:
+            if results.lacked_memory:
+                # What it does next may fail anywhere, and then hang. Another process takes what is in its pipe.
+                raise SystemExit(EX_RECYCLE)
             try:
                 packet = os.read(without_waiting, select.PIPE_BUF)
             except BlockingIOError:
@@ -131,6 +135,8 @@ class Results:
         # Which billiard closes in the pool's process.
         self._reader = queue._reader  # noqa: SLF001 no public name
         self._kept = b""
+        #: Whether a task had no memory, or its result could not be pickled for lack of it.
+        self.lacked_memory = False
 
     def put(self, message: tuple[int, object]) -> None:
         """Write the message; a result is kept.
@@ -138,9 +144,16 @@ class Results:
         Raises:
             Exception: the message cannot be pickled.
         """
-        body = ForkingPickler.dumps(message)  # type: ignore[attr-defined] # celery-types lacks it
+        kind, contents = message
+        if kind == READY and _lacked_memory(contents):
+            self.lacked_memory = True
+        try:
+            body = ForkingPickler.dumps(message)  # type: ignore[attr-defined] # celery-types lacks it
+        except MemoryError:
+            self.lacked_memory = True
+            raise
         self._kept += SIZE.pack(len(body)) + bytes(body)
-        if message[0] != READY:
+        if kind != READY:
             self.write()
 
     def write(self) -> None:
@@ -148,6 +161,16 @@ class Results:
         kept, self._kept = self._kept, b""
         if kept:
             self._writer._send(kept)  # noqa: SLF001 no public name
+
+
+def _lacked_memory(contents: Any) -> bool:  # noqa: ANN401 billiard's own
+    """Whether a task ended with a `MemoryError`."""
+    is_returned, outcome = contents[2]
+    # Of Celery's tracer: whether the task failed, what came of it, and its seconds.
+    if is_returned and not outcome[0]:
+        return False
+    error = getattr(outcome[1] if is_returned else outcome, "exception", None)
+    return isinstance(error.exc if isinstance(error, ExceptionWithTraceback) else error, MemoryError)
 
 
 def whole_message(fd: int, packet: bytes) -> bytes:

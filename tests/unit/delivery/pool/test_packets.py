@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import select
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from billiard.einfo import ExceptionInfo
 from billiard.pool import ACK, READY
 
 from proj.delivery.pool.packets import SIZE, Results, are_kept_apart, keep_apart, take_back, whole_message
@@ -96,12 +97,17 @@ class Queue:
         self.written.append(data)
 
 
+def ended(result: object) -> tuple[Any, ...]:
+    """What billiard writes of a task that has ended well."""
+    return (1, 0, (True, (False, result, 0.1)), 3)
+
+
 def test_result_is_written_with_the_news_of_the_next_task() -> None:
     """The main process is woken once for both, and a result is never behind a task that has begun."""
     queue: Any = Queue()
     results = Results(queue)
 
-    results.put((READY, "the result"))
+    results.put((READY, ended("the result")))
     assert queue.written == []
     results.put((ACK, "the next one"))
     results.write()
@@ -114,7 +120,7 @@ def test_result_is_written_when_nothing_follows() -> None:
     """The process would wait with it."""
     queue: Any = Queue()
     results = Results(queue)
-    results.put((READY, "the result"))
+    results.put((READY, ended("the result")))
 
     results.write()
 
@@ -125,10 +131,33 @@ def test_result_that_cannot_be_pickled_is_an_error_at_once() -> None:
     """Billiard then sends what it could not encode, and the results before it stay."""
     queue: Any = Queue()
     results = Results(queue)
-    results.put((READY, "before"))
+    results.put((READY, ended("before")))
 
     with pytest.raises(Exception, match="pickle"):
-        results.put((READY, lambda: None))
+        results.put((READY, ended(lambda: None)))
     results.write()
 
     assert b"before" in b"".join(queue.written)
+
+
+def outcome_of(error: BaseException | None) -> tuple[bool, object, float]:
+    """What Celery's tracer returns for a task that raised this."""
+    if error is None:
+        return (False, "'done'", 0.1)
+    with suppress(BaseException):
+        raise error
+    return (True, ExceptionInfo((type(error), error, error.__traceback__)), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_last"), [(None, False), (ValueError("x"), False), (MemoryError("no more"), True)]
+)
+def test_process_whose_task_had_no_memory_runs_no_other(error: BaseException | None, *, is_last: bool) -> None:
+    """Under a limit of its memory Celery's own code fails in it too, and it may never end its next task."""
+    queue: Any = Queue()
+    for of_tracer in (True, False):
+        results, outcome = Results(queue), outcome_of(error)
+
+        results.put((READY, (1, 0, (of_tracer, outcome if of_tracer else outcome[1]), 3)))
+
+        assert results.lacked_memory == is_last

@@ -1,0 +1,56 @@
+"""A pool process in which a task had no memory, on a real broker."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+
+from proj.delivery.install import install
+from proj.lab.processes.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proj.lab.broker import Broker
+
+TIMEOUT_S = 60
+
+
+def test_process_whose_task_had_no_memory_is_replaced_before_it_runs_anything_else(
+    broker: Broker, vhost: str, tmp_path: Path
+) -> None:
+    """Under a limit of its memory it may hang in Celery's own code at the next task, and hold its slot for ever."""
+    runs = tmp_path / "runs"
+    app = Celery("theirs", broker=broker.url(vhost), set_as_current=False)
+    app.conf.update(task_ignore_result=True, proj_strikes=2, worker_hijack_root_logger=False)
+    install(app)
+
+    def note(name: str) -> None:
+        with runs.open("a") as file:
+            file.write(f"{name} {os.getpid()}\n")
+
+    @app.task
+    def lacks() -> None:
+        note("lacks")
+        raise MemoryError("more than there is")
+
+    @app.task
+    def good() -> None:
+        note("good")
+
+    def noted() -> list[list[str]]:
+        return [line.split() for line in runs.read_text().splitlines()] if runs.exists() else []
+
+    with start_worker(app, pool="prefork", concurrency=1, perform_ping_check=False):
+        for task in (good, lacks, good):
+            task.delay()
+        expected = {"good": 2, "lacks": 2}
+        wait_until(lambda: Counter(name for name, _ in noted()) == expected, what="the tasks", timeout_s=TIMEOUT_S)
+
+    lines = noted()
+    for number, (name, pid) in enumerate(lines):
+        assert name == "good" or pid not in [other for _, other in lines[number + 1 :]]
