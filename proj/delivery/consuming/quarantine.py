@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two checks, while there are quarantined messages.
 LOOK_INTERVAL_S = 0.5
+#: The same while they are run alone: each waits for the one before it, and most take no time.
+ALONE_INTERVAL_S = 0.05
 #: Checks of the worker's own state for each check of the broker's queues.
 _LOOKS_A_COUNT = 4
 #: Seconds between two counts while there are none. The worker's own are counted at once, so those of others can wait.
@@ -123,7 +125,8 @@ class Quarantine:
         finally:
             self._is_looking = self.paused or bool(self._waiting)
             if self._is_looking:
-                self._consumer.timer.call_after(LOOK_INTERVAL_S, self._take_turn, (turn,))
+                interval_s = ALONE_INTERVAL_S if self.paused else LOOK_INTERVAL_S
+                self._consumer.timer.call_after(interval_s, self._take_turn, (turn,))
 
     def _look(self) -> None:
         consumer = self._consumer
