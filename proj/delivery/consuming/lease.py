@@ -293,6 +293,9 @@ class Leases:
         if message.acknowledged or message.settlement is not None or not message.can_be_settled:
             self._thread.ask(partial(lease.end, requeue=False))
             return
+        if not self.held:
+            # It is new: the first renewal is due later. A worker that dies during one may leave two copies.
+            self._asked = time.monotonic()
         self.held[lease.name] = lease
         # Before the acknowledgement, or the broker would send another message into a slot that is not free.
         self.adjust_prefetch()
