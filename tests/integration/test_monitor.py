@@ -142,7 +142,9 @@ def test_three_modes_on_one_queue_are_three_groups_while_they_run(broker: Broker
     # One worker without a limit, and two with one message.
     assert sorted((one["window"], one["channels"]) for one in queue["broker"]["windows"]) == [(0, 1), (1, 2)]
     assert (queue["type"], queue["broker"]["consumers"], queue["events"]["ready"]) == ("quorum", 3, 0)
-    assert (done["events"]["lost"], done["notes"]) == (0, [])
+    # No policy of this virtual host matches the queue, and the page may have asked for that yet or not.
+    notes = [note for note in done["notes"] if not note.startswith("Dead letters go nowhere from mixed")]
+    assert (done["events"]["lost"], notes) == (0, [])
     assert {group.name for group in readings.groups} == {f"mixed · {mode}" for mode in MODES}
 
 

@@ -10,7 +10,7 @@ from pytest_celery import CeleryWorkerContainer, RabbitMQContainer
 from proj.broker.management_api import Management
 from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement
-from proj.lab.broker import packaged_definitions
+from proj.lab.broker import MANAGEMENT_TIMEOUT_S, packaged_definitions
 from proj.lab.processes.ports import LOOPBACK
 from proj.lab.processes.waiting import wait_until
 from proj.queues import WORK_QUEUE
@@ -51,7 +51,8 @@ class BrokerContainer(RabbitMQContainer):  # type: ignore[misc] # pytest-celery 
     @property
     def management(self) -> Management:
         """Its management API."""
-        return Management(f"http://{self._credentials}@{LOOPBACK}:{self._published(MANAGEMENT_PORT)}/api/")
+        url = f"http://{self._credentials}@{LOOPBACK}:{self._published(MANAGEMENT_PORT)}/api/"
+        return Management(url, timeout_s=MANAGEMENT_TIMEOUT_S)
 
     def ready(self) -> bool:
         """Return when it listens for AMQP, which is the last step of its start.
