@@ -78,6 +78,7 @@ def drill(
     Faults of the result backend:
       backend-away        it refuses every result for nine seconds
       backend-slow        it takes a second for each result
+      alarm-with-lease    the broker blocks publishers for longer than a lease, and workers send events
     Faults of the network, by a proxy:
       network-cut         no connection for three seconds
       half-open           open connections freeze, new ones pass

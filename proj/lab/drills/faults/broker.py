@@ -49,6 +49,10 @@ FULL_S = 3.0
 CONSUMER_TIMEOUT_S = 8
 #: Seconds of a task that takes longer than that.
 LONG_S = 17.0
+#: Seconds in the drill of a lease: of the broker's consumer timeout, after four fifths of which a worker takes the
+#: lease; of the task; and of an alarm that begins then. It is longer than the lease of 10 s, and shorter than the
+#: timeout, after which the broker takes back also what a worker holds in place of its lease.
+LEASE_TIMEOUT_S, LEASED_S, LEASE_BLOCKED_S = 40, 90.0, 20.0
 #: RabbitMQ's default fraction of the memory above which it blocks publishers.
 USUAL_WATERMARK = "0.4"
 
@@ -93,20 +97,42 @@ def close_connections(system: SystemUnderTest) -> str:
 
 def block_publishers(system: SystemUnderTest) -> str:
     """Raise the memory alarm: RabbitMQ reads nothing from a connection that publishes."""
-    with system.hitting(system.all_slots):
-        system.broker.order("set_vm_memory_high_watermark", "0")
-        try:
-            system.wait(lambda: _alarm(system), what="the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
-            confirmed = system.count(CONFIRMED)
-            system.pause(BLOCKED_S)
-            through = system.count(CONFIRMED) - confirmed
-        finally:
-            system.broker.order("set_vm_memory_high_watermark", USUAL_WATERMARK)
-        system.wait(lambda: not _alarm(system), what="the end of the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
+    with system.hitting(system.all_slots), _alarmed(system):
+        confirmed = system.count(CONFIRMED)
+        system.pause(BLOCKED_S)
+        through = system.count(CONFIRMED) - confirmed
     # One message may have been on its way when the alarm came.
     if through > 1:
         raise NotStruck(f"{through} publishes were confirmed during the memory alarm.")
     return f"publishers blocked for {BLOCKED_S:g} s"
+
+
+def block_leases(system: SystemUnderTest) -> str:
+    """Raise the memory alarm while a long task has a lease, for longer than that: it must run only once, as all others.
+
+    Where a consumer has its own timeout there is no lease.
+
+    Raises:
+        NotStruck: the task was over before the alarm was.
+    """
+    task = system.client.send("linger", LEASED_S, TASK_S)
+    is_leased = not system.broker.version.lets_consumers_set_timeout
+    system.wait(
+        lambda: _has_lease(system) if is_leased else system.starts(task),
+        what="a lease" if is_leased else "the long task",
+        timeout_s=NOTICE_TIMEOUT_S + LEASE_TIMEOUT_S,
+    )
+    # This is no hit: nothing may run twice because of the alarm.
+    with _alarmed(system):
+        system.pause(LEASE_BLOCKED_S)
+    if task in system.finished():
+        raise NotStruck("The long task was over before the alarm was.")
+    system.wait(lambda: task in system.finished(), what="the long task to be done", timeout_s=LEASED_S * 2)
+    held = sum(worker.process.log_text().count("cannot be renewed") for worker in system.workers)
+    return (
+        f"publishers blocked for {LEASE_BLOCKED_S:g} s beside {'a lease' if is_leased else 'a long task'} "
+        f"(held {held} times), which started {_times(system, task)}"
+    )
 
 
 def fill_queue(system: SystemUnderTest) -> str:
@@ -248,6 +274,18 @@ def _is_there(system: SystemUnderTest, path: str) -> bool:
         return bool(system.broker.management.request("GET", path))
     except NoManagement:
         return False
+
+
+@contextmanager
+def _alarmed(system: SystemUnderTest) -> Iterator[None]:
+    """A block during which the broker has the memory alarm."""
+    system.broker.order("set_vm_memory_high_watermark", "0")
+    try:
+        system.wait(lambda: _alarm(system), what="the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
+        yield
+    finally:
+        system.broker.order("set_vm_memory_high_watermark", USUAL_WATERMARK)
+    system.wait(lambda: not _alarm(system), what="the end of the memory alarm", timeout_s=NOTICE_TIMEOUT_S)
 
 
 def _alarm(system: SystemUnderTest) -> bool:

@@ -98,5 +98,18 @@ FAULTS: tuple[Fault, ...] = (
             broker_settings=_IMPATIENT,
         ),
     ),
+    Fault(
+        name="alarm-with-lease",
+        strike=broker.block_leases,
+        needs=Needs(
+            worker_settings={
+                "proj_consumer_timeout_s": f"(float){broker.LEASE_TIMEOUT_S}",
+                "worker_send_task_events": "true",
+                # A result that no broker confirms keeps its task's message, here for longer than the timeout.
+                "result_backend": "disabled://",
+            },
+            broker_settings=(("consumer_timeout", str(broker.LEASE_TIMEOUT_S * 1000)),),
+        ),
+    ),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
