@@ -136,6 +136,7 @@ def delivery(terminals: Terminals) -> None:
         "it takes twenty minutes; test_lab_drill.py reads the JSON of a drill",
     )
     terminals.leave_out("python bench/drills.py 3.10.json 4.0.json 4.3.json", "it reads what that line has written")
+    terminals.leave_out("celery -A proj lab soak --minutes 20 --every 30 --seed 1", "test_lab_soak.py runs a short one")
 
 
 def growing(terminals: Terminals) -> None:
