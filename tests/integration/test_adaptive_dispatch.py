@@ -156,13 +156,13 @@ def test_worker_of_three_queues_holds_one_long_task(guard: Guard, broker: Broker
     url = broker.url(vhost)
     queues = ["first", "second", "third"]
     with adaptive_worker(
-        guard, url, queue_type, "three", "--queues", ",".join(queues), PROJ_DOT_SECONDS="20"
+        guard, url, queue_type, "three", "--queues", ",".join(queues), PROJ_DOT_SECONDS="200"
     ) as worker:
         send(url, [f"{number}." for number in range(6)], *queues)
         with connected(app.connection_for_write(url)) as connection:
             wait_until(
                 lambda: sum(depth.ready for depth in depths_by_declare(connection, queues)) == 5,
                 what="five messages in their queues",
-                timeout_s=10,
+                timeout_s=TIMEOUT_S,
             )
         assert len(RECEIVED.findall(worker.log_text())) == 1
