@@ -103,7 +103,7 @@ class Lease:
         )
         try:
             self._copy(publish, self.name)
-        except Exception:
+        except Exception:  # whatever it was, the queue goes, and the error is raised again
             # The copy may come later, and then goes nowhere.
             channel.queue_delete(queue=self.name)
             raise
