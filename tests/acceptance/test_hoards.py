@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,12 @@ import pytest
 from celery import Celery as CeleryApp
 from kombu import Queue
 
+from proj.broker.queue_depths import depths_by_declare
 from proj.journal.reader import open_journal
 from proj.journal.recording.recorder import Recorder
 from proj.lab.processes.flower import FlowerProcess
 from proj.lab.processes.waiting import wait_until
+from proj.metrics.hoards import SHORTEST_S
 from tests.processes.worker import wait_until_ready, worker_process
 
 if TYPE_CHECKING:
@@ -27,11 +30,11 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60
 QUEUES = ("one", "two", "three")
-NAP_S = 6.0
 THEIRS = """
-import os, time
+import os, pathlib
 from celery import Celery
 from kombu import Queue
+from proj.lab.processes.waiting import wait_until
 
 app = Celery("theirs")
 app.conf.update(
@@ -43,8 +46,8 @@ app.conf.update(
 )
 
 @app.task(name="nap")
-def nap(seconds):
-    time.sleep(seconds)  # the work itself, of a known length
+def nap(end):
+    wait_until(pathlib.Path(end).exists, what=end, timeout_s=120)
 """
 
 
@@ -67,7 +70,7 @@ def test_page_and_audit_name_a_worker_that_holds_more_messages_than_slots(
     """They do where the broker counts the prefetch of each queue: always on quorum queues, and on RabbitMQ 4."""
     (tmp_path / "theirs.py").write_text(f"QUEUES = {QUEUES}\n{THEIRS}")
     theirs = {"QUEUE_TYPE": queue_type, "PYTHONPATH": str(tmp_path)}
-    node, journal = f"w@{vhost}", tmp_path / "run.sqlite"
+    node, journal, end = f"w@{vhost}", tmp_path / "run.sqlite", tmp_path / "end"
     options = ("--concurrency", "1", "--task-events")
     worker = worker_process(
         node, *options, guard=guard, broker_url=broker.url(vhost), app="theirs", folder=tmp_path, **theirs
@@ -80,13 +83,18 @@ def test_page_and_audit_name_a_worker_that_holds_more_messages_than_slots(
         flower.wait_until_ready(flower.hears, timeout_s=TIMEOUT_S)
         wait_until(lambda: queues_of(journal, node) == set(QUEUES), what="the worker's reply", timeout_s=TIMEOUT_S)
         for queue in QUEUES:
-            app.send_task("nap", (NAP_S,), queue=queue)
+            app.send_task("nap", (str(end),), queue=queue)
         shown: list[str] = []
-        wait_until(
-            lambda: shown.extend(notes(flower)) or worker.log_text().count("succeeded in") == len(QUEUES),
-            what="the last nap",
-            timeout_s=TIMEOUT_S,
-        )
+
+        def page_has_all() -> bool:
+            shown.extend(notes(flower))
+            if shown:
+                return "holds 2 messages" in shown[-1]
+            received = worker.log_text().count(" received")
+            return (received, ready(app)) == (1, len(QUEUES) - 1) and runs_long_enough(journal)
+
+        wait_until(page_has_all, what="a note, or two messages that stay in their queues", timeout_s=TIMEOUT_S)
+        end.touch()
         wait_until(lambda: finished(journal) == len(QUEUES), what="the last event", timeout_s=TIMEOUT_S)
     audit = celery("-A", "theirs", "journal", "audit", str(journal), "--json", **variables, **theirs)
 
@@ -109,6 +117,18 @@ def queues_of(journal: Path, node: str) -> set[str]:
         return {
             queue for one in reader.workers() if one.name == node and one.slots and one.dispatch for queue in one.queues
         }
+
+
+def ready(app: CeleryApp) -> int:
+    """How many messages wait in the queues."""
+    with app.connection_for_read() as connection:
+        return sum(depth.ready for depth in depths_by_declare(connection, QUEUES))
+
+
+def runs_long_enough(journal: Path) -> bool:
+    """Whether a nap has run for so long that a message held beside it would be noted."""
+    with open_journal(journal) as reader:
+        return any(one.running and one.started and time.time() - one.started > SHORTEST_S for one in reader.attempts())
 
 
 def finished(journal: Path) -> int:
