@@ -6,8 +6,6 @@ That they print what the tutorials print, in turn, and end by one pill is tested
 from __future__ import annotations
 
 import threading
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,19 +16,56 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
 
 WORDS = [f"word {number}" for number in range(14)]
-#: Seconds that a word takes in the first stage; in the second it takes twice as long.
-WORD_S = 0.2
+FIRST = "T1"
+#: Seconds in which a stage must get what it can work on.
+TIMEOUT_S = 60
 
 
-@dataclass
 class Flow:
-    """The output of both stages."""
+    """Both stages, and a clock that ticks once each stage is at work on all that it can work on."""
 
-    printers: int
-    printed: int = 0
-    #: Words between the stages, waiting or at a printer, when the first stage is at its last one.
-    backlog: int = 0
-    ended: bool = False
+    def __init__(self, printers: int) -> None:
+        """Nothing is done yet."""
+        self.printers = printers
+        #: Words that have left the first stage, and the second.
+        self.written = self.printed = 0
+        #: Words between the stages, waiting or at a printer, when the first stage begins its last one.
+        self.backlog = 0
+        self.ended = False
+        self._now = 0
+        #: When each of those that are at work ends, by name.
+        self._ends: dict[str, int] = {}
+        self._changed = threading.Condition()
+
+    def work(self, name: str, *, ticks: int) -> None:
+        """Return after so many ticks.
+
+        Raises:
+            TimeoutError: somebody else did not get what it could work on.
+        """
+        with self._changed:
+            end = self._ends[name] = self._now + ticks
+            self._tick()
+            if not self._changed.wait_for(lambda: self._now >= end, TIMEOUT_S):
+                raise TimeoutError(f"At tick {self._now} only {sorted(self._ends)} are at work.")
+
+    def count_written(self) -> None:
+        """The first stage has written a word."""
+        with self._changed:
+            self.written += 1
+            self._tick()
+
+    def _tick(self) -> None:
+        while self._ends and self._all_are_at_work():
+            self._now += 1
+            ended = {name for name, end in self._ends.items() if end == self._now}
+            self._ends = {name: end for name, end in self._ends.items() if name not in ended}
+            self.printed += len(ended - {FIRST})
+            self._changed.notify_all()
+
+    def _all_are_at_work(self) -> bool:
+        first_is = FIRST in self._ends or self.written == len(WORDS)
+        return first_is and len(self._ends.keys() - {FIRST}) == min(self.printers, self.written - self.printed)
 
 
 class ToUpper(Worker):
@@ -39,21 +74,21 @@ class ToUpper(Worker):
     flow: Flow
 
     def work(self, message: str) -> None:
-        time.sleep(WORD_S)  # the work itself, as in the tutorial
         if message == WORDS[-1]:
-            self.flow.backlog = len(WORDS) - 1 - self.flow.printed
+            self.flow.backlog = self.flow.written - self.flow.printed
+        self.flow.work(self.name, ticks=1)
         self.write(message.upper())
+        self.flow.count_written()
 
 
 class Printer(Consumer):
-    """The tutorial's second stage."""
+    """The tutorial's second stage, which takes twice as long."""
 
     flow: Flow
 
     def work(self, message: str) -> None:
         assert message.isupper()
-        time.sleep(2 * WORD_S)  # the work itself, twice as long
-        self.flow.printed += 1
+        self.flow.work(self.name, ticks=2)
 
 
 def play(broker: Broker, flow: Flow) -> None:
@@ -64,7 +99,7 @@ def play(broker: Broker, flow: Flow) -> None:
         for word in (*WORDS, "HALT"):
             queue.publish(word)
     stages: list[ToUpper | Printer] = [Printer(f"P{n + 1}", "upper", url) for n in range(flow.printers)]
-    stages.append(ToUpper("T1", "my_queue", "upper", url))
+    stages.append(ToUpper(FIRST, "my_queue", "upper", url))
     for stage in stages:
         stage.flow = flow
     launch(*stages)
@@ -80,16 +115,16 @@ def flows(broker: Broker) -> dict[int, Flow]:
     for thread in plays:
         thread.start()
     for thread in plays:
-        thread.join(60)
+        thread.join(TIMEOUT_S)
     assert [(flow.printed, flow.ended) for flow in flows.values()] == [(len(WORDS), True)] * 2
     return flows
 
 
 def test_one_printer_falls_behind_a_first_stage_that_is_twice_as_fast(flows: dict[int, Flow]) -> None:
     """Half of the words wait between the stages when the first stage has its last word."""
-    assert flows[1].backlog >= 4
+    assert flows[1].backlog == 7
 
 
 def test_two_printers_keep_up_with_a_first_stage_that_is_twice_as_fast(flows: dict[int, Flow]) -> None:
     """Only the words in work are between the stages."""
-    assert flows[2].backlog <= 3
+    assert flows[2].backlog == 2
