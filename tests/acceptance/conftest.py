@@ -12,6 +12,7 @@ import pytest
 from celery import Celery as CeleryApp
 
 from proj.broker.management_api import Management
+from proj.broker.queue_depths import depths_by_declare
 from proj.broker.worker_consumers import queues_by_worker
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.waiting import wait_until
@@ -67,7 +68,7 @@ def variables(broker: Broker, vhost: str) -> dict[str, str]:
 #: An app that is not ours, with our answer to `queues halt` when WITH_ANSWER is set, and whose tasks cannot be
 #: imported by anyone but its workers.
 THEIRS = """
-import os, time
+import os
 from celery import Celery
 
 app = Celery("theirs", include=["theirs_tasks"])
@@ -77,16 +78,17 @@ if os.environ.get("WITH_ANSWER"):
     answer_halt(app)
 """
 THEIRS_TASKS = """
-import os, time
+import os, pathlib
 if "IS_WORKER" not in os.environ:
     raise RuntimeError("tasks are for workers")
+from proj.lab.processes.waiting import wait_until
 from theirs import app
 
 @app.task(name="nap")
-def nap(seconds, then=0):
-    time.sleep(seconds)  # the work itself, of a known length
+def nap(end, then=0):
+    wait_until(pathlib.Path(end).exists, what=end, timeout_s=120)
     if then:
-        nap.delay(seconds, then - 1)
+        nap.delay(end, then - 1)
 """
 
 
@@ -97,6 +99,7 @@ class Theirs:
         self._guard = guard
         self._variables = variables
         self._folder = folder
+        self._end = folder / "end"
         (folder / "theirs.py").write_text(THEIRS)
         (folder / "theirs_tasks.py").write_text(THEIRS_TASKS)
         self.app = CeleryApp(broker=variables["CELERY_BROKER_URL"])
@@ -124,10 +127,19 @@ class Theirs:
         wait_until_ready(*started)
         return started
 
-    def send(self, *arguments: object, times: int = 1) -> None:
-        """Send `times` naps."""
+    def send(self, *, then: int = 0, times: int = 1) -> None:
+        """Send `times` naps, which last until `end_naps`; each publishes another one at its end, `then` in a row."""
         for _ in range(times):
-            self.app.send_task("nap", arguments, queue="theirs")
+            self.app.send_task("nap", (str(self._end), then), queue="theirs")
+
+    def end_naps(self) -> None:
+        """Let the naps end that run, and later ones at once."""
+        self._end.touch()
+
+    def are_halted(self) -> bool:
+        """Whether the workers consume no more; they may be at work still."""
+        with self.app.connection_for_read() as connection:
+            return [depth.consumers for depth in depths_by_declare(connection, ["theirs"])] == [0]
 
     def wait_until_listed(self) -> None:
         """Return when the broker's list of consumers, which is some seconds late, has all workers."""

@@ -51,7 +51,7 @@ def test_health_distinguishes_a_stopped_a_cancelled_and_a_hanging_worker(
     theirs.wait_until_listed()
     assert celery("-A", "theirs", "control", "cancel_consumer", "theirs", "-d", "cancelled@x", **variables).stdout
     os.kill(stopped.pid, signal.SIGSTOP)
-    theirs.send(60, times=4)
+    theirs.send(times=4)
     theirs.wait_until_begun(1)
 
     asked = celery("-A", "theirs", "health", "--json", "--stuck-after", "0.5", **variables)

@@ -11,6 +11,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from celery import Celery as CeleryApp
 
 from proj.broker.queue_depths import depths_by_declare
 from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
 from proj.lab.processes.worker import Worker
 from tests.processes.worker import wait_until_ready, worker_process
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.processes.guard import Guard
-    from proj.lab.processes.process import Process
 
     from .conftest import Celery, Theirs
 
@@ -37,11 +38,14 @@ def test_halt_stops_every_worker_and_returns_held_messages(
     """Running tasks are finished, held messages are ready again, and a worker without `answer_halt` stops too."""
     ours = theirs.start("one@x", "two@x")
     (stock,) = theirs.start("stock@x", answers=False)
-    # More than they finish before the command, which takes seconds to start on a busy machine, tells them to halt.
-    theirs.send(1.5, times=99)
+    theirs.send(times=9)
     theirs.wait_until_begun(3)
 
-    halted = celery("-A", "theirs", "queues", "halt", "--yes", "--json", **variables, IS_WORKER="1")
+    with ThreadPoolExecutor() as pool:
+        halting = pool.submit(celery, "-A", "theirs", "queues", "halt", "--yes", "--json", **variables, IS_WORKER="1")
+        wait_until(lambda: theirs.are_halted() or halting.done(), what="the workers to halt", timeout_s=60)
+        theirs.end_naps()
+        halted = halting.result()
 
     assert halted.returncode == 0, halted.stderr
     rows = {row["worker"]: row for row in json.loads(halted.stdout)}
@@ -55,7 +59,7 @@ def test_halt_stops_every_worker_and_returns_held_messages(
     assert [rows[name]["running"] for name in ("one@x", "two@x")] == [1, 1]
     wait_until(lambda: not stock.running, what="the stock worker's end", timeout_s=60)
     done = sum(worker.log_text().count("succeeded in") for worker in theirs.workers)
-    assert ready(celery, variables) == 99 - done
+    assert ready(celery, variables) == 9 - done
 
 
 def test_halt_says_which_worker_did_not_answer(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
@@ -71,17 +75,30 @@ def test_halt_says_which_worker_did_not_answer(celery: Celery, variables: dict[s
     wait_until(lambda: frozen.returncode == 0, what="the frozen worker's end", timeout_s=20)
 
 
-def test_halt_drain_waits_until_the_queue_is_empty(celery: Celery, variables: dict[str, str], theirs: Theirs) -> None:
+def test_halt_drain_waits_until_the_queue_is_empty(
+    celery: Celery, variables: dict[str, str], theirs: Theirs, guard: Guard, tmp_path: Path
+) -> None:
     """Also of messages that tasks publish meanwhile. Only the workers of that queue are halted."""
     theirs.start("one@x", "two@x")
-    theirs.send(0.3, 4)
+    theirs.send(then=4)
+    words = ("-A", "theirs", "queues", "halt", "--drain", "--queue", "theirs")
+    halt = Process(
+        "halt",
+        [sys.executable, "-m", "celery", *words],
+        guard=guard,
+        environment=child_environment(**variables, PYTHONPATH=str(tmp_path)),
+        log=tmp_path / "halt.log",
+    )
 
-    halted = celery("-A", "theirs", "queues", "halt", "--drain", "--queue", "theirs", "--json", **variables)
+    with halt:
+        halt.wait_until_ready(lambda: "theirs: 0 ready, 1 in work" in halt.log_text(), timeout_s=60)
+        theirs.end_naps()
+        wait_until(lambda: not halt.running, what="the end of the command", timeout_s=60)
 
-    assert halted.returncode == 0, halted.stderr
-    assert [row["stopped"] for row in json.loads(halted.stdout)] == [True, True]
+    assert halt.returncode == 0, halt.log_text()
+    assert sorted(re.findall(r"\[x\] (\S+) stopped after", halt.log_text())) == ["one@x", "two@x"]
     assert sum(worker.log_text().count("succeeded in") for worker in theirs.workers) == 5
-    assert "theirs: 0 ready, 0 in work, 0 unacknowledged" in halted.stderr
+    assert "theirs: 0 ready, 0 in work, 0 unacknowledged" in halt.log_text()
     nobody = celery("-A", "theirs", "queues", "halt", "--queue", "dead_letters", **variables)
     assert (nobody.returncode, nobody.stdout) == (0, "")
     assert "No worker consumes from dead_letters." in nobody.stderr
@@ -92,7 +109,7 @@ def test_halt_stops_no_worker_when_the_queue_does_not_run_empty(
 ) -> None:
     """In the given time. The worker goes on."""
     (worker,) = theirs.start("one@x")
-    theirs.send(30)
+    theirs.send()
     theirs.wait_until_begun(1)
 
     failed = celery(
