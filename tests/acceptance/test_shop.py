@@ -34,7 +34,7 @@ QUEUES = ("orders", "mails", "images")
 def shop(tmp_path: Path, installed: Installed, guard: Guard, variables: dict[str, str]) -> Iterator[Project]:
     """A user's project with a `src` layout."""
     shutil.copytree(Path(__file__).parent / "shop" / "src", tmp_path / "src")
-    variables = {**variables, "PYTHONPATH": str(tmp_path / "src")}
+    variables = {**variables, "PYTHONPATH": str(tmp_path / "src"), "THUMBNAILS_END_WITH": str(tmp_path / "killed")}
     with closing(Project("shop", tmp_path, installed=installed, guard=guard, variables=variables)) as shop:
         yield shop
 
@@ -98,6 +98,7 @@ def test_every_command_for_any_app_works_with_a_users_app_that_loses_a_worker_an
 
     shop.python("-m", "shop.customers", str(ORDERS))
     interrupted = kill_at_work(doomed, "w1@user", "shop.tasks.thumbnail", journal)
+    (shop.folder / "killed").touch()
 
     watch = shop.start("watch", "queues", "--watch")
     wait_until(lambda: all(name in watch.log_text() for name in QUEUES), what="the queues", timeout_s=TIMEOUT_S)

@@ -1,11 +1,11 @@
 """The shop's eight tasks."""
 
-import time
+import os
+from pathlib import Path
 
 from celery import shared_task
 
-#: Seconds of work.
-THUMBNAIL_S = 2.0
+from proj.lab.processes.waiting import wait_until
 
 
 @shared_task
@@ -34,7 +34,9 @@ def newsletter():
 
 @shared_task
 def thumbnail(number):
-    time.sleep(THUMBNAIL_S)  # the work itself, of a known length
+    """Last until there is the file, where the environment names one."""
+    if file := os.environ.get("THUMBNAILS_END_WITH"):
+        wait_until(Path(file).exists, what=file, timeout_s=120)
     return number
 
 
