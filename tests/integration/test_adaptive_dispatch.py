@@ -51,6 +51,8 @@ def send(url: str, texts: list[str], *queues: str) -> None:
     """Publish the messages, one to each queue in turn; a worker has declared the queues."""
     # Not ours, which would declare the queue with its own type.
     sender = Celery("sender", broker=url, set_as_current=False)
+    # RabbitMQ 3.10 may lose what a connection has published to a quorum queue and not seen confirmed when it is closed.
+    sender.conf.broker_transport_options = {"confirm_publish": True}
     with sender, connected(sender.connection_for_write()) as connection, sender.amqp.Producer(connection) as producer:
         for number, text in enumerate(texts):
             key = queues[number % len(queues)] if queues else WORK_QUEUE
