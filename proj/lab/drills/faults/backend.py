@@ -22,16 +22,7 @@ def leave(system: SystemUnderTest) -> str:
     Raises:
         NotStruck: no task was given back, or one has ended meanwhile that had not begun.
     """
-    away = switch(system.evidence.path, "away")
-    away.touch()
-    try:
-        # Those that run now.
-        system.pause(1.0)
-        done = system.count(FINISHED)
-        system.pause(AWAY_S)
-        through = system.count(FINISHED) - done
-    finally:
-        away.unlink()
+    through = _ended_during(system, "away", after_s=1.0, seconds=AWAY_S)
     given_back = sum(worker.process.log_text().count("was not run and goes back") for worker in system.workers)
     if not given_back or through:
         raise NotStruck(f"{given_back} tasks were given back, and {through} ended while the backend was away.")
@@ -46,15 +37,7 @@ def slow_down(system: SystemUnderTest) -> str:
     Raises:
         NotStruck: tasks ended as fast as before.
     """
-    slow = switch(system.evidence.path, "slow")
-    slow.touch()
-    try:
-        system.pause(SLOW_S)
-        done = system.count(FINISHED)
-        system.pause(SLOWED_S)
-        through = system.count(FINISHED) - done
-    finally:
-        slow.unlink()
+    through = _ended_during(system, "slow", after_s=SLOW_S, seconds=SLOWED_S)
     # Each task stores that it has started, and its result.
     most = system.all_slots * (SLOWED_S / SLOW_S)
     if through > most:
@@ -62,6 +45,19 @@ def slow_down(system: SystemUnderTest) -> str:
     system.wait_for_work()
     _refuse_lost_results(system)
     return f"each result took {SLOW_S:g} s more for {SLOWED_S:g} s, in which {through} tasks ended"
+
+
+def _ended_during(system: SystemUnderTest, trouble: str, *, after_s: float, seconds: float) -> int:
+    """How many tasks end in these seconds of the backend's trouble, after those that ran when it began."""
+    switched = switch(system.evidence.path, trouble)
+    switched.touch()
+    try:
+        system.pause(after_s)
+        done = system.count(FINISHED)
+        system.pause(seconds)
+        return system.count(FINISHED) - done
+    finally:
+        switched.unlink()
 
 
 def _refuse_lost_results(system: SystemUnderTest) -> None:
