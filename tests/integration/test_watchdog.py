@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import amqp
 import pytest
@@ -83,18 +83,24 @@ def test_watchdog_ends_a_wait_of_the_connection_that_a_worker_consumes_from(sile
     assert thread.exits == []
 
 
-def test_watchdog_ends_the_process_when_closing_the_connection_does_not_help(silent_server: int) -> None:
-    """It would wait for ever; a supervisor starts it again."""
-    released = threading.Event()
+def stuck_transport(port: int, released: threading.Event) -> Any:
+    """A connection whose reads end when that is set, and not when it is closed."""
 
     def stay(_: int) -> bytes:
         released.wait(20)
         return b""
 
-    connection = amqp.Connection(f"{LOOPBACK}:{silent_server}", connect_timeout=5)
+    connection = amqp.Connection(f"{LOOPBACK}:{port}", connect_timeout=5)
     transport = connection.Transport(connection.host, 5)
     transport.connect()
     vars(transport)["_quick_recv"] = stay
+    return transport
+
+
+def test_watchdog_ends_the_process_when_closing_the_connection_does_not_help(silent_server: int) -> None:
+    """It would wait for ever; a supervisor starts it again."""
+    released = threading.Event()
+    transport = stuck_transport(silent_server, released)
     thread = Watched(transport.read_frame)
 
     thread.start()
@@ -133,15 +139,7 @@ def test_watchdog_does_not_end_a_process_that_is_not_its_own(
 ) -> None:
     """A worker in a thread of another program, or of a test, is told of in the log, once."""
     released = threading.Event()
-
-    def stay(_: int) -> bytes:
-        released.wait(20)
-        return b""
-
-    connection = amqp.Connection(f"{LOOPBACK}:{silent_server}", connect_timeout=5)
-    transport = connection.Transport(connection.host, 5)
-    transport.connect()
-    vars(transport)["_quick_recv"] = stay
+    transport = stuck_transport(silent_server, released)
     thread = Watched(transport.read_frame, is_own=False)
 
     thread.start()
