@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from celery import bootsteps
 from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer as StockConsumer
 
@@ -30,9 +29,11 @@ from proj.delivery.dead_letters.keeper import DeadLetterKeeper
 from proj.delivery.dispatch.acknowledgements import Acknowledgements
 from proj.delivery.dispatch.mode import check_dispatch
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
+from proj.delivery.recovery.consumer_tags import active_tags
 from proj.delivery.recovery.final_errors import end_when_final, end_when_login_refused, wait_when_refused
 from proj.delivery.recovery.refusals import Refusals
 from proj.delivery.recovery.rounds import Rounds
+from proj.delivery.recovery.running import RUN
 from proj.delivery.results.worker_results import WorkerResults
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.message import Kind, Refusal
@@ -305,7 +306,7 @@ class Consumer(StockConsumer):
     @property
     def is_running(self) -> bool:
         """Whether the worker is neither starting nor stopping."""
-        return bool(self.blueprint.state == bootsteps.RUN)  # type: ignore[attr-defined] # celery-types lacks RUN
+        return bool(self.blueprint.state == RUN)
 
     @property
     def has_full_prefetch(self) -> bool:
@@ -390,8 +391,7 @@ class Consumer(StockConsumer):
             return str(info["queue"])
         tag = str(info.get("consumer_tag"))
         if tag not in self.queue_names and self.task_consumer:
-            tags: dict[str, str] = self.task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
-            self.queue_names.update({value: name for name, value in tags.items()})
+            self.queue_names.update({value: name for name, value in active_tags(self.task_consumer).items()})
         return self.queue_names.get(tag) or str(self.app.conf.task_default_queue)
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
-from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined] # celery-types lacks it
+from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated
 from celery import signals
 from celery.exceptions import Reject, TaskRevokedError, WorkerLostError
@@ -16,6 +16,7 @@ from celery.worker import request as stock
 from celery.worker import state
 
 from proj.delivery.consuming.redeliveries import FIRST
+from proj.delivery.pool.stock import unwrapped
 from proj.delivery.results.hand_over import take_results
 from proj.delivery.results.storing import NotRun
 from proj.delivery.validation.header_rules import RULES
@@ -350,8 +351,7 @@ def _came_by_exchange(info: dict[str, Any]) -> bool:
 
 
 def _exception(exc_info: ExceptionInfo) -> BaseException:
-    error = exc_info.exception
-    return cast("BaseException", error.exc if isinstance(error, ExceptionWithTraceback) else error)
+    return cast("BaseException", unwrapped(exc_info.exception))
 
 
 def _raised(error: BaseException) -> ExceptionInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from celery import bootsteps
 from celery.worker.control import Panel
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 #: Pools that run tasks beside the worker's loop, so that the loop can give messages back meanwhile.
 _POOLS = ("prefork", "thread")
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 logger = logging.getLogger(__name__)
+
+
+class ControlState(Protocol):
+    """What a command of `celery control` is given of the worker: a `SimpleNamespace`."""
+
+    consumer: Consumer
 
 
 class AdaptDispatch(bootsteps.StartStopStep):
@@ -69,9 +78,9 @@ def _tell_of_revoked_tasks() -> None:
             Panel.data[name] = _and_drop(command)
 
 
-def _and_drop(command: Callable[..., Any]) -> Callable[..., Any]:
+def _and_drop(command: Callable[Concatenate[ControlState, P], R]) -> Callable[Concatenate[ControlState, P], R]:
     @wraps(command)
-    def revoke(control_state: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 a SimpleNamespace, and a reply
+    def revoke(control_state: ControlState, /, *args: P.args, **kwargs: P.kwargs) -> R:
         reply = command(control_state, *args, **kwargs)
         dispatcher = getattr(control_state.consumer, "dispatcher", None)
         if dispatcher is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from celery.worker import state
 
@@ -12,6 +12,8 @@ from proj.delivery.dispatch.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from kombu.asynchronous import Hub
 
     from proj.delivery.consuming.receiving import KeptMessage
 
@@ -35,7 +37,7 @@ class EndedTasks:
 
     def __init__(
         self,
-        hub: Any,  # noqa: ANN401 kombu's event loop, which has no stub
+        hub: Hub,
         learn: Callable[[], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from proj.delivery.consuming.consumer import Consumer
     from proj.delivery.consuming.receiving import KeptMessage
+    from proj.delivery.pool.stock import Job
 
 
 class InPipes:
@@ -24,10 +25,10 @@ class InPipes:
         """Call `on_next` with a message that its process takes next."""
         self._consumer = consumer
         self._on_next = on_next
-        #: With the time of their arrival and the number of the pool's job, the oldest first.
-        self._messages: dict[KeptMessage, tuple[float, int]] = {}
-        #: The same, by that number.
-        self._of_job: dict[int, KeptMessage] = {}
+        #: With the time of their arrival and the pool's job, the oldest first.
+        self._messages: dict[KeptMessage, tuple[float, Job]] = {}
+        #: The same, by that job.
+        self._of_job: dict[Job, KeptMessage] = {}
 
     def __len__(self) -> int:
         """How many there are."""
@@ -61,9 +62,8 @@ class InPipes:
         pool, job = self._pool, _job_of(message)
         if pool is None or job is None:
             return False
-        number: int = job._job  # noqa: SLF001 no public name
-        self._messages[message] = arrived, number
-        self._of_job[number] = message
+        self._messages[message] = arrived, job
+        self._of_job[job] = message
         pool.on_next = self._job_is_next
         pool.write_in_advance(job)
         return True
@@ -75,7 +75,7 @@ class InPipes:
 
     def take_back(self) -> list[KeptMessage]:
         """Take back all that no process has read; `on_next` is called with the others."""
-        taken = self._take_back(lambda job: job._job in self._of_job)  # noqa: SLF001 no public name
+        taken = self._take_back(self._of_job.__contains__)
         for message in self.clear():
             self._on_next(message)
         return taken
@@ -85,12 +85,12 @@ class InPipes:
         for message in self._take_back(self._may_be_revoked):
             self._consumer.run(message)
 
-    def _take_back(self, wanted: Callable[[Any], bool]) -> list[KeptMessage]:
+    def _take_back(self, wanted: Callable[[Job], bool]) -> list[KeptMessage]:
         if not self._messages or (pool := self._pool) is None:
             return []
         taken = []
         for job in pool.take_back(wanted):
-            message = self._of_job.get(job._job)  # noqa: SLF001 no public name
+            message = self._of_job.get(job)
             if message is not None and self.remove(message):
                 taken.append(message)
                 state.task_ready(message.request)
@@ -99,8 +99,8 @@ class InPipes:
                 self._semaphore.release()
         return taken
 
-    def _may_be_revoked(self, job: Any) -> bool:  # noqa: ANN401 billiard's `ApplyResult`
-        message = self._of_job.get(job._job)  # noqa: SLF001 no public name
+    def _may_be_revoked(self, job: Job) -> bool:
+        message = self._of_job.get(job)
         if message is None:
             return False
         request: Any = message.request
@@ -133,13 +133,13 @@ class InPipes:
         pool = getattr(self._consumer.pool, "_pool", None)
         return pool if isinstance(pool, in_advance.AsynPool) else None
 
-    def _job_is_next(self, job: Any) -> None:  # noqa: ANN401 billiard's `ApplyResult`
-        message = self._of_job.get(job._job)  # noqa: SLF001 no public name
+    def _job_is_next(self, job: Job) -> None:
+        message = self._of_job.get(job)
         if message is not None and self.remove(message):
             self._on_next(message)
 
 
-def _job_of(message: KeptMessage) -> Any:  # noqa: ANN401 billiard's `ApplyResult`
+def _job_of(message: KeptMessage) -> Job | None:
     """The pool's job of the message; None when it has none."""
-    reference = getattr(message.request, "_apply_result", None)
+    reference: Callable[[], Job | None] | None = getattr(message.request, "_apply_result", None)
     return None if reference is None else reference()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kombu.asynchronous.timer import Entry, Timer
 
 
 class NextLook:
@@ -14,7 +16,7 @@ class NextLook:
 
     def __init__(
         self,
-        timer: Any,  # noqa: ANN401 Celery's timer of the loop, which has no stub
+        timer: Timer,
         look: Callable[[], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -22,7 +24,7 @@ class NextLook:
         self._timer = timer
         self._look = look
         self._clock = clock
-        self._entry: Any = None
+        self._entry: Entry | None = None
         self._due = 0.0
 
     def begin(self) -> None:

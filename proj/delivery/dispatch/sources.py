@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqp import spec
 
+from proj.delivery.recovery.consumer_tags import active_tags, consume, new_tag
 from proj.queues import is_broadcast_queue
 
 if TYPE_CHECKING:
@@ -119,13 +120,13 @@ class Sources:
         task_consumer: Any = self._task_consumer
         channel = task_consumer.channel
         channel.send_method(spec.Basic.Qos, "lBb", (0, prefetch, False))
-        tag = f"{task_consumer.tag_prefix}{next(task_consumer._tags)}"  # noqa: SLF001 no public name
+        tag = new_tag(task_consumer)
         # kombu shows this one to those that ask whether the queue is consumed.
-        task_consumer._active_tags.setdefault(source.queue.name, tag)  # noqa: SLF001 no public name
+        active_tags(task_consumer).setdefault(source.queue.name, tag)
         source.consumers[tag] = prefetch
         source.prefetch += prefetch
         self._names[tag] = source.queue.name
-        source.queue.consume(tag, task_consumer._receive_callback, no_ack=task_consumer.no_ack, nowait=True)  # noqa: SLF001 no public name
+        consume(task_consumer, source.queue, tag)
 
     def stream(self, window: int, room: int) -> None:
         """Let short tasks come from every queue, each with the whole window; `room` is what is left of it."""
@@ -172,7 +173,7 @@ class Sources:
         """Cancel the consumers of the queue."""
         task_consumer: Any = self._task_consumer
         if source.consumers:
-            task_consumer._active_tags.pop(source.queue.name, None)  # noqa: SLF001 no public name
+            active_tags(task_consumer).pop(source.queue.name, None)
         for tag in source.consumers:
             self._cancelled.append(tag)
             # py-amqp forgets the consumer at the answer, so messages that come before it are received.
@@ -193,7 +194,7 @@ class Sources:
                 self._cancelled.append(tag)
                 # Without this RabbitMQ 4.3.6 sends more over it when the message that was late is acknowledged.
                 task_consumer.channel.send_method(spec.Basic.Cancel, "sb", (tag, False))
-                tags = task_consumer._active_tags  # noqa: SLF001 no public name
+                tags = active_tags(task_consumer)
                 if tags.get(source.queue.name) == tag:
                     del tags[source.queue.name]
                     if source.consumers:
@@ -219,11 +220,11 @@ class Sources:
 
     def adopt(self) -> None:
         """Take over the consumers that kombu opened, and drop the queues that it does not consume any more."""
-        task_consumer: Any = self._task_consumer
+        task_consumer = self._task_consumer
         if task_consumer is None:
             return
-        queues: dict[str, Queue] = {queue.name: queue for queue in task_consumer.queues}
-        tags: dict[str, str] = task_consumer._active_tags  # noqa: SLF001 no public name
+        queues = {queue.name: queue for queue in task_consumer.queues}
+        tags = active_tags(task_consumer)
         self._sources = {name: source for name, source in self._sources.items() if name in queues}
         for name, queue in queues.items():
             if not _may_return(queue):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vine import promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kombu.asynchronous import Hub
 
 
 class Together:
@@ -15,7 +17,7 @@ class Together:
 
     def __init__(
         self,
-        hub: Any,  # noqa: ANN401 kombu's event loop, which has no stub
+        hub: Hub,
         write: Callable[[], object],
         *,
         longest_s: float,

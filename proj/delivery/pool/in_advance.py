@@ -13,9 +13,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from proj.delivery.pool import packets, pipes
+from proj.delivery.pool.stock import reader_of, writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from proj.delivery.pool.stock import Job, Pipe, PoolProcess, WritingLoop
 
 logger = logging.getLogger(__name__)
 
@@ -34,37 +37,31 @@ class AsynPool(pipes.AsynPool):
 
     Worker = packets.Worker
 
-    outbound_buffer: deque[Any]
-    on_inqueue_close: Callable[[int, Any], None]
-    on_process_down: Callable[[Any], None]
-    _fileno_to_inq: dict[int, Any]
-    write_stats: dict[int, int]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+    def __init__(self, *args: object, **kwargs: object) -> None:
         """Make the pool of Celery's arguments."""
         #: The tasks in each pipe that were written in advance and are not known to have begun, the oldest first.
-        self._in_advance: defaultdict[int, deque[Any]] = defaultdict(deque)
+        self._in_advance: defaultdict[int, deque[Job]] = defaultdict(deque)
         #: Pipes to processes that were given a task of one packet, and no other since they were free.
         self._small: set[int] = set()
         #: Whether the system can take tasks back.
         self._can_take_back = True
         #: Called with a task that was written in advance and is its process's next one.
-        self.on_next: Callable[[Any], None] = _ignore
+        self.on_next: Callable[[Job], None] = _ignore
         super().__init__(*args, **kwargs)
 
-    def create_process_queues(self) -> tuple[Any, ...]:
-        """Make the pipes to one process."""
-        queues: tuple[Any, ...] = super().create_process_queues()
+    def create_process_queues(self) -> tuple[Pipe, Pipe, Pipe | None]:
+        """Make the pipes to one process, and from it."""
+        queues = super().create_process_queues()
         inq = queues[0]
-        kept = packets.keep_apart(inq._reader.fileno(), inq._writer.fileno())  # noqa: SLF001 no public name
+        kept = packets.keep_apart(reader_of(inq).fileno(), writer_of(inq).fileno())
         self._can_take_back = self._can_take_back and kept
         return queues
 
-    def _create_process_handlers(self, hub: Any) -> None:  # noqa: ANN401 kombu's event loop, which has no stub
-        super()._create_process_handlers(hub)  # type: ignore[misc] # celery-types lacks it
+    def _create_process_handlers(self, hub: object) -> None:
+        super()._create_process_handlers(hub)
         stock = self.on_process_down
 
-        def on_process_down(process: Any) -> None:  # noqa: ANN401 billiard's process
+        def on_process_down(process: PoolProcess) -> None:
             try:
                 stock(process)
             finally:
@@ -73,8 +70,8 @@ class AsynPool(pipes.AsynPool):
 
         self.on_process_down = on_process_down
 
-    def _create_write_handlers(self, hub: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
-        super()._create_write_handlers(hub, *args, **kwargs)
+    def _create_write_handlers(self, hub: WritingLoop) -> None:
+        super()._create_write_handlers(hub)
         put, close = self._quick_put, self.on_inqueue_close
 
         def put_and_note(job: tuple[int, tuple[Any, ...]]) -> None:
@@ -82,10 +79,10 @@ class AsynPool(pipes.AsynPool):
             put(job)
             result = self._cache[job[1][0]]
             process = result._write_to  # noqa: SLF001 no public name
-            if process is not None and not others_wait and _is_packet(result):
+            if process is not None and not others_wait and _packet_of(result) is not None:
                 self._small.add(process.inqW_fd)
 
-        def on_inqueue_close(fd: int, process: object) -> None:
+        def on_inqueue_close(fd: int, process: PoolProcess) -> None:
             self._forget(fd)
             close(fd, process)
 
@@ -106,29 +103,28 @@ class AsynPool(pipes.AsynPool):
         """Whether one more task can be written in advance."""
         return self._can_take_back and not self.outbound_buffer and self._emptiest() is not None
 
-    def write_in_advance(self, job: Any) -> bool:  # noqa: ANN401 billiard's `ApplyResult`
+    def write_in_advance(self, job: Job) -> bool:
         """Write a task that no process is free for; whether it was. Otherwise it waits for a free process."""
         fd = self._emptiest()
-        if fd is None or job not in self.outbound_buffer or not _is_packet(job):
+        if fd is None or job not in self.outbound_buffer or (packet := _packet_of(job)) is None:
             return False
         try:
-            os.write(fd, job._payload[0])  # noqa: SLF001 no public name
+            os.write(fd, packet)
         except OSError:
             # The pipe is full, or its process has ended.
             return False
         self.outbound_buffer.remove(job)
         process = self._fileno_to_inq[fd]
-        job._write_to = job._scheduled_for = process  # noqa: SLF001 no public name
-        job._writer = _no_writer  # noqa: SLF001 no public name
+        job._write_to, job._scheduled_for, job._writer = process, process, _no_writer  # noqa: SLF001 no public names
         self.write_stats[process.index] += 1
         self._in_advance[fd].append(job)
         return True
 
-    def take_back(self, wanted: Callable[[Any], bool] = _is_any) -> list[Any]:
+    def take_back(self, wanted: Callable[[Job], bool] = _is_any) -> list[Job]:
         """Take back the tasks that no process has read, written or not; the pool forgets them.
 
         Args:
-            wanted: whether to take back this one, a `billiard.pool.ApplyResult`; all unless given.
+            wanted: whether to take back this one; all unless given.
         """
         taken = [job for job in self.outbound_buffer if wanted(job)]
         for job in taken:
@@ -164,7 +160,7 @@ class AsynPool(pipes.AsynPool):
             # In other pipes there may be the half of a large task.
             if process is not None and waiting:
                 with suppress(OSError):
-                    packets.take_back(process.inq._reader.fileno(), MOST + 1)  # noqa: SLF001 no public name
+                    packets.take_back(reader_of(process.inq).fileno(), MOST + 1)
 
     def flush(self) -> None:
         """Take back what was written in advance, and flush the pool as Celery does."""
@@ -179,20 +175,20 @@ class AsynPool(pipes.AsynPool):
         fd = min(fds, key=lambda fd: len(self._in_advance[fd]), default=None)
         return None if fd is None or len(self._in_advance[fd]) >= MOST else fd
 
-    def _take_from(self, fd: int, most: int = MOST + 1, wanted: Callable[[Any], bool] = _is_any) -> list[Any]:
+    def _take_from(self, fd: int, most: int = MOST + 1, wanted: Callable[[Job], bool] = _is_any) -> list[Job]:
         """Take the oldest tasks that were written in advance out of a pipe; its process may have read some of them."""
         waiting, process = self._in_advance[fd], self._fileno_to_inq.get(fd)
         if not waiting or process is None:
             return []
         try:
-            found = packets.take_back(process.inq._reader.fileno(), most)  # noqa: SLF001 no public name
+            found = packets.take_back(reader_of(process.inq).fileno(), most)
         except OSError as error:
             # There may be no free descriptor. The process runs them.
             logger.warning("No task can be taken back: %s.", error, extra={"action": "tasks_not_taken_back"})
             return []
         taken = []
         for packet in found:
-            job = next((job for job in waiting if job._payload[0] == packet), None)  # noqa: SLF001 no public name
+            job = next((job for job in waiting if _packet_of(job) == memoryview(packet)), None)
             if job is None or not wanted(job):
                 # It may be the task that the process is to begin, or what tells it to end.
                 os.write(fd, packet)
@@ -207,9 +203,10 @@ class AsynPool(pipes.AsynPool):
         self._small.discard(fd)
 
 
-def _is_packet(job: Any) -> bool:  # noqa: ANN401 billiard's `ApplyResult`
-    """Whether the task is written at a time."""
-    return not job._payload[2]  # noqa: SLF001 no public name
+def _packet_of(job: Job) -> memoryview | None:
+    """The task as it is written at a time; None when its body is written after its header."""
+    header, _body, left = job._payload  # noqa: SLF001 no public name
+    return None if left else header
 
 
 def _no_writer() -> None:

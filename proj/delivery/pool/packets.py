@@ -11,13 +11,15 @@ import os
 import pickle
 import select
 from contextlib import suppress
+from io import BytesIO
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined] # celery-types lacks it
 from billiard.pool import EX_RECYCLE, READY
-from billiard.reduction import ForkingPickler
-from celery.concurrency import asynpool
+from billiard.reduction import dump
+
+from proj.delivery.pool import stock
+from proj.delivery.pool.stock import reader_of, unwrapped, writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,17 +73,15 @@ def _open_again(reader: int) -> int:
     return os.open(f"/proc/self/fd/{reader}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-class Worker(asynpool.Worker):
+class Worker(stock.Worker):
     """What a pool process runs: it reads whole packets, and begins no task after the main process was killed.
 
     The result of a task and the news that the next one begins are written together, where this lies in the pipe.
     """
 
-    inq: Any
-    outq: Any
-    _make_child_methods: Callable[[], None]
+    outq: stock.Pipe | Results
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 billiard's arguments
+    def __init__(self, *args: object, **kwargs: object) -> None:
         """Remember the main process, which makes this."""
         super().__init__(*args, **kwargs)
         self._main_pid = os.getpid()
@@ -91,19 +91,18 @@ class Worker(asynpool.Worker):
         if self._main_pid == os.getpid():
             # It was made here, because the process was not forked.
             self._main_pid = os.getppid()
-        if are_kept_apart(self.inq._writer.fileno()):  # noqa: SLF001 no public name
+        if are_kept_apart(writer_of(self.inq).fileno()):
             self.outq = Results(self.outq)
         super().__call__()
 
-    def _make_recv_method(self, conn: Any) -> Callable[[float], tuple[bool, Any]]:  # noqa: ANN401 billiard's pipe, which has no stub
+    def _make_recv_method(self, conn: stock.Pipe) -> Callable[[float], tuple[bool, object]]:
         results = self.outq
         if conn is not self.inq or not isinstance(results, Results):
-            stock: Callable[[float], tuple[bool, Any]] = super()._make_recv_method(conn)  # type: ignore[misc] # celery-types lacks it
-            return stock
-        fd = conn._reader.fileno()  # noqa: SLF001 no public name
+            return super()._make_recv_method(conn)
+        fd = reader_of(conn).fileno()
         without_waiting = _open_again(fd)
 
-        def receive(_timeout: float) -> tuple[bool, Any]:
+        def receive(_timeout: float) -> tuple[bool, object]:
             if results.lacked_memory:
                 # What it does next may fail anywhere, and then hang. Another process takes what is in its pipe.
                 raise SystemExit(EX_RECYCLE)
@@ -120,25 +119,25 @@ class Worker(asynpool.Worker):
 
         return receive
 
-    def _ensure_messages_consumed(self, completed: int) -> object:
+    def _ensure_messages_consumed(self, completed: int) -> bool:
         if isinstance(self.outq, Results):
             self.outq.write()
-        return super()._ensure_messages_consumed(completed)  # type: ignore[misc] # celery-types lacks it
+        return super()._ensure_messages_consumed(completed)
 
 
 class Results:
     """The pipe to the main process; it keeps a result until something else is written, or the process would wait."""
 
-    def __init__(self, queue: Any) -> None:  # noqa: ANN401 billiard's pipe, which has no stub
+    def __init__(self, queue: stock.Pipe) -> None:
         """Write to that pipe."""
-        self._writer = queue._writer  # noqa: SLF001 no public name
+        self._writer = writer_of(queue)
         # Which billiard closes in the pool's process.
-        self._reader = queue._reader  # noqa: SLF001 no public name
+        self._reader = reader_of(queue)
         self._kept = b""
         #: Whether a task had no memory, or its result could not be pickled for lack of it.
         self.lacked_memory = False
 
-    def put(self, message: tuple[int, object]) -> None:
+    def put(self, message: tuple[int, Any]) -> None:
         """Write the message; a result is kept.
 
         Raises:
@@ -148,11 +147,11 @@ class Results:
         if kind == READY and _lacked_memory(contents):
             self.lacked_memory = True
         try:
-            body = ForkingPickler.dumps(message)  # type: ignore[attr-defined] # celery-types lacks it
+            dump(message, body := BytesIO())
         except MemoryError:
             self.lacked_memory = True
             raise
-        self._kept += SIZE.pack(len(body)) + bytes(body)
+        self._kept += SIZE.pack(body.tell()) + body.getvalue()
         if kind != READY:
             self.write()
 
@@ -163,14 +162,14 @@ class Results:
             self._writer._send(kept)  # noqa: SLF001 no public name
 
 
-def _lacked_memory(contents: Any) -> bool:  # noqa: ANN401 billiard's own
-    """Whether a task ended with a `MemoryError`."""
+def _lacked_memory(contents: tuple[int, int | None, tuple[bool, Any], int]) -> bool:
+    """Whether a task ended with a `MemoryError`; billiard tells its job, and whether it returned something."""
     is_returned, outcome = contents[2]
     # Of Celery's tracer: whether the task failed, what came of it, and its seconds.
     if is_returned and not outcome[0]:
         return False
     error = getattr(outcome[1] if is_returned else outcome, "exception", None)
-    return isinstance(error.exc if isinstance(error, ExceptionWithTraceback) else error, MemoryError)
+    return isinstance(unwrapped(error), MemoryError)
 
 
 def whole_message(fd: int, packet: bytes) -> bytes:

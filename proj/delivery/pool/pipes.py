@@ -12,8 +12,9 @@ import pickle
 import select
 from typing import TYPE_CHECKING, Any
 
-from celery.concurrency import asynpool
+from celery.concurrency.asynpool import SCHED_STRATEGY_FAIR  # type: ignore[attr-defined] # celery-types lacks it
 
+from proj.delivery.pool import stock
 from proj.delivery.pool.packets import SIZE
 
 if TYPE_CHECKING:
@@ -23,14 +24,10 @@ if TYPE_CHECKING:
 CHUNK = 65_536
 
 
-class ResultHandler(asynpool.ResultHandler):
+class ResultHandler(stock.ResultHandler):
     """Celery's reader of what the processes send, which reads all messages of a pipe together."""
 
-    fileno_to_outq: dict[int, object]
-    on_state_change: Callable[[object], None]
-    handle_event: Callable[..., None]
-
-    def _make_process_result(self, hub: Any) -> Callable[[int], None]:  # noqa: ANN401 kombu's event loop, which has no stub
+    def _make_process_result(self, hub: stock.ReadingLoop) -> Callable[[int], None]:
         """What the loop calls when a pipe is readable."""
 
         def on_result_readable(fd: int) -> None:
@@ -55,7 +52,7 @@ class ResultHandler(asynpool.ResultHandler):
 
         return on_result_readable
 
-    def _read_end(self, hub: Any, fd: int, data: bytes) -> Iterator[None]:  # noqa: ANN401 as above
+    def _read_end(self, hub: stock.ReadingLoop, fd: int, data: bytes) -> Iterator[None]:
         """Yield while the end of a message is missing, of which `data` is the beginning; then handle it."""
         while True:
             yield
@@ -108,28 +105,20 @@ def in_one_write(header: memoryview, body: memoryview, size: int) -> tuple[memor
     return memoryview(bytes(header) + bytes(body)), memoryview(b""), 0
 
 
-class AsynPool(asynpool.AsynPool):
+class AsynPool(stock.AsynPool):
     """Celery's pool of processes, which writes a task at once where a process is free."""
 
     ResultHandler = ResultHandler
 
-    sched_strategy: object
-    outbound_buffer: Collection[object]
-    on_poll_start: Callable[[], None]
-    _quick_put: Callable[[Any], None]
     #: Writes the tasks that wait to these pipes, one each.
     write_to: Callable[[list[int]], None]
-    _all_inqueues: set[int]
-    _busy_workers: set[int]
-    _active_writes: set[int]
-    _cache: dict[int, Any]
 
-    def _create_write_handlers(self, hub: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+    def _create_write_handlers(self, hub: stock.WritingLoop) -> None:
         """Make Celery's handlers, and put these around them."""
         loop = _Writers(hub)
-        super()._create_write_handlers(loop, *args, **kwargs)  # type: ignore[misc] # celery-types lacks it
+        super()._create_write_handlers(loop)
         hub.consolidate_callback = loop.consolidate_callback
-        if self.sched_strategy != asynpool.SCHED_STRATEGY_FAIR:  # type: ignore[attr-defined] # celery-types lacks it
+        if self.sched_strategy != SCHED_STRATEGY_FAIR:
             return
         put, write, watch = self._quick_put, loop.consolidate_callback, self.on_poll_start
         self.write_to = write
@@ -157,12 +146,15 @@ class AsynPool(asynpool.AsynPool):
 class _Writers:
     """The loop as the pool sees it: a pipe that is not watched for writing is not removed once more."""
 
+    writers: Collection[int]
+    consolidate: Collection[int]
     consolidate_callback: Callable[[list[int]], None]
 
-    def __init__(self, hub: Any) -> None:  # noqa: ANN401 kombu's event loop, which has no stub
+    def __init__(self, hub: stock.WritingLoop) -> None:
         self._hub = hub
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 whatever the loop has
+    def __getattr__(self, name: str) -> object:
+        """Whatever else the loop has."""
         return getattr(self._hub, name)
 
     def remove_writer(self, fd: int) -> None:

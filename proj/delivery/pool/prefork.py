@@ -16,71 +16,37 @@ import inspect
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from billiard.pool import CLOSE
 from celery.concurrency import prefork
 
 from proj.delivery.pool import in_advance
+from proj.delivery.pool.stock import process_of, writer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
+
+    from proj.delivery.pool.stock import Job
 
 logger = logging.getLogger(__name__)
-
-
-class Pipe(Protocol):
-    """The pipe by which a process gets its tasks: a `billiard.queues._SimpleQueue`."""
-
-    _writer: Writer
-
-
-class Writer(Protocol):
-    """The worker's end of it."""
-
-    def fileno(self) -> int:
-        """Its file descriptor."""
-
-
-class PoolProcess(Protocol):
-    """A process of the pool."""
-
-    inq: Pipe
-
-    def terminate(self) -> None:
-        """Send it SIGTERM."""
-
-
-class Job(Protocol):
-    """A task in the pool: what celery-types leaves out of `billiard.pool.ApplyResult`."""
-
-    #: The process that the task is or was written to; None while no byte of it is written.
-    _write_to: PoolProcess | None
-    #: A weak reference to the generator that writes it: it gives None when all is written. Only set with `_write_to`.
-    _writer: Callable[[], Generator[None] | None]
-
-    def discard(self) -> None:
-        """Let the pool forget it."""
 
 
 class AsynPool(in_advance.AsynPool):
     """Celery's pool of processes, which finishes what it has begun to write when it closes."""
 
-    _state: int
-    _cache: dict[int, Job]
-
     def join(self) -> None:
         """Wait for the tasks that pool processes were given whole, and forget the others, which come again."""
         if self._state == CLOSE:
             for job in tuple(self._cache.values()):
-                process = job._write_to  # noqa: SLF001 no public name
+                process = process_of(job)
                 if process is None:
                     job.discard()
-                elif is_unfinished(job._writer()):  # noqa: SLF001 no public name
+                elif is_unfinished(_generator_of(job)):
                     # The signal may have interrupted this writer, so it cannot go on before the handler returns. The
                     # process has a part of the task, and would wait for the rest for ever.
                     job.discard()
-                    _end_pipe(process.inq._writer.fileno())  # noqa: SLF001 no public name
+                    _end_pipe(writer_of(process.inq).fileno())
                     process.terminate()
         super().join()
 
@@ -94,7 +60,7 @@ class AsynPool(in_advance.AsynPool):
             super().flush()
             return
         self.take_back()
-        given = {number: job for number, job in self._cache.items() if job._write_to is not None}  # noqa: SLF001 no public name
+        given = {number: job for number, job in self._cache.items() if process_of(job) is not None}
         if given:
             logger.info(
                 "Warm shutdown waits for tasks that pool processes were given: %d.",
@@ -102,16 +68,17 @@ class AsynPool(in_advance.AsynPool):
                 extra={"action": "warm_shutdown_waits", "tasks": len(given)},
             )
         for job in given.values():
-            if writer := job._writer():  # noqa: SLF001 no public name
+            if writer := _generator_of(job):
                 # A process that is sent only a part of a message would read for ever.
-                self._flush_writer(job._write_to, writer)  # noqa: SLF001 no public name
+                self._flush_writer(process_of(job), writer)
         # Celery's forgets the tasks that are not accepted, those given too.
         super().flush()
         self._cache.update(given)
 
-    if TYPE_CHECKING:
 
-        def _flush_writer(self, process: object, writer: Generator[None]) -> None: ...
+def _generator_of(job: Job) -> Generator[None] | None:
+    """What writes the task, which a process was given; None when all is written."""
+    return job._writer()  # noqa: SLF001 no public name
 
 
 def is_unfinished(writer: Generator[None] | None) -> bool:

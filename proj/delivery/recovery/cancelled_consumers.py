@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from proj.broker.connection import count_queue
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
+from proj.delivery.recovery.consumer_tags import active_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ def _consume_again(consumer: Consumer, channel: Channel, tag: str) -> None:
     task_consumer = consumer.task_consumer
     if not task_consumer or consumer.channel is not channel or not consumer.is_running:
         return
-    tags: dict[str, str] = task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
+    tags = active_tags(task_consumer)
     dispatcher = consumer.dispatcher
     name = dispatcher.consumed_with(tag) if dispatcher is not None else None
     queue = next((queue for queue in task_consumer.queues if queue.name == name or tags.get(queue.name) == tag), None)

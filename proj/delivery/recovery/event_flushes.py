@@ -14,6 +14,7 @@ from celery import bootsteps
 from celery.concurrency import solo
 
 from proj.delivery.recovery.monitoring_events import EventDispatcher
+from proj.delivery.recovery.running import is_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +120,7 @@ class CoalesceEvents(bootsteps.StartStopStep):
     def stop(self, consumer: Consumer) -> None:
         """Send every event at once from now on, because the loop has ended; after a lost connection it has not."""
         dispatcher = _buffering(consumer)
-        if dispatcher is not None and consumer.blueprint.state != bootsteps.RUN:  # type: ignore[attr-defined] # celery-types lacks bootsteps.RUN
+        if dispatcher is not None and not is_running(consumer.blueprint):
             dispatcher.on_send_buffered = dispatcher.flush
             dispatcher.flush()
 

@@ -10,6 +10,8 @@ from amqp.exceptions import RecoverableConnectionError
 from celery import bootsteps
 
 from proj.broker.queue_counts import count_soon
+from proj.delivery.recovery.consumer_tags import active_tags
+from proj.delivery.recovery.running import is_running
 from proj.delivery.recovery.silence import silence_limit_s
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def consumer_tags(task_consumer: kombu.Consumer) -> dict[str, str]:
 
     In adaptive dispatch a worker cancels consumers and opens others all the time.
     """
-    tags: dict[str, str] = task_consumer._active_tags  # type: ignore[attr-defined] # noqa: SLF001 kombu tells it nowhere else
+    tags = active_tags(task_consumer)
     return {queue.name: tags[queue.name] for queue in task_consumer.queues if queue.name in tags}
 
 
@@ -78,7 +80,7 @@ class LostConsumers(bootsteps.StartStopStep):
         Where other workers consume from a queue too, the answer does not show that this worker's consumer is lost. Then
         only heartbeats can show it. `missed` are consumers that the broker did not have a moment ago.
         """
-        if consumer.blueprint.state != bootsteps.RUN or not consumer.task_consumer:  # type: ignore[attr-defined] # celery-types lacks bootsteps.RUN
+        if not is_running(consumer.blueprint) or not consumer.task_consumer:
             return
         tags = consumer_tags(consumer.task_consumer)
         if missed is not None:

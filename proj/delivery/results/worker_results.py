@@ -51,11 +51,12 @@ class WorkerResults(Service):
         """
         self._app = app
         self._may_wait = may_wait
-        self._together = Together(hub, self._wake, longest_s=LONGEST_S, is_enough=self._are_enough)
         self._requests = requests
         self._sender: Sender | None = None
+        self._together: Together | None = None
         if hub is not None and can_hand_over(app, connection, app.connection_for_write()):
             self._sender = Sender(app)
+            self._together = Together(hub, self._wake, longest_s=LONGEST_S, is_enough=self._are_enough)
             hand_over(app, requests)
         elif may_be_away(app):
             store_surely(app, requests)
@@ -74,7 +75,7 @@ class WorkerResults(Service):
 
     def start(self) -> None:
         """Start the sender, unless it runs; to be called for each connection."""
-        if self._sender is not None:
+        if self._sender is not None and self._together is not None:
             self._together.begin()
             self._sender.start()
             self._sender.wake()
@@ -92,7 +93,7 @@ class WorkerResults(Service):
             results: one or more.
             settled: called in the loop when the broker has them, or with the error of one that it will not have.
         """
-        if self._sender is None:
+        if self._sender is None or self._together is None:
             publish(self._app, results)
             settled(None)
         else:

@@ -1,0 +1,18 @@
+"""Whether a worker's consumer runs, or is starting or stopping."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery import bootsteps
+
+if TYPE_CHECKING:
+    from celery.bootsteps import Blueprint
+
+#: The state of a blueprint whose steps have started, and do not stop.
+RUN: int = bootsteps.RUN  # type: ignore[attr-defined] # celery-types lacks it
+
+
+def is_running(blueprint: Blueprint) -> bool:
+    """Whether that of a consumer is neither starting nor stopping."""
+    return bool(blueprint.state == RUN)
