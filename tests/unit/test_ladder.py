@@ -29,7 +29,7 @@ LADDERS = {
         {"commands"},
     ),
     "delivery": (
-        {"header_names", "broker_errors", "receivers"},
+        {"header_names", "broker_errors", "receivers", "serializers", "stock"},
         {"recovery", "pool"},
         {"shutdown"},
         {"unreadable_properties"},

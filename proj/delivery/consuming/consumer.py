@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from celery.utils.log import get_logger
-from celery.worker.consumer import Consumer as StockConsumer
 
 from proj.broker.frame_reader import read_ahead
 from proj.broker.version import BrokerVersion
+from proj.delivery import stock
 from proj.delivery.checked_settings import check_settings
 from proj.delivery.consuming import redeliveries
 from proj.delivery.consuming.disposition import Disposition
@@ -44,13 +44,11 @@ if TYPE_CHECKING:
 
     import amqp
     import kombu
-    from celery.events import EventDispatcher
-    from celery.worker import WorkController
     from celery.worker.request import Request
     from kombu.asynchronous import Hub
-    from kombu.common import QoS
     from kombu.message import Message
     from kombu.transport.pyamqp import Channel
+    from vine import promise
 
     from proj.delivery.consuming.receiving import Delivery
     from proj.delivery.dispatch.dispatcher import Dispatcher
@@ -61,28 +59,10 @@ REQUEST = "proj.delivery.consuming.request:Request"
 logger = get_logger(__name__)
 
 
-class Consumer(StockConsumer):
+class Consumer(stock.Consumer):
     """Celery's consumer, which inspects each message first and loses none; over any broker but RabbitMQ, Celery's."""
 
-    # Attributes of Celery's consumer that celery-types does not list.
-    task_consumer: kombu.Consumer | None
-    qos: QoS
-    #: Whether the prefetch count is one of the channel, and not of each consumer.
-    qos_global: bool
-    #: The prefetch count for all slots; 0 is without limit.
-    initial_prefetch_count: int
-    prefetch_multiplier: int
-    controller: WorkController
-    event_dispatcher: EventDispatcher | None
-    #: The worker's event loop; None with a pool that runs without it.
-    hub: Any
-    #: The connection for consuming, not made yet.
-    conninfo: kombu.Connection
-    connection_errors: tuple[type[Exception], ...]
-    channel_errors: tuple[type[Exception], ...]
-    _maximum_prefetch_restored: bool
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+    def __init__(self, *args: object, **kwargs: object) -> None:
         """Read the settings.
 
         Raises:
@@ -161,16 +141,16 @@ class Consumer(StockConsumer):
         super().register_with_event_loop(hub)
         self.results.register(hub)
 
-    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[..., None]:  # noqa: ANN401 Celery's arguments
+    def create_task_handler(self, *args: type[promise], **kwargs: type[promise]) -> Callable[..., None]:
         """The handler of a message, which calls Celery's after the inspection; the loop asks for it once a connection.
 
         It does so before it consumes, so every message of the channel is a `KeptMessage`.
         """
-        stock: Callable[..., None] = super().create_task_handler(*args, **kwargs)
+        run: Callable[..., None] = super().create_task_handler(*args, **kwargs)
         if not self.is_amqp:
-            return stock
+            return run
         self.broker_version = BrokerVersion.read(cast("Any", self.channel.connection).server_properties.get("version"))
-        self._run = stock
+        self._run = run
         self.refusals.forget_lock()
         self.queue_names = {}
         self.held.begin()
@@ -191,13 +171,13 @@ class Consumer(StockConsumer):
         self.rounds.begin()
         return self.on_kept_message
 
-    def call_soon_ack(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 Celery's arguments
+    def call_soon_ack(self, p: Callable[..., object], *args: object, **kwargs: object) -> object:
         """Write the acknowledgement of a kept message together with others; Celery's does the rest."""
         message = getattr(p, "__self__", None)
         if isinstance(message, KeptMessage) and p == message.ack_log_error and self.hub is not None and self.is_running:
             self.acknowledgements.add(message)
             return p
-        return super().call_soon_ack(p, *args, **kwargs)  # type: ignore[misc] # celery-types lacks it
+        return super().call_soon_ack(p, *args, **kwargs)
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Keep a message that Celery would acknowledge."""
@@ -272,19 +252,26 @@ class Consumer(StockConsumer):
         """Give the pool a task that its rate limit lets through."""
         if self.dispatcher is not None:
             self.dispatcher.apply(request)
-        super()._limit_move_to_pool(request)  # type: ignore[misc] # celery-types lacks it
+        super()._limit_move_to_pool(request)
 
-    def add_task_queue(self, *args: Any, **options: Any) -> None:  # type: ignore[override] # noqa: ANN401 Celery's
+    def add_task_queue(
+        self,
+        queue: str | kombu.Queue,
+        exchange: str | kombu.Exchange | None = None,
+        exchange_type: str | None = None,
+        routing_key: str | None = None,
+        **options: object,
+    ) -> kombu.Queue:
         """Consume from one more queue."""
-        super().add_task_queue(*args, **options)
+        added = super().add_task_queue(queue, exchange, exchange_type, routing_key, **options)
         if self.dispatcher is not None:
             self.dispatcher.renew()
+        return added
 
     def cancel_task_queue(self, queue: str | kombu.Queue) -> None:
         """Consume from that queue no more."""
         if self.dispatcher is not None:
-            aliases: Any = self.app.amqp.queues.aliases  # type: ignore[attr-defined] # celery-types lacks it
-            self.dispatcher.leave(aliases.get(queue, queue))
+            self.dispatcher.leave(stock.queue_name(self.app.amqp.queues, queue))
         super().cancel_task_queue(queue)
 
     @property

@@ -223,7 +223,7 @@ class Forwarder(Service):
                     beat(self._connection)
             raise
 
-    def _note_blocked(self, is_blocked: bool, *_: object) -> None:  # noqa: FBT001 for `partial`
+    def _note_blocked(self, *_: object, is_blocked: bool) -> None:
         self._is_blocked = is_blocked
 
     def _answer(self, question: Question) -> None:
@@ -241,8 +241,8 @@ class Forwarder(Service):
             self._connection.connect()
             beneath: Any = self._connection.connection
             self._is_blocked = False
-            beneath.on_blocked = partial(self._note_blocked, True)  # noqa: FBT003
-            beneath.on_unblocked = partial(self._note_blocked, False)  # noqa: FBT003
+            beneath.on_blocked = partial(self._note_blocked, is_blocked=True)
+            beneath.on_unblocked = partial(self._note_blocked, is_blocked=False)
             opened: Any = beneath.channel()
             channel = self._channel = cast("amqp.Channel", opened)
             # celery-types does not list these events.

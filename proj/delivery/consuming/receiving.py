@@ -11,12 +11,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from kombu.serialization import registry  # type: ignore[attr-defined] # celery-types lacks it
 from kombu.transport.pyamqp import Message as PyamqpMessage
 from kombu.utils import json as kombu_json
 
 from proj.broker.nack import give_back
 from proj.delivery.header_names import EXCHANGE, ROUTING_KEY
+from proj.delivery.serializers import decoders
 from proj.delivery.validation.limits import inflates_beyond
 from proj.delivery.validation.message import TooLarge
 from proj.printable import shown
@@ -129,7 +129,7 @@ class KeptMessage(PyamqpMessage):
         """The body as its content type says; JSON as kombu decodes it, in half of the time."""
         accepted = self.accept is not None and self.content_type == JSON and JSON in self.accept
         # An app may have registered a decoder of its own.
-        if accepted and isinstance(self.body, str) and registry._decoders.get(JSON) is kombu_json.loads:  # noqa: SLF001 no public name
+        if accepted and isinstance(self.body, str) and decoders.get(JSON) is kombu_json.loads:
             with suppress(Exception):
                 return _decode_json(self.body)
         # Also for what cannot be decoded: kombu's errors become the reasons.
@@ -210,13 +210,13 @@ def receive_kept_messages(
     )
 
 
-def _decoded(body: bytes, encoding: Any) -> bytes | str:  # noqa: ANN401 a property that any client can set
+def _decoded(body: bytes, encoding: str | None) -> bytes | str:
     """The body as py-amqp's channel decodes it; where that fails, the bytes are left to the content type's decoder."""
     try:
         if encoding == "utf-8":
             return body.decode()
         # These two take the square of the body's length.
-        if codecs.lookup(encoding).name in {"idna", "punycode"}:
+        if encoding is None or codecs.lookup(encoding).name in {"idna", "punycode"}:
             return body
         return body.decode(encoding)
     except Exception:  # noqa: BLE001 a codec raises anything, and most of these bodies are no text

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated
 from celery import signals
 from celery.exceptions import Reject, TaskRevokedError, WorkerLostError
 from celery.utils.log import get_logger
-from celery.worker import request as stock
 from celery.worker import state
 
+from proj.delivery import stock
 from proj.delivery.consuming.redeliveries import FIRST
 from proj.delivery.pool.stock import unwrapped
 from proj.delivery.results.hand_over import take_results
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
-    from celery.app.task import Context
     from celery.concurrency.base import BasePool
 
     from proj.delivery.consuming.receiving import KeptMessage
@@ -50,15 +49,6 @@ logger = get_logger(__name__)
 class Request(stock.Request):
     """Celery's request of a message that our consumer keeps; set on each task that has the stock one."""
 
-    # Attributes of Celery's request that celery-types does not list.
-    _delivery_info: dict[str, Any]
-    _request_dict: dict[str, Any]
-    _already_cancelled: bool
-    _already_revoked: bool
-    _context: Context
-    _worker_lost_info: Callable[[BaseException], ExceptionInfo]
-
-    acknowledged: bool
     #: How the task killed its process, or would have; None if it did not.
     _killed_by: str | None = None
     #: Why the task's end rejects the message.
@@ -71,7 +61,7 @@ class Request(stock.Request):
     #: The results that the pool's process has handed over, until they are sent.
     _results: Sequence[Result] = ()
 
-    def __init__(self, message: KeptMessage, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+    def __init__(self, message: KeptMessage, *args: object, **kwargs: object) -> None:
         """Read the message as the stock one does, without our headers: a retry starts with no history."""
         super().__init__(message, *args, **kwargs)
         message.request = self
@@ -87,7 +77,7 @@ class Request(stock.Request):
             for name in [name for name in self._request_dict if name.startswith("x-proj-")]:
                 del self._request_dict[name]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 a class's arguments
+    def __init_subclass__(cls, **kwargs: object) -> None:
         """Guard what `celery.worker.request.create_request_cls` overrides in the class that it makes for a task."""
         super().__init_subclass__(**kwargs)
         for name, guard in (("execute_using_pool", _guarded_execution), ("on_success", _guarded_success)):
@@ -147,12 +137,12 @@ class Request(stock.Request):
         if not soft:
             self.end()
 
-    def _announce_revoked(self, *args: Any) -> None:  # noqa: ANN401 Celery's arguments
-        super()._announce_revoked(*args)  # type: ignore[misc] # celery-types lacks it
+    def _announce_revoked(self, *args: object) -> None:
+        super()._announce_revoked(*args)
         self.end()
 
-    def _announce_cancelled(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
-        super()._announce_cancelled(*args, **kwargs)  # type: ignore[misc] # celery-types lacks it
+    def _announce_cancelled(self, *args: object, **kwargs: object) -> None:
+        super()._announce_cancelled(*args, **kwargs)
         self.end()
 
     def acknowledge(self) -> None:
@@ -167,10 +157,10 @@ class Request(stock.Request):
             return
         super().acknowledge()
 
-    def maybe_expire(self) -> bool | None:  # type: ignore[override] # the stub lacks False
+    def maybe_expire(self) -> Literal[True] | None:
         """Whether the message has expired; its id is not revoked for good, because a dead letter may be requeued."""
         known = self.id in state.revoked
-        expired: bool | None = super().maybe_expire()
+        expired = super().maybe_expire()
         # Celery acknowledges an expired message next.
         self._expired = bool(expired)
         if expired and not known:
@@ -213,8 +203,7 @@ class Request(stock.Request):
         error = _exception(exc_info)
         self._failure = f"It failed: {type(error).__name__}: {shown(error)}."
         if isinstance(error, Reject):
-            reason: object = error.reason  # type: ignore[attr-defined] # celery-types lacks it
-            self._failure = f"Its task rejected it: {shown(reason)}."
+            self._failure = f"Its task rejected it: {shown(stock.reason_of(error))}."
         if isinstance(error, Terminated) and not (self._already_cancelled or self._already_revoked):
             # Another task of its process was to be terminated, and had ended. Celery would acknowledge this one.
             lost = WorkerLostError("Another task was to be terminated, which had ended in the same process.")
@@ -245,7 +234,7 @@ class Request(stock.Request):
             "The task %s[%s] was not run and goes back to its queue: %s",
             self.name,
             printable(self.id),
-            shown(reason.reason),  # type: ignore[attr-defined] # celery-types lacks it
+            shown(stock.reason_of(reason)),
             extra={"action": "task_given_back"},
         )
         if not self.acknowledged and not state.should_terminate:
@@ -272,7 +261,7 @@ class Request(stock.Request):
 
 def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock_method)
-    def execute_using_pool(self: Request, pool: BasePool, **kwargs: Any) -> object:  # noqa: ANN401 Celery's arguments
+    def execute_using_pool(self: Request, pool: BasePool, **kwargs: object) -> object:
         try:
             result = stock_method(self, pool, **kwargs)
         except TaskRevokedError:
@@ -311,7 +300,9 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _guarded_success(stock_method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock_method)
-    def on_success(self: Request, failed__retval__runtime: Any, **kwargs: Any) -> object:  # noqa: ANN401 Celery's arguments
+    def on_success(
+        self: Request, failed__retval__runtime: tuple[bool, Any, float] | ExceptionInfo, **kwargs: object
+    ) -> object:
         # Pools without processes also call this for a task that ended with a BaseException.
         if isinstance(failed__retval__runtime, ExceptionInfo):
             self.on_failure(failed__retval__runtime)

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import amqp
-    import amqp.basic_message
     from amqp.exceptions import AMQPError
     from kombu import Connection
+
+    from proj.delivery.publishing.outgoing_message import Content
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class ConfirmChannel(pyamqp.Channel):
 
     def basic_publish(
         self,
-        msg: amqp.basic_message.Message,
+        msg: Content,
         exchange: str = "",
         routing_key: str = "",
         mandatory: bool = False,  # noqa: FBT001, FBT002 py-amqp's own signature

@@ -85,7 +85,7 @@ def check_address(outgoing: OutgoingMessage) -> None:
             raise _refused(outgoing, f"its {what} has {size} bytes, and AMQP allows {_SHORT_STRING}")
 
 
-def _is_finite(value: Any) -> bool:  # noqa: ANN401 the value of a header
+def _is_finite(value: object) -> bool:
     """Whether no number in it is infinite or not a number; RabbitMQ cannot read such a one."""
     if type(value) in _HARMLESS:
         return True

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import amqp.basic_message
     from amqp.exceptions import AMQPError
 
     from proj.errors import PublishRefused
+
+
+class Content(Protocol):
+    """What is published: a message of py-amqp, or one that is encoded already."""
+
+    body: bytes | str
+    properties: dict[str, Any]
 
 
 @dataclass(slots=True)
 class OutgoingMessage:
     """One message that is published with confirms."""
 
-    message: amqp.basic_message.Message
+    message: Content
     exchange: str
     routing_key: str
     mandatory: bool
@@ -40,7 +46,7 @@ class OutgoingMessage:
         return message_id(self.message)
 
 
-def message_id(message: amqp.basic_message.Message) -> str:
+def message_id(message: Content) -> str:
     """The correlation id, which Celery sets to the id of the task, or else the message id, or an empty text."""
     return str(message.properties.get("correlation_id") or message.properties.get("message_id") or "")
 

@@ -9,7 +9,7 @@ import json
 from copy import deepcopy
 from dataclasses import dataclass
 from struct import pack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from amqp.basic_message import Message
 from amqp.serialization import decode_properties_basic, dumps
@@ -17,13 +17,14 @@ from kombu import serialization
 from kombu.utils import json as kombu_json
 
 from proj.delivery.publishing.encoded_message import EncodedMessage, encode
+from proj.delivery.serializers import encoders
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from kombu import Exchange, Queue
 
-    from proj.delivery.publishing.outgoing_message import OutgoingMessage
+    from proj.delivery.publishing.outgoing_message import Content, OutgoingMessage
 
 #: Headers that differ from message to message.
 _VARYING = frozenset({"id", "root_id", "argsrepr", "kwargsrepr"})
@@ -55,6 +56,12 @@ class Built:
     body: Any
     #: The fields of its `task-sent` event; None when there is none.
     event: Mapping[str, object] | None = None
+
+
+class _Serializable(Protocol):
+    """What celery-types leaves out of py-amqp's messages."""
+
+    def _serialize_properties(self) -> bytes: ...
 
 
 class TaskTemplate:
@@ -162,9 +169,8 @@ def _hashes(entities: Sequence[Exchange | Queue]) -> frozenset[int] | None:
 
 
 def _is_kombus_json(serializer: str | None) -> bool:
-    registry: Any = serialization.registry  # type: ignore[attr-defined] # celery-types lacks it
-    _type, _encoding, encode = registry._encoders.get(serializer or "", (None, None, None))  # noqa: SLF001 it has no public name
-    return encode is kombu_json.dumps
+    found = encoders.get(serializer or "")
+    return found is not None and found.encoder is kombu_json.dumps
 
 
 def _encoded(properties: Mapping[str, Any], names: Collection[str]) -> bytes:
@@ -173,6 +179,5 @@ def _encoded(properties: Mapping[str, Any], names: Collection[str]) -> bytes:
     return _serialized(Message(**some))[2:]
 
 
-def _serialized(message: Any) -> bytes:  # noqa: ANN401 py-amqp's message, or ours
-    serialized: bytes = message._serialize_properties()  # noqa: SLF001 py-amqp's writer calls it too
-    return serialized
+def _serialized(message: Content) -> bytes:
+    return cast("_Serializable", message)._serialize_properties()  # noqa: SLF001 py-amqp's writer calls it too

@@ -172,7 +172,7 @@ class Templates:
             return None
         if not producer.has_declared(template.declared) or not (ignored or self._reply_queue_is_declared()):
             return None
-        producer.add(OutgoingMessage(message, template.exchange, template.routing_key, template.mandatory))  # type: ignore[arg-type] # py-amqp writes it as one of its own
+        producer.add(OutgoingMessage(message, template.exchange, template.routing_key, template.mandatory))
         if signals.after_task_publish.receivers:
             signals.after_task_publish.send(
                 sender=name,
