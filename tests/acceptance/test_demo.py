@@ -92,8 +92,8 @@ def running(arguments: tuple[str, ...], environment: dict[str, str], folder: Pat
     try:
         yield demo
     finally:
-        if demo.popen.poll() is None:
-            demo.end(signal.SIGKILL)
+        # Also when it has ended: this closes its pipe.
+        demo.end(signal.SIGKILL)
 
 
 @pytest.fixture
