@@ -34,8 +34,8 @@ def is_free(port: int) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """The preferred port when it is free, else a random free one."""
-    if preferred is not None and is_free(preferred):
+    """The preferred port when it is free and no other process has just chosen it, else a random free one."""
+    if preferred is not None and is_free(preferred) and _claim(preferred):
         return preferred
     for _ in range(_ATTEMPTS):
         port = random.randint(FIRST_PORT, LAST_PORT)  # noqa: S311 a port is no secret
