@@ -37,7 +37,7 @@ class HeartbeatState:
     processed: int = 0
     #: Added to `processed`, this gives all its starts since its first event came, also over restarts.
     offset: int = 0
-    #: Starts that are known to be missing; gaps were written for them already.
+    #: Starts that are known to be missing; gaps were written for them already. It falls when their events come late.
     missing: int = 0
     #: Starts whose events came.
     seen: int = 0
@@ -120,9 +120,10 @@ class HeartbeatState:
 
     def _gap(self, now: float) -> Gap | None:
         missing = self.offset + self.processed - self._seen_until(self.time + LATE_S)
-        if missing <= self.missing:
+        more, self.missing = missing - self.missing, max(0, missing)
+        if more <= 0:
+            # None is missing, or some came late.
             return None
-        more, self.missing = missing - self.missing, missing
         return Gap(
             began=self.time,
             ended=now,

@@ -13,7 +13,7 @@ from proj.dashboard.live.history import grouped
 from proj.dashboard.live.journal_archive import JournalArchive
 from proj.dashboard.live.runs import parsed_mark
 from proj.dashboard.live.state import State
-from proj.journal.event import TaskEvent, parsed
+from proj.journal.event import TaskEvent, WorkerEvent, parsed
 from proj.journal.recording.pollers import WorkerPoller
 from proj.journal.run_marks import EVENT
 from proj.service import Service
@@ -116,19 +116,24 @@ class EventSource(Service):
         """Take events in their order; the marked run of each task is added to `named_runs`."""
         started: list[tuple[str, Attempt]] = []
         of_tasks: list[tuple[float, TaskEvent]] = []
+        of_workers: list[tuple[float, WorkerEvent]] = []
         for received, event in heard:
             known = parsed(event, arguments=False)
             if isinstance(known, TaskEvent):
                 of_tasks.append((received, known))
             elif known is not None:
-                gap = self.state.workers.add_event(known, received)
-                if gap is not None:
-                    self.state.gaps.append(gap)
+                of_workers.append((received, known))
             elif isinstance(event, dict) and event.get("type") == EVENT:
                 started += self._take_task_events(of_tasks, named_runs)
                 of_tasks = []
                 self._take_mark(event, received)
-        return started + self._take_task_events(of_tasks, named_runs)
+        started += self._take_task_events(of_tasks, named_runs)
+        # Last, because a heartbeat counts starts whose events are ahead of it in the same batch.
+        for received, of_worker in of_workers:
+            gap = self.state.workers.add_event(of_worker, received)
+            if gap is not None:
+                self.state.gaps.append(gap)
+        return started
 
     def _take_task_events(
         self, events: Sequence[tuple[float, TaskEvent]], named_runs: dict[str, str]
