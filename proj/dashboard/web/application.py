@@ -19,6 +19,7 @@ from proj.dashboard.web import allowed_hosts, provenance
 from proj.dashboard.web.allowed_hosts import is_allowed
 from proj.dashboard.web.event_batches import EventBatches
 from proj.dashboard.web.event_filter import EventFilter
+from proj.dashboard.web.evicted_tasks import AcyclicTask
 from proj.dashboard.web.flower_types import Flower, rewrite_handler
 from proj.dashboard.web.handlers import routes
 from proj.dashboard.web.options import checked_options
@@ -90,6 +91,7 @@ class Dashboard(Flower):
             )
         self.add_transform(_Headers)
         self._collecting = PeriodicCallback(_collect, COLLECT_S * 1000)
+        self.events.state.Task = AcyclicTask
         # In place of Flower's own `on_event`, which wakes its loop for every event.
         self._batches: EventBatches[dict[str, Any] | set[str]] = EventBatches(self.io_loop, self._take)
         # Behind the events that were accepted before, which would bring forgotten senders back.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 
     from celery import Celery
+    from celery.events.state import Task
     from tornado.ioloop import IOLoop
     from tornado.options import OptionParser
     from tornado.routing import URLSpec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         counter: MutableMapping[str, object]
         tasks_by_worker: MutableMapping[str, object]
         metrics: Series
+        #: The class of the tasks that come from now on.
+        Task: type[Task]
 
         def event(self, event: dict[str, Any]) -> object:
             """Take an event."""
