@@ -26,6 +26,7 @@ from celery.utils.log import get_logger
 from proj.broker.connection import TRANSPORT_OPTIONS
 from proj.broker.heartbeats import beat, interval_s
 from proj.delivery.header_names import REASON
+from proj.delivery.publishing.confirm_channel import REFUSED_S
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Forwarder(Service):
         self._connection: Connection | None = None
         self._channel: amqp.Channel | None = None
         self._returned: list[object] = []
+        #: Monotonic time of the first nack over this channel since a confirm; None without one.
+        self._nacked_since: float | None = None
         #: Whether the broker reads nothing from the connection: its memory or its disk is short.
         self._is_blocked = False
         self._pending = 0
@@ -154,7 +157,9 @@ class Forwarder(Service):
         try:
             self._publish(message_copy)
         except Exception as error:  # noqa: BLE001 the original is still unacknowledged, whatever went wrong
-            if not isinstance(error, (MessageNacked, LookupError)):
+            if isinstance(error, MessageNacked):
+                self._nacked_since = self._nacked_since or time.monotonic()
+            elif not isinstance(error, LookupError):
                 self._disconnect()
             logger.warning(
                 "Message %s could not be moved to the queue %s (%r). It is tried again in %.1f s.",
@@ -169,6 +174,7 @@ class Forwarder(Service):
                 longer_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 heapq.heappush(self._later, (due, next(self._numbers), longer_s, message_copy))
             return
+        self._nacked_since = None
         self._count(-1)
         self._delivered(message_copy)
         if message_copy.then is not None:
@@ -243,10 +249,19 @@ class Forwarder(Service):
             self._is_blocked = False
             beneath.on_blocked = partial(self._note_blocked, is_blocked=True)
             beneath.on_unblocked = partial(self._note_blocked, is_blocked=False)
-            opened: Any = beneath.channel()
-            channel = self._channel = cast("amqp.Channel", opened)
-            # celery-types does not list these events.
-            opened.events["basic_return"].add(lambda *returned: self._returned.append(returned))
+            return self._open_channel(beneath)
+        if self._nacked_since is not None and time.monotonic() - self._nacked_since >= REFUSED_S:
+            beneath = channel.connection
+            channel.close()
+            return self._open_channel(beneath)
+        return channel
+
+    def _open_channel(self, beneath: Any) -> amqp.Channel:  # noqa: ANN401 py-amqp's connection, which celery-types does not know well
+        opened: Any = beneath.channel()
+        self._nacked_since = None
+        # celery-types does not list these events.
+        opened.events["basic_return"].add(lambda *returned: self._returned.append(returned))
+        channel = self._channel = cast("amqp.Channel", opened)
         return channel
 
     def _disconnect(self) -> None:

@@ -36,6 +36,9 @@ _REST_S = 10.0
 _PATIENCE_S = 30.0
 #: Seconds that a quarantined message is run alone; if the worker is alive then, it consumes other messages again.
 _ALONE_S = 60.0
+#: Seconds for which the worker pauses while it holds only messages whose copies the broker does not take. A full queue
+#: takes them when it has been drained, perhaps by this worker alone.
+_COPIES_S = 5.0
 
 #: The end of the name of a worker's queue for tasks that are sent to it alone (`worker_direct`).
 _DIRECT = WORKER_DIRECT_QUEUE_FORMAT.format(hostname="")
@@ -60,11 +63,13 @@ class Quarantine:
         #: Whether the worker has stopped consuming for a quarantined message.
         self.paused = False
         self._alone_since: float | None = None
+        #: Since when a paused worker waits for nothing but copies.
+        self._copies_since: float | None = None
 
     def begin(self) -> None:
         """Check from now on; a new connection consumes, so nothing is paused."""
         self.paused = False
-        self._alone_since = None
+        self._alone_since = self._copies_since = None
         self._waiting = {}
         self._waiting_since = None
         self._turn = object()
@@ -157,7 +162,12 @@ class Quarantine:
                 self._alone_since = time.monotonic()
                 return
             self._resume()
-        elif self._alone_since is not None and time.monotonic() - self._alone_since > _ALONE_S:
+            return
+        now = time.monotonic()
+        self._copies_since = None if self._is_working() else self._copies_since or now
+        if (self._alone_since is not None and now - self._alone_since > _ALONE_S) or (
+            self._copies_since is not None and now - self._copies_since > _COPIES_S
+        ):
             self._resume()
 
     def _take(self) -> bool:
@@ -177,7 +187,7 @@ class Quarantine:
 
     def _resume(self) -> None:
         self.paused = False
-        self._alone_since = None
+        self._alone_since = self._copies_since = None
         self._waiting_since = None
         self._waiting = {}
         if self._consumer.dispatcher is not None:
@@ -188,7 +198,9 @@ class Quarantine:
             self._consumer.task_consumer.consume()
 
     def _idle(self) -> bool:
+        return not self._is_working() and not self._consumer.forwarder.pending
+
+    def _is_working(self) -> bool:
         # A task may wait for its ETA for days, so it does not count; it comes back if the worker dies.
         dispatcher = self._consumer.dispatcher
-        held = dispatcher is not None and bool(dispatcher.waiting)
-        return not state.reserved_requests and not held and not self._consumer.forwarder.pending
+        return bool(state.reserved_requests) or (dispatcher is not None and bool(dispatcher.waiting))

@@ -125,6 +125,36 @@ def test_copy_is_published_again_until_it_is_confirmed(refused: Exception, monke
     assert len(wire.published) == 3
 
 
+class FullQueue(Wire):
+    """A broker whose queue was full: each channel that it has refused it refuses for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = 0
+
+    def channel(self) -> Wire:
+        self.channels += 1
+        return self
+
+    def close(self) -> None: ...
+
+    def basic_publish_confirm(self, message: Any, **_: Any) -> None:
+        self.published.append(message)
+        if self.channels == 1:
+            raise MessageNacked
+
+
+def test_copy_is_published_over_another_channel_when_one_is_refused_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RabbitMQ 3.10 goes on to refuse over the channel of a full queue when the limit of the queue is removed."""
+    monkeypatch.setattr(forwarder, "REFUSED_S", 0.02)
+    wire = FullQueue()
+    moved = copy(received(), queue="q", headers={}, ours=False)
+
+    assert forward(wire, moved, monkeypatch) == [moved]
+    assert wire.channels == 2
+    assert len(wire.published) > 2
+
+
 def test_copy_is_not_published_when_the_broker_has_taken_its_original_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker redelivers it; a copy would be run as well."""
     wire = Wire()
