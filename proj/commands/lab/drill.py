@@ -66,6 +66,7 @@ def drill(
       soft-shutdown       soft shutdown of each worker
       suspended           SIGSTOP until the broker has dropped the worker, then SIGCONT
       no-descriptors      a worker that can open no file and no socket any more
+      embedded-worker     a worker in a thread of someone's process ends, then connections freeze; the process goes on
     Faults of the broker:
       connections-closed  the broker closes every connection, three times
       memory-alarm        the broker blocks publishers

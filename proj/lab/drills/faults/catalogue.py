@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proj.lab.drills.faults import backend, broker, descriptors, messages, network, pipeline, workers
+from proj.lab.drills.faults import backend, broker, descriptors, embedded, messages, network, pipeline, workers
 from proj.lab.drills.system.system_under_test import Needs
 from proj.queues import CLASSIC
 
@@ -64,6 +64,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="network-cut", strike=network.cut, needs=_PROXY),
     Fault(name="half-open", strike=network.freeze, needs=_PROXY),
     Fault(name="handshake-frozen", strike=network.freeze_handshakes, needs=_PROXY),
+    Fault(name="embedded-worker", strike=embedded.end_workers, needs=Needs(through_proxy=True, embedded=True)),
     Fault(name="kills-child", strike=messages.poison("kill_child"), has_guilty=True),
     Fault(name="kills-main", strike=messages.poison("kill_main"), has_guilty=True),
     Fault(name="system-exit", strike=messages.poison("leave"), has_guilty=True),

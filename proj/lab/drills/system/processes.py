@@ -40,6 +40,23 @@ def worker(
     )
 
 
+def embedded_worker(
+    node: str, *, guard: Guard, environment: Mapping[str, str], slots: int, settings: Mapping[str, str]
+) -> Process:
+    """A process whose worker is a thread, on the work queue; otherwise as `worker`."""
+    chosen = {"broker_heartbeat": str(HEARTBEAT_S), **settings}
+    return Process(
+        f"process of {node}",
+        [
+            *(sys.executable, "-m", "proj.lab.drills.system.embedded", node, str(slots)),
+            *(f"{name}={value}" for name, value in chosen.items()),
+        ],
+        guard=guard,
+        environment=child_environment(**environment),
+        log=guard.folder / f"{node}.log",
+    )
+
+
 def publisher(
     name: str, *, guard: Guard, environment: Mapping[str, str], task: str, task_s: float, interval_s: float
 ) -> Process:

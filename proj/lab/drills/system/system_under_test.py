@@ -16,7 +16,7 @@ from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement
 from proj.lab.drills.system.client import DrillClient
 from proj.lab.drills.system.evidence import FINISHED, STARTED, Evidence, Record, running
-from proj.lab.drills.system.processes import publisher, worker
+from proj.lab.drills.system.processes import embedded_worker, publisher, worker
 from proj.lab.drills.system.strike import Cancelled, Hit
 from proj.lab.drills.system.tasks import LAST_QUEUE
 from proj.lab.processes.proxy import Proxy
@@ -57,6 +57,8 @@ class Needs:
     through_proxy: bool = False
     #: Whether the workers are two stages of a pipeline instead of two workers of one queue.
     pipeline: bool = False
+    #: Whether each worker is a thread of a process of someone's own.
+    embedded: bool = False
     #: Celery settings of the workers, and lines of rabbitmq.conf.
     worker_settings: Mapping[str, str] = field(default_factory=dict)
     broker_settings: tuple[tuple[str, str], ...] = ()
@@ -102,7 +104,15 @@ class SystemUnderTest(Service):
         }
         self.workers = [
             Supervisor(
-                worker(
+                embedded_worker(
+                    f"{name}-{number}@drill",
+                    guard=guard,
+                    environment=environment,
+                    slots=SLOTS,
+                    settings=needs.worker_settings,
+                )
+                if needs.embedded
+                else worker(
                     f"{name}-{number}@drill",
                     guard=guard,
                     environment=environment,
@@ -206,8 +216,8 @@ class SystemUnderTest(Service):
         """The start of a task that runs on this worker now."""
 
         def there() -> list[Record]:
-            children = supervisor.children()
-            return [record for record in running(self.evidence.read()).values() if record.pid in children]
+            processes = _processes(supervisor)
+            return [record for record in running(self.evidence.read()).values() if record.pid in processes]
 
         return self.wait(there, what=f"a task on {supervisor.process.name}", timeout_s=WORK_TIMEOUT_S)[-1]
 
@@ -217,7 +227,7 @@ class SystemUnderTest(Service):
 
         def all_work() -> bool:
             pids = {r.pid for r in self.evidence.read() if r.kind == STARTED and r.time > began}
-            return all(pids & supervisor.children() for supervisor in self.workers)
+            return all(pids & _processes(supervisor) for supervisor in self.workers)
 
         self.wait(all_work, what="every worker to work again", timeout_s=timeout_s)
         return time.time() - began
@@ -268,3 +278,8 @@ class SystemUnderTest(Service):
     def _remove_vhost(self) -> None:
         if self.broker.running:
             self.broker.remove_vhost(self.name)
+
+
+def _processes(supervisor: Supervisor) -> set[int]:
+    """The ids of the processes that may run the tasks of a worker: its pool, or the process that has it in a thread."""
+    return {supervisor.pid, *supervisor.children()}
