@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from amqp.exceptions import RecoverableConnectionError, UnexpectedFrame
 from amqp.spec import Basic
@@ -17,7 +17,10 @@ from amqp.transport import TCPTransport
 from proj.broker.whole_delivery import whole_delivery
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import kombu
+    from kombu.asynchronous import Hub
 
 #: Bytes that are read at a time.
 CHUNK = 65_536
@@ -30,7 +33,22 @@ _FRAME_END = 0xCE
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, TimeoutError)
 
 
-def read_ahead(connection: kombu.Connection, hub: Any) -> None:  # noqa: ANN401 kombu's event loop, which has no stub
+class Connection(Protocol):
+    """What is used of `amqp.Connection`; celery-types lacks most of it."""
+
+    channels: dict[int, Any] | None
+    on_inbound_frame: Callable[[tuple[int, int, bytes]], object]
+    #: How many frames were read.
+    bytes_recv: int
+    #: A `TCPTransport`.
+    transport: Any
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is open."""
+
+
+def read_ahead(connection: kombu.Connection, hub: Hub) -> None:
     """Read the connection with a `FrameReader` when `hub` finds it readable; TLS connections stay as they are."""
     beneath: Any = connection.connection
     if type(beneath.transport) is not TCPTransport:
@@ -45,7 +63,7 @@ def read_ahead(connection: kombu.Connection, hub: Any) -> None:  # noqa: ANN401 
 class FrameReader:
     """Reads the frames of one connection of py-amqp."""
 
-    def __init__(self, connection: Any, hub: Any) -> None:  # noqa: ANN401 celery-types lacks most of it
+    def __init__(self, connection: Connection, hub: Hub) -> None:
         """Read from `connection`, on the loop `hub`."""
         self._connection = connection
         self._hub = hub

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kombu import Connection
+
+logger = logging.getLogger(__name__)
 
 #: Beats in the time that was negotiated. The broker gives a connection up that is silent for twice that time.
 RATE = 4
@@ -33,3 +36,13 @@ def beat(connection: Connection) -> None:
         while True:
             connection.drain_events(timeout=_READ_S)
     connection.heartbeat_check(rate=RATE)
+
+
+def has_beaten(connection: Connection) -> bool:
+    """As `beat`; False when it failed, which is logged, so that the connection has to be made anew."""
+    try:
+        beat(connection)
+    except Exception as error:  # noqa: BLE001 py-amqp raises any error on a lost connection
+        logger.debug("A heartbeat failed: %r", error, extra={"action": "heartbeat_failed"})
+        return False
+    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import amqp
 from amqp import spec
@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import kombu
+
+    class _Channel(amqp.Channel):
+        """py-amqp's channel, with names that celery-types lacks."""
+
+        _callbacks: dict[tuple[int, int], Callable[..., object]]
+
+        def _setup_listeners(self) -> None: ...
+
+else:
+    _Channel = amqp.Channel
 
 
 class QueueCount(NamedTuple):
@@ -39,7 +49,7 @@ def count_soon(connection: kombu.Connection | None, name: str, answer: Answer) -
         CountChannel.of_connection(connection.connection).ask(name, answer)
 
 
-class CountChannel(amqp.Channel):
+class CountChannel(_Channel):
     """A channel of a connection whose frames somebody else reads; the answers come while they are read."""
 
     def __init__(self, connection: amqp.Connection) -> None:
@@ -51,11 +61,12 @@ class CountChannel(amqp.Channel):
         self.send_method(spec.Channel.Open, "s", ("",))
 
     @classmethod
-    def of_connection(cls, connection: Any) -> CountChannel:  # noqa: ANN401 the attribute is ours
+    def of_connection(cls, connection: amqp.Connection) -> CountChannel:
         """The only such channel of py-amqp's connection, a new one when the broker has closed it."""
-        channel: CountChannel | None = getattr(connection, "proj_count_channel", None)
+        kept = vars(connection)
+        channel: CountChannel | None = kept.get("proj_count_channel")
         if channel is None or channel.connection is None:
-            channel = connection.proj_count_channel = cls(connection)
+            channel = kept["proj_count_channel"] = cls(connection)
         return channel
 
     @property
@@ -69,8 +80,8 @@ class CountChannel(amqp.Channel):
         self._asked.append((name, answer))
 
     def _setup_listeners(self) -> None:
-        super()._setup_listeners()  # type: ignore[misc] # celery-types lacks it
-        self._callbacks[spec.Queue.DeclareOk] = self._on_declare_ok  # type: ignore[attr-defined] # as above
+        super()._setup_listeners()
+        self._callbacks[spec.Queue.DeclareOk] = self._on_declare_ok
 
     def _on_declare_ok(self, _name: str, messages: int, consumers: int) -> None:
         _name, answer = self._asked.popleft()

@@ -20,6 +20,10 @@ _HEADER = Struct(">BHIHHQ").unpack_from
 _BODY = Struct(">BHI").unpack_from
 _FRAME_END = 0xCE
 _CLASS, _DELIVER = Basic.Deliver
+#: The types of frames.
+_IS_METHOD, _IS_HEADER, _IS_BODY = 1, 2, 3
+#: The types of values in a table: a long text, nothing, and a signed number of four bytes.
+_TEXT, _NOTHING, _NUMBER = b"SVI"
 
 #: The flag of each short text in the properties, in the order of the wire: those before the headers, those behind the
 #: priority, and those behind the timestamp. Source: AMQP 0-9-1, 4.2.6.1 and class basic
@@ -64,19 +68,19 @@ def whole_delivery(buffer: bytes, begin: int) -> WholeDelivery | None:
 def _read(buffer: bytes, begin: int) -> WholeDelivery | None:
     kind, channel, size, class_id, method = _METHOD(buffer, begin)
     end = begin + 7 + size
-    if kind != 1 or class_id != _CLASS or method != _DELIVER or buffer[end] != _FRAME_END:
+    if kind != _IS_METHOD or class_id != _CLASS or method != _DELIVER or buffer[end] != _FRAME_END:
         return None
     header = end + 1
     kind, header_channel, size, class_id, _weight, body_size = _HEADER(buffer, header)
     header_end = header + 7 + size
-    if kind != 2 or header_channel != channel or class_id != _CLASS or buffer[header_end] != _FRAME_END:  # noqa: PLR2004 a header
+    if kind != _IS_HEADER or header_channel != channel or class_id != _CLASS or buffer[header_end] != _FRAME_END:
         return None
     body = after = header_end + 1
     if body_size:
         kind, body_channel, size = _BODY(buffer, body)
         body += 7
         after = body + size + 1
-        if kind != 3 or body_channel != channel or size != body_size or buffer[after - 1] != _FRAME_END:  # noqa: PLR2004 a body
+        if kind != _IS_BODY or body_channel != channel or size != body_size or buffer[after - 1] != _FRAME_END:
             return None
     arguments, at = _arguments(buffer, begin + 11)
     properties, header_at = _properties(buffer, header + 19)
@@ -142,13 +146,13 @@ def _table(buffer: bytes, at: int) -> tuple[dict[str, Any], int]:
         written = buffer[at + 1 : end]
         name = names.get(written) or _known(written)
         kind = buffer[end]
-        if kind == 83:  # noqa: PLR2004 a long text, "S"
+        if kind == _TEXT:
             at = end + 5 + _LONG(buffer, end + 1)[0]
             found[name] = buffer[end + 5 : at].decode()
-        elif kind == 86:  # noqa: PLR2004 nothing, "V"
+        elif kind == _NOTHING:
             at = end + 1
             found[name] = None
-        elif kind == 73:  # noqa: PLR2004 a signed number of four bytes, "I"
+        elif kind == _NUMBER:
             at = end + 5
             (found[name],) = _SIGNED_LONG(buffer, end + 1)
         elif buffer.startswith(_NO_TIME_LIMITS, end):

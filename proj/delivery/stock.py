@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from billiard.einfo import ExceptionInfo
+    from celery import Celery
     from celery.app.amqp import Queues
     from celery.app.task import Context
     from celery.events import EventDispatcher
@@ -64,6 +65,15 @@ if TYPE_CHECKING:
 
 else:
     Consumer, Request = consumer.Consumer, request.Request
+
+
+class ControlState(Protocol):
+    """What a command of `celery control` is given of its worker."""
+
+    app: Celery
+    hostname: str
+    #: An app may have one of its own.
+    consumer: object
 
 
 class _Aliases(Protocol):

@@ -24,7 +24,7 @@ from amqp.spec import Basic
 from celery.utils.log import get_logger
 
 from proj.broker.connection import TRANSPORT_OPTIONS
-from proj.broker.heartbeats import beat, interval_s
+from proj.broker.heartbeats import beat, has_beaten, interval_s
 from proj.delivery.header_names import REASON
 from proj.delivery.publishing.confirm_channel import REFUSED_S
 from proj.service import Service
@@ -142,12 +142,9 @@ class Forwarder(Service):
             return _FIRST_PAUSE_S, item
 
     def _beat(self) -> None:
-        if self._connection is not None:
-            try:
-                beat(self._connection)
-            except Exception as error:  # noqa: BLE001 what comes next connects again
-                logger.debug("A heartbeat failed: %r", error)
-                self._disconnect()
+        if self._connection is not None and not has_beaten(self._connection):
+            # What comes next connects again.
+            self._disconnect()
 
     def _forward(self, message_copy: MessageCopy, pause_s: float, *, again: bool = True) -> None:
         if self._abandoned or not message_copy.original.can_be_settled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from celery import bootsteps
 from celery.worker.control import Panel
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proj.delivery.consuming.consumer import Consumer
+    from proj.delivery.stock import ControlState
 
 #: Pools that run tasks beside the worker's loop, so that the loop can give messages back meanwhile.
 _POOLS = ("prefork", "thread")
@@ -25,12 +26,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
-
-
-class ControlState(Protocol):
-    """What a command of `celery control` is given of the worker: a `SimpleNamespace`."""
-
-    consumer: Consumer
 
 
 class AdaptDispatch(bootsteps.StartStopStep):

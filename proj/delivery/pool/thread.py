@@ -39,7 +39,13 @@ class _OfThread(threading.local):
 class Job:
     """A task in the pool."""
 
-    def __init__(self, target: Callable[..., Any], args: Any, kwargs: Any, **callbacks: Any) -> None:  # noqa: ANN401 as Celery's
+    def __init__(
+        self,
+        target: Callable[..., object],
+        args: tuple[Any, ...] | None,
+        kwargs: dict[str, Any] | None,
+        **callbacks: Callable[..., object] | None,
+    ) -> None:
         """Call `apply_target` of Celery with these arguments."""
         self._call = (target, args, kwargs)
         self._callbacks = callbacks
@@ -60,7 +66,7 @@ class TaskPool(thread.TaskPool):
 
     executor: ThreadPoolExecutor
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 Celery's arguments
+    def __init__(self, *args: object, **kwargs: object) -> None:
         """Make the pool of Celery's arguments."""
         super().__init__(*args, **kwargs)
         self._of_thread = _OfThread()
@@ -68,10 +74,17 @@ class TaskPool(thread.TaskPool):
         self._queued = 0
         self._lock = threading.Lock()
 
-    def on_apply(self, target: Callable[..., Any], args: Any = None, kwargs: Any = None, **options: Any) -> Any:  # type: ignore[override] # noqa: ANN401 as Celery's; the stub has any arguments
+    def on_apply(  # type: ignore[override] # celery-types takes any arguments
+        self,
+        target: Callable[..., object],
+        args: tuple[Any, ...] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        callback: Callable[..., object] | None = None,
+        accept_callback: Callable[..., object] | None = None,
+        **_: object,
+    ) -> object:
         """Run the task in a free thread, or in this one, when it goes on by itself."""
-        callbacks = {name: options.get(name) for name in ("callback", "accept_callback")}
-        job = Job(target, args, kwargs, **callbacks)
+        job = Job(target, args, kwargs, callback=callback, accept_callback=accept_callback)
         if self._of_thread.is_given:
             self._of_thread.job = job
         else:

@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
         def __init__(self, pool: ConnectionPool, **options: object) -> None: ...
 
+        #: Takes its other arguments by name.
+        ensure: Callable[..., Callable[..., Any]]
+
     class _ProducerPool(ProducerPool):
         """kombu's class, with what its stub does not say."""
+
+        def __init__(self, *args: object, **kwargs: object) -> None: ...
 
         Producer: type[ConfirmingProducer]
         acquire: Callable[..., ConfirmingProducer]
@@ -45,7 +50,7 @@ class DeadlineConnection(_PooledConnection):
         obj: object,
         fun: Callable[..., T],
         errback: Callable[[Exception, float], None] | None = None,
-        **options: Any,  # noqa: ANN401 as kombu
+        **options: object,
     ) -> Callable[..., T]:
         """As kombu's, which retries for ever unless it is given a number of attempts."""
         operation = current_operation()
@@ -79,7 +84,7 @@ class ConfirmingProducerPool(_ProducerPool):
     holds none waits until its deadline.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 as kombu
+    def __init__(self, *args: object, **kwargs: object) -> None:
         """As kombu's."""
         self._of_thread = threading.local()
         super().__init__(*args, **kwargs)

@@ -28,6 +28,27 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu.clocks import LamportClock
 
+    class _EventDispatcher(dispatcher.EventDispatcher):
+        """Celery's class, with what celery-types leaves out or says too narrowly."""
+
+        buffer_group: frozenset[str]
+        buffer_limit: int
+        #: Makes an event of its type and its fields.
+        _prepare_event: Callable[..., dict[str, Any]]
+        on_send_buffered: Callable[[], object] | None
+        clock: LamportClock
+        pid: int
+        connection: kombu.Connection
+        mutex: threading.Lock
+        #: Events that could not be sent, or lists of them, with their routing keys.
+        _outbound_buffer: deque[tuple[Any, str]]
+        #: Events that were not sent yet, by their group.
+        _group_buffer: dict[str, list[dict[str, Any]]]
+        send: Callable[..., None]
+
+else:
+    _EventDispatcher = dispatcher.EventDispatcher
+
 logger = logging.getLogger(__name__)
 
 #: The fields of an event of a task that may be long.
@@ -41,26 +62,13 @@ HEARTBEATS = frozenset({"worker-online", "worker-heartbeat", "worker-offline"})
 MOST_KEPT = 10_000
 
 
-class EventDispatcher(dispatcher.EventDispatcher):
+class EventDispatcher(_EventDispatcher):
     """Celery's, which tries once to send an event, keeps their order, and loses none with a connection.
 
     Celery sends heartbeats with `retry=True` from the worker's loop. While the broker is away kombu then tries to
     connect inside that call without end, so the loop neither works nor notices that its own connection is lost.
     """
 
-    buffer_group: frozenset[str]
-    buffer_limit: int
-    #: Makes an event of its type and its fields.
-    _prepare_event: Callable[..., dict[str, Any]]
-    on_send_buffered: Callable[[], object] | None
-    clock: LamportClock
-    pid: int
-    connection: kombu.Connection
-    mutex: threading.Lock
-    #: Events that could not be sent, or lists of them, with their routing keys.
-    _outbound_buffer: deque[tuple[Any, str]]
-    #: Events that were not sent yet, by their group.
-    _group_buffer: dict[str, list[dict[str, Any]]]
     #: Fields that all events of a batch have.
     _origin: dict[str, object]
     #: Returns further fields of this worker's heartbeats, by their names. Monitors ignore fields that they do not know.
@@ -91,7 +99,7 @@ class EventDispatcher(dispatcher.EventDispatcher):
         retry: bool = False,  # noqa: ARG002, FBT001, FBT002 Celery's signature
         retry_policy: dict[str, Any] | None = None,
         Event: Callable[..., dict[str, Any]] = Event,  # noqa: N803 Celery's name
-        **fields: Any,  # noqa: ANN401 Celery's signature
+        **fields: object,
     ) -> None:
         """Send, buffer or keep the event, as Celery's; the worker reconnects by itself, and then sends what was kept.
 
@@ -107,7 +115,7 @@ class EventDispatcher(dispatcher.EventDispatcher):
                 self.flush()
             if type in HEARTBEATS and self.heartbeat_fields is not None:
                 fields.update(self.heartbeat_fields())
-            super().send(type, blind, utcoffset, False, retry_policy, Event, **fields)  # type: ignore[arg-type] # celery-types takes offsets for whole hours # noqa: FBT003 Celery's signature
+            super().send(type, blind, utcoffset, retry=False, retry_policy=retry_policy, Event=Event, **fields)
             return
         if not self.enabled or (self.groups and group not in self.groups):
             return
@@ -156,7 +164,7 @@ class EventDispatcher(dispatcher.EventDispatcher):
         kind: str,
         group: str,
         fields: dict[str, Any],
-        **options: Any,  # noqa: ANN401 as Celery's
+        **options: object,
     ) -> None:
         """Keep an event that is not buffered; a heartbeat tells nothing when it comes late."""
         if kind not in HEARTBEATS and self.enabled and (not self.groups or group in self.groups):

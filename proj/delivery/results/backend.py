@@ -6,8 +6,8 @@ STARTED, once for the result.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from celery import states
 from kombu.serialization import dumps
@@ -16,13 +16,33 @@ from proj.delivery.publishing.reply_queue import ReplyingBackend
 from proj.delivery.results.attempt import Result, current_attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from celery.app.task import Context
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: Bytes of a result that is handed over. The main process of the worker holds it until it is confirmed, so a larger one
 #: is published by the pool's process.
 LARGEST_HANDED_OVER = 64 * 1024
+
+
+def _ending(method: Callable[P, R]) -> Callable[P, R]:
+    """The method, which stores the state with which this thread's attempt ends."""
+
+    @wraps(method)
+    def ending(*args: P.args, **kwargs: P.kwargs) -> R:
+        attempt = current_attempt()
+        if attempt is None:
+            return method(*args, **kwargs)
+        attempt.is_ending = True
+        try:
+            return method(*args, **kwargs)
+        finally:
+            attempt.is_ending = False
+
+    return ending
 
 
 class ResultBackend(ReplyingBackend):
@@ -65,30 +85,7 @@ class ResultBackend(ReplyingBackend):
                 return result
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **options)
 
-    def mark_as_done(self, task_id: str, *args: Any, **options: Any) -> None:  # noqa: ANN401 Celery's arguments
-        """As Celery's: the attempt ends with this state."""
-        with _ending():
-            super().mark_as_done(task_id, *args, **options)
-
-    def mark_as_failure(self, task_id: str, *args: Any, **options: Any) -> None:  # noqa: ANN401 Celery's arguments
-        """As Celery's: the attempt ends with this state."""
-        with _ending():
-            super().mark_as_failure(task_id, *args, **options)
-
-    def mark_as_retry(self, task_id: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 Celery's arguments
-        """As Celery's: the attempt ends with this state."""
-        with _ending():
-            return super().mark_as_retry(task_id, *args, **options)
-
-
-@contextmanager
-def _ending() -> Iterator[None]:
-    attempt = current_attempt()
-    if attempt is None:
-        yield
-        return
-    attempt.is_ending = True
-    try:
-        yield
-    finally:
-        attempt.is_ending = False
+    # As Celery's: the attempt ends with this state.
+    mark_as_done = _ending(ReplyingBackend.mark_as_done)
+    mark_as_failure = _ending(ReplyingBackend.mark_as_failure)
+    mark_as_retry = _ending(ReplyingBackend.mark_as_retry)

@@ -8,7 +8,7 @@ ran it, with confirm, before the task ends.
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery import signals
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from celery.app.trace import trace_ok_t
 
     from proj.delivery.results.attempt import Result
+
+    #: Runs a task, and returns how it ended. Celery gives the task's id, its arguments, and the message's headers.
+    Tracer = Callable[..., trace_ok_t]
 
 
 class Outcome(str):
@@ -92,9 +95,9 @@ def publish(app: Celery, results: Iterable[Result]) -> None:
             )
 
 
-def _returning_results(app: Celery, trace: Callable[..., Any], *, hands_over: bool) -> Callable[..., Any]:
+def _returning_results(app: Celery, trace: Tracer, *, hands_over: bool) -> Tracer:
     @wraps(trace)
-    def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:  # noqa: ANN401 Celery's arguments
+    def trace_task(uuid: str, args: object, kwargs: object, request: object = None) -> trace_ok_t:
         attempt = Attempt(uuid, hands_over=hands_over)
         set_current_attempt(attempt)
         try:

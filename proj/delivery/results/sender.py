@@ -18,7 +18,7 @@ from amqp.basic_message import Message
 from celery.utils.log import get_logger
 
 from proj.broker.connection import TRANSPORT_OPTIONS
-from proj.broker.heartbeats import beat, interval_s
+from proj.broker.heartbeats import has_beaten, interval_s
 from proj.delivery.broker_errors import queue_full
 from proj.delivery.publishing.in_flight import InFlight
 from proj.delivery.publishing.outgoing_message import OutgoingMessage, nack_from
@@ -202,10 +202,8 @@ class Sender(Service):
 
 
 def _beat(connection: Connection) -> None:
-    try:
-        beat(connection)
-    except Exception as error:  # noqa: BLE001 the next result connects again
-        logger.debug("A heartbeat failed: %r", error)
+    if not has_beaten(connection):
+        # The next result connects again.
         connection.collect(socket_timeout=1.0)
 
 

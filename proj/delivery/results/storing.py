@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from celery import Celery
+    from celery.app.task import Task
     from celery.backends.base import Backend
+
+    from proj.delivery.results.hand_over import Tracer
 
 #: Seconds for which a task waits for its backend before it is given back without having run.
 NOT_RUN_AFTER_S = 5.0
@@ -176,14 +179,14 @@ def trace_tasks(app: Celery, requests: Collection[object]) -> None:
 
 
 def _storing_surely(
-    task: Any,  # noqa: ANN401 celery-types does not know a task's backend
-    trace: Callable[..., Any],
+    task: Task[Any, Any],
+    trace: Tracer,
     *,
     may_be_given_back: bool,
     timeout_s: float | None,
-) -> Callable[..., Any]:
+) -> Tracer:
     @wraps(trace)
-    def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:  # noqa: ANN401 Celery's arguments
+    def trace_task(uuid: str, args: object, kwargs: object, request: object = None) -> trace_ok_t:
         attempt = _Attempt(uuid, may_be_given_back, timeout_s)
         # Some backends use what they stand for when they are made.
         backend = attempt.before_its_run(lambda: task.backend)
@@ -210,10 +213,10 @@ def _try_again(backend: object) -> None:
     """Let a backend, of which each thread may have its own, try again what belongs to the thread's task."""
     if _MARK in vars(backend):
         return
-    stock = cast("Backend", backend).store_result
+    stock: Callable[..., object] = cast("Backend", backend).store_result
 
     @wraps(stock)
-    def store_result(task_id: str, result: object, state: str, *args: Any, **options: Any) -> object:  # noqa: ANN401 Celery's arguments
+    def store_result(task_id: str, result: object, state: str, *args: object, **options: object) -> object:
         def store(value: object) -> object:
             return stock(task_id, value, state, *args, **options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery import bootsteps
 from celery.signals import worker_shutting_down
@@ -17,6 +17,8 @@ from proj.delivery.shutdown.halt_command import HALT
 if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
+
+    from proj.delivery.stock import ControlState
 
 #: Queues whose name begins so show that a worker which replied has not ended yet.
 LEAVING = "proj.leaving."
@@ -38,7 +40,7 @@ class AnswerHalt(bootsteps.Step):
         control_command(name=HALT, help="Reply, then shut down warmly.")(halt)
 
 
-def halt(state: Any, **_: object) -> dict[str, object]:  # noqa: ANN401 a SimpleNamespace that Celery makes
+def halt(state: ControlState, **_: object) -> dict[str, object]:
     """What is left to do here, and the queue that shows when this process has ended; then a warm shutdown begins.
 
     Celery's `shutdown` raises inside the command, so its reply is never sent. This sets what the handler of SIGTERM

@@ -56,7 +56,7 @@ def is_canvas_deeper(body: object, limit: int) -> bool:
     return isinstance(embed, dict) and any(embed.get(name) for name in _CANVAS) and is_deeper(body, limit)
 
 
-def _inside(container: Any) -> Iterable[object]:  # noqa: ANN401 one of `_CONTAINERS`
+def _inside(container: Iterable[object] | Mapping[object, object]) -> Iterable[object]:
     if isinstance(container, (list, tuple)):
         return container
     return container.values() if isinstance(container, (dict, Mapping)) else container

@@ -23,6 +23,8 @@ TABLE_LEAF, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x0A, 0x02
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _REAL, _ZERO, _ONE, _FIRST_BLOB = 7, 8, 9, 12
 _MOST_VARINT_BYTES = 9
+#: The bit of a byte of such an integer that says that a further one follows.
+_FURTHER = 0x80
 
 Row = tuple[object, ...]
 
@@ -115,7 +117,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = 0
     for place in range(at, at + _MOST_VARINT_BYTES - 1):
         value = value << 7 | data[place] & 0x7F
-        if data[place] < 0x80:  # noqa: PLR2004 the highest bit says that a further byte follows
+        if not data[place] & _FURTHER:
             return value, place + 1
     return value << 8 | data[at + _MOST_VARINT_BYTES - 1], at + _MOST_VARINT_BYTES
 
