@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 from celery.bin.base import CeleryCommand
 
@@ -24,7 +22,7 @@ class _Named(click.ClickException):
 class _Plain(click.Command):
     """A command that ends at Ctrl-C with 130, and whose errors propose commands that can be typed as they are."""
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 as click's own
+    def invoke(self, ctx: click.Context) -> object:
         """Run it.
 
         Raises:

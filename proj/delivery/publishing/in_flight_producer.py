@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from kombu import Connection, Exchange, Queue
     from kombu.transport.base import StdChannel
+    from typing_extensions import Unpack
 
     from proj.delivery.publishing.building.templates import Templates
     from proj.delivery.publishing.deadline import PublishOperation
     from proj.delivery.publishing.in_flight import InFlight
     from proj.delivery.publishing.outgoing_message import OutgoingMessage
+    from proj.delivery.publishing.producer import PublishOptions
 
 #: How many monitoring events go in one message, as a worker's do, and how many seconds an event may wait for others.
 EVENTS_AT_ONCE = 100
@@ -97,7 +99,7 @@ class InFlightProducer(ConfirmingProducer):
         mandatory: bool | None = None,
         confirm_timeout: float | None = None,  # noqa: ARG002 the messages in flight have their own deadline
         declare: Sequence[Exchange | Queue] | None = None,
-        **options: Any,  # noqa: ANN401 kombu's other arguments, and AMQP's properties
+        **options: Unpack[PublishOptions],
     ) -> None:
         """Add the message to those in flight; keep a monitoring event back, to send it with others."""
         if exchange == self._event_exchange and routing_key == "task.sent":

@@ -17,6 +17,23 @@ if TYPE_CHECKING:
     import amqp
     from kombu import Connection, Exchange, Queue
     from kombu.transport.base import StdChannel
+    from typing_extensions import TypedDict, Unpack
+
+    class PublishOptions(TypedDict, total=False):
+        """kombu's other arguments of `publish`, and properties of AMQP."""
+
+        serializer: str | None
+        compression: str | None
+        headers: dict[str, Any] | None
+        content_type: str | None
+        content_encoding: str | None
+        delivery_mode: int | None
+        priority: int
+        expiration: float | None
+        timeout: float | None
+        correlation_id: str
+        message_id: str
+        reply_to: str
 
 
 class ConfirmingProducer(kombu.Producer):
@@ -67,7 +84,7 @@ class ConfirmingProducer(kombu.Producer):
         mandatory: bool | None = None,
         confirm_timeout: float | None = None,
         declare: Sequence[Exchange | Queue] | None = None,
-        **options: Any,  # noqa: ANN401 kombu's other arguments, and AMQP's properties
+        **options: Unpack[PublishOptions],
     ) -> None:
         """Publish, and return when the broker has confirmed the message.
 
@@ -101,6 +118,7 @@ class ConfirmingProducer(kombu.Producer):
             return
         first, self._declare_first = self._declare_first, None
         if self.beside is not None and _consumes(connection):
+            others: PublishOptions = {"serializer": self.serializer, "compression": self.compression, **options}
             with self.beside(connection) as other:
                 if first is not None:
                     other.declare_before_next(first)
@@ -112,7 +130,7 @@ class ConfirmingProducer(kombu.Producer):
                     mandatory=mandatory,
                     confirm_timeout=confirm_timeout,
                     declare=declare,
-                    **{"serializer": self.serializer, "compression": self.compression, **options},
+                    **others,
                 )
             return
         operation = self._operation(confirm_timeout, options)
@@ -153,7 +171,11 @@ class ConfirmingProducer(kombu.Producer):
         first: Queue | None,
         body: object,
         routing_key: str | None,
-        **options: Any,  # noqa: ANN401 kombu's other arguments, and AMQP's properties
+        *,
+        exchange: str | Exchange | None,
+        mandatory: bool,
+        declare: Sequence[Exchange | Queue] | None,
+        **options: Unpack[PublishOptions],
     ) -> None:
         channel = ConfirmChannel.for_connection(self.connection)
         usual, self._channel = self._channel, channel
@@ -162,7 +184,16 @@ class ConfirmingProducer(kombu.Producer):
             if first is not None:
                 # The stub lacks `nowait`, and calling an entity binds it to the channel.
                 cast("Any", first)(channel).declare(nowait=True)
-            super().publish(body, routing_key, retry=False, confirm_timeout=operation.deadline.left_s, **options)
+            super().publish(
+                body,
+                routing_key,
+                exchange=exchange,
+                mandatory=mandatory,
+                declare=declare,
+                retry=False,
+                confirm_timeout=operation.deadline.left_s,
+                **options,
+            )
         finally:
             operation.written = channel.written > written
             self._channel = usual
@@ -171,7 +202,7 @@ class ConfirmingProducer(kombu.Producer):
         name = exchange if isinstance(exchange, str) else getattr(exchange or self.exchange, "name", "")
         return name not in self.unconfirmed_exchanges and connection.transport.driver_type == "amqp"
 
-    def _operation(self, timeout_s: float | None, options: dict[str, Any]) -> PublishOperation:
+    def _operation(self, timeout_s: float | None, options: PublishOptions) -> PublishOperation:
         """The publish operation of this thread, or a new one for this message alone."""
         operation = current_operation()
         if operation is not None and timeout_s is None:

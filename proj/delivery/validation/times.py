@@ -27,7 +27,7 @@ def eta_fault(value: object, *, zone: tzinfo, now: float, latest_s: float) -> st
         return None
     try:
         due = _seconds(value, zone)
-    except Exception as error:  # noqa: BLE001 a parser raises anything
+    except ValueError as error:
         return f"Its header 'eta' is {shown(value)}, which is no time that this worker can wait for: {shown(error)}."
     if due - now > latest_s:
         return (
@@ -43,18 +43,30 @@ def expires_fault(value: object, *, zone: tzinfo) -> str | None:
         return None
     try:
         _seconds(value, zone)
-    except Exception as error:  # noqa: BLE001 a parser raises anything
+    except ValueError as error:
         return f"Its header 'expires' is {shown(value)}, which is no time: {shown(error)}."
     return None
 
 
 def _seconds(value: object, zone: tzinfo) -> float:
-    """The time in seconds since the epoch, converted as `celery.worker.request` and `celery.worker.strategy` do it."""
+    """The time in seconds since the epoch.
+
+    Raises:
+        ValueError: it is no time; a parser raises anything.
+    """
+    try:
+        return _converted(value, zone)
+    except Exception as error:
+        raise ValueError(shown(error)) from error
+
+
+def _converted(value: object, zone: tzinfo) -> float:
+    """The same, as `celery.worker.request` and `celery.worker.strategy` convert it."""
     moment = maybe_iso8601(value) if isinstance(value, (str, datetime)) else None
     if moment is None:
         raise TypeError("it is neither a time nor an ISO 8601 text")
     aware = maybe_make_aware(moment, zone)
     # The worker's timer converts it so. The result is on another clock, but the errors are the same.
-    to_timestamp(aware, zone)  # type: ignore[arg-type] # a time zone, unlike in celery-types
+    to_timestamp(aware)
     to_timestamp(timezone.to_system(aware))
     return float(aware.timestamp())
