@@ -32,6 +32,8 @@ class Stats:
     #: Messages that it then asks for at a time, and those that it has given back since it began.
     window: int | None = None
     given_back: int | None = None
+    #: The most resident memory that its main process has had, in bytes.
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ def read_stats(reply: object) -> Stats:
         in_advance=_small(dispatch.get("held")) or 0,
         window=_small(dispatch.get("window")),
         given_back=_small(dispatch.get("given_back")),
+        memory_bytes=_memory_bytes(_fields(stats.get("rusage")).get("maxrss")),
     )
 
 
@@ -128,6 +131,14 @@ def _small(value: object) -> int | None:
     """A count of messages that a worker can have."""
     count = _count(value)
     return count if count is not None and 0 <= count < 2**31 else None
+
+
+def _memory_bytes(maxrss: object) -> int | None:
+    """The bytes of `ru_maxrss`, which Linux gives in KiB and macOS in bytes: no worker has a GiB of KiB."""
+    count = _count(maxrss)
+    if count is None or not 0 < count < 2**50:
+        return None
+    return count if count >= 2**30 else count * 1024
 
 
 def _number(value: object) -> float | None:

@@ -75,6 +75,9 @@ class Worker:
     given_back: int | None = None
     #: The names of its tasks that are acknowledged before they run; None if it has not reported them.
     early: tuple[str, ...] | None = None
+    #: The most resident memory that its main process has had, in bytes, by its last answer; the journal does not keep
+    #: it.
+    memory_bytes: int | None = None
 
     @property
     def missing_events(self) -> int:

@@ -57,6 +57,7 @@ def ask_workers(app: Celery, names: Collection[str] | None = None, *, timeout_s:
                 window=said.window,
                 held=said.in_advance if said.adaptive else None,
                 given_back=said.given_back,
+                memory_bytes=said.memory_bytes,
                 early=tuple(read_early(registered[name])[:MOST_EARLY]) if name in registered else None,
             )
         )

@@ -42,6 +42,10 @@ class BrokerState:
     dropped: Mapping[str, str] = field(default_factory=dict)
     #: Why the answers are not complete, in one sentence; None when they are.
     doubt: str | None = None
+    #: Whether the broker answered, with or without its management API; None before the first answer.
+    answers: bool | None = None
+    #: Since when it does not answer, in seconds since the epoch.
+    away_since: float | None = None
 
 
 class BrokerPoller(DepthPoller):
@@ -68,7 +72,8 @@ class BrokerPoller(DepthPoller):
         try:
             depths = self.sample()
         except ProjError as error:
-            self.state = BrokerState(doubt=error.message)
+            away_since = now if self.state.away_since is None else self.state.away_since
+            self.state = BrokerState(doubt=error.message, answers=False, away_since=away_since)
             return
         if self._queue_depths.doubt is not None:
             self._windows = None
@@ -84,6 +89,7 @@ class BrokerPoller(DepthPoller):
             windows=self._windows,
             dropped=self._dropped,
             doubt=self._queue_depths.doubt,
+            answers=True,
         )
 
     def _ask_for_dropped(self) -> Mapping[str, str]:

@@ -11,8 +11,12 @@ from proj.broker.queue_depths import QueueDepths
 from proj.dashboard.live.broker_poll import BrokerPoller
 from proj.dashboard.live.history import grouped
 from proj.dashboard.live.journal_archive import JournalArchive
+from proj.dashboard.live.now.restored import restore
+from proj.dashboard.live.now.tick import advance
 from proj.dashboard.live.runs import parsed_mark
 from proj.dashboard.live.state import State
+from proj.delivery.dead_letters.app_queues import dead_letter_queue, queue_types
+from proj.errors import ProjError
 from proj.journal.event import TaskEvent, WorkerEvent, parsed
 from proj.journal.recording.pollers import WorkerPoller
 from proj.journal.run_marks import EVENT
@@ -52,15 +56,18 @@ class EventSource(Service):
     ) -> None:
         """Ask the workers and the broker of `app`; `wanted` returns whether someone looks at the result."""
         self.state = State(keep)
+        self.state.dead_letters = dead_letter_queue(app)
+        self.state.app_queues = _queues_of(app)
         #: Events that were taken.
         self.heard = 0
         self._keep = keep
         self._archive = None if journal is None else JournalArchive(journal)
+        #: What asks the broker, and what asks the workers.
         queue_depths = QueueDepths(app, broker_api=broker_api)
         self._management = queue_depths.management
-        self._broker_poller = BrokerPoller(app, queue_depths, wanted=wanted)
+        self.broker_poller = BrokerPoller(app, queue_depths, wanted=wanted)
         # Flower itself enables the workers' events.
-        self._worker_poller = WorkerPoller(app, enable=False)
+        self.worker_poller = WorkerPoller(app, enable=False)
         self._written_at = 0.0
 
     def start(self) -> None:
@@ -74,38 +81,42 @@ class EventSource(Service):
         if self._archive is not None:
             self._archive.start()
             self._archive.restore(self.state, self._keep)
-        self._broker_poller.start()
-        self._worker_poller.start()
+            restore(self.state, time.time())
+        self.broker_poller.start()
+        self.worker_poller.start()
 
     def stop(self) -> None:
         """End the polls and close the journal; safe to call twice and before `start`."""
-        self._broker_poller.stop()
-        self._worker_poller.stop()
+        self.broker_poller.stop()
+        self.worker_poller.stop()
         if self._archive is not None:
             self._archive.stop()
 
     def poll_soon(self) -> None:
         """Have the broker polled now."""
-        self._broker_poller.poll_soon()
+        self.broker_poller.poll_soon()
 
-    def update(self, heard: Sequence[tuple[float, object]]) -> tuple[bool, list[tuple[str, Attempt]]]:
-        """Take events, with the times at which they were received, and the answers to polls.
+    def update(
+        self, heard: Sequence[tuple[float, object]], now: float | None = None
+    ) -> tuple[bool, list[tuple[str, Attempt]]]:
+        """Take events, with the times at which they were received, and the answers to polls; `now` is the time.
 
         Returns whether anything changed, and the attempts that started with the ids of their tasks.
         """
-        state, now = self.state, time.time()
+        state, now = self.state, time.time() if now is None else now
         state.now = now
-        workers = state.workers.update(_all(self._worker_poller.workers), now)
-        samples = _all(self._broker_poller.samples)
+        workers = state.workers.update(_all(self.worker_poller.workers), now)
+        samples = _all(self.broker_poller.samples)
         state.add_samples(samples)
-        broker = self._broker_poller.state
+        broker = self.broker_poller.state
         changed = bool(heard or workers or samples or state.broker is not broker)
         state.broker = broker
         named_runs: dict[str, str] = {}
         started = self._take_events(heard, named_runs)
         self.heard += len(heard)
+        advance(state, now)
         if state.workers.unknown:
-            self._worker_poller.ask(set(sorted(state.workers.unknown)[:MOST_ASKED]))
+            self.worker_poller.ask(set(sorted(state.workers.unknown)[:MOST_ASKED]))
             state.workers.unknown.clear()
         self._write(heard, named_runs, workers, samples, now)
         return changed, started
@@ -188,6 +199,14 @@ class EventSource(Service):
         if self._archive is not None:
             self._archive.give_up()
             self._archive = None
+
+
+def _queues_of(app: Celery) -> frozenset[str]:
+    """The queues that the configuration of the app names."""
+    try:
+        return frozenset(queue_types(app))
+    except ProjError:
+        return frozenset()
 
 
 def _all(queue: SimpleQueue[T]) -> list[T]:

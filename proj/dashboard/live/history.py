@@ -45,16 +45,24 @@ class History:
     """The latest attempts. Tasks that ended are evicted first, the earliest end first; then the oldest open ones."""
 
     def __init__(
-        self, keep: int, runs: Runs, *, queue_of: Callable[[Attempt], str | None], is_gone: Callable[[str], bool]
+        self,
+        keep: int,
+        runs: Runs,
+        *,
+        queue_of: Callable[[Attempt], str | None],
+        is_gone: Callable[[str], bool],
+        observer: Callable[[Sequence[Attempt], Sequence[Attempt], float], None] | None = None,
     ) -> None:
         """Keep at most `keep` attempts, and assign their tasks to `runs`.
 
-        `queue_of` returns the queue of an attempt, and `is_gone` whether a worker is known to have stopped.
+        `queue_of` returns the queue of an attempt, and `is_gone` whether a worker is known to have stopped. `observer`
+        is given the attempts of each task before and after its events, and when the first of them was received.
         """
         self._keep = keep
         self._runs = runs
         self._queue_of = queue_of
         self._is_gone = is_gone
+        self._observer = observer
         self._tasks: OrderedDict[str, Task] = OrderedDict()
         #: Ids of the tasks that ended, in the order of their ends.
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -94,6 +102,8 @@ class History:
             if len(attempts) > MOST_ATTEMPTS:
                 self.dropped += len(attempts) - MOST_ATTEMPTS
                 attempts = attempts[-MOST_ATTEMPTS:]
+            if self._observer is not None:
+                self._observer(before, attempts, heard)
             if task is None:
                 began = min(event.time for event in events)
                 run: LiveRun | None = self._runs.assign(self._queue_of(attempts[0]), began, heard, idle=self._idle)

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+from proj.dashboard.live.now.restored import restore
 from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.state import MOST_SAMPLES, State
 from proj.dashboard.live.workers import Workers
@@ -86,6 +87,10 @@ class JournalSource(Service):
         for one in runs:
             state.runs.restore(one.name, began=one.began, heard=one.ended or one.began)
         state.load(journal.latest(self._keep), runs, now=now)
+        if not live:
+            # What was open at the end stays so.
+            state.now = _end(journal, state) or now
+        restore(state, state.now)
         named = {one.name for one in runs}
         if run in named:
             state.load(journal.latest(self._keep, run), runs, now=now)
@@ -99,3 +104,11 @@ class JournalSource(Service):
                 journal.samples_between(shown.began, max(shown.heard, shown.began), most=4 * MOST_SAMPLES)
             )
         return state
+
+
+def _end(journal: JournalReader, state: State) -> float:
+    """The time of the last event or heartbeat."""
+    times = [one.time for one in journal.heartbeats()]
+    for _, task in state.history:
+        times += [one.finished or one.started or one.received or one.sent or 0.0 for one in task.attempts]
+    return max(times, default=0.0)

@@ -8,10 +8,13 @@ import time
 import uuid
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from proj.dashboard.live.event_source import EventSource
 from proj.dashboard.live.journal_source import JournalSource
+from proj.dashboard.live.now.documents import Document, Documents
+from proj.dashboard.live.now.now import now_document
+from proj.dashboard.live.now.status import WINDOWS
 from proj.dashboard.live.snapshot import event_counts, readings, snapshot
 from proj.dashboard.live.started_attempts import StartedAttempts
 from proj.dashboard.live.state import State
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from proj.dashboard.live.status import EventCounts, Readings, StartedAttempt
 
+K = TypeVar("K")
+
 logger = logging.getLogger(__name__)
 
 #: Events that may wait for the thread: a few seconds of the most that Flower can receive.
@@ -37,14 +42,11 @@ SNAPSHOT_S = 0.4
 UNCHANGED_S = 2.0
 #: Pause after a snapshot, as a multiple of its CPU time: snapshots take a tenth of a core at most.
 REST = 9.0
-#: Seconds for which a page counts as watched after its last request, and /metrics as scraped.
-WATCHED_S = 10.0
+#: Seconds for which /metrics counts as scraped after its last request.
 SCRAPED_S = 600.0
 #: Seconds between two readings for /metrics, and after which they are too old to be given.
 READINGS_S = 2.0
 OLD_S = 5.0
-#: Runs whose snapshots are computed at the same time.
-MOST_SHOWN = 8
 #: Seconds until the thread must have started, and until it must have ended.
 TIMEOUT_S = 30.0
 
@@ -86,11 +88,10 @@ class Monitor(Service):
             wanted=self._is_wanted,
         )
         self._started = StartedAttempts()
-        #: When each run was last asked for, and its snapshot.
-        self._asked: dict[str | None, float] = {}
-        self._snapshots: dict[str | None, bytes] = {
-            None: snapshot(State(0), None, NO_EVENTS, origin=self._origin, now=time.time())[0]
-        }
+        #: The snapshots by the name of the run, and the documents of now by their window in seconds.
+        self._snapshots: Documents[str | None] = Documents()
+        self._nows: Documents[int | None] = Documents()
+        self._snapshots.put(None, snapshot(State(0), None, NO_EVENTS, origin=self._origin, now=time.time())[0])
         self._scraped_at = float("-inf")
         self._readings: tuple[float, Readings] | None = None
         #: Whether something changed since the last snapshots, and whether a run in them goes on.
@@ -139,20 +140,23 @@ class Monitor(Service):
         """Count an event that the filter refused."""
         self._refused += 1
 
-    def snapshot(self, run: str | None = None) -> bytes:
+    def snapshot(self, run: str | None = None) -> Document:
         """The last snapshot of the named run, or of the newest one, as the page's JSON.
 
-        Each call keeps new snapshots of this run coming for `WATCHED_S` seconds.
+        Each call keeps new snapshots of this run coming for some seconds.
         """
-        now = time.monotonic()
-        if now - self._asked.get(run, float("-inf")) > WATCHED_S:
+        self._ask(self._snapshots, run)
+        return self._snapshots.get(run) or self._snapshots.get(None) or Document()
+
+    def now(self, window_s: int | None) -> Document:
+        """The last JSON of now with this window, one of `WINDOWS`; empty until the first one is there."""
+        self._ask(self._nows, window_s)
+        return self._nows.get(window_s) or Document()
+
+    def _ask(self, documents: Documents[K], key: K) -> None:
+        if documents.ask(key, time.monotonic()):
             self._due.set()
             self._events.poll_soon()
-        # The run that was asked for longest ago makes room, because anyone may ask for any name.
-        if run not in self._asked and len(self._asked) >= MOST_SHOWN:
-            del self._asked[min(self._asked.copy(), key=self._asked.__getitem__)]
-        self._asked[run] = now
-        return self._snapshots.get(run, self._snapshots[None])
 
     def readings(self) -> Readings:
         """What /metrics shows, at most a few seconds old; from the first call on, the observer is called."""
@@ -168,19 +172,16 @@ class Monitor(Service):
 
     def _is_wanted(self) -> bool:
         """Whether someone watches the page or scrapes /metrics."""
-        return self._is_scraped() or bool(self._watched(time.monotonic()))
+        now = time.monotonic()
+        return self._is_scraped() or bool(self._snapshots.watched(now) or self._nows.watched(now))
 
     def _is_scraped(self) -> bool:
         return time.monotonic() - self._scraped_at <= SCRAPED_S
 
-    def _watched(self, now: float) -> list[str | None]:
-        """The runs that someone watches."""
-        return [run for run, asked in tuple(self._asked.items()) if now - asked <= WATCHED_S]
-
     def _run(self) -> None:
         try:
             with self._journal or self._events:
-                self._refresh([None])
+                self._refresh([None], [WINDOWS[0]])
                 self._read()
                 self._ready.set()
                 self._work()
@@ -231,28 +232,33 @@ class Monitor(Service):
         return changed
 
     def _refresh_when_due(self) -> None:
-        """Compute the watched snapshots: soon after a change or for a new run, and otherwise now and then."""
+        """Compute the watched documents: soon after a change or for a new one, and otherwise now and then."""
         now = time.monotonic()
-        watched = self._watched(now)
-        stale = self._changed or self._open or any(run not in self._snapshots for run in watched)
-        if not watched or now < self._next_at or not (stale or now - self._computed_at >= UNCHANGED_S):
+        runs, windows = self._snapshots.watched(now), self._nows.watched(now)
+        new = any(run not in self._snapshots for run in runs) or any(window not in self._nows for window in windows)
+        stale = self._changed or self._open or new
+        if not (runs or windows) or now < self._next_at or not (stale or now - self._computed_at >= UNCHANGED_S):
             return
         self._changed, self._computed_at = False, now
         before = time.thread_time()
-        self._refresh(watched)
+        self._refresh(runs, windows)
         took_s = time.thread_time() - before
         self._next_at = now + max(SNAPSHOT_S, (1 + REST) * took_s)
 
-    def _refresh(self, runs: Sequence[str | None]) -> None:
+    def _refresh(self, runs: Sequence[str | None], windows: Sequence[int | None]) -> None:
         open_ = False
-        for run in self._snapshots.keys() - {None, *runs}:
-            del self._snapshots[run]
+        self._snapshots.keep([None, *runs])
         for run in runs:
             with self._lock:
                 state, now = self._state(run), time.time()
                 document, is_open = snapshot(state, run, self._counts(state), origin=self._origin, now=now)
-            self._snapshots[run] = document
+            self._snapshots.put(run, document)
             open_ |= is_open
+        for window in windows:
+            with self._lock:
+                state = self._state(None)
+                now = time.time() if state.live else state.now
+                self._nows.put(window, now_document(state, self._counts(state), window, origin=self._origin, now=now))
         self._open = open_
 
     def _read(self) -> Readings:

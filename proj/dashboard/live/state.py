@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.broker_poll import STALE_S, BrokerState
 from proj.dashboard.live.groups import queue_of
 from proj.dashboard.live.history import PATIENCE_S, History
+from proj.dashboard.live.now.recent import Recent
+from proj.dashboard.live.now.rolling import Rolling
 from proj.dashboard.live.runs import Runs
 from proj.dashboard.live.workers import Workers
+from proj.queues import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +44,17 @@ class State:
             self.runs,
             queue_of=lambda attempt: queue_of(attempt, self.workers.get(attempt.worker)),
             is_gone=lambda worker: self.workers.is_alive(worker, self.now) is False,
+            observer=self._observe,
         )
+        #: What happens now: the attempts that workers have, the tallies of the last hour, up to which time these are,
+        #: and the missing starts that are in them, by worker.
+        self.recent = Recent()
+        self.rolling = Rolling()
+        self.tallied: float | None = None
+        self.missing: dict[str, int] = {}
+        #: The queues that the configuration of the app names, and its queue of dead letters.
+        self.app_queues: frozenset[str] = frozenset()
+        self.dead_letters = DEAD_LETTERS
         self.broker = BrokerState()
         self.gaps: deque[Gap] = deque(maxlen=MOST_GAPS)
         self._samples: dict[str, deque[Sample]] = {}
@@ -67,7 +81,11 @@ class State:
 
     def fresh_broker(self, now: float) -> BrokerState:
         """The broker's last answers, without counts that are too old."""
-        return self.broker if now - self.broker.time <= STALE_S else BrokerState(doubt=self.broker.doubt)
+        return (
+            self.broker
+            if now - self.broker.time <= STALE_S
+            else replace(self.broker, time=0.0, depths=None, windows=None, dropped={})
+        )
 
     def load(self, attempts: Iterable[Attempt], runs: Iterable[Run], *, now: float) -> None:
         """Add attempts from a journal: to its runs, or where an attempt has none, to runs between silences."""
@@ -90,9 +108,13 @@ class State:
                 run = self.runs.assign(None, first, min(first, now), idle=partial(operator.lt, until))
                 run.heard = max(run.heard, heard)
             self.history.restore(task_id, own, heard, run.name)
+            self.recent.restore(own)
             run.attempts += len(own)
             if name is None and (task := self.history.get(task_id)) is not None and task.open:
                 until = max(until, last + PATIENCE_S)
+
+    def _observe(self, before: Sequence[Attempt], after: Sequence[Attempt], heard: float) -> None:
+        self.recent.update(before, after, heard)
 
     def newest_run(self) -> LiveRun | None:
         """The run that began last, of those with attempts."""

@@ -82,6 +82,7 @@ class Workers:
                 queues=tuple(queue[:LONGEST_NAME] for queue in worker.queues[:MOST_QUEUES]) or known.queues,
                 dispatch=worker.dispatch[:LONGEST_NAME] if worker.dispatch else known.dispatch,
                 early=known.early if worker.early is None else worker.early,
+                memory_bytes=worker.memory_bytes or known.memory_bytes,
             )
             if known.dispatch not in {None, current.dispatch}:
                 reported.append((self._online_since(worker.name, now), current))
@@ -126,6 +127,30 @@ class Workers:
             return None
         return not presence.offline and now <= presence.until
 
+    def heartbeat_age_s(self, worker: str, now: float) -> float | None:
+        """Seconds since the last event of the worker itself; None when it never sent one."""
+        presence = self._presences.get(worker)
+        return None if presence is None else max(0.0, now - presence.last)
+
+    def said_goodbye(self, worker: str) -> bool:
+        """Whether its last event said that it goes offline."""
+        presence = self._presences.get(worker)
+        return presence is not None and presence.offline
+
+    def has_answered(self, worker: str) -> bool:
+        """Whether it has answered an inspection."""
+        return worker in self._answered
+
+    def recorded_heartbeat(self, worker: str) -> float | None:
+        """The time of its last heartbeat by its own clock, also of one from a journal; None without any."""
+        state = self._heartbeats.get(worker)
+        return state.time if state is not None and state.pid is not None else None
+
+    def is_of_former_process(self, worker: str, time: float) -> bool:
+        """Whether the worker was started again after a time."""
+        state = self._heartbeats.get(worker)
+        return state is not None and state.since is not None and state.since > time
+
     def gone_since(self, worker: str, time: float, now: float) -> float | None:
         """When the process of the worker that was there at `time` was last heard; None while it may be there.
 
@@ -169,6 +194,15 @@ class Workers:
         """Starts that workers counted and for which no event came, most first."""
         missing = ((name, state.missing) for name, state in self._heartbeats.items() if state.missing)
         return tuple(LostEvents(worker=name, lost=lost) for name, lost in sorted(missing, key=lambda one: -one[1]))
+
+    def missing(self) -> dict[str, int]:
+        """Starts that each worker counted and for which no event came, of those with any."""
+        return {name: state.missing for name, state in self._heartbeats.items() if state.missing}
+
+    def memory_bytes(self, worker: str) -> int | None:
+        """The most resident memory that its main process had had at its last answer; None when it did not tell."""
+        known = self.get(worker)
+        return None if known is None else known.memory_bytes
 
     def _online_since(self, worker: str, now: float) -> float:
         presence = self._presences.get(worker)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from asyncio import sleep
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tornado.web import HTTPError, authenticated, url
 
+from proj.dashboard.live.now.documents import Document
+from proj.dashboard.live.now.status import WINDOWS
 from proj.dashboard.web.flower_types import BaseHandler, Metrics
 from proj.report.script import script
 
@@ -22,14 +25,20 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+#: How often, and after how many seconds, the first document of a window is looked for.
+FIRST_TRIES, FIRST_PAUSE_S = 60, 0.05
+EMPTY = Document(b"{}")
 TYPES = {".js": "text/javascript; charset=UTF-8", ".css": "text/css; charset=UTF-8"}
 
 
 class Snapshots(Protocol):
     """Gives the page's data; a `Monitor` does."""
 
-    def snapshot(self, run: str | None) -> bytes:
+    def snapshot(self, run: str | None) -> Document:
         """The page's JSON of the named run, or of the newest one."""
+
+    def now(self, window_s: int | None) -> Document:
+        """The JSON of now with this window; empty until the first one is there."""
 
 
 class AssetFile(NamedTuple):
@@ -76,24 +85,75 @@ class PageHandler(ReadOnlyHandler):
         self.render("dispatch.html")
 
 
-class DataHandler(ReadOnlyHandler):
-    """The page's data, as JSON."""
+class JsonHandler(ReadOnlyHandler):
+    """JSON of a monitor."""
 
     def initialize(self, monitor: Snapshots) -> None:
-        """Answer with the snapshots of `monitor`."""
+        """Answer with what `monitor` has."""
         self._monitor = monitor
+
+    def answer(self, document: Document) -> None:
+        """Write the document, compressed where the client takes that."""
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Vary", "Accept-Encoding")
+        if takes_gzip(self.request.headers.get("Accept-Encoding", "")):
+            self.set_header("Content-Encoding", "gzip")
+            self.write(document.gzipped)
+        else:
+            self.write(bytes(document))
+
+    def compute_etag(self) -> None:
+        """None, because no two documents are the same."""
+        return
+
+
+class DataHandler(JsonHandler):
+    """The data of a run."""
 
     @authenticated
     def get(self) -> None:
         """Write the snapshot of the run that was asked for."""
-        self.set_header("Content-Type", "application/json")
-        self.set_header("Cache-Control", "no-store")
         # Not Flower's `get_argument`, which would turn a quote in a name into an entity.
-        self.write(self._monitor.snapshot(self.get_query_argument("run", None)))
+        self.answer(self._monitor.snapshot(self.get_query_argument("run", None)))
 
-    def compute_etag(self) -> None:
-        """None, because no two snapshots are the same."""
-        return
+
+class NowHandler(JsonHandler):
+    """What is so now, and what happened in a window."""
+
+    @authenticated
+    async def get(self) -> None:
+        """Write it."""
+        await self._answer_now()
+
+    @authenticated
+    async def head(self, *_: str) -> None:
+        """Answer as to GET; Tornado leaves the body out."""
+        await self._answer_now()
+
+    async def _answer_now(self) -> None:
+        """Write the status with the window that was asked for: 60 (the default), 300, 900, 3600, or `all`."""
+        asked = self.get_query_argument("window", "60")
+        windows = {"all" if window is None else str(window): window for window in WINDOWS}
+        if asked not in windows:
+            raise HTTPError(HTTPStatus.BAD_REQUEST, reason=f"window must be one of {', '.join(windows)}")
+        document = self._monitor.now(windows[asked])
+        # Only at the first request for a window; the monitor's thread computes it within a second.
+        for _ in range(FIRST_TRIES):
+            if document:
+                break
+            await sleep(FIRST_PAUSE_S)
+            document = self._monitor.now(windows[asked])
+        self.answer(document or EMPTY)
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether the header `Accept-Encoding` names gzip, and not with the weight 0."""
+    for one in accepted.lower().split(","):
+        name, _, weight = one.partition(";")
+        if name.strip() in {"gzip", "*"}:
+            return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
 
 
 class MetricsHandler(Metrics):
@@ -146,5 +206,6 @@ def routes(monitor: Snapshots, *, public_metrics: bool) -> list[URLSpec]:
         *([] if public_metrics else [url(r"/metrics", MetricsHandler)]),
         url(r"/dispatch", PageHandler, name="dispatch"),
         url(r"/dispatch/data", DataHandler, {"monitor": monitor}, name="dispatch_data"),
+        url(r"/dispatch/now", NowHandler, {"monitor": monitor}, name="dispatch_now"),
         url(r"/dispatch/assets/([\w.-]+)", AssetHandler, {"assets": assets()}, name="dispatch_asset"),
     ]

@@ -1,0 +1,139 @@
+"""Sentences: what is wrong now, the gravest first, in words that name the queue and the worker to blame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proj.dashboard.live.now import words
+from proj.dashboard.live.now.presence import GONE, SILENT
+from proj.dashboard.live.now.queue_sentences import of_queues
+from proj.dashboard.live.now.status import BAD, OK, UNKNOWN, WARNING, Sentence
+from proj.plural import counted
+from proj.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from proj.dashboard.live.now.status import NowStatus, QueueNow, WorkerNow
+
+#: Every kind of sentence, the gravest first. Those behind `fine` are never the first sentence.
+KINDS = (
+    "starting",
+    "broker_away",
+    "no_workers",
+    "no_consumers",
+    "not_consuming",
+    "tasks_lost",
+    "dead_letters",
+    "worker_gone",
+    "worker_silent",
+    "unfair",
+    "failing",
+    "growing",
+    "events_missing",
+    "fine",
+    "empty",
+    "recorded",
+    "queue_unknown",
+    "counts_unknown",
+)
+#: Seconds after which it is known that no worker is there: three heartbeats.
+SURE_S = 6.0
+
+
+def sentences(status: NowStatus) -> tuple[Sentence, ...]:
+    """The sentences on a status, whose own are ignored; there is at least one."""
+    called = words.short_names([worker.name for worker in status.workers])
+    known = list(_all(status, called))
+    if not any(one.level in {BAD, WARNING} or one.kind == "starting" for one in known):
+        known.append(_fine(status))
+    return tuple(sorted(known, key=lambda one: (one.level != BAD, KINDS.index(one.kind))))
+
+
+def _all(status: NowStatus, called: Mapping[str, str]) -> Iterator[Sentence]:
+    broker, during = status.broker, words.during(status.window_s)
+    if not status.live:
+        text = f"This is a recorded journal, which ends at {words.clock(status.as_of)}."
+        yield Sentence(level=OK, kind="recorded", text=text)
+    elif broker.away_since is not None:
+        text = (
+            f"The broker does not answer since {words.clock(broker.away_since)} "
+            f"({words.seconds(max(0.0, status.as_of - broker.away_since))}); what is shown was so before."
+        )
+        yield Sentence(level=BAD, kind="broker_away", text=text)
+    elif broker.answers is None and not status.workers:
+        yield Sentence(level=UNKNOWN, kind="starting", text="Nothing is known yet: the dashboard has just started.")
+    if status.live and broker.away_since is None:
+        yield from _of_workers(status, called)
+    if broker.doubt is not None and broker.away_since is None:
+        yield Sentence(level=UNKNOWN, kind="counts_unknown", text=broker.doubt)
+    letters = status.dead_letters
+    if letters is not None and letters.new > 0:
+        text = (
+            f"{counted(letters.new, 'new dead letter')} came {during}; {letters.waiting or 0:,} "
+            f"wait{words.s(letters.waiting or 0)} in {letters.queue}. "
+            "celery -A yourapp queues dead shows the reasons."
+        )
+        yield Sentence(level=WARNING, kind="dead_letters", text=text, queues=(letters.queue,))
+    yield from of_queues(status, called)
+    missing = [worker for worker in status.workers if worker.missing_events]
+    if missing:
+        count = sum(worker.missing_events for worker in missing)
+        names = [called[worker.name] for worker in missing]
+        text = (
+            f"{counted(count, 'start')} of {words.listed(names)} came in no event {during}, "
+            "so the figures of their queues are too low."
+        )
+        yield Sentence(level=WARNING, kind="events_missing", text=text, workers=_names(missing))
+
+
+def _of_workers(status: NowStatus, called: Mapping[str, str]) -> Iterator[Sentence]:
+    there = [worker for worker in status.workers if worker.state not in {GONE, SILENT}]
+    silent = [worker for worker in status.workers if worker.state == SILENT]
+    if not there and not silent and status.broker.answers and status.known_s >= SURE_S:
+        yield _no_workers(status.queues)
+    gone = [worker for worker in status.workers if worker.state == GONE and worker.left]
+    for worker in gone:
+        text = (
+            f"{called[worker.name]} is gone with {words.tasks(worker.left)} that it had not ended; "
+            f"{_last_heard(worker)} The broker gives them to other workers, unless they were acknowledged early."
+        )
+        yield Sentence(level=WARNING, kind="worker_gone", text=text, workers=(worker.name,), queues=worker.queues)
+    for worker in silent:
+        had = worker.busy_slots + worker.held
+        text = f"{called[worker.name]} is silent with {words.tasks(had)} that it has; {_last_heard(worker)}"
+        if not had:
+            text = f"{called[worker.name]} is silent; {_last_heard(worker)}"
+        yield Sentence(level=WARNING, kind="worker_silent", text=text, workers=(worker.name,), queues=worker.queues)
+
+
+def _last_heard(worker: WorkerNow) -> str:
+    if worker.heartbeat_age_s is None:
+        return "no heartbeat of it came."
+    return f"its last heartbeat came {words.seconds(worker.heartbeat_age_s)} ago."
+
+
+def _no_workers(queues: Sequence[QueueNow]) -> Sentence:
+    waiting = sorted((queue for queue in queues if queue.name and queue.ready), key=lambda one: -(one.ready or 0))
+    if not waiting:
+        return Sentence(level=WARNING, kind="no_workers", text="No worker is there. Nothing waits.")
+    names = [f"{printable(queue.name or '')} ({queue.ready:,})" for queue in waiting]
+    count = sum(queue.ready or 0 for queue in waiting)
+    text = f"No worker is there, and {words.messages(count)} wait{words.s(count)}: {words.listed(names)}."
+    return Sentence(
+        level=BAD, kind="no_workers", text=text, queues=tuple(queue.name for queue in waiting if queue.name)
+    )
+
+
+def _fine(status: NowStatus) -> Sentence:
+    totals = status.totals
+    idle = not totals.busy_slots and not totals.ready and not any(queue.started for queue in status.queues)
+    if idle and status.live:
+        workers = counted(totals.workers_alive, "worker")
+        be = words.is_or_are(totals.workers_alive)
+        return Sentence(level=OK, kind="empty", text=f"Nothing waits and nothing runs; {workers} {be} ready.")
+    return Sentence(level=OK, kind="fine", text="Dispatch is fair; nothing waits that need not.")
+
+
+def _names(workers: Sequence[WorkerNow]) -> tuple[str, ...]:
+    return tuple(worker.name for worker in workers)
