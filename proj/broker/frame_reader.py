@@ -84,7 +84,7 @@ class FrameReader:
         if not connection.connected:
             raise RecoverableConnectionError("Socket was disconnected")
         try:
-            self._receive(CHUNK, socket.MSG_DONTWAIT)
+            self.receive(CHUNK, socket.MSG_DONTWAIT)
         except _WOULD_BLOCK:
             return
         self._handle()
@@ -98,7 +98,7 @@ class FrameReader:
         """
         try:
             while (frame := self._next_frame()) is None:
-                self._receive(self._missing())
+                self.receive(self._missing())
         except _WOULD_BLOCK as error:
             # SO_RCVTIMEO, or a timeout of 0.
             raise TimeoutError from error
@@ -141,8 +141,12 @@ class FrameReader:
         deliver(*found.arguments, found.message)
         return True
 
-    def _receive(self, most: int, flags: int = 0) -> None:
-        # The watchdog looks for this function on the stack: it is where a worker would wait for ever.
+    def receive(self, most: int, flags: int = 0) -> None:
+        """Read at most so many bytes into the buffer; the watchdog looks for this function on the stack.
+
+        Raises:
+            OSError: none came in time, or the broker has closed the connection.
+        """
         try:
             data = self.sock.recv(most, flags)
         except _WOULD_BLOCK:

@@ -8,11 +8,12 @@ worker that reads from it.
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from amqp.basic_message import Message
 
 from proj.delivery.header_names import RAW_PROPERTIES, UNREADABLE
+from proj.delivery.serializers import encoded_properties
 from proj.printable import shown
 
 if TYPE_CHECKING:
@@ -57,6 +58,5 @@ def tolerate(connection: FrameReader) -> None:
 def _readable(content: bytes, error: Exception) -> bytes:
     """The header frame of the same message with the two headers in place of its properties."""
     kept = base64.b64encode(content[_HEADER_PREFIX_BYTES:][:_KEPT_BYTES]).decode()
-    substitute: Any = Message(application_headers={UNREADABLE: shown(error), RAW_PROPERTIES: kept})
-    properties: bytes = substitute._serialize_properties()  # noqa: SLF001 nothing public writes properties alone
-    return content[:_HEADER_PREFIX_BYTES] + properties
+    substitute = Message(application_headers={UNREADABLE: shown(error), RAW_PROPERTIES: kept})
+    return content[:_HEADER_PREFIX_BYTES] + encoded_properties(substitute)

@@ -253,7 +253,7 @@ class Forwarder(Service):
             return self._open_channel(beneath)
         return channel
 
-    def _open_channel(self, beneath: Any) -> amqp.Channel:  # noqa: ANN401 py-amqp's connection, which celery-types does not know well
+    def _open_channel(self, beneath: amqp.Connection) -> amqp.Channel:
         opened: Any = beneath.channel()
         self._nacked_since = None
         # celery-types does not list these events.

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 #: The module in which py-amqp reads and writes its sockets.
 TRANSPORT_MODULE = "amqp.transport"
-#: What reads the socket that a worker consumes from.
-_RECEIVE = FrameReader._receive.__code__  # noqa: SLF001 only this part of it may take long
+#: What reads the socket that a worker consumes from: only this part of the reader may take long.
+_RECEIVE = FrameReader.receive.__code__
 
 
 class TransportCall(NamedTuple):

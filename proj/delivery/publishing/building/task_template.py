@@ -9,7 +9,7 @@ import json
 from copy import deepcopy
 from dataclasses import dataclass
 from struct import pack
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from amqp.basic_message import Message
 from amqp.serialization import decode_properties_basic, dumps
@@ -17,14 +17,14 @@ from kombu import serialization
 from kombu.utils import json as kombu_json
 
 from proj.delivery.publishing.encoded_message import EncodedMessage, encode
-from proj.delivery.serializers import encoders
+from proj.delivery.serializers import encoded_properties, encoders
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from kombu import Exchange, Queue
 
-    from proj.delivery.publishing.outgoing_message import Content, OutgoingMessage
+    from proj.delivery.publishing.outgoing_message import OutgoingMessage
 
 #: Headers that differ from message to message.
 _VARYING = frozenset({"id", "root_id", "argsrepr", "kwargsrepr"})
@@ -56,12 +56,6 @@ class Built:
     body: Any
     #: The fields of its `task-sent` event; None when there is none.
     event: Mapping[str, object] | None = None
-
-
-class _Serializable(Protocol):
-    """What celery-types leaves out of py-amqp's messages."""
-
-    def _serialize_properties(self) -> bytes: ...
 
 
 class TaskTemplate:
@@ -96,7 +90,7 @@ class TaskTemplate:
         fixed = {name: value for name, value in self._headers.items() if name not in _VARYING}
         # Without the table's length, which is written last. A table has no order.
         self._table = dumps("F", (fixed,))[4:]
-        flags = _serialized(Message(**{**properties, "application_headers": {}, "correlation_id": ""}))[:2]
+        flags = encoded_properties(Message(**{**properties, "application_headers": {}, "correlation_id": ""}))[:2]
         self._first = flags + _encoded(properties, _FIRST)
         self._middle, self._last = _encoded(properties, _MIDDLE), _encoded(properties, _LAST)
 
@@ -153,7 +147,7 @@ class TaskTemplate:
     def makes(self, built: Built, call: Call) -> bool:
         """Whether it would make for the call what Celery has built."""
         outgoing, made = built.outgoing, self.make(call)
-        theirs, ours = (decode_properties_basic(_serialized(one), 0) for one in (outgoing.message, made))
+        theirs, ours = (decode_properties_basic(encoded_properties(one), 0) for one in (outgoing.message, made))
         return (
             (outgoing.exchange, outgoing.routing_key, outgoing.mandatory, tuple(built.declare), outgoing.message.body)
             == (self.exchange, self.routing_key, self.mandatory, self.declare, made.body)
@@ -176,8 +170,4 @@ def _is_kombus_json(serializer: str | None) -> bool:
 def _encoded(properties: Mapping[str, Any], names: Collection[str]) -> bytes:
     some = {name: value for name, value in properties.items() if name in names}
     # Without the flags, which are those of all properties.
-    return _serialized(Message(**some))[2:]
-
-
-def _serialized(message: Content) -> bytes:
-    return cast("_Serializable", message)._serialize_properties()  # noqa: SLF001 py-amqp's writer calls it too
+    return encoded_properties(Message(**some))[2:]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from celery.backends.base import KeyValueStoreBackend
 
@@ -23,19 +23,23 @@ def switch(evidence: Path, state: str) -> Path:
 class Backend(KeyValueStoreBackend):
     """Results as files, one for each task."""
 
-    def __init__(self, *words: Any, **options: Any) -> None:  # noqa: ANN401 Celery's arguments
-        """Keep results beside the evidence of the drill."""
-        super().__init__(*words, **options)
-        self._evidence = Path(os.environ[FILE_VARIABLE])
-        self._folder = self._evidence.with_suffix(".results")
-        self._folder.mkdir(exist_ok=True)
+    @cached_property
+    def _evidence(self) -> Path:
+        return Path(os.environ[FILE_VARIABLE])
 
-    def get(self, key: Any) -> bytes | None:  # noqa: ANN401 Celery's signature
+    @cached_property
+    def _folder(self) -> Path:
+        """Beside the evidence of the drill."""
+        folder = self._evidence.with_suffix(".results")
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def get(self, key: str | bytes) -> bytes | None:
         """The result; None when there is none."""
         path = self._path(key)
         return path.read_bytes() if path.exists() else None
 
-    def set(self, key: Any, value: Any) -> None:  # noqa: ANN401 Celery's signature
+    def set(self, key: str | bytes, value: object) -> None:
         """Keep the result, unless the backend is away.
 
         Raises:
@@ -49,5 +53,5 @@ class Backend(KeyValueStoreBackend):
         beside.write_bytes(value if isinstance(value, bytes) else str(value).encode())
         beside.replace(self._path(key))
 
-    def _path(self, key: Any) -> Path:  # noqa: ANN401 Celery's keys are bytes or texts
-        return self._folder / (key.decode() if isinstance(key, bytes) else str(key))
+    def _path(self, key: str | bytes) -> Path:
+        return self._folder / (key.decode() if isinstance(key, bytes) else key)
