@@ -1,4 +1,7 @@
-"""Early losses: attempts that a worker had acknowledged and begun when it was killed; no worker gets them again."""
+"""Early losses: attempts that a worker had acknowledged and begun when it was killed; no worker gets them again.
+
+What a worker had not acknowledged goes back to its queue, and also ends when the worker was last heard.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proj.journal.attempt import LOST
+from proj.journal.attempt import LOST, RETURNED
 from proj.journal.ledger import is_early
 from proj.plural import counted
 
@@ -28,16 +31,26 @@ def ended_with_worker(attempt: Attempt, workers: Workers, now: float) -> float |
     worker = workers.get(attempt.worker)
     if worker is None or not is_early(attempt, {worker.name: worker.early or ()}):
         return None
-    gone = workers.gone_since(attempt.worker, attempt.started, now)
-    return None if gone is None else max(gone, attempt.started)
+    return left_by_worker(attempt, workers, now)
+
+
+def left_by_worker(attempt: Attempt, workers: Workers, now: float) -> float | None:
+    """When the worker that has an open attempt was last heard, if it is gone; None while it may be there."""
+    if attempt.finished is not None or attempt.worker is None or not (attempt.running or attempt.held):
+        return None
+    begun = attempt.started or attempt.received
+    if begun is None:
+        return None
+    gone = workers.gone_since(attempt.worker, begun, now)
+    return None if gone is None else max(gone, begun)
 
 
 def with_losses(attempts: Iterable[Attempt], workers: Workers, now: float) -> list[Attempt]:
-    """The attempts, those that are lost in the state `lost`."""
+    """The attempts; those that a worker had when it was gone are `lost` if it had begun them, else `returned`."""
     return [
         attempt
-        if (ended := ended_with_worker(attempt, workers, now)) is None
-        else replace(attempt, state=LOST, finished=ended)
+        if (ended := left_by_worker(attempt, workers, now)) is None
+        else replace(attempt, state=LOST if attempt.running else RETURNED, finished=ended)
         for attempt in attempts
     ]
 

@@ -66,17 +66,12 @@ def test_task_of_a_worker_that_was_started_again_is_lost() -> None:
     [
         # Its heartbeats come.
         (STARTED, workers_with(), 102.0),
-        # It was acknowledged late, or the worker has not told.
-        (STARTED, workers_with(early=("other",)), 120.0),
-        (STARTED, workers_with(early=None), 120.0),
         # It was begun by the new process.
         (
             Attempt(task_id="t", state="started", name="pack", worker="w@h", started=111.0),
             workers_with({"time": 110.0, "pid": 2}, {"time": 112.0, "pid": 2}),
             113.0,
         ),
-        # Its message was not acknowledged yet.
-        (Attempt(task_id="t", state="received", name="pack", worker="w@h", received=100.0), workers_with(), 120.0),
         # It ended.
         (
             Attempt(task_id="t", state="succeeded", name="pack", worker="w@h", started=100.0, finished=101.0),
@@ -89,6 +84,18 @@ def test_other_tasks_are_not_lost(attempt: Attempt, workers: Workers, now: float
     """They are done, or will be."""
     assert with_losses([attempt], workers, now) == [attempt]
     assert loss_notes([attempt], workers, now) == []
+
+
+@pytest.mark.parametrize("early", [("other",), None])
+def test_task_that_was_not_acknowledged_ends_with_its_worker_too(early: tuple[str, ...] | None) -> None:
+    """It does not run for ever. No note says that it is lost, because another worker gets it."""
+    workers = workers_with(early=early)
+    held = Attempt(task_id="u", state="received", name="pack", worker="w@h", received=100.0)
+
+    ended = with_losses([STARTED, held], workers, 120.0)
+
+    assert [(one.state, one.finished) for one in ended] == [("lost", 101.0), ("returned", 101.0)]
+    assert loss_notes([STARTED, held], workers, 120.0) == []
 
 
 def test_page_and_metrics_show_no_lost_task_as_one_at_work() -> None:
