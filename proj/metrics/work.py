@@ -17,22 +17,24 @@ def makespan_s(attempts: Iterable[Attempt], *, until: float | None = None) -> fl
     """Seconds from the first publish to the last finish; 0.0 if nothing has finished.
 
     With `until`, the time now in seconds since the epoch, a run that goes on counts up to it. The publish is by the
-    producer's clock, the finish by the worker's. Celery sends `task-sent` events only with `task_send_sent_event`;
-    without any, the makespan begins at the first receipt or start.
+    producer's clock, the finish by the worker's. Celery sends `task-sent` events only with `task_send_sent_event`. A
+    task without one begins at its receipt or start, so that the work of a producer which does not send them counts too.
 
     Source: C_max, measured from the first release date: R. L. Graham, E. L. Lawler, J. K. Lenstra and
     A. H. G. Rinnooy Kan, Optimization and Approximation in Deterministic Sequencing and Scheduling: a Survey (1979).
     """
     attempts = tuple(attempts)
-    begun = [attempt.sent for attempt in attempts if attempt.sent is not None] or [
-        time for attempt in attempts for time in (attempt.received, attempt.started) if time is not None
-    ]
+    begun = [time for attempt in attempts if (time := _first_time(attempt)) is not None]
     finished = [
         attempt.finished for attempt in attempts if attempt.finished is not None and attempt.state not in SUPERSEDED
     ]
     if until is not None:
         finished.append(until)
     return max(0.0, max(finished) - min(begun)) if begun and finished else 0.0
+
+
+def _first_time(attempt: Attempt) -> float | None:
+    return next((time for time in (attempt.sent, attempt.received, attempt.started) if time is not None), None)
 
 
 def ideal_s(attempts: Iterable[Attempt], *, slots: int, until: float | None = None) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proj import metrics
@@ -32,6 +34,13 @@ THREE = (
 def test_makespan_is_from_the_first_publish_to_the_last_finish() -> None:
     """The first publish is at 10.0, the last finish at 14.0."""
     assert metrics.makespan_s(THREE) == 4.0
+
+
+def test_makespan_begins_with_the_first_task_where_only_some_producers_tell_of_the_publish() -> None:
+    """The work before the first known publish counts, too."""
+    untold = done("w3", sent=0.0, started=5.0, runtime_s=1.0)
+
+    assert metrics.makespan_s([*THREE, replace(untold, sent=None)]) == 9.0
 
 
 def test_ideal_is_bounded_by_the_longest_task() -> None:
