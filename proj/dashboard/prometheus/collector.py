@@ -40,6 +40,9 @@ class DispatchCollector(Collector):
         self._pairs: BoundedLabels[tuple[str, str]] = BoundedLabels(MOST_QUEUES)
         #: Starts by dispatch mode and worker; waits by queue and dispatch mode.
         self._started: Counter[tuple[str, ...]] = Counter()
+        #: Lost events by worker, as they were read last; and all that were lost, because a counter never falls.
+        self._lost_before: dict[str, int] = {}
+        self._lost: Counter[str] = Counter()
         self._broker_waits = WaitHistogram()
         self._held_waits = WaitHistogram()
         self._avoidable_waits = WaitHistogram()
@@ -94,8 +97,10 @@ class DispatchCollector(Collector):
             for worker in group.workers:
                 if worker.alive is not False:
                     self._worker(worker.name, now)
-        for lost in readings.events.lost_by_worker:
-            self._worker(lost.worker, now)
+        lost_now = {row.worker: row.lost for row in readings.events.lost_by_worker}
+        for name, count in lost_now.items():
+            self._lost[self._worker(name, now)] += max(0, count - self._lost_before.get(name, 0))
+        self._lost_before = lost_now
         queues = {label(queue.queue) for queue in readings.queues}
         for name in sorted(queues):
             self._queues.admit(name, now)
@@ -107,6 +112,8 @@ class DispatchCollector(Collector):
     def _forget(self, now: float) -> None:
         for labels in (self._workers, self._queues, self._pairs):
             labels.forget(now)
+        for name in [name for name in self._lost if name not in self._workers]:
+            self._lost[OTHER] += 0 if name == OTHER else self._lost.pop(name)
         for key in [key for key in self._started if key[1] != OTHER and key[1] not in self._workers]:
             del self._started[key]
         for waits in (self._broker_waits, self._held_waits, self._avoidable_waits):
@@ -238,9 +245,10 @@ class DispatchCollector(Collector):
             for worker in group.workers:
                 if worker.alive is not False:
                     lost[self._placed(worker.name),] += 0
-        for row in events.lost_by_worker:
-            lost[self._placed(row.worker),] += row.lost
-        lost[OTHER,] += max(0, events.lost - sum(lost.values()))
+        for name, count in self._lost.items():
+            lost[name if name in self._workers else OTHER,] += count
+        # Of the workers that are not among the first.
+        lost[OTHER,] += max(0, events.lost - sum(row.lost for row in events.lost_by_worker))
         return [
             _counter("proj_events_heard", "Events of tasks and workers that were received.", {(): events.heard}),
             _counter(

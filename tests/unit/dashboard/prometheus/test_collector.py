@@ -242,6 +242,18 @@ def test_events_are_counted_by_their_outcome(scraped: Scraped) -> None:
     assert samples["proj_events_lost_total", ("other",)] == 2
 
 
+def test_counter_of_lost_events_never_falls(scraped: Scraped) -> None:
+    """Events that come late make fewer of them lost, and Prometheus would take that for a restart."""
+    told = []
+    for lost in (5, 2, 0, 3):
+        rows = (LostEvents(worker="w@h", lost=lost),) if lost else ()
+        events = EventCounts(heard=9, refused=0, dropped=0, lost=lost, lost_by_worker=rows)
+        scraped.readings = readings(group(worker("w@h")), events=events)
+        told.append(scraped.samples()["proj_events_lost_total", ("w@h",)])
+
+    assert told == [5, 5, 5, 8]
+
+
 def flood(scraped: Scraped) -> None:
     """More names of all kinds than may have series."""
     names = [f"forged-{number}" for number in range(3_000)]
