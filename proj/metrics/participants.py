@@ -47,6 +47,8 @@ class Participant:
     running: tuple[Interval, ...]
     #: The end of the record, in seconds since the epoch.
     end: float
+    #: When it is not known what the worker did, in order.
+    unknown: Sequence[Interval] = ()
     #: In a part of a record: the same worker with all its attempts.
     whole: Participant | None = None
 
@@ -67,10 +69,10 @@ class Participant:
 
     @cached_property
     def free(self) -> list[Interval]:
-        """When it was present and ran fewer attempts than it has slots, in order."""
+        """When it was present, and is known to have run fewer attempts than it has slots, in order."""
         if self.whole is not None:
             return self.whole.free
-        return difference(self.present, times_at_least(self.running, self.slots))
+        return difference(difference(self.present, times_at_least(self.running, self.slots)), self.unknown)
 
     @property
     def present_s(self) -> float:
@@ -86,17 +88,23 @@ class Participant:
 class Participants:
     """All workers that took part in some attempts."""
 
-    def __init__(self, spans: Sequence[Span], workers: Iterable[Worker], *, end: float) -> None:
-        """Take part: each worker that received an attempt, and each of `workers` that serves a queue of one."""
+    def __init__(
+        self, spans: Sequence[Span], workers: Iterable[Worker], *, end: float, unknown: Iterable[Interval] = ()
+    ) -> None:
+        """Take part: each worker that received an attempt, and each of `workers` that serves a queue of one.
+
+        No worker counts as free while it is `unknown` what happened, such as while the broker was away.
+        """
         records = {worker.name: worker for worker in workers}
         had = _had(spans)
         self._queues = {name: _queues(records.get(name), had.get(name, ())) for name in {*records, *had}}
         self._served_alike: dict[str | None, frozenset[str]] = {}
         served = frozenset().union(*(self.queues_of(span) for span in spans))
+        gaps = union(unknown)
         names = sorted({*had, *(name for name in records if self._queues[name] & served)})
         #: Ordered by name.
         self.by_name = {
-            name: _participant(name, records.get(name), self._queues[name], tuple(had.get(name, ())), end)
+            name: _participant(name, records.get(name), self._queues[name], tuple(had.get(name, ())), end, gaps)
             for name in names
         }
 
@@ -158,11 +166,16 @@ def _queues(record: Worker | None, had: Iterable[Span]) -> frozenset[str]:
 
 
 def _participant(
-    name: str, record: Worker | None, queues: frozenset[str], had: tuple[Span, ...], end: float
+    name: str,
+    record: Worker | None,
+    queues: frozenset[str],
+    had: tuple[Span, ...],
+    end: float,
+    unknown: Sequence[Interval],
 ) -> Participant:
     running = tuple(span.running for span in had if span.running is not None)
     slots = record.slots if record is not None and record.slots else max(1, most_at_once(running))
-    return Participant(name=name, slots=slots, queues=queues, spans=had, running=running, end=end)
+    return Participant(name=name, slots=slots, queues=queues, spans=had, running=running, end=end, unknown=unknown)
 
 
 def _event_times(had: Sequence[Span]) -> list[float]:

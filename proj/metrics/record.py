@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.records import Worker
+    from proj.journal.records import Gap, Worker
     from proj.metrics.span import Span
 
 
@@ -35,16 +35,26 @@ class Record:
     until: float | None
 
     @classmethod
-    def of(cls, attempts: Sequence[Attempt], workers: Iterable[Worker], *, until: float | None = None) -> Record:
+    def of(
+        cls,
+        attempts: Sequence[Attempt],
+        workers: Iterable[Worker],
+        *,
+        until: float | None = None,
+        gaps: Iterable[Gap] = (),
+    ) -> Record:
         """The record of `attempts` and of the workers that could have taken them.
 
         `until` is the time now, for a run that goes on: an attempt that has not ended counts up to it. If all have
-        ended, it is ignored, so that the figures no longer change.
+        ended, it is ignored, so that the figures no longer change. During a gap of which it is not known how many
+        events are missing, as while the broker was away, no wait is avoidable, because no worker is known to be free.
         """
         until = until if any(attempt.state in OPEN for attempt in attempts) else None
         end = end_of_record(attempts, until=until)
         found = spans(attempts, until=until)
-        participants = Participants(found, workers, end=end)
+        participants = Participants(
+            found, workers, end=end, unknown=[(gap.began, gap.ended) for gap in gaps if gap.events is None]
+        )
         return cls(
             spans=found,
             avoidable=avoidable_waits_of(found, participants),

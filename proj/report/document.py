@@ -92,16 +92,16 @@ def document(
     measured = _measured(source, names)
     if not measured:
         raise ProjError(f"There is nothing to report in {title}: it has no attempts of tasks.")
-    workers = source.workers()
+    workers, gaps = source.workers(), source.gaps()
     measured_runs = [
         MeasuredRun(
             run=run,
-            record=metrics.Record.of(attempts, workers_of(run, attempts, workers)),
+            record=metrics.Record.of(attempts, workers_of(run, attempts, workers), gaps=gaps),
             samples=source.samples(None if run.name == NO_RUN else run.name),
         )
         for run, attempts in measured
     ]
-    return document_of_runs(measured_runs, workers, source.gaps(), title=title, arguments=arguments)
+    return document_of_runs(measured_runs, workers, gaps, title=title, arguments=arguments)
 
 
 def document_of_runs(

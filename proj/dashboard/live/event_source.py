@@ -19,6 +19,7 @@ from proj.delivery.dead_letters.app_queues import dead_letter_queue, queue_types
 from proj.errors import ProjError
 from proj.journal.event import TaskEvent, WorkerEvent, parsed
 from proj.journal.recording.pollers import WorkerPoller
+from proj.journal.records import Gap
 from proj.journal.run_marks import EVENT
 from proj.service import Service
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+    from proj.dashboard.live.broker_poll import BrokerState
     from proj.journal.attempt import Attempt
     from proj.journal.records import Sample, Worker
 
@@ -109,6 +111,7 @@ class EventSource(Service):
         samples = _all(self.broker_poller.samples)
         state.add_samples(samples)
         broker = self.broker_poller.state
+        gaps = self._gaps(broker, now)
         changed = bool(heard or workers or samples or state.broker is not broker)
         state.broker = broker
         named_runs: dict[str, str] = {}
@@ -118,8 +121,17 @@ class EventSource(Service):
         if state.workers.unknown:
             self.worker_poller.ask(set(sorted(state.workers.unknown)[:MOST_ASKED]))
             state.workers.unknown.clear()
-        self._write(heard, named_runs, workers, samples, now)
+        self._write(heard, named_runs, workers=workers, samples=samples, gaps=gaps, now=now)
         return changed, started
+
+    def _gaps(self, broker: BrokerState, now: float) -> list[Gap]:
+        """The gap of an outage of the broker that is over now, which is added to the state."""
+        away_since = self.state.broker.away_since
+        if away_since is None or broker.away_since is not None:
+            return []
+        gap = Gap(began=min(away_since, now), ended=now, events=None, reason="The broker was away.")
+        self.state.gaps.append(gap)
+        return [gap]
 
     def _take_events(
         self, heard: Sequence[tuple[float, object]], named_runs: dict[str, str]
@@ -176,15 +188,17 @@ class EventSource(Service):
         self,
         heard: Sequence[tuple[float, object]],
         named_runs: Mapping[str, str],
+        *,
         workers: Sequence[Worker],
         samples: Sequence[Sample],
+        gaps: Sequence[Gap],
         now: float,
     ) -> None:
-        if self._archive is None or not (heard or workers or samples or now - self._written_at >= NOTE_S):
+        if self._archive is None or not (heard or workers or samples or gaps or now - self._written_at >= NOTE_S):
             return
         self._written_at = now
         try:
-            self._archive.write(heard, named_runs, workers=workers, samples=samples)
+            self._archive.write(heard, named_runs, workers=workers, samples=samples, gaps=gaps)
         except sqlite3.Error as error:
             self._give_up(error)
 

@@ -12,18 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from proj.dashboard.live.status import GroupStatus, WorkerStatus
+from proj.journal.event import RECEIVED, SENT
 from proj.journal.worker_info import ADAPTIVE
 from proj.metrics import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
     from proj.journal.event import AdaptiveCounts
-    from proj.journal.records import Worker
+    from proj.journal.records import Gap, Worker
 
 #: Groups of a run and workers of a group that are shown. Anyone who can publish could name any number.
 MOST_GROUPS = 24
+#: Groups that are measured.
+MOST_KEPT = 200
+#: The states of an attempt that waits to be started.
+WAITING = frozenset({SENT, RECEIVED})
 MOST_WORKERS = 100
 #: The order in which modes are shown side by side: RabbitMQ's default first.
 MODES = ("round-robin", "fair", ADAPTIVE, "other")
@@ -52,7 +57,7 @@ class Group:
 
 
 def groups(attempts: Sequence[Attempt], workers: Mapping[str, Worker]) -> list[Group]:
-    """The groups of some attempts and workers, sorted by mode and queue; the largest when there are too many.
+    """The groups of some attempts and workers, sorted by mode and queue; at most `MOST_KEPT`, see `worst`.
 
     A message that no worker has received belongs to the only mode of its queue. Where the queue has several modes, the
     message belongs to no group.
@@ -75,14 +80,36 @@ def groups(attempts: Sequence[Attempt], workers: Mapping[str, Worker]) -> list[G
         found.append(
             Group(queue=key[0], dispatch=key[1], places=places.get(key, ()), attempts=own, workers=frozenset(of_group))
         )
-    found.sort(key=lambda group: -len(group.attempts))
-    return sorted(found[:MOST_GROUPS], key=lambda group: (_place(group.dispatch), group.queue or ""))
+    return worst(found, {}, most=MOST_KEPT)
+
+
+def worst(found: Sequence[Group], ready: Mapping[str, int], *, most: int = MOST_GROUPS) -> list[Group]:
+    """At most so many of the groups, sorted by mode and queue.
+
+    Those come first whose messages wait: the most in the broker, by `ready` (messages by queue), or by events in the
+    broker and in workers. Then the largest.
+    """
+
+    def order(group: Group) -> tuple[int, int]:
+        waiting = sum(attempt.state in WAITING for attempt in group.attempts)
+        return -max(waiting, ready.get(group.queue or "", 0)), -len(group.attempts)
+
+    chosen = sorted(found, key=order)[:most] if len(found) > most else found
+    return sorted(chosen, key=lambda group: (_place(group.dispatch), group.queue or ""))
 
 
 def records(
-    found: Sequence[Group], attempts: Sequence[Attempt], workers: Mapping[str, Worker], *, until: float | None = None
+    found: Sequence[Group],
+    attempts: Sequence[Attempt],
+    workers: Mapping[str, Worker],
+    *,
+    until: float | None = None,
+    gaps: Collection[Gap] = (),
 ) -> list[Record]:
-    """The metrics record of each group; `until` is the present time while the run goes on."""
+    """The metrics record of each group; `until` is the present time while the run goes on.
+
+    During `gaps` no wait is avoidable.
+    """
     queues = [queue_of(attempt, workers.get(attempt.worker or "")) for attempt in attempts]
     served_by: dict[str, set[str | None]] = {name: set(worker.queues) for name, worker in workers.items()}
     for attempt, queue in zip(attempts, queues, strict=True):
@@ -97,7 +124,7 @@ def records(
         had = {attempts[place].worker for place in own}
         served = {queue for queue, representative in representatives.items() if representative == top}
         taking_part = [one for one in workers.values() if one.name in had or served.intersection(one.queues)]
-        record = Record.of([attempts[place] for place in own], taking_part, until=until)
+        record = Record.of([attempts[place] for place in own], taking_part, until=until, gaps=gaps)
         wholes[top] = record, {place: number for number, place in enumerate(own)}
     parts = []
     for group in found:

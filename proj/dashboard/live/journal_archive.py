@@ -84,8 +84,9 @@ class JournalArchive(Service):
         *,
         workers: Iterable[Worker],
         samples: Iterable[Sample],
+        gaps: Iterable[Gap] = (),
     ) -> None:
-        """Write events, workers and samples; `runs` has the marked run of a task by the task's id.
+        """Write events, workers, samples and gaps; `runs` has the marked run of a task by the task's id.
 
         Raises:
             sqlite3.Error: it cannot be written.
@@ -97,6 +98,7 @@ class JournalArchive(Service):
         # The state knows the unknown workers itself.
         self._event_writer.unknown_workers.clear()
         self._writer.put_samples(samples)
+        self._writer.put_gaps(gaps)
         self._writer.put_note(HEARD, repr(time.time()))
         self._writer.commit()
 

@@ -47,6 +47,8 @@ SCRAPED_S = 600.0
 #: Seconds between two readings for /metrics, and after which they are too old to be given.
 READINGS_S = 2.0
 OLD_S = 5.0
+#: Seconds that the first scrape waits for the broker's first counts.
+FIRST_S = 2.0
 #: Seconds until the thread must have started, and until it must have ended.
 TIMEOUT_S = 30.0
 
@@ -97,6 +99,9 @@ class Monitor(Service):
         #: Whether something changed since the last snapshots, and whether a run in them goes on.
         self._changed = self._open = False
         self._computed_at = self._next_at = self._next_reading = 0.0
+        #: Set when the first scrape can be answered, and whether the observer has what had started before it.
+        self._first_reading = threading.Event()
+        self._observed = False
         #: Held while the state is changed or read.
         self._lock = threading.Lock()
         self._due = threading.Event()
@@ -159,8 +164,16 @@ class Monitor(Service):
             self._events.poll_soon()
 
     def readings(self) -> Readings:
-        """What /metrics shows, at most a few seconds old; from the first call on, the observer is called."""
-        self._scraped_at = time.monotonic()
+        """What /metrics shows, at most a few seconds old; from the first call on, the observer is called.
+
+        The first call waits until the broker has been asked and the observer has what is in memory, so that nothing is
+        0 only because nobody had asked before.
+        """
+        is_first, self._scraped_at = not self._first_reading.is_set(), time.monotonic()
+        if is_first and self._thread.is_alive():
+            self._events.poll_soon()
+            self._due.set()
+            self._first_reading.wait(FIRST_S + 1.0)
         known = self._readings
         if known is not None and self._scraped_at - known[0] <= OLD_S:
             return known[1]
@@ -201,11 +214,7 @@ class Monitor(Service):
                 self._changed |= self._update()
                 self._refresh_when_due()
                 if self._is_scraped() and time.monotonic() >= self._next_reading:
-                    before = time.thread_time()
-                    self._observe()
-                    self._read()
-                    took_s = time.thread_time() - before
-                    self._next_reading = time.monotonic() + max(READINGS_S, 2 * REST * took_s)
+                    self._read_when_due()
             except Exception as error:
                 # The page must survive an error, and the log a lasting one: the same error is logged once.
                 if str(error) != self._logged_error:
@@ -260,6 +269,25 @@ class Monitor(Service):
                 now = time.time() if state.live else state.now
                 self._nows.put(window, now_document(state, self._counts(state), window, origin=self._origin, now=now))
         self._open = open_
+
+    def _read_when_due(self) -> None:
+        """Compute what /metrics shows; for the first scrape, as soon as the broker has been asked."""
+        before = time.thread_time()
+        if not self._first_reading.is_set():
+            waited_s = time.monotonic() - self._scraped_at
+            if self._journal is None and self._events.state.broker.answers is None and waited_s < FIRST_S:
+                return
+            if not self._observed:
+                self._observed = True
+                history = self._events.state.history
+                self._started.add(
+                    (task_id, one) for task_id, task in history for one in task.attempts if one.started is not None
+                )
+        self._observe()
+        self._read()
+        self._first_reading.set()
+        took_s = time.thread_time() - before
+        self._next_reading = time.monotonic() + max(READINGS_S, 2 * REST * took_s)
 
     def _read(self) -> Readings:
         state = self._state(None)

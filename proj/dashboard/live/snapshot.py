@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from proj.dashboard.live.early_losses import loss_notes, with_losses
-from proj.dashboard.live.groups import group_status, groups, records
+from proj.dashboard.live.groups import group_status, groups, records, worst
 from proj.dashboard.live.queue_status import contradictions, queue_statuses
 from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.status import EventCounts, Readings
@@ -16,6 +16,7 @@ from proj.dashboard.live.workers import MOST_WORKERS
 from proj.delivery.dead_letters.destinations import sentence
 from proj.journal.records import Run
 from proj.metrics import hoards
+from proj.plural import counted
 from proj.report.document import MeasuredRun, document_of_runs
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def snapshot(
     if chosen is None and is_open:
         chosen = state.runs[next(iter(is_open))]
     goes_on = chosen is not None and is_open[chosen.name]
+    shown = _NO_RUN if chosen is None else _run(state, chosen, now, is_open=goes_on)
     document = {
         "format": FORMAT,
         "version": VERSION,
@@ -57,17 +59,17 @@ def snapshot(
         "runs": listed,
         "run": None if chosen is None else chosen.name,
         "open": goes_on,
-        **(_NO_RUN if chosen is None else _run(state, chosen, now, is_open=goes_on)),
+        **shown,
         "queues": [asdict(queue) for queue in queues(state, counts, now)],
         "events": asdict(counts),
-        "notes": _notes(state, now),
+        "notes": [*_left_out(shown["groups_left_out"]), *_notes(state, now)],
         "took_s": 0.0,
     }
     document["took_s"] = round(time.perf_counter() - began, 4)
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode(), goes_on
 
 
-_NO_RUN: dict[str, Any] = {"kept": {"attempts": 0, "of": 0}, "groups": [], "report": None}
+_NO_RUN: dict[str, Any] = {"kept": {"attempts": 0, "of": 0}, "groups_left_out": 0, "groups": [], "report": None}
 
 
 def readings(state: State, counts: EventCounts, now: float) -> Readings:
@@ -139,8 +141,10 @@ def _runs(state: State, now: float) -> tuple[dict[str, bool], list[dict[str, Any
 def _run(state: State, run: LiveRun, now: float, *, is_open: bool) -> dict[str, Any]:
     attempts = with_losses(state.history.attempts(run.name), state.workers, now)
     workers = workers_of_run(state, run, attempts, now)
-    found = groups(attempts, workers)
-    measured = records(found, attempts, workers, until=now if is_open else None)
+    every = groups(attempts, workers)
+    depths = state.fresh_broker(now).depths or {}
+    found = worst(every, {name: depth.ready for name, depth in depths.items()})
+    measured = records(found, attempts, workers, until=now if is_open else None, gaps=state.gaps_until(now))
     measured_runs = [
         MeasuredRun(
             run=Run(name=group.name, dispatch=group.dispatch, began=run.began),
@@ -151,7 +155,7 @@ def _run(state: State, run: LiveRun, now: float, *, is_open: bool) -> dict[str, 
         if group.attempts
     ]
     until = now if is_open else run.heard
-    gaps = [gap for gap in state.gaps if gap.ended >= run.began and gap.began <= until][-MOST_GAPS:]
+    gaps = [gap for gap in state.gaps_until(now) if gap.ended >= run.began and gap.began <= until][-MOST_GAPS:]
     report = (
         document_of_runs(measured_runs, list(workers.values()), gaps, title=run.name, arguments=False)
         if measured_runs
@@ -161,6 +165,7 @@ def _run(state: State, run: LiveRun, now: float, *, is_open: bool) -> dict[str, 
         report["live"] = True
     return {
         "kept": {"attempts": len(attempts), "of": max(run.attempts, len(attempts))},
+        "groups_left_out": len(every) - len(found),
         "groups": [
             asdict(
                 group_status(
@@ -176,6 +181,13 @@ def _run(state: State, run: LiveRun, now: float, *, is_open: bool) -> dict[str, 
         ],
         "report": report,
     }
+
+
+def _left_out(groups_left_out: int) -> list[str]:
+    if not groups_left_out:
+        return []
+    left_out, be = counted(groups_left_out, "group"), "is" if groups_left_out == 1 else "are"
+    return [f"{left_out} of a queue and a mode {be} not shown: those with the fewest waiting messages and tasks."]
 
 
 def _notes(state: State, now: float) -> list[str]:

@@ -49,7 +49,9 @@ class StartedAttempts:
         workers = {worker.name: worker for worker in state.workers.at(now)}
         found = groups(attempts, workers)
         taken: list[StartedAttempt] = []
-        for group, record in zip(found, records(found, attempts, workers, until=now), strict=True):
+        for group, record in zip(
+            found, records(found, attempts, workers, until=now, gaps=state.gaps_until(now)), strict=True
+        ):
             for span, avoidable in zip(record.spans, record.avoidable, strict=True):
                 one = span.attempt
                 if waiting.pop((one.task_id, one.worker, one.started), None) is None or one.worker is None:

@@ -15,6 +15,7 @@ from proj.dashboard.live.now.recent import Recent
 from proj.dashboard.live.now.rolling import Rolling
 from proj.dashboard.live.runs import Runs
 from proj.dashboard.live.workers import Workers
+from proj.journal.records import Gap
 from proj.queues import DEAD_LETTERS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from proj.dashboard.live.runs import LiveRun
     from proj.journal.attempt import Attempt
-    from proj.journal.records import Gap, Run, Sample
+    from proj.journal.records import Run, Sample
 
 #: Gaps that are kept; depths of one queue (two hours of a queue that changes every second); and queues with depths.
 MOST_GAPS = 200
@@ -74,6 +75,13 @@ class State:
                     continue
                 kept = self._samples[sample.queue] = deque(maxlen=MOST_SAMPLES)
             kept.append(sample)
+
+    def gaps_until(self, now: float) -> list[Gap]:
+        """The gaps, and that of the broker's outage if it lasts."""
+        away_since = self.broker.away_since
+        if away_since is None or away_since >= now:
+            return list(self.gaps)
+        return [*self.gaps, Gap(began=away_since, ended=now, events=None, reason="The broker is away.")]
 
     def samples(self, queue: str | None) -> Sequence[Sample]:
         """The depths of a queue, by time."""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
+from proj.broker.queue_depths import Depth
 from proj.dashboard.live import monitor as module
 from proj.dashboard.live.broker_poll import BrokerState
+from proj.dashboard.live.groups import MOST_GROUPS
 from proj.dashboard.live.monitor import Monitor, Settings
 from proj.dashboard.live.snapshot import event_counts, readings, snapshot
 from proj.dashboard.live.started_attempts import StartedAttempts
@@ -80,6 +82,39 @@ def test_snapshot_names_a_worker_that_holds_more_messages_than_slots() -> None:
 
     assert len(notes) == 1
     assert shown(state, now=1011.0)["notes"] == []
+
+
+def test_snapshot_shows_the_queues_in_which_messages_wait_and_counts_the_others() -> None:
+    """A starved queue has the fewest attempts, and must not vanish behind busy ones."""
+    done = {"state": "succeeded", "finished": 1002.0}
+    busy = [attempt(f"{queue}-{n}", queue=f"q{queue}", **done) for queue in range(MOST_GROUPS + 3) for n in range(3)]
+    starved = attempt("one", queue="starved", state="sent", worker=None, received=None, started=None)
+    ready = attempt("two", queue="full", **done)
+    state = state_of(*busy, starved, ready, now=1003.0)
+    state.broker = BrokerState(time=1003.0, depths={"full": Depth(name="full", type="quorum", ready=7,
+                                                                 unacknowledged=0, consumers=1)})  # fmt: skip
+    data = shown(state, now=1003.0)
+    queues = {group["queue"] for group in data["groups"]}
+
+    assert {"starved", "full"} <= queues
+    assert (len(queues), data["groups_left_out"]) == (MOST_GROUPS, 5)
+    assert [note for note in data["notes"] if note.startswith("5 groups of a queue and a mode are not shown")]
+
+
+def test_outage_of_the_broker_is_no_avoidable_wait() -> None:
+    """While it is away nobody can give a task to a free worker; the wait before it counts."""
+    state = state_of(attempt("held", state="received", started=None), attempt("done", 990.0, worker="v@h",
+                     state="succeeded", started=990.0, finished=1000.0), now=1000.0)  # fmt: skip
+    state.workers.update([Worker(name="v@h", slots=1, queues=("q",), dispatch="fair")], 1.0)
+    waits = []
+    for broker in (BrokerState(), BrokerState(away_since=1010.0), BrokerState(away_since=1010.0)):
+        state.broker = broker
+        waits.append(shown(state, now=1040.0)["report"]["runs"][0]["figures"]["avoidable_wait_s"])
+    state.broker = BrokerState()
+    state.gaps.append(Gap(began=1010.0, ended=1030.0, events=None, reason="The broker was away."))
+    after = shown(state, now=1040.0)["report"]["runs"][0]["figures"]["avoidable_wait_s"]
+
+    assert (waits[0], waits[1], after) == (40.0, 10.0, 20.0)
 
 
 def test_snapshot_names_the_queues_whose_dead_letters_go_nowhere() -> None:
@@ -235,6 +270,20 @@ def test_observer_gets_each_start_once_after_the_first_scrape() -> None:
         wait_until(lambda: len(seen) > 1, what="the next", timeout_s=60)
 
     assert [one.worker for one in seen] == ["w@h", "w@h"]
+
+
+def test_first_scrape_has_what_was_there_before_it() -> None:
+    """Not zeros, because nobody had asked before."""
+    seen: list[StartedAttempt] = []
+    app = Celery("theirs", broker=NOWHERE, set_as_current=False)
+    with Monitor(app, Settings(), observer=seen.extend) as monitor:
+        for kind in ("received", "started"):
+            monitor.hear(task_event("t", kind))
+        wait_until(lambda: monitor._events.heard == 2, what="the events", timeout_s=60)  # noqa: SLF001 nobody asks
+        told = monitor.readings()
+
+        assert [(group.tasks, group.busy_slots) for group in told.groups] == [(1, 1)]
+        assert [one.worker for one in seen] == ["w@h"]
 
 
 def test_missing_recorded_journal_is_refused_at_the_start(tmp_path: Path) -> None:
