@@ -116,7 +116,7 @@ class State:
                 run = self.runs.assign(None, first, min(first, now), idle=partial(operator.lt, until))
                 run.heard = max(run.heard, heard)
             self.history.restore(task_id, own, heard, run.name)
-            self.recent.restore(own)
+            self.recent.restore(own, now)
             run.attempts += len(own)
             if name is None and (task := self.history.get(task_id)) is not None and task.open:
                 until = max(until, last + PATIENCE_S)

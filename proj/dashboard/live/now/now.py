@@ -137,8 +137,8 @@ def _dead_letters(found: Facts) -> DeadLetters | None:
     if not name:
         return None
     depth = (found.state.fresh_broker(found.now).depths or {}).get(name)
-    samples = found.state.samples(name)
-    before = [sample for sample in samples if sample.time <= found.since] or list(samples[:1])
+    samples = tuple(found.state.samples(name))
+    before = [sample for sample in samples if sample.time <= found.since] or samples[:1]
     waiting = samples[-1].ready if samples else None
     if depth is not None:
         waiting = depth.ready

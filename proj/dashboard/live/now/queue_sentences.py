@@ -54,7 +54,7 @@ def _stuck(status: NowStatus, queue: QueueNow, alive: int, called: Mapping[str, 
         workers = f"{alive} worker{'s' * (alive > 1)} alive"
         text = (
             f"{workers}, none consuming from {name}, where {words.messages(ready)} wait{words.s(ready)}"
-            f"{_oldest(queue)}."
+            f"{_oldest(queue)}{_should(queue, called)}."
         )
         yield Sentence(level=BAD, kind="no_consumers", text=text, queues=(queue.name or "",), workers=queue.workers)
         return
@@ -104,8 +104,7 @@ def _losing(status: NowStatus, queue: QueueNow, called: Mapping[str, str]) -> It
     """That tasks are lost or fail."""
     during, named = words.during(status.window_s), () if queue.name is None else (queue.name,)
     if queue.lost:
-        gone = [worker for worker in status.workers if worker.name in queue.workers or queue.name in worker.queues]
-        culprits = [worker.name for worker in gone if worker.state not in {ALIVE, NEVER_HEARD}]
+        culprits = [worker.name for worker in status.workers if worker.lost and queue.name in worker.queues]
         by = f" with {words.listed([called[name] for name in culprits])}" if culprits else ""
         text = (
             f"{_named(queue)}: {words.tasks(queue.lost)} {words.is_or_are(queue.lost)} lost{by} {during}, because the "
@@ -150,6 +149,13 @@ def _growing(status: NowStatus, queue: QueueNow) -> Iterator[Sentence]:
 
 def _named(queue: QueueNow) -> str:
     return "A queue that is not known" if queue.name is None else printable(queue.name)
+
+
+def _should(queue: QueueNow, called: Mapping[str, str]) -> str:
+    """Who said that it consumes the queue."""
+    if not queue.workers:
+        return ""
+    return f"; {words.listed([called.get(worker, printable(worker)) for worker in queue.workers])} should consume it"
 
 
 def _oldest(queue: QueueNow) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Attempts that are kept; far more than workers have, unless a prefetch is unlimited. The oldest are dropped first.
 MOST_ATTEMPTS = 50_000
+#: Seconds for which an attempt from a journal counts as open without a further event.
+RESTORED_S = 600.0
 _FAILED = frozenset({"failed", "rejected"})
 _SUPERSEDED = frozenset({LOST, RETURNED})
 
@@ -30,6 +32,10 @@ class Recent:
         self.attempts: dict[tuple[str, int], Attempt] = {}
         self.counted = Tally(0.0, 0.0)
         #: When the last event of a task of a queue was counted, by the clock of the events' receipt.
+        #: Attempts from a journal that were open, and until when they are kept without a further event: their ends may
+        #: have come while the dashboard was not running.
+        self._restored: dict[tuple[str, int], Attempt] = {}
+        self._restored_until = 0.0
         self.active: dict[QueueKey, float] = {}
 
     def update(self, before: Sequence[Attempt], after: Sequence[Attempt], heard: float) -> None:
@@ -52,14 +58,21 @@ class Recent:
         if len(self.attempts) > MOST_ATTEMPTS:
             del self.attempts[next(iter(self.attempts))]
 
-    def restore(self, attempts: Sequence[Attempt]) -> None:
+    def restore(self, attempts: Sequence[Attempt], now: float) -> None:
         """Keep those attempts of a task from a journal that have not ended."""
+        self._restored_until = now + RESTORED_S
         for number, attempt in enumerate(attempts):
             if attempt.state in OPEN:
                 self.keep(number, attempt)
+                self._restored[attempt.task_id, number] = attempt
 
     def forget_ended(self, before: float) -> None:
         """Forget the attempts that ended before a time."""
+        if self._restored and before > self._restored_until:
+            for key, one in self._restored.items():
+                if self.attempts.get(key) is one:
+                    del self.attempts[key]
+            self._restored.clear()
         ended = [key for key, one in self.attempts.items() if one.finished is not None and one.finished <= before]
         for key in ended:
             del self.attempts[key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.now import words
-from proj.dashboard.live.now.presence import GONE, SILENT
+from proj.dashboard.live.now.presence import GONE, GONE_S, SILENT
 from proj.dashboard.live.now.queue_sentences import of_queues
 from proj.dashboard.live.now.status import BAD, OK, UNKNOWN, WARNING, Sentence
 from proj.plural import counted
@@ -92,19 +92,34 @@ def _of_workers(status: NowStatus, called: Mapping[str, str]) -> Iterator[Senten
     silent = [worker for worker in status.workers if worker.state == SILENT]
     if not there and not silent and status.broker.answers and status.known_s >= SURE_S:
         yield _no_workers(status.queues)
-    gone = [worker for worker in status.workers if worker.state == GONE and worker.left]
-    for worker in gone:
-        text = (
-            f"{called[worker.name]} is gone with {words.tasks(worker.left)} that it had not ended; "
-            f"{_last_heard(worker)} The broker gives them to other workers, unless they were acknowledged early."
-        )
+    for worker in status.workers:
+        if not _is_missed(worker, status):
+            continue
+        text = f"{_with_queues(worker, called)} is gone and did not say that it ends; {_last_heard(worker)}"
+        if worker.left:
+            text = (
+                f"{_with_queues(worker, called)} is gone with {words.tasks(worker.left)} that it had not ended; "
+                f"{_last_heard(worker)} The broker gives them to other workers, unless they were acknowledged early."
+            )
         yield Sentence(level=WARNING, kind="worker_gone", text=text, workers=(worker.name,), queues=worker.queues)
     for worker in silent:
         had = worker.busy_slots + worker.held
-        text = f"{called[worker.name]} is silent with {words.tasks(had)} that it has; {_last_heard(worker)}"
-        if not had:
-            text = f"{called[worker.name]} is silent; {_last_heard(worker)}"
+        having = f" with {words.tasks(had)}" if had else ""
+        text = f"{_with_queues(worker, called)} is silent{having}; {_last_heard(worker)}"
         yield Sentence(level=WARNING, kind="worker_silent", text=text, workers=(worker.name,), queues=worker.queues)
+
+
+def _is_missed(worker: WorkerNow, status: NowStatus) -> bool:
+    """Whether a worker is gone, in the window or with tasks that still are its own, and did not say so."""
+    if worker.state != GONE or worker.goodbye:
+        return False
+    age_s = worker.heartbeat_age_s or 0.0
+    return worker.left > 0 or status.window_s is None or age_s <= status.window_s + GONE_S
+
+
+def _with_queues(worker: WorkerNow, called: Mapping[str, str]) -> str:
+    queues = [printable(queue) for queue in worker.queues]
+    return called[worker.name] + (f", a worker of {words.listed(queues)}," if queues else "")
 
 
 def _last_heard(worker: WorkerNow) -> str:

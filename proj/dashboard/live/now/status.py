@@ -155,11 +155,15 @@ class WorkerNow:
     started: int = 0
     done: int = 0
     failed: int = 0
+    #: Tasks that were lost with it in the window.
+    lost: int = 0
     #: Seconds in the window that tasks waited in it while another worker had a free slot.
     avoidable_s: float = 0.0
     #: The most resident memory that its main process had had at its last answer.
     memory_bytes: int | None = None
     heartbeat_age_s: float | None = None
+    #: Whether it said that it ends, or was gone before the dashboard started.
+    goodbye: bool = False
     #: Starts for which no event came, in the window.
     missing_events: int = 0
     #: In adaptive dispatch: messages that it asks for at a time, has in advance, and gave back since it began.

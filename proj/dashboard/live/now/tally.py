@@ -78,6 +78,7 @@ class WorkerTally:
     failed: int = 0
     #: Starts for which no event came; negative when events came late.
     missing: int = 0
+    lost: int = 0
 
     def add(self, other: WorkerTally) -> None:
         """Add another tally to this one."""
@@ -87,6 +88,7 @@ class WorkerTally:
         self.done += other.done
         self.failed += other.failed
         self.missing += other.missing
+        self.lost += other.lost
 
 
 @dataclass(slots=True)

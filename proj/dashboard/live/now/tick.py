@@ -56,4 +56,5 @@ def _add_losses(state: State, tally: Tally, attempts: Sequence[Attempt], now: fl
             continue
         if worker_state(state, one.worker or "", now) != SILENT:
             tally.queues[key_of(one)].lost += 1
+            tally.workers[one.worker or ""].lost += 1
             state.recent.attempts.pop((one.task_id, one.number), None)

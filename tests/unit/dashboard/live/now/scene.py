@@ -34,20 +34,30 @@ class Scene:
         self._beating: set[str] = set()
         self._started: Counter[str] = Counter()
         self._depths: dict[str, Depth] = {}
+        self._pids: Counter[str] = Counter()
         self._away = False
         self._tasks = 0
 
-    def worker(self, name: str, *queues: str, slots: int = 1, dispatch: str = "fair") -> None:
-        """A worker that is there from now on."""
+    def worker(
+        self, name: str, *queues: str, slots: int = 1, dispatch: str = "fair", early: tuple[str, ...] = ()
+    ) -> None:
+        """A worker that is there from now on; tasks of the names in `early` are acknowledged early."""
         node = f"{name}@host"
-        self.source.worker_poller.workers.put(Worker(name=node, slots=slots, queues=queues, dispatch=dispatch))
+        told = Worker(name=node, slots=slots, queues=queues, dispatch=dispatch, early=early)
+        self.source.worker_poller.workers.put(told)
         self._beating.add(node)
+
+    def restart(self, name: str) -> None:
+        """The worker is killed and started again under its name."""
+        node = f"{name}@host"
+        self._pids[node] += 1
+        self._started[node] = 0
 
     def stop_heartbeats(self, name: str, *, goodbye: bool = False) -> None:
         """From now on no heartbeat of the worker comes."""
         self._beating.discard(f"{name}@host")
         if goodbye:
-            self._event(self.time, "worker-offline", f"{name}@host", pid=1)
+            self._event(self.time, "worker-offline", f"{name}@host", pid=self._pids[f"{name}@host"])
 
     def task(
         self,
@@ -103,9 +113,8 @@ class Scene:
             self._started[event["hostname"]] += event["type"] == "task-started"
         beats = []
         for node in sorted(self._beating):
-            count = self._started[node]
-            beat = {"type": "worker-heartbeat", "timestamp": now, "hostname": node, "pid": 1, "freq": 2.0}
-            beats.append((now, {**beat, "processed": count}))
+            beat = {"type": "worker-heartbeat", "timestamp": now, "hostname": node, "freq": 2.0}
+            beats.append((now, {**beat, "pid": self._pids[node], "processed": self._started[node]}))
         poller = self.source.broker_poller
         if self._away:
             since = poller.state.away_since or now

@@ -1,0 +1,108 @@
+"""What the page of now costs: 30 queues, 50 workers of 8 slots, 2,000 tasks a second, for some simulated minutes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import time
+from typing import Any
+
+from celery import Celery
+
+from proj.broker.queue_depths import Depth
+from proj.dashboard.live.broker_poll import BrokerState
+from proj.dashboard.live.event_source import EventSource
+from proj.dashboard.live.now.documents import Document
+from proj.dashboard.live.now.now import now_document
+from proj.dashboard.live.snapshot import event_counts
+from proj.journal.recording.pollers import sample_of
+from proj.journal.records import Worker
+
+QUEUES, WORKERS, SLOTS = 30, 50, 8
+#: Seconds of a batch of events, as the monitor takes them.
+STEP_S = 0.25
+
+
+def main() -> None:
+    """Print the processor time of one second's events, and the time of one refresh by window."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=2000, help="tasks a second")
+    parser.add_argument("--minutes", type=float, default=2.0, help="simulated minutes before the measurement")
+    options = parser.parse_args()
+    source = EventSource(
+        Celery("bench", broker="amqp://nobody@127.0.0.1:1//", set_as_current=False),
+        keep=5000,
+        journal=None,
+        broker_api=None,
+        wanted=lambda: False,
+    )
+    chance = random.Random(1)  # noqa: S311 no secret
+    names = [f"w{number}@host" for number in range(WORKERS)]
+    served = {
+        name: tuple(f"q{(number + offset) % QUEUES}" for offset in (0, 7, 13)) for number, name in enumerate(names)
+    }
+    for name in names:
+        source.worker_poller.workers.put(Worker(name=name, slots=SLOTS, queues=served[name], dispatch="fair"))
+    now, count, started = time.time(), 0, dict.fromkeys(names, 0)
+    steps = int(options.minutes * 60 / STEP_S)
+    before = time.process_time()
+    for step in range(steps):
+        now += STEP_S
+        heard: list[tuple[float, Any]] = []
+        for _ in range(int(options.rate * STEP_S)):
+            count += 1
+            name = chance.choice(names)
+            started[name] += 1
+            heard += events(f"t{count}", name, chance.choice(served[name]), now - chance.random() * STEP_S)
+        if step % 8 == 0:
+            heard += [(now, beat(name, now, started[name])) for name in names]
+        if step % 4 == 0:
+            poll(source, now, chance)
+        source.update(heard, now)
+    spent = time.process_time() - before
+    print(f"events of one second: {1000 * spent / (steps * STEP_S):.0f} ms of processor time, making them included")
+    counts = event_counts(source.state, heard=source.heard, refused=0, dropped=0)
+    for window in (60, 900, 3600, None):
+        began = time.perf_counter()
+        document = Document(now_document(source.state, counts, window, origin={}, now=now))
+        took, rows = time.perf_counter() - began, json.loads(document)
+        print(
+            f"window {window or 'all'}: {1000 * took:.0f} ms, {len(document) / 1000:.0f} kB, "
+            f"{len(document.gzipped) / 1000:.0f} kB compressed, {len(rows['queues'])} queues, "
+            f"{len(rows['workers'])} workers; {rows['sentences'][0]['text']}"
+        )
+    print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+def events(task_id: str, worker: str, queue: str, sent: float) -> list[tuple[float, dict[str, Any]]]:
+    """The events of a task that takes 50 ms."""
+    told = {"uuid": task_id, "name": "bench.task", "retries": 0}
+    end = {"timestamp": sent + 0.052, "runtime": 0.05}
+    return [
+        (sent, {"type": "task-sent", "timestamp": sent, "hostname": "producer@host", "queue": queue, **told}),
+        (sent, {"type": "task-received", "timestamp": sent + 0.001, "hostname": worker, **told}),
+        (sent, {"type": "task-started", "timestamp": sent + 0.002, "hostname": worker, "uuid": task_id}),
+        (sent, {"type": "task-succeeded", "hostname": worker, "uuid": task_id, **end}),
+    ]
+
+
+def beat(worker: str, now: float, processed: int) -> dict[str, Any]:
+    """A heartbeat."""
+    told = {"type": "worker-heartbeat", "hostname": worker, "pid": 1, "freq": 2.0}
+    return {**told, "timestamp": now, "processed": processed}
+
+
+def poll(source: EventSource, now: float, chance: random.Random) -> None:
+    """What the broker counts."""
+    depths = {}
+    for number in range(QUEUES):
+        name, ready = f"q{number}", chance.randrange(20)
+        depths[name] = Depth(name=name, type="quorum", ready=ready, unacknowledged=10, consumers=5)
+        source.broker_poller.samples.put(sample_of(depths[name], now))
+    source.broker_poller.state = BrokerState(time=now, depths=depths, answers=True)
+
+
+if __name__ == "__main__":
+    main()
