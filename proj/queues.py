@@ -209,6 +209,17 @@ def lease_queue(queue: str) -> str:
     return f"{home_queue(queue)}{_LEASE}{uuid.uuid4()}"
 
 
+def is_deleted_without_consumers(queue: Queue) -> bool:
+    """Whether the broker deletes the queue with its messages when nobody consumes from it, at once or some time after.
+
+    The queue's declaration says so; a policy of the broker may too.
+    """
+    # celery-types lacks it.
+    expires: object = getattr(queue, "expires", None)
+    arguments = queue.queue_arguments or {}
+    return bool(queue.auto_delete or queue.exclusive or expires is not None or "x-expires" in arguments)
+
+
 def is_plumbing(name: str) -> bool:
     """Whether Celery or our workers use the queue for themselves, so that it holds no work of the user."""
     return _PLUMBING.fullmatch(name) is not None or is_broadcast_queue(name)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from proj.broker.app_management import AppManagement
 from proj.broker.connection import connected, count_queue, open_channel
+from proj.broker.pauses import paused, paused_by_management
 from proj.errors import NoManagement
 from proj.queues import JOURNAL_ARGUMENT, MADE_ARGUMENT, is_plumbing
 
@@ -42,6 +43,8 @@ class Depth:
     #: Of the event queue of a journal: the path of the journal, and when the queue was made (seconds since the epoch).
     journal: str | None = None
     made: float | None = None
+    #: Whether workers are told not to consume from it (`proj.broker.pauses`).
+    paused: bool = False
 
     @property
     def is_plumbing(self) -> bool:
@@ -81,15 +84,18 @@ class QueueDepths:
             NoBroker: neither the management API nor AMQP answers.
             OtherBroker: the management API is that of another broker.
         """
+        vhost = self._address.virtual_host or "/"
         try:
-            depths = depths_by_management(self.management, self._address.virtual_host or "/")
+            depths = depths_by_management(self.management, vhost)
+            at_rest = paused_by_management(self.management, vhost)
         except NoManagement as error:
             self.doubt = (
                 f"{error.message} So only the app's own queues are shown, without unacknowledged messages. "
                 "--broker-api takes another address or user."
             )
-            return self._by_declare({*self._app.amqp.queues, *also})
+            return self._by_declare({*self._app.amqp.queues, *also}, with_pauses=True)
         self.doubt = None
+        depths = [replace(depth, paused=depth.name in at_rest) for depth in depths]
         # The API knows consumers, and a quorum queue's ready messages, seconds late; a passive declaration counts now.
         # But it restarts the time after which an unused queue expires, and so would keep what a dead worker left.
         asked = (depth.name for depth in depths if not depth.is_plumbing and not depth.expires)
@@ -108,9 +114,13 @@ class QueueDepths:
         except NoManagement:
             return {}
 
-    def _by_declare(self, names: Iterable[str]) -> list[Depth]:
+    def _by_declare(self, names: Iterable[str], *, with_pauses: bool = False) -> list[Depth]:
         with connected(self._app.connection_for_read()) as connection:
-            return depths_by_declare(connection, names)
+            depths = depths_by_declare(connection, names)
+            if not with_pauses:
+                return depths
+            at_rest = paused(connection.connection, [depth.name for depth in depths])
+            return [replace(depth, paused=depth.name in at_rest) for depth in depths]
 
 
 def depths_by_management(management: Management, vhost: str = "/") -> list[Depth]:

@@ -34,6 +34,8 @@ class Stats:
     given_back: int | None = None
     #: The most resident memory that its main process has had, in bytes.
     memory_bytes: int | None = None
+    #: The queues that it leaves alone because they are paused.
+    paused_queues: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,7 @@ def read_stats(reply: object) -> Stats:
         window=_small(dispatch.get("window")),
         given_back=_small(dispatch.get("given_back")),
         memory_bytes=_memory_bytes(_fields(stats.get("rusage")).get("maxrss")),
+        paused_queues=frozenset(_texts(stats.get("paused_queues"))),
     )
 
 

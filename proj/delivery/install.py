@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.dispatch.mode import ADAPTIVE
 from proj.delivery.late_acknowledgement import acknowledge_late
+from proj.delivery.pausing.follow_command import answer_pauses
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
 from proj.delivery.shutdown.halt_command import answer_halt
 from proj.delivery.worker_name import name_workers
@@ -34,5 +35,6 @@ def install(app: Celery, *, dispatch: Literal["adaptive"] | None = None) -> None
     keep_messages(app)
     acknowledge_late(app)
     answer_halt(app)
+    answer_pauses(app)
     watch_worker(app)
     name_workers(app)

@@ -174,6 +174,8 @@ def operating(terminals: Terminals) -> None:
     terminals.run("celery -A anyapp queues halt --queue task_queue --drain")
     wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=TIMEOUT_S)
     terminals.open(WORKER, until=READY)
+    assert " paused " in terminals.run("celery -A anyapp queues pause task_queue")
+    assert " consumes " in terminals.run("celery -A anyapp queues resume task_queue")
     assert "yes: answers" in terminals.run("celery -A anyapp health")
     assert "yes: answers" in terminals.run("celery -A anyapp health --worker celery@$(hostname)")
 

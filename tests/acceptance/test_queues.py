@@ -50,6 +50,7 @@ def test_queues_prints_json_for_programs(celery: Celery, variables: dict[str, st
         "ready": 3,
         "unacknowledged": 0,
         "consumers": 0,
+        "paused": False,
     } in json.loads(shown.stdout)
 
 

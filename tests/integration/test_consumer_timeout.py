@@ -12,7 +12,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from proj.broker.connection import connected, open_channel
-from proj.broker.queue_type import queue_type
+from proj.broker.declaration import queue_type
 from proj.lab.broker import Broker
 from proj.lab.processes.waiting import wait_until
 from tests.processes.worker import wait_until_ready, worker_process

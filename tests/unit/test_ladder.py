@@ -33,7 +33,7 @@ LADDERS = {
         {"recovery", "pool"},
         {"shutdown"},
         {"unreadable_properties"},
-        {"validation", "dead_letters", "dispatch"},
+        {"validation", "dead_letters", "dispatch", "pausing"},
         {"settings", "health"},
         {"publishing", "checked_settings"},
         {"results"},

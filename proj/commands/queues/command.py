@@ -1,4 +1,4 @@
-"""`celery -A anyapp queues`: shows how many messages and consumers every queue has; a group with three commands."""
+"""`celery -A anyapp queues`: shows how many messages and consumers every queue has; a group with five commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from celery.bin.base import handle_preload_options
 
 from proj.commands.queues.dead import dead
 from proj.commands.queues.halt import halt
+from proj.commands.queues.pause import pause, resume
 from proj.commands.queues.policy import policy
 from proj.commands.terminal.command import Group
 from proj.commands.terminal.options import Seconds, broker_api_option
@@ -110,4 +111,6 @@ def _held_s(conf: Settings) -> float | None:
 
 queues.add_command(dead)
 queues.add_command(halt)
+queues.add_command(pause)
 queues.add_command(policy)
+queues.add_command(resume)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Line = tuple[Depth, Rates | None]
 
 #: The columns without --watch.
-COUNTS = ("name", "type", "ready", "unacknowledged", "consumers")
+COUNTS = ("name", "type", "ready", "unacknowledged", "consumers", "paused")
 #: The file descriptor, which a child process inherits.
 STDERR = 2
 
@@ -186,7 +186,7 @@ def _json(depth: Depth, rates: Rates | None) -> dict[str, object]:
 
 def _row(depth: Depth) -> Row:
     return {
-        "name": printable(depth.name),
+        "name": _name(depth),
         "type": depth.type or "?",
         "ready": _ready(depth),
         "unacknowledged": _known(depth.unacknowledged),
@@ -201,7 +201,7 @@ def _watched_row(depth: Depth, rates: Rates) -> Row:
     else:
         empty_in = "?" if rates.growth_per_s is None else "never"
     return {
-        "name": printable(depth.name),
+        "name": _name(depth),
         "ready": _ready(depth),
         "unacked": _known(depth.unacknowledged),
         "consumers": str(depth.consumers),
@@ -211,6 +211,10 @@ def _watched_row(depth: Depth, rates: Rates) -> Row:
         "empty in": empty_in,
         "slots\nneeded": _known(None if rates.slots is None else math.ceil(round(rates.slots, 1))),
     }
+
+
+def _name(depth: Depth) -> str:
+    return printable(depth.name) + (" (paused)" if depth.paused else "")
 
 
 def _ready(depth: Depth) -> str:

@@ -28,6 +28,7 @@ from proj.delivery.consuming.redeliveries import Decision
 from proj.delivery.dead_letters.keeper import DeadLetterKeeper
 from proj.delivery.dispatch.acknowledgements import Acknowledgements
 from proj.delivery.dispatch.mode import check_dispatch
+from proj.delivery.pausing.pauses import Pauses
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
 from proj.delivery.recovery.consumer_tags import active_tags
 from proj.delivery.recovery.final_errors import end_when_final, end_when_login_refused, wait_when_refused
@@ -87,6 +88,7 @@ class Consumer(stock.Consumer):
         self.acknowledgements = Acknowledgements(self)
         self.forwarder = Forwarder(partial(own_connection, self.app), self.disposition.on_confirmed)
         self.quarantine = Quarantine(self)
+        self.pauses = Pauses(self)
         self.dead_letters = DeadLetterKeeper(self)
         # The stock request is replaced later than pool processes start.
         self.results = WorkerResults(
@@ -155,6 +157,7 @@ class Consumer(stock.Consumer):
         self.queue_names = {}
         self.held.begin()
         self.acknowledgements.begin()
+        self.pauses.begin()
         if self.dispatcher is not None:
             self.dispatcher.begin()
         receive_kept_messages(
@@ -262,14 +265,17 @@ class Consumer(stock.Consumer):
         routing_key: str | None = None,
         **options: object,
     ) -> kombu.Queue:
-        """Consume from one more queue."""
+        """Consume from one more queue, unless it is paused."""
+        self.pauses.look(stock.queue_name(self.app.amqp.queues, queue))
         added = super().add_task_queue(queue, exchange, exchange_type, routing_key, **options)
         if self.dispatcher is not None:
             self.dispatcher.renew()
+        self.pauses.look(added.name)
         return added
 
     def cancel_task_queue(self, queue: str | kombu.Queue) -> None:
         """Consume from that queue no more."""
+        self.pauses.forget(stock.queue_name(self.app.amqp.queues, queue))
         if self.dispatcher is not None:
             self.dispatcher.leave(stock.queue_name(self.app.amqp.queues, queue))
         super().cancel_task_queue(queue)
@@ -321,7 +327,10 @@ class Consumer(stock.Consumer):
                 message, queue=self._queue_of(message), version=self.broker_version
             )
             self.held.add(message)
-            self._handle(message)
+            if message.delivery.home in self.pauses:
+                self.pauses.give_back(message)
+            else:
+                self._handle(message)
         except self.connection_errors + self.channel_errors:
             # The broker redelivers the message over the next connection.
             raise

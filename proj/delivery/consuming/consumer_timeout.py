@@ -13,7 +13,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proj.broker.queue_type import queue_type
+from proj.broker.declaration import queue_type
 from proj.broker.version import BrokerVersion
 from proj.queues import QUORUM, is_broadcast_queue
 

@@ -18,7 +18,7 @@ from celery.worker import state
 from proj.broker.declaration import declare
 from proj.broker.queue_counts import count_soon
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
-from proj.queues import is_broadcast_queue, quarantine_queue
+from proj.queues import home_queue, is_broadcast_queue, quarantine_queue
 
 if TYPE_CHECKING:
     from proj.broker.queue_counts import QueueCount
@@ -95,6 +95,10 @@ class Quarantine:
         queue = self._consumer.app.amqp.queues.get(name)
         return queue is not None and bool(queue.auto_delete or queue.exclusive)
 
+    def leave(self, queue: str) -> None:
+        """Run nothing of this queue's quarantine any more: the queue is paused."""
+        self._waiting.pop(quarantine_queue(queue), None)
+
     def count_when_moved(self) -> None:
         """Count when the forwarder has published what it was given before."""
         self._consumer.forwarder.ask(lambda _connection: self._consumer.call_soon(self.count))
@@ -109,7 +113,7 @@ class Quarantine:
             self._look()
 
     def _counted(self, turn: object, name: str, count: QueueCount | None) -> None:
-        if turn is not self._turn:
+        if turn is not self._turn or home_queue(name) in self._consumer.pauses:
             return
         if count is None:
             self._consumer.forwarder.ask(partial(declare, queue_name=name))

@@ -58,6 +58,8 @@ class Request(stock.Request):
     has_ended = False
     #: Whether the pool's process has stored the failure itself.
     _stored = False
+    #: The task in a pool of threads, which can be cancelled while no thread has begun it.
+    future: Future[object] | None = None
     #: The results that the pool's process has handed over, until they are sent.
     _results: Sequence[Result] = ()
 
@@ -292,6 +294,7 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
             raise TaskRevokedError(self.id) from error
         future = getattr(result, "f", None)
         if future is not None:
+            self.future = future
             future.add_done_callback(self.on_thread_done)
         return result
 

@@ -82,8 +82,7 @@ class Dispatcher:
     def begin(self) -> None:
         """Begin with a new connection, which does not consume yet."""
         consumer = self._consumer
-        task_consumer = consumer.task_consumer
-        if task_consumer is None:
+        if (task_consumer := consumer.task_consumer) is None:
             return
         self._loop_thread = threading.get_ident()
         if consumer.qos_global:
@@ -138,15 +137,14 @@ class Dispatcher:
 
     def resume(self) -> None:
         """Consume again after a pause in which every consumer was cancelled."""
-        task_consumer = self._consumer.task_consumer
-        if task_consumer is not None:
+        if (task_consumer := self._consumer.task_consumer) is not None:
             self._sources.prepare(task_consumer, self._consumer.queue_names, max(1, self._slots - self._load))
             task_consumer.consume()
 
     def stop(self) -> None:
         """Give all held messages back: the worker ends, and others can run them."""
         self._sources.close_all()
-        self._give_back()
+        self.give_back()
 
     # --- What happens to a message --------------------------------------------------------------------------
 
@@ -350,7 +348,7 @@ class Dispatcher:
         try:
             with reconnect_if_closed(consumer.channel_errors):
                 if self._may_hold_s <= 0:
-                    self._give_back()
+                    self.give_back()
                 self.plan(now_is_time=True)
         finally:
             if self.waiting_since is not None:
@@ -362,12 +360,13 @@ class Dispatcher:
         now, since = self._clock(), self.waiting_since
         return self.budget_s - (now - since if since is not None else 0.0)
 
-    def _give_back(self) -> None:
-        """Give back what is held: nothing new comes first, or the broker would send it here again."""
-        given = [*self.in_pipes.take_back(), *self.held.take_all()]
+    def give_back(self, queue: str | None = None) -> int:
+        """Give back all that is held, or what is of that queue; how much that was."""
+        given = [*self.in_pipes.take_back(queue), *self.held.take_all(queue)]
         if not given:
-            return
+            return 0
         self._ahead.gave_back()
+        # Nothing new comes first, or the broker would send them here again.
         self._sources.close_all()
         self.given_back += len(given)
         logger.debug("Messages given back to their queues: %d.", len(given), extra={"action": "messages_given_back"})
@@ -376,6 +375,7 @@ class Dispatcher:
             if message.is_moving and self._consumer.forwarder.pending < _MOST_COPIES:
                 # Its consumer is closed, so a free slot need not wait for the copy.
                 self._unload(message)
+        return len(given)
 
     def plan(self, *, now_is_time: bool = False) -> None:
         """Open or close consumers, so that the broker may send what the window has room for."""

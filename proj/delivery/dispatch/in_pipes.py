@@ -73,11 +73,15 @@ class InPipes:
         pool = self._pool
         return pool is not None and bool(self._messages) and pool.move_one()
 
-    def take_back(self) -> list[KeptMessage]:
-        """Take back all that no process has read; `on_next` is called with the others."""
-        taken = self._take_back(self._of_job.__contains__)
-        for message in self.clear():
-            self._on_next(message)
+    def take_back(self, queue: str | None = None) -> list[KeptMessage]:
+        """Take back all of the queue, or of all, that no process has read; `on_next` is called with the others."""
+        wanted = {
+            job: message for job, message in self._of_job.items() if queue is None or message.delivery.home == queue
+        }
+        taken = self._take_back(wanted.__contains__)
+        for message in wanted.values():
+            if self.remove(message):
+                self._on_next(message)
         return taken
 
     def drop_revoked(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from amqp import spec
 
 from proj.delivery.recovery.consumer_tags import active_tags, consume, new_tag
-from proj.queues import is_broadcast_queue
+from proj.queues import is_broadcast_queue, is_deleted_without_consumers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,13 +244,8 @@ def _may_return(queue: Queue) -> bool:
     that a return would change.
     """
     arguments = queue.queue_arguments or {}
-    # celery-types lacks it.
-    expires: object = getattr(queue, "expires", None)
     return not (
-        queue.auto_delete
-        or expires is not None
-        or "x-expires" in arguments
-        or queue.exclusive
+        is_deleted_without_consumers(queue)
         or queue.no_ack
         or is_broadcast_queue(queue.name)
         or arguments.get("x-queue-type") == "stream"

@@ -56,11 +56,16 @@ class Waiting:
                 return None
             return self._held.popleft()
 
-    def take_all(self) -> list[KeptMessage]:
-        """Take all that may be given back."""
+    def take_all(self, queue: str | None = None) -> list[KeptMessage]:
+        """Take all that may be given back; of a queue that is paused all that wait."""
         with self._lock:
-            held, self._held = self._held, deque()
-        return [message for message, _arrived in held]
+            if queue is None:
+                held, self._held = self._held, deque()
+                return [message for message, _arrived in held]
+            taken = [message for message in (*self._own, *(held for held, _ in self._held)) if _is_of(message, queue)]
+            self._own = deque(message for message in self._own if not _is_of(message, queue))
+            self._held = deque(each for each in self._held if not _is_of(each[0], queue))
+            return taken
 
     def clear(self) -> list[KeptMessage]:
         """Take all, the worker's own too."""
@@ -73,3 +78,7 @@ class Waiting:
         """When the oldest one arrived that may be given back; None when there is none."""
         with self._lock:
             return self._held[0][1] if self._held else None
+
+
+def _is_of(message: KeptMessage, queue: str) -> bool:
+    return message.delivery.home == queue

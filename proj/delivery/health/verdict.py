@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proj.broker.worker_replies import read_queues, read_stats, read_tasks
 from proj.queues import QUARANTINE_SUFFIX, is_plumbing
@@ -57,6 +57,8 @@ class Reading:
     uptime_s: float | None
     #: It has paused its queues because it runs a quarantined task alone.
     paused: bool = False
+    #: The queues that it leaves alone because they are paused.
+    paused_queues: frozenset[str] = frozenset()
     #: It listens for commands over another connection than it consumes, so the broker's list does not show its queues.
     listens_apart: bool = False
     #: It is in adaptive dispatch, where a worker cancels consumers while it is busy.
@@ -97,9 +99,14 @@ def consuming(reading: Reading | None, consumers: Consumers) -> Finding:
         return _listed(None, consumers.of_worker or frozenset(), consumers)
     if reading.paused:
         return Finding(answer=YES, why="has paused its queues while it runs a quarantined task alone")
+    at_rest = ", ".join(sorted(reading.paused_queues))
     if not reading.queues:
+        if at_rest:
+            return Finding(answer=YES, why=f"all its queues are paused: {at_rest}")
         return Finding(answer=NO, why="it consumes from no queue")
     finding = _consuming(reading, consumers)
+    if at_rest:
+        finding = replace(finding, why=f"{finding.why}; paused: {at_rest}")
     if finding.answer == NO and reading.adaptive:
         # What it does not consume while it should shows in its progress.
         answer, when = (YES, "while it is busy") if reading.running else (UNKNOWN, "for a moment")
@@ -153,6 +160,7 @@ def read_worker(stats: object, active: object, reserved: object, active_queues: 
         # Workers with an event loop of another library: eventlet and gevent.
         listens_apart="event" in said.pool,
         adaptive=said.adaptive,
+        paused_queues=said.paused_queues,
         paused=any((task.routing_key or "").endswith(QUARANTINE_SUFFIX) for task in running),
     )
 

@@ -52,7 +52,9 @@ class Job:
         self.future: Future[None] = Future()
 
     def run(self) -> None:
-        """Run it; what its own callbacks raise is in the future, as in that of an executor."""
+        """Run it, unless it was cancelled; what its callbacks raise is in the future, as in that of an executor."""
+        if not self.future.set_running_or_notify_cancel():
+            return
         try:
             apply_target(*self._call, **self._callbacks)
         except BaseException as error:  # noqa: BLE001 as an executor

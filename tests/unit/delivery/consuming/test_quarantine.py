@@ -67,6 +67,7 @@ class Worker:
             dispatcher=None,
             forwarder=self.forwarder,
             prefetch=SimpleNamespace(count=1),
+            pauses=(),
             rounds=SimpleNamespace(every=lambda *_: None),
             timer=SimpleNamespace(call_after=self._call_after),
             call_soon=self._call_soon,

@@ -54,6 +54,15 @@ def test_worker_that_consumes_from_no_queue_is_not_consuming() -> None:
     assert consuming(replace(WELL, paused=True), replace(BROKER, of_worker=frozenset())).answer == "yes"
 
 
+def test_paused_queues_are_named_and_make_no_worker_unhealthy() -> None:
+    """A probe would restart a worker for what a person wants."""
+    all_paused = consuming(replace(WELL, queues=frozenset(), paused_queues=frozenset({"q", "p"})), BROKER)
+    one_paused = consuming(replace(WELL, paused_queues=frozenset({"p"})), BROKER)
+
+    assert all_paused == Finding(answer="yes", why="all its queues are paused: p, q")
+    assert one_paused == Finding(answer="yes", why="the broker has its consumers for q; paused: p")
+
+
 @pytest.mark.parametrize(("running", "answer"), [({"a": 40.0}, "yes"), ({}, "unknown")])
 @pytest.mark.parametrize(
     "consumers", [replace(BROKER, of_worker=frozenset()), replace(BROKER, of_worker=frozenset({"q"}), now={"q": 0})]

@@ -1,0 +1,77 @@
+"""Tasks of a queue that a worker has received and not begun: counted, and given back to the queue.
+
+They wait in different places: in adaptive dispatch in front of the pool, else for a slot of the pool, for their ETA, or
+for the rate limit of their task.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery.worker import state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery.worker.request import Request
+
+    from proj.delivery.consuming.consumer import Consumer
+
+
+def count_tasks(queue: str) -> tuple[int, int]:
+    """The tasks of the queue that the worker runs, and those that it gave its pool, which has not begun them."""
+    running = {request for request in tuple(state.active_requests) if _is_of(request, queue)}
+    given = {request for request in tuple(state.reserved_requests) if _is_of(request, queue)}
+    return len(running), len(given - running)
+
+
+def give_back_unstarted(consumer: Consumer, queue: str) -> int:
+    """Give back all messages of the queue whose tasks have not begun; how many. Nothing of it is consumed any more."""
+    count = consumer.dispatcher.give_back(queue) if consumer.dispatcher is not None else 0
+    # Found first, because the end of one may give the pool another.
+    for request in list(_unstarted(consumer, queue)):
+        _give_back(request)
+        count += 1
+    return count
+
+
+def _unstarted(consumer: Any, queue: str) -> Iterator[Request]:  # noqa: ANN401 celery-types leaves out what Celery's has
+    """Those that Celery has, each taken out of the place where it waits."""
+    scheduled: Any = state.scheduled_requests  # type: ignore[attr-defined] # celery-types lacks it
+    for request in tuple(scheduled):
+        if _is_of(request, queue) and (entry := request._eta_timer_entry) is not None:  # noqa: SLF001 no public name
+            consumer.timer.cancel(entry)
+            consumer.qos.decrement_eventually()
+            yield request
+    for bucket in consumer.task_buckets.values():
+        for waiting in tuple(bucket.contents) if bucket is not None else ():
+            if _is_of(waiting[0], queue):
+                bucket.contents.remove(waiting)
+                yield waiting[0]
+    semaphore: Any = getattr(consumer.controller, "semaphore", None)
+    for waiter in tuple(semaphore._waiting) if semaphore is not None else ():  # noqa: SLF001 no public name
+        _call, arguments, _options = waiter
+        if arguments and _is_of(arguments[0], queue):
+            semaphore._waiting.remove(waiter)  # noqa: SLF001 as above
+            yield arguments[0]
+    for request in tuple(state.reserved_requests):
+        future = getattr(request, "future", None)
+        if future is not None and _is_of(request, queue) and future.cancel():
+            yield request
+
+
+def _give_back(request: Any) -> None:  # noqa: ANN401 of our class, or of one of the app's own
+    state.task_ready(request)
+    if not request.acknowledged:
+        request.acknowledged = True
+        message = request.message
+        message.disposition.give_back_unrun(message)
+        request.send_event("task-rejected", requeue=True)
+    end = getattr(request, "end", None)
+    if end is not None:
+        end()
+
+
+def _is_of(request: Any, queue: str) -> bool:  # noqa: ANN401 anything that waits for a slot
+    delivery = getattr(getattr(request, "message", None), "delivery", None)
+    return delivery is not None and bool(delivery.home == queue)
