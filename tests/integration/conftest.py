@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import http.client
 import json
 import threading
@@ -16,6 +17,7 @@ import pytest
 from celery import Celery
 from tornado.netutil import bind_sockets
 
+from proj.dashboard.live.now.documents import Document
 from proj.dashboard.web import application
 from proj.dashboard.web.application import Dashboard
 from tests.integration.adaptive import Client
@@ -52,8 +54,11 @@ class Listener:
     def refuse(self) -> None:
         self.refused += 1
 
-    def snapshot(self, run: str | None = None) -> bytes:
-        return json.dumps({"run": run, "heard": len(self.heard)}).encode()
+    def snapshot(self, run: str | None = None) -> Document:
+        return Document(json.dumps({"run": run, "heard": len(self.heard)}).encode())
+
+    def now(self, window_s: int | None) -> Document:
+        return Document(json.dumps({"window_s": window_s}).encode())
 
 
 class Answer(NamedTuple):
@@ -91,7 +96,10 @@ class Site:
             connection.putheader(name.replace("_", "-"), value.encode())
         connection.endheaders()
         response = connection.getresponse()
-        answer = Answer(response.status, response.headers, response.read().decode())
+        body = response.read()
+        if response.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body) if body else body
+        answer = Answer(response.status, response.headers, body.decode())
         connection.close()
         return answer
 

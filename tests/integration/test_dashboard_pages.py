@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Serve
 
-OURS = ("/dispatch", "/dispatch/data", "/dispatch/data?run=x", "/dispatch/assets/report.js")
+OURS = ("/dispatch", "/dispatch/data", "/dispatch/data?run=x", "/dispatch/now?window=60", "/dispatch/assets/report.js")
 FLOWERS = ("/", "/workers", "/tasks", "/metrics")
 OPEN = ("/healthcheck", "/static/css/flower.css")
 #: Addresses that change something; any name in them will do.
@@ -158,7 +158,7 @@ def test_unknown_host_name_is_refused_before_credentials_are_asked_for(serve: Se
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/dispatch", "/dispatch/data", "/dispatch/assets/report.js"])
+@pytest.mark.parametrize("path", ["/dispatch", "/dispatch/data", "/dispatch/now", "/dispatch/assets/report.js"])
 def test_page_can_be_read_and_nothing_else(serve: Serve, path: str, method: str) -> None:
     """None of our addresses changes anything."""
     with serve() as site:
@@ -197,6 +197,28 @@ def test_data_is_fresh_json_of_the_run_that_was_asked_for(serve: Serve) -> None:
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
     assert "ETag" not in answer.headers
+
+
+def test_now_is_json_of_the_window_that_was_asked_for(serve: Serve) -> None:
+    """A minute unless another is asked for, and only one that is known."""
+    with serve() as site:
+        told = {window: site.ask(f"/dispatch/now{window}").json for window in ("", "?window=900", "?window=all")}
+        refused = site.ask("/dispatch/now?window=61")
+
+    assert [one["window_s"] for one in told.values()] == [60, 900, None]
+    assert refused.status == 400
+
+
+@pytest.mark.parametrize("path", ["/dispatch/data", "/dispatch/now"])
+def test_json_is_compressed_for_a_client_that_accepts_it(serve: Serve, path: str) -> None:
+    """And for no other."""
+    with serve() as site:
+        plain = site.ask(path)
+        zipped = site.ask(path, Accept_Encoding="gzip, deflate")
+
+    assert ("Content-Encoding" in plain.headers, zipped.headers["Content-Encoding"]) == (False, "gzip")
+    assert zipped.json == plain.json
+    assert zipped.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
 
 
 @pytest.mark.parametrize("name", ["report.js", "report.css", "dispatch.js", "dispatch.css"])
