@@ -153,7 +153,7 @@ def _attempt(
         task_id=task_id,
         state=state,
         name=(received and received.name) or (sent and sent.name) or None,
-        queue=sent.queue if sent else None,
+        queue=(sent and sent.queue) or (received and received.queue) or None,
         worker=delivery.worker,
         # The producer and the worker print the same text, unless one of them cut it.
         arguments=(sent.arguments if sent else "") or (described_by.arguments if described_by else ""),

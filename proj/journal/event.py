@@ -43,6 +43,7 @@ class TaskEvent(NamedTuple):
     #: The node name of the worker that sent it; of the producer, for a sent event.
     host: str | None
     name: str | None = None
+    #: In sent events, and in the received events of workers with `proj.delivery`.
     queue: str | None = None
     arguments: str = ""
     #: None in all events but sent and received, which do not report it.
@@ -124,7 +125,7 @@ def _task_event(event: Mapping[str, Any], kind: str, time: float, *, arguments: 
             time,
             host,
             name=_name(event.get("name")),
-            queue=_name(event.get("queue")) if kind == SENT else None,
+            queue=_name(event.get("queue")),
             arguments=(_text(event.get("args"), LONGEST_TEXT) or "") if arguments else "",
             retries=_count(event.get("retries")) or 0,
             eta=_epoch_s(event.get("eta")),

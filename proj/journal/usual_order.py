@@ -50,8 +50,8 @@ def extended_in_usual_order(attempts: Sequence[Attempt], events: Iterable[TaskEv
             return None
     if values is None:
         return None
-    if values["sent"] is None:
-        # Only a sent event tells the queue. One that was written into the journal was inferred from the worker.
+    if values["sent"] is None and values["received"] is None:
+        # No other event tells the queue. One that was written into the journal was inferred from the worker.
         values["queue"] = None
     # Without the constructor of the frozen class, which takes three times as long.
     attempt = Attempt.__new__(Attempt)
@@ -70,6 +70,7 @@ def _first(event: TaskEvent) -> dict[str, Any] | None:
         task_id=event.task_id,
         state=RECEIVED,
         name=event.name,
+        queue=event.queue,
         worker=event.host,
         arguments=event.arguments,
         retries=event.retries or 0,
@@ -88,6 +89,7 @@ def _extend(values: dict[str, Any], event: TaskEvent) -> bool:
         values.update(
             state=RECEIVED,
             name=event.name or values["name"],
+            queue=values["queue"] or event.queue,
             worker=event.host,
             arguments=values["arguments"] or event.arguments,
             eta=values["eta"] or event.eta,

@@ -135,6 +135,8 @@ def test_monitors_see_every_event_of_many_tasks_once_and_in_order_in_few_message
     started = 0
     for event in events:
         clocks.append(event["clock"])
+        if event["type"] == "task-received":
+            assert event["queue"] == "celery"
         if "uuid" in event:
             of_tasks[event["uuid"]].append(event["type"])
         if event["type"] == "task-started":

@@ -14,7 +14,6 @@ from proj.dashboard.live.event_source import EventSource
 from proj.dashboard.live.journal_source import JournalSource
 from proj.dashboard.live.now.documents import Document, Documents
 from proj.dashboard.live.now.now import now_document
-from proj.dashboard.live.now.status import WINDOWS
 from proj.dashboard.live.snapshot import event_counts, readings, snapshot
 from proj.dashboard.live.started_attempts import StartedAttempts
 from proj.dashboard.live.state import State
@@ -154,14 +153,19 @@ class Monitor(Service):
         return self._snapshots.get(run) or self._snapshots.get(None) or Document()
 
     def now(self, window_s: int | None) -> Document:
-        """The last JSON of now with this window, one of `WINDOWS`; empty until the first one is there."""
-        self._ask(self._nows, window_s)
+        """The last JSON of now with this window, one of `WINDOWS`; empty until there is one, if nobody asked lately."""
+        if self._ask(self._nows, window_s):
+            # It is as old as the last question.
+            self._nows.forget(window_s)
         return self._nows.get(window_s) or Document()
 
-    def _ask(self, documents: Documents[K], key: K) -> None:
-        if documents.ask(key, time.monotonic()):
+    def _ask(self, documents: Documents[K], key: K) -> bool:
+        """Ask for a document; returns whether nobody had asked lately."""
+        is_new = documents.ask(key, time.monotonic())
+        if is_new:
             self._due.set()
             self._events.poll_soon()
+        return is_new
 
     def readings(self) -> Readings:
         """What /metrics shows, at most a few seconds old; from the first call on, the observer is called.
@@ -194,7 +198,7 @@ class Monitor(Service):
     def _run(self) -> None:
         try:
             with self._journal or self._events:
-                self._refresh([None], [WINDOWS[0]])
+                self._refresh([None], [])
                 self._read()
                 self._ready.set()
                 self._work()

@@ -56,6 +56,8 @@ class State:
         #: The queues that the configuration of the app names, and its queue of dead letters.
         self.app_queues: frozenset[str] = frozenset()
         self.dead_letters = DEAD_LETTERS
+        #: The queues of which the routes of the app told that tasks came from there.
+        self.routed_queues: set[str] = set()
         self.broker = BrokerState()
         self.gaps: deque[Gap] = deque(maxlen=MOST_GAPS)
         self._samples: dict[str, deque[Sample]] = {}

@@ -38,7 +38,7 @@ class Snapshots(Protocol):
         """The page's JSON of the named run, or of the newest one."""
 
     def now(self, window_s: int | None) -> Document:
-        """The JSON of now with this window; empty until the first one is there."""
+        """The JSON of now with this window; empty until there is one, if nobody asked lately."""
 
 
 class AssetFile(NamedTuple):
@@ -138,7 +138,7 @@ class NowHandler(JsonHandler):
         if asked not in windows:
             raise HTTPError(HTTPStatus.BAD_REQUEST, reason=f"window must be one of {', '.join(windows)}")
         document = self._monitor.now(windows[asked])
-        # Only at the first request for a window; the monitor's thread computes it within a second.
+        # When nobody asked for this window lately, the monitor's thread computes it within a second.
         for _ in range(FIRST_TRIES):
             if document:
                 break

@@ -32,6 +32,7 @@ from proj.delivery.pausing.pauses import Pauses
 from proj.delivery.recovery.cancelled_consumers import consume_again_when_cancelled
 from proj.delivery.recovery.consumer_tags import active_tags
 from proj.delivery.recovery.final_errors import end_when_final, end_when_login_refused, wait_when_refused
+from proj.delivery.recovery.monitoring_events import tell_queue
 from proj.delivery.recovery.refusals import Refusals
 from proj.delivery.recovery.rounds import Rounds
 from proj.delivery.recovery.running import RUN
@@ -340,6 +341,7 @@ class Consumer(stock.Consumer):
     def run(self, message: KeptMessage) -> None:
         """Give a message to Celery, which gives it to the pool; one that Celery fails at becomes a dead letter."""
         try:
+            tell_queue(self.event_dispatcher, message.delivery.home)
             self._run(message)
         except self.connection_errors + self.channel_errors:
             raise
@@ -358,6 +360,7 @@ class Consumer(stock.Consumer):
         decision = self._decide(delivery)
         if decision is Decision.RUN:
             if self.dispatcher is None:
+                tell_queue(self.event_dispatcher, delivery.home)
                 self._run(message)
             else:
                 self.dispatcher.receive(message)

@@ -50,16 +50,34 @@ def queue_types(app: Celery, additional: Iterable[str] = ()) -> dict[str, str]:
     return types
 
 
-def _routed(app: Celery) -> Iterator[str]:
-    """The queues in `task_routes`."""
+def routed_queue(app: Celery, task: str) -> str | None:
+    """The queue to which the first table in `task_routes` that names the task sends it; None when none does.
+
+    A task may have been sent to another queue, by a router function or by its caller.
+
+    Raises:
+        InvalidConfiguration: Celery cannot read `task_routes`.
+    """
+    for table in _tables(app):
+        name = _queue_name(table(task))
+        if name:
+            return name
+    return None
+
+
+def _tables(app: Celery) -> list[MapRoute]:
     try:
-        tables = [route for route in app.amqp.routes if isinstance(route, MapRoute)]
+        return [route for route in app.amqp.routes if isinstance(route, MapRoute)]
     except (TypeError, ValueError) as error:
         raise InvalidConfiguration(
             f"task_routes is {shown(app.conf.task_routes)}, but must be a table from names of tasks to queues, "
             'such as {"tasks.add": "sums"}, or a list of such tables.'
         ) from error
-    for table in cast("list[_Routes]", tables):
+
+
+def _routed(app: Celery) -> Iterator[str]:
+    """The queues in `task_routes`."""
+    for table in cast("list[_Routes]", _tables(app)):
         for route in (*table.map.values(), *table.patterns.values()):
             name = _queue_name(route)
             if name:

@@ -19,6 +19,8 @@ from celery.events import dispatcher
 from celery.events.event import Event, group_from
 from celery.utils.time import utcoffset
 
+from proj.queues import is_broadcast_queue
+
 if TYPE_CHECKING:
     import threading
     from collections import deque
@@ -75,6 +77,8 @@ class EventDispatcher(_EventDispatcher):
     heartbeat_fields: Callable[[], Mapping[str, int]] | None = None
     #: Whether the broker has blocked publishers, as it said last.
     is_blocked = False
+    #: The queue of the message that Celery is given now; None when nothing of it is told.
+    received_from: str | None = None
     #: Whether the worker's loop reads the connection, and so hears that it is not blocked any more.
     _is_read = True
     #: Events that were kept and dropped since the broker has blocked publishers.
@@ -119,6 +123,7 @@ class EventDispatcher(_EventDispatcher):
             return
         if not self.enabled or (self.groups and group not in self.groups):
             return
+        self._add_queue(type, fields)
         buffered = self._group_buffer[group]
         if not buffered:
             self._origin = {"hostname": self.hostname, "utcoffset": utcoffset(), "pid": self.pid}
@@ -152,6 +157,11 @@ class EventDispatcher(_EventDispatcher):
         # The same lists, because a thread may be about to add an event to them.
         self._group_buffer = other._group_buffer
         self._origin = getattr(other, "_origin", {})
+
+    def _add_queue(self, kind: str, fields: dict[str, Any]) -> None:
+        """Tell the queue of a receipt; the event of its publish does, but few producers send it."""
+        if kind == "task-received" and self.received_from is not None:
+            fields["queue"] = self.received_from
 
     def _is_still_blocked(self) -> bool:
         if not self._is_read:
@@ -211,6 +221,13 @@ def send_events_once(app: Celery) -> None:
     app.events_cls = "proj.delivery.recovery.monitoring_events:Events"
     # A cached property, in case it was read already.
     app.__dict__.pop("events", None)
+
+
+def tell_queue(dispatcher: object, queue: str) -> None:
+    """Let the event of the message that Celery is given next tell that it came from this queue."""
+    if isinstance(dispatcher, EventDispatcher):
+        # That of a broadcast is the worker's own, and nothing to monitors.
+        dispatcher.received_from = None if is_broadcast_queue(queue) else queue
 
 
 def _count(sent: dict[str, Any] | list[dict[str, Any]]) -> int:

@@ -314,10 +314,12 @@ def test_usual_order_gives_the_same_attempts_as_rebuilding_them(before: list[Any
 
     def events_of(way: list[Any]) -> list[TaskEvent]:
         return [
-            TaskEvent("t", kind, time, by, name=f"{by}{time}", arguments=by, retries=retries, eta=time or None)
+            TaskEvent("t", kind, time, by, f"{by}{time}", queue, arguments=by, retries=retries, eta=time or None)
             if kind in {"sent", "received"}
             else TaskEvent("t", kind, time, by, runtime_s=time if kind == "succeeded" else None)
             for kind, time, by, retries in way
+            # Not every worker tells the queue.
+            for queue in [None if by == "w2" else by]
         ]
 
     known = rebuilt_attempts([], events_of(before))

@@ -66,6 +66,10 @@ class Documents(Generic[K]):
         """Take a new document."""
         self._documents[key] = Document(document)
 
+    def forget(self, key: K) -> None:
+        """Forget the document of this key, if there is one."""
+        self._documents.pop(key, None)
+
     def keep(self, keys: Iterable[K]) -> None:
         """Forget all others."""
         for key in self._documents.keys() - set(keys):

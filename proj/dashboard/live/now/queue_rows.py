@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from proj.dashboard.live.now.facts import is_there
 from proj.dashboard.live.now.slots import HARMLESS_S, is_free
 from proj.dashboard.live.now.status import POINTS, QueueNow, Series, Share
-from proj.dashboard.live.now.tally import QueueTally, percentiles
+from proj.dashboard.live.now.tally import QueueKey, QueueTally, percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,8 +144,19 @@ def _row(
             or tally.arrivals
             or active is not None
         ),
+        known_by=_known_by(facts, name, tally),
         unknown_why=UNKNOWN_WHY if name is None else None,
     )
+
+
+def _known_by(facts: Facts, name: str | None, tally: QueueTally) -> str | None:
+    if name is None or not (tally.arrivals or tally.started):
+        return None
+    if tally.arrivals > tally.unannounced:
+        return "sent"
+    if QueueKey(name) not in facts.tally.queues:
+        return "worker"
+    return "route" if name in facts.state.routed_queues else "received"
 
 
 def _depths(facts: Facts, name: str | None) -> tuple[tuple[int | None, ...], tuple[int | None, ...], float | None]:

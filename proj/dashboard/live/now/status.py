@@ -125,8 +125,9 @@ class QueueNow:
     missing_events: int = 0
     #: Whether the app, one of its workers or an event of a task names it; others are of somebody else.
     is_ours: bool = True
-    #: How the name is known: sent (an event of the producer), received (an event of our worker), route (of the app),
-    #: worker (its only queue); None when only the broker or a worker names it, or nothing does.
+    #: How the queue of its tasks is known: sent (events of producers), received (events of workers with
+    #: `proj.delivery`), route (`task_routes` of the app), worker (which consumes no other); None without tasks, and
+    #: where it is not known.
     known_by: str | None = None
     unknown_why: str | None = None
 

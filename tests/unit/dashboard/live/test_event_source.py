@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from celery import Celery
 
 from proj.dashboard.live.event_source import EventSource
+from proj.journal.records import Worker
 
 NOWHERE = "amqp://nobody@127.0.0.1:1//"
 
@@ -55,3 +57,27 @@ def test_lost_starts_become_fewer_when_their_events_come_late() -> None:
     followed.update([*starts(2, 1, 2.5), event("worker-heartbeat", 9.0, processed=3)])
 
     assert (lost.lost, still.lost, followed.state.workers.lost_events()) == (3, 1, ())
+
+
+@pytest.mark.parametrize(
+    ("queues", "told", "known"),
+    [
+        ((), {}, "media"),
+        (("mail", "media"), {}, "media"),
+        # Its event tells the queue; or it must have been sent elsewhere.
+        (("mail", "media"), {"queue": "mail"}, "mail"),
+        (("mail", "report"), {}, None),
+    ],
+)
+def test_queue_of_a_task_without_a_sent_event_comes_from_its_worker_else_from_the_routes(
+    queues: tuple[str, ...], told: dict[str, str], known: str | None
+) -> None:
+    """Few producers send task-sent events."""
+    app = Celery("theirs", broker=NOWHERE, set_as_current=False)
+    app.conf.task_routes = {"theirs.media*": {"queue": "media"}}
+    followed = EventSource(app, keep=100, journal=None, broker_api=None, wanted=lambda: False)
+    followed.worker_poller.workers.put(Worker(name="w@h", queues=queues))
+    followed.update([event("task-received", 1.0, uuid="t", name="theirs.media_in", **told)])
+
+    ((_, task),) = followed.state.history
+    assert [one.queue for one in task.attempts] == [known]

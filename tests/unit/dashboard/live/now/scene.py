@@ -63,6 +63,7 @@ class Scene:
         self,
         queue: str,
         worker: str | None = None,
+        /,
         *,
         sent: float | None = None,
         received: float | None = None,

@@ -12,6 +12,7 @@ from celery import Celery
 from proj.dashboard.live.monitor import Monitor, Settings
 from proj.dashboard.live.now.documents import MOST_SHOWN, WATCHED_S, Document, Documents
 from proj.dashboard.web.handlers import takes_gzip
+from proj.lab.processes.waiting import wait_until
 
 NOWHERE = "amqp://nobody@127.0.0.1:1//"
 
@@ -48,11 +49,13 @@ def test_document_is_watched_for_some_seconds_after_it_was_asked_for() -> None:
     assert documents.watched(MOST_SHOWN + WATCHED_S + 1) == []
 
 
-def test_monitor_has_the_first_window_when_it_has_started() -> None:
-    """The page's first request gets an answer at once."""
+def test_monitor_computes_a_window_when_someone_asks_for_it() -> None:
+    """And gives nothing that is as old as the last question."""
     app = Celery("theirs", broker=NOWHERE, set_as_current=False)
     with Monitor(app, Settings(keep=100)) as monitor:
+        assert monitor.now(60) == b""
+        wait_until(lambda: monitor.now(60), what="the first one", timeout_s=60)
         told = cast("dict[str, Any]", json.loads(monitor.now(60)))
 
     assert (told["format"], told["window_s"], told["windows"]) == ("proj-now", 60, [60, 300, 900, 3600, None])
-    assert [one["kind"] for one in told["sentences"]] == ["starting"]
+    assert told["sentences"][0]["kind"] in {"starting", "broker_away"}

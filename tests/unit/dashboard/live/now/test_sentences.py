@@ -251,3 +251,29 @@ def test_worker_that_ended_in_order_is_no_fault_and_one_that_vanished_is() -> No
         kinds.append([one.kind for one in scene.status().sentences])
 
     assert kinds == [["empty"], ["worker_gone"]]
+
+
+@pytest.mark.parametrize(
+    ("queues", "fields", "name", "known_by"),
+    [
+        (("mail",), {}, "mail", "worker"),
+        (("mail", "media"), {"queue": "mail"}, "mail", "received"),
+        (("mail", "media"), {}, None, None),
+    ],
+)
+def test_queue_that_is_not_known_says_what_would_make_it_known(
+    queues: tuple[str, ...], fields: dict[str, str], name: str | None, known_by: str | None
+) -> None:
+    """It is the last way out: an event of the worker, or its only queue, tell it."""
+    scene = Scene()
+    scene.worker("w1", *queues)
+    scene.task("mail", "w1", received=2, started=2.1, ended=3, **fields)
+    scene.play(10)
+    status = scene.status()
+    (row,) = (queue for queue in status.queues if queue.started)
+    last = status.sentences[-1]
+
+    assert (row.name, row.known_by) == (name, known_by)
+    assert (last.kind == "queue_unknown") is (name is None)
+    assert ("task_send_sent_event = True" in last.text) is (name is None)
+    assert status.sentences[0].kind == "fine"
