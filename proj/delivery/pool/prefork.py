@@ -22,6 +22,7 @@ from billiard.pool import CLOSE
 from celery.concurrency import prefork
 
 from proj.delivery.pool import in_advance
+from proj.delivery.pool.absent_module import LIBRABBITMQ, look_once
 from proj.delivery.pool.stock import process_of, writer_of
 
 if TYPE_CHECKING:
@@ -96,3 +97,8 @@ class TaskPool(prefork.TaskPool):
     """Celery's prefork pool over that."""
 
     Pool = AsynPool
+
+    def on_start(self) -> None:
+        """Start the processes, none of which waits for an import that a thread of this process had begun."""
+        look_once(LIBRABBITMQ)
+        super().on_start()
