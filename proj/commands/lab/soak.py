@@ -41,10 +41,11 @@ def soak(
 ) -> None:
     """Run as many tasks as the machine can, inject a random fault every few seconds, and count what is lost.
 
-    Two workers of two slots under a supervisor, a publisher that keeps up to 2,000 tasks waiting, `journal record` and
-    the dashboard, on a private RabbitMQ. One task of 50 works for 50 ms, the others for no time. Each fault of
-    `lab drill` comes once before one comes again, but those that need other settings and those in which a task is to
-    blame. Tasks and publisher write each step into a file; the verdict comes from that file alone.
+    Two workers of two slots under a supervisor, a steady one that no fault kills, a publisher that keeps up to 2,000
+    tasks waiting, `journal record` and the dashboard, on a private RabbitMQ. One task of 50 works for 50 ms, the others
+    for no time. Each fault of `lab drill` comes once before one comes again, but those that need other settings and
+    those in which a task is to blame. Tasks and publisher write each step into a file; the verdict comes from that file
+    alone.
 
     \b
     What is counted:

@@ -6,12 +6,14 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from proj.lab.drills.system.processes import worker
 from proj.lab.drills.system.system_under_test import SLOTS, WORKERS, Needs, SystemUnderTest
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.flower import FlowerProcess
 from proj.lab.processes.process import Process
 from proj.lab.processes.supervisor import Supervisor
 from proj.lab.soak.recent_evidence import RecentEvidence
+from proj.queues import WORK_QUEUE
 
 if TYPE_CHECKING:
     import threading
@@ -28,7 +30,10 @@ AGAIN_OF_CONNECTION = 256
 
 
 class SoakedSystem(SystemUnderTest):
-    """Two supervised workers, a publisher of many tasks, a recorder and a dashboard."""
+    """Two supervised workers and a steady one, a publisher of many tasks, a recorder and a dashboard.
+
+    No fault kills the steady worker or its pool processes, so that they live long enough to show how they grow.
+    """
 
     evidence: RecentEvidence
 
@@ -46,6 +51,18 @@ class SoakedSystem(SystemUnderTest):
             cancel=cancel,
         )
         self.evidence = RecentEvidence(self.evidence.path)
+        # The last one: faults strike the first `WORKERS`.
+        self._steady = Supervisor(
+            worker(
+                f"{name}-steady@drill",
+                guard=guard,
+                environment=self.environment,
+                queue=WORK_QUEUE,
+                slots=SLOTS,
+                settings={},
+            )
+        )
+        self.workers.append(self._steady)
         self.publisher = Process(
             f"{name}-publisher",
             [sys.executable, "-m", "proj.lab.soak.publisher"],
@@ -84,8 +101,10 @@ class SoakedSystem(SystemUnderTest):
     def processes(self) -> dict[str, list[int]]:
         """The ids of the processes of each role now."""
         return {
-            "worker": [supervisor.pid for supervisor in self.workers],
-            "pool process": [pid for supervisor in self.workers for pid in sorted(supervisor.children())],
+            "worker": [supervisor.pid for supervisor in self.workers[:WORKERS]],
+            "pool process": [pid for supervisor in self.workers[:WORKERS] for pid in sorted(supervisor.children())],
+            "steady worker": [self._steady.pid],
+            "its pool process": sorted(self._steady.children()),
             "publisher": [self.publisher.pid],
             **{role: [supervisor.pid] for role, supervisor in self._watching.items()},
         }
@@ -94,6 +113,6 @@ class SoakedSystem(SystemUnderTest):
     def hitting(self, window: int | None = SLOTS) -> Iterator[None]:
         """Record the block as one hit; short tasks are many, so a hit reaches more of them than in a drill."""
         if window is not None:
-            window = AGAIN_OF_WORKER if window <= SLOTS else WORKERS * AGAIN_OF_CONNECTION
+            window = AGAIN_OF_WORKER if window <= SLOTS else len(self.workers) * AGAIN_OF_CONNECTION
         with super().hitting(window):
             yield

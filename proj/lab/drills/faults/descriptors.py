@@ -7,7 +7,7 @@ import resource
 from typing import TYPE_CHECKING
 
 from proj.lab.drills.system.strike import NotStruck
-from proj.lab.drills.system.system_under_test import SLOTS
+from proj.lab.drills.system.system_under_test import SLOTS, WORKERS
 
 if TYPE_CHECKING:
     from proj.lab.drills.system.system_under_test import SystemUnderTest
@@ -27,8 +27,8 @@ def exhaust(system: SystemUnderTest) -> str:
     Raises:
         NotStruck: there is no proxy.
     """
-    ends = sum(_exhaust(system, worker) for worker in system.workers)
-    return f"{len(system.workers)} workers without a free descriptor, {ends} of them ended"
+    ends = sum(_exhaust(system, worker) for worker in system.workers[:WORKERS])
+    return f"{WORKERS} workers without a free descriptor, {ends} of them ended"
 
 
 def _exhaust(system: SystemUnderTest, worker: Supervisor) -> bool:

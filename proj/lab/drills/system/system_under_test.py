@@ -102,6 +102,7 @@ class SystemUnderTest(Service):
             "PROJ_QUEUE_TYPE": queue_type,
             "PROJ_LAB_EVIDENCE": str(self.evidence.path),
         }
+        #: Faults that end a worker strike the first `WORKERS` of them.
         self.workers = [
             Supervisor(
                 embedded_worker(
