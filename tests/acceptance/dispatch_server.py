@@ -16,6 +16,7 @@ from tornado.httpserver import HTTPServer
 from tornado.options import options
 from tornado.testing import bind_unused_port
 
+from proj.dashboard.live.now.documents import Document
 from proj.dashboard.web.handlers import routes
 from proj.dashboard.web.template_loader import TemplateLoader
 from proj.lab.processes.waiting import wait_until
@@ -33,12 +34,21 @@ class Told:
         self.said: dict[str, Any] = {}
         self.asked: list[str | None] = []
         self.age_s = 0.0
+        #: What is said of now, and the windows that were asked for.
+        self.now_said: dict[str, Any] = {}
+        self.windows: list[int | None] = []
 
-    def snapshot(self, run: str | None = None) -> bytes:
+    def now(self, window_s: int | None) -> Document:
+        self.windows.append(window_s)
+        if not self.now_said:
+            return Document()
+        return Document(json.dumps({**self.now_said, "as_of": time.time() - self.age_s}).encode())
+
+    def snapshot(self, run: str | None = None) -> Document:
         self.asked.append(run)
         known = [one["name"] for one in self.said["runs"]]
         shown = run if run in known else self.said["run"]
-        return json.dumps({**self.said, "run": shown, "as_of": time.time() - self.age_s}).encode()
+        return Document(json.dumps({**self.said, "run": shown, "as_of": time.time() - self.age_s}).encode())
 
 
 class Server:
@@ -54,7 +64,13 @@ class Server:
 
     @property
     def url(self) -> str:
+        """The view Now."""
         return f"http://127.0.0.1:{self.port}/dispatch"
+
+    @property
+    def race(self) -> str:
+        """The view Race."""
+        return f"{self.url}?view=race"
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

@@ -126,7 +126,9 @@ def test_demo_starts_what_it_promises(demo: Demo) -> None:
     assert sum(" dashboard " in command for command in commands) == 1
     nodes = {found[1] for command in commands if (found := re.search(r"--hostname (\S+)", command))}
     assert nodes == {f"{mode}-{number}@demo" for mode in ("round-robin", "fair", "adaptive") for number in (1, 2)}
-    assert re.search(r"Dispatch page, in Flower: http://127\.0\.0\.1:\d+/dispatch\n", demo.talk_file.read_text())
+    assert re.search(
+        r"Dispatch page, in Flower: http://127\.0\.0\.1:\d+/dispatch\?view=race\n", demo.talk_file.read_text()
+    )
 
 
 def test_demo_figures_are_what_the_workers_did(celery: Celery) -> None:

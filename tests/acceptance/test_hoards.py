@@ -53,7 +53,7 @@ def nap(end):
 
 def notes(flower: FlowerProcess) -> list[str]:
     """What the Dispatch page says above its figures."""
-    with urllib.request.urlopen(f"{flower.page}/data", timeout=TIMEOUT_S) as answer:
+    with urllib.request.urlopen(f"{flower.url}/dispatch/data", timeout=TIMEOUT_S) as answer:
         return [note for note in json.load(answer)["notes"] if "no free slot" in note]
 
 

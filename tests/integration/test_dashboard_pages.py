@@ -221,7 +221,7 @@ def test_json_is_compressed_for_a_client_that_accepts_it(serve: Serve, path: str
     assert zipped.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
 
 
-@pytest.mark.parametrize("name", ["report.js", "report.css", "dispatch.js", "dispatch.css"])
+@pytest.mark.parametrize("name", ["report.js", "report.css", "race.js", "now.js", "dispatch.css", "now.css"])
 def test_asset_is_loaded_once(serve: Serve, name: str) -> None:
     """A browser that has it gets 304."""
     with serve() as site:

@@ -6,11 +6,20 @@ const { amount, make } = ProjReport;
 
 const WORKERS = 3;
 
-export function shownNotes(state) {
-  const { data, trouble, missing, paused } = state;
-  const urgent = [
+// Why the figures are not of now.
+export function notFresh(state) {
+  const { data, trouble, paused } = state;
+  return [
     trouble && `${trouble} ${data ? "The page shows its last answer, and" : "The page"} asks again every few seconds.`,
     data && !trouble && !paused && staleness(ageOf(state, performance.now())),
+  ].filter(Boolean);
+}
+
+// `missing` is a chosen run that is no longer kept.
+export function shownNotes(state, missing) {
+  const { data } = state;
+  const urgent = [
+    ...notFresh(state),
     data && data.events.dropped > 0 &&
       `${amount(data.events.dropped, "event")} came faster than they could be processed, and were dropped.`,
     data && data.events.lost > 0 && lost(data.events),
@@ -34,7 +43,7 @@ function lost({ lost: all, lost_by_worker: byWorker }) {
   return `The figures lack ${amount(all, "start")} that workers counted${who} and for which no event came.`;
 }
 
-function list(notes, kind) {
+export function list(notes, kind) {
   if (!notes.length) return null;
   return make("ul", { class: `dispatch-notes ${kind}`, "data-key": kind }, ...notes.map((note) => make("li", {}, note)));
 }

@@ -28,6 +28,8 @@ POLICY = (
 #: How often, and after how many seconds, the first document of a window is looked for.
 FIRST_TRIES, FIRST_PAUSE_S = 60, 0.05
 EMPTY = Document(b"{}")
+#: The windows by the value in an address, with the words of the page.
+CHOICES = (("60", "1 min"), ("300", "5 min"), ("900", "15 min"), ("3600", "1 hour"), ("all", "all"))
 TYPES = {".js": "text/javascript; charset=UTF-8", ".css": "text/css; charset=UTF-8"}
 
 
@@ -77,12 +79,13 @@ class ReadOnlyHandler(BaseHandler):
 
 
 class PageHandler(ReadOnlyHandler):
-    """The page."""
+    """The page, in its view Now or Race."""
 
     @authenticated
     def get(self) -> None:
-        """Render it."""
-        self.render("dispatch.html")
+        """Render it. An address with a run is of the view Race."""
+        race = self.get_query_argument("view", "now") == "race" or self.get_query_argument("run", None) is not None
+        self.render("dispatch.html", view="race" if race else "now", windows=CHOICES)
 
 
 class JsonHandler(ReadOnlyHandler):

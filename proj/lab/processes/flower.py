@@ -53,8 +53,8 @@ class FlowerProcess(Process):
 
     @property
     def page(self) -> str:
-        """The address of the Dispatch page."""
-        return f"{self.url}/dispatch"
+        """The address of the Dispatch page in its view of runs."""
+        return f"{self.url}/dispatch?view=race"
 
     def stop(self, timeout_s: float = 0.0) -> None:  # noqa: ARG002 the base's signature
         """Kill it at once: it has nothing to save, and while it starts it may take long to obey SIGTERM."""
@@ -71,7 +71,7 @@ class FlowerProcess(Process):
     def hears(self) -> bool:
         """Whether it has received an event; it serves pages a little before it listens to events."""
         try:
-            with urllib.request.urlopen(f"{self.page}/data", timeout=2) as answer:  # noqa: S310 our own http URL
+            with urllib.request.urlopen(f"{self.url}/dispatch/data", timeout=2) as answer:  # noqa: S310 our own http URL
                 return bool(json.load(answer)["events"]["heard"])
         except OSError:
             return False

@@ -37,7 +37,9 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def monitor(shared_server: Server, comparison: dict[str, Any]) -> Told:
     told = shared_server.monitor
     told.said, told.age_s = json.loads(json.dumps(comparison)), 0.0
+    told.now_said = {}
     told.asked.clear()
+    told.windows.clear()
     return told
 
 
@@ -52,7 +54,7 @@ def tab(shared_tab: Tab) -> Tab:
 
 @pytest.fixture
 def page(tab: Tab, shared_server: Server, monitor: Told) -> Tab:
-    """The page, drawn."""
+    """The view Race, drawn."""
     assert monitor.said
-    visit(tab, shared_server.url)
+    visit(tab, shared_server.race)
     return tab

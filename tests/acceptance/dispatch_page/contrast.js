@@ -14,6 +14,25 @@
         for (let one = element; one; one = one.parentElement) layers.push(parse(getComputedStyle(one).backgroundColor));
         return layers.reverse().reduce((under, layer) => over(layer, under), [255, 255, 255]);
     };
+    const chartsOf = (root) => {
+        const found = [];
+        const probe = root.appendChild(document.createElement("i"));
+        const colour = (name) => {
+            probe.style.color = `var(--pr-${name})`;
+            return parse(getComputedStyle(probe).color).slice(0, 3);
+        };
+        const [surface, lane] = [colour("surface"), colour("lane")];
+        const pairs = ["ink", "muted"].map((name) => [name, surface, 4.5]);
+        pairs.push(...["running", "redelivered", "failed", "lost"].map((name) => [name, lane, 3]));
+        pairs.push(...["held", "line0", "line1", "line2", "line3"].map((name) => [name, surface, 3]));
+        pairs.push(["onrunning", colour("running"), 4.5]);
+        for (const [name, under, least] of pairs) {
+            const ratio = contrast(colour(name), under);
+            if (ratio < least) found.push(`--pr-${name}: ${ratio.toFixed(2)}`);
+        }
+        probe.remove();
+        return found;
+    };
     const poor = [];
     let texts = 0;
     const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
@@ -26,27 +45,18 @@
         if (ratio < 4.5) poor.push(`${node.data.trim()}: ${ratio.toFixed(2)}`);
     }
     const root = document.querySelector("#dispatch-report");
-    const probe = root.appendChild(document.createElement("i"));
-    const colour = (name) => {
-        probe.style.color = `var(--pr-${name})`;
-        return parse(getComputedStyle(probe).color).slice(0, 3);
-    };
-    const [surface, lane] = [colour("surface"), colour("lane")];
-    const pairs = ["ink", "muted"].map((name) => [name, surface, 4.5]);
-    pairs.push(...["running", "redelivered", "failed", "lost"].map((name) => [name, lane, 3]));
-    pairs.push(...["held", "line0", "line1", "line2", "line3"].map((name) => [name, surface, 3]));
-    pairs.push(["onrunning", colour("running"), 4.5]);
-    for (const [name, under, least] of pairs) {
-        const ratio = contrast(colour(name), under);
-        if (ratio < least) poor.push(`--pr-${name}: ${ratio.toFixed(2)}`);
-    }
-    probe.remove();
-    const drawn = [".dispatch-meter .filled", ".dispatch-meter .ideal", "#dispatch-dot"];
+    if (root) poor.push(...chartsOf(root));
+    const drawn = [".dispatch-meter .filled", ".dispatch-meter .ideal", "#dispatch-dot", ".now-mark", ".now-filled"];
     for (const selector of drawn) {
         const element = document.querySelector(selector);
+        if (!element) continue;
         const own = parse(getComputedStyle(element).backgroundColor).slice(0, 3);
         const ratio = contrast(own, behind(element.parentElement));
         if (ratio < 3) poor.push(`${selector}: ${ratio.toFixed(2)}`);
+    }
+    for (const element of document.querySelectorAll(".now-spark")) {
+        const ratio = contrast(parse(getComputedStyle(element).stroke), behind(element.parentElement));
+        if (ratio < 3) poor.push(`.now-spark: ${ratio.toFixed(2)}`);
     }
     const edge = parse(getComputedStyle(document.querySelector("#dispatch-pause")).borderTopColor).slice(0, 3);
     const ratio = contrast(edge, behind(document.querySelector(".page-header")));

@@ -143,7 +143,7 @@ def test_page_says_when_its_data_is_old(tab: Tab, monitor: Told) -> None:
     """With a server whose data stands still, and with one that does not answer."""
     with serving() as server:
         server.monitor.said = monitor.said
-        visit(tab, server.url)
+        visit(tab, server.race)
         assert text(tab, "#dispatch-status").startswith("Live · as of ")
 
         server.monitor.age_s = 30

@@ -189,13 +189,13 @@ def test_run_is_chosen_and_stays_chosen(page: Tab, monitor: Told, shared_server:
     assert page.value("document.querySelector('#dispatch-run').value") == "warm-up"
     assert monitor.asked[-1] == "warm-up"
     assert text(page, "#dispatch-shown") == "warm-up · began 2026-09-21 14:12:20 UTC, 4 attempts"
-    page.visit(f"{shared_server.url}?run=warm-up")
+    page.visit(f"{shared_server.race}&run=warm-up")
     wait_until(lambda: "warm-up" in text(page, "#dispatch-shown"), what="the run", timeout_s=60)
     assert page.value("document.querySelector('#dispatch-run').value") == "warm-up"
 
     monitor.said["runs"].pop()
     refreshed(page)
-    assert page.value("[document.querySelector('#dispatch-run').value, location.search]") == ["", ""]
+    assert page.value("[document.querySelector('#dispatch-run').value, location.search]") == ["", "?view=race"]
     assert "Run warm-up is no longer kept; the newest run is shown." in text(page, "#dispatch-notes")
     refreshed(page)
     assert monitor.asked[-1] is None
@@ -220,7 +220,7 @@ def test_refresh_takes_less_than_300_ms(
     told = shared_server.monitor
     told.said = compared(tmp_path, messages=messages, workers=workers)
     told.age_s = 0.0
-    visit(tab, shared_server.url)
+    visit(tab, shared_server.race)
 
     def took_ms() -> float:
         told.said["report"]["runs"][0]["span_s"] += 0.5

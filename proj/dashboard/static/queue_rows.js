@@ -1,0 +1,101 @@
+// The rows of queues: the worst first, and those that are in order by their names.
+
+import { meter, sign, small, table } from "./rows.js";
+import { spark } from "./spark.js";
+import { count, duration, listed, NOT_KNOWN, rate, share } from "./words.js";
+
+const { make } = ProjReport;
+
+// Workers that a cell names.
+const NAMED = 2;
+// Growth a minute from which it is told: so many messages, and this share of what waits.
+const GROWS = 5;
+const GROWS_SHARE = 0.1;
+
+export function queueTable(queues, { closed, called }) {
+  const wrong = (one) => one.level === "bad" || one.level === "warning";
+  const byName = (one, other) => (one.name === null) - (other.name === null) || (one.name || "").localeCompare(other.name || "");
+  const fine = queues.filter((one) => !wrong(one) && one.is_ours).sort(byName);
+  const others = queues.filter((one) => !wrong(one) && !one.is_ours).sort(byName);
+  return table({
+    name: "Queues",
+    columns: columns(called),
+    groups: [
+      { key: "queues-wrong", title: "Something is wrong", items: queues.filter(wrong) },
+      { key: "queues-fine", title: "In order", items: fine },
+      { key: "queues-others", title: "Not of this app", items: others },
+    ],
+    closed,
+    keyOf: ({ name }) => name ?? "",
+    levelOf: ({ level }) => level,
+    note: (one) => one.unknown_why,
+  });
+}
+
+function columns(called) {
+  return [
+    { head: "queue", kind: "word", cell: named },
+    { head: "in /s", title: "Tasks published a second", cell: arrivals },
+    { head: "done /s", title: "Tasks that succeeded, a second", cell: (one) => rate(one.done_per_s) },
+    { head: "failed /s", title: "Tasks that failed, a second", cell: (one) => bad(rate(one.failed_per_s), one.failed) },
+    { head: "ready", title: "Messages that wait in the broker", cell: (one) => depth(one, "ready") },
+    {
+      head: "unack.", title: "Unacknowledged: messages that a worker has and has not acknowledged",
+      cell: (one) => depth(one, "unacknowledged"),
+    },
+    { head: "empty in", title: "When nothing waits any more, if the queue goes on to become shorter like this", cell: empties },
+    { head: "wait p50", title: "Half of the tasks waited at most so long, from the publish to the start", minor: true, cell: (one) => duration(one.wait_p50_s) },
+    { head: "p95", title: "95 of 100 tasks waited at most so long", cell: (one) => duration(one.wait_p95_s) },
+    { head: "p99", title: "99 of 100 tasks waited at most so long", minor: true, cell: (one) => duration(one.wait_p99_s) },
+    {
+      head: "avoidable /min", title: "Avoidable wait: seconds a minute that a worker held tasks while another worker had a free slot",
+      cell: (one) => avoidable(one, called),
+    },
+    { head: "held", title: "Received by a worker, but not started", cell: (one) => count(one.held) },
+    { head: "slots busy", title: "Slots at work now of all that consume this queue, and their busy share: the utilisation", cell: slots },
+    { head: "oldest", title: "How long the task that waits longest has waited", cell: (one) => duration(one.oldest_s) },
+    { head: "consumers", minor: true, cell: (one) => bad(count(one.consumers), one.consumers === 0 && one.ready) },
+  ];
+}
+
+function named({ name, type, level }) {
+  return [sign(level), name ?? "queue not known", type ? make("span", { class: "now-type" }, ` ${type}`) : null];
+}
+
+function arrivals({ arrivals_per_s: value, arrivals_counted: counted }) {
+  return counted || !value ? rate(value) : make("abbr", { title: "From the starts and the growth of the queue: no task-sent events come" }, `≈ ${rate(value)}`);
+}
+
+function depth(one, what) {
+  const grows = what === "ready" && one.growth_per_s !== null && isGrowth(Math.abs(one.growth_per_s), one.ready);
+  const words = grows ? `${one.growth_per_s > 0 ? "+" : "−"}${rate(Math.abs(one.growth_per_s))} /s` : "";
+  return make("span", { class: "now-depth" },
+    one[what] === null || !one.series[what].length ? null : spark(one.series[what]),
+    make("span", {}, count(one[what]), words ? small(words) : null));
+}
+
+function isGrowth(perSecond, waiting) {
+  return perSecond * 60 >= Math.max(GROWS, GROWS_SHARE * waiting);
+}
+
+function empties({ empty_in_s: value, growth_per_s: growth, ready }) {
+  if (value === 0) return "empty";
+  if (value !== null) return duration(value);
+  return growth !== null && isGrowth(growth, ready) ? "grows" : NOT_KNOWN;
+}
+
+function avoidable({ avoidable_s_per_min: value, held_by: holders }, called) {
+  if (!value || value < 0.05) return "0";
+  const words = listed(holders.map(({ worker }) => called(worker)), NAMED);
+  return [bad(duration(value), true), words ? small(`by ${words}`) : null];
+}
+
+function slots({ slots: all, busy_slots: busy, utilisation }) {
+  if (!all) return NOT_KNOWN;
+  const words = `${count(busy)} of ${count(all)}`;
+  return utilisation === null ? words : [`${words} · ${share(utilisation)}`, meter(utilisation)];
+}
+
+function bad(words, really) {
+  return really ? make("strong", { class: "dispatch-bad" }, words) : words;
+}
