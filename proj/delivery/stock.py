@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import kombu
-from celery.worker import consumer, request
+from celery.worker import consumer, request, state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from billiard.einfo import ExceptionInfo
     from celery import Celery
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from celery.events import EventDispatcher
     from celery.exceptions import Reject
     from celery.worker import WorkController
+    from kombu.asynchronous.timer import Entry
     from kombu.common import QoS
 
     class Consumer(consumer.Consumer):
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         _request_dict: dict[str, Any]
         _already_cancelled: bool
         _already_revoked: bool
+        _eta_timer_entry: Entry | None
         _context: Context
         _worker_lost_info: Callable[[BaseException], ExceptionInfo]
 
@@ -65,6 +67,9 @@ if TYPE_CHECKING:
 
 else:
     Consumer, Request = consumer.Consumer, request.Request
+
+#: The tasks of this worker that wait for their ETA or countdown.
+SCHEDULED: Collection[Request] = state.scheduled_requests  # type: ignore[attr-defined] # celery-types lacks it
 
 
 class ControlState(Protocol):

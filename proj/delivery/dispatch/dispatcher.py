@@ -20,9 +20,10 @@ from proj.delivery.dispatch.sources import Sources
 from proj.delivery.dispatch.waiting import Waiting
 from proj.delivery.pool import thread
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
+from proj.delivery.stock import SCHEDULED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from celery.worker.request import Request
 
@@ -35,8 +36,6 @@ IDLE_S = 5.0
 _SHORTEST_S = 0.001
 #: Copies on their way to their queues, from which on they count as messages that the worker has.
 _MOST_COPIES = 512
-
-_SCHEDULED: Collection[object] = state.scheduled_requests  # type: ignore[attr-defined] # celery-types lacks it
 
 logger = get_logger(__name__)
 
@@ -246,7 +245,7 @@ class Dispatcher:
     @property
     def window(self) -> int:
         """The messages that the worker asks for at a time, besides those that wait for their ETA."""
-        if self._most_scheduled and len(_SCHEDULED) >= self._most_scheduled:
+        if self._most_scheduled and len(SCHEDULED) >= self._most_scheduled:
             return 0
         begun_before = self._clock() - self.budget_s
         long = 0

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery.worker import state
 
+from proj.delivery.stock import SCHEDULED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,8 +39,7 @@ def give_back_unstarted(consumer: Consumer, queue: str) -> int:
 
 def _unstarted(consumer: Any, queue: str) -> Iterator[Request]:  # noqa: ANN401 celery-types leaves out what Celery's has
     """Those that Celery has, each taken out of the place where it waits."""
-    scheduled: Any = state.scheduled_requests  # type: ignore[attr-defined] # celery-types lacks it
-    for request in tuple(scheduled):
+    for request in tuple(SCHEDULED):
         if _is_of(request, queue) and (entry := request._eta_timer_entry) is not None:  # noqa: SLF001 no public name
             consumer.timer.cancel(entry)
             consumer.qos.decrement_eventually()

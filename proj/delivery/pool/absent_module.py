@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 #: Imported by `kombu.transport.supports_librabbitmq`.
 LIBRABBITMQ = "librabbitmq"
@@ -22,4 +26,4 @@ def look_once(name: str) -> None:
     try:
         importlib.import_module(name)
     except ImportError:
-        sys.modules[name] = None  # type: ignore[assignment] # what the reference says; typeshed has modules only
+        cast("dict[str, ModuleType | None]", sys.modules)[name] = None
