@@ -85,7 +85,11 @@ def _row(
     here = [facts.places[one] for one in workers if one in facts.places]
     slots = sum(place.slots or 0 for place in here)
     busy = {place.name: len(facts.had[place.name].running) if place.name in facts.had else 0 for place in here}
-    free = {place.name for place in here if is_free(place, busy[place.name])}
+    free = {
+        place.name
+        for place in here
+        if is_free(place, busy[place.name]) and not (place.name in facts.had and facts.had[place.name].held)
+    }
     counted = tally.arrivals > tally.unannounced
     begun = tally.started / seconds
     arrivals = tally.arrivals / seconds if counted else max(0.0, begun + (growth or 0.0))
@@ -129,6 +133,7 @@ def _row(
             bool(free - {one.worker}) and facts.now - max(one.received or facts.now, one.eta or 0.0) >= HARMLESS_S
             for one in held
         ),
+        free=tuple(sorted(free)),
         slots=slots,
         busy_slots=sum(min(count, facts.places[one].slots or count) for one, count in busy.items()),
         running=running,

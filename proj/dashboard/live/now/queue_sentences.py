@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from proj.dashboard.live.now.status import NowStatus, QueueNow, Share
 
-#: Avoidable seconds a minute that are told, while the wait is also this part of all slot seconds of a minute.
+#: Avoidable seconds that are told, of the window and a minute.
 UNFAIR_S = 1.0
 #: Seconds without a receipt, after which free workers beside waiting messages do not consume.
 STUCK_S = 10.0
@@ -72,11 +72,10 @@ def _stuck(status: NowStatus, queue: QueueNow, alive: int, called: Mapping[str, 
 
 def _unfair(status: NowStatus, queue: QueueNow, called: Mapping[str, str]) -> Iterator[Sentence]:
     """That tasks wait in a worker while another is free."""
-    if queue.avoidable_s_per_min < UNFAIR_S or not queue.held_by:
+    if min(queue.avoidable_s, queue.avoidable_s_per_min) < UNFAIR_S or not queue.held_by:
         return
     holders = _most(queue.held_by, MOSTLY)
-    idle = [one for one in queue.idle if one.worker not in holders] or list(queue.idle)
-    idlers = [one.worker for one in idle if one.seconds >= ALSO_IDLE * idle[0].seconds]
+    idlers = _idlers(queue, holders, called)
     behind = words.listed([called.get(worker, printable(worker)) for worker in holders])
     free = words.listed([called.get(worker, printable(worker)) for worker in idlers]) if idlers else "another worker"
     seconds, during = words.seconds(queue.avoidable_s), words.during(status.window_s)
@@ -98,6 +97,15 @@ def _unfair(status: NowStatus, queue: QueueNow, called: Mapping[str, str]) -> It
         queues=() if queue.name is None else (queue.name,),
         workers=tuple(holders),
     )
+
+
+def _idlers(queue: QueueNow, holders: Sequence[str], called: Mapping[str, str]) -> list[str]:
+    """The workers that were idle most; while tasks wait, those that are idle now."""
+    among = queue.free if queue.held_avoidably else called
+    idle = [one for one in queue.idle if one.worker in among and one.worker not in holders]
+    if not idle:
+        return [name for name in queue.free if queue.held_avoidably and name not in holders]
+    return [one.worker for one in idle if one.seconds >= ALSO_IDLE * idle[0].seconds]
 
 
 def _losing(status: NowStatus, queue: QueueNow, called: Mapping[str, str]) -> Iterator[Sentence]:

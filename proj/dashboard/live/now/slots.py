@@ -10,7 +10,7 @@ from proj.dashboard.live.now.tally import QueueKey
 from proj.metrics.intervals import IntervalsByOwner, IntervalSet, difference, length_s, times_at_least, union
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from proj.dashboard.live.now.tally import Tally
     from proj.journal.attempt import Attempt
@@ -39,8 +39,10 @@ def add_slots(
 ) -> None:
     """Add busy seconds and avoidable waits between the begin and the end of the tally to it.
 
-    An attempt waits avoidably while it is held and another worker that consumes its queue has a free slot, as in
-    `proj.metrics.waits`; where its queue is not known, a worker that consumes all queues of the worker that holds it.
+    An attempt waits avoidably while it is held and another worker that consumes its queue is idle: it has a free slot
+    and holds nothing itself. That is stricter than `proj.metrics.waits`, where the moment between two tasks of a worker
+    that has a backlog of its own counts, too. Where the queue is not known, the other worker must consume all queues of
+    the one that holds the attempt.
 
     Args:
         tally: is changed.
@@ -50,6 +52,7 @@ def add_slots(
     """
     begin, end = tally.began, tally.ended
     running: defaultdict[str, list[Interval]] = defaultdict(list)
+    holding: defaultdict[str, list[Interval]] = defaultdict(list)
     held: defaultdict[tuple[QueueKey, str], list[Interval]] = defaultdict(list)
     for attempt in attempts:
         place = places.get(attempt.worker or "")
@@ -58,16 +61,23 @@ def add_slots(
         ran = _ran(attempt, place.ahead_s, begin, end)
         if ran is not None:
             running[place.name].append(ran)
-        waited = _waited(attempt, place.ahead_s, begin, end)
-        if waited is not None:
+        waited = _waited(attempt, place.ahead_s, end)
+        if waited is None:
+            continue
+        since, until = max(begin, waited[0]), min(end, waited[1])
+        if since >= until:
+            continue
+        holding[place.name].append((since, until))
+        if waited[1] - waited[0] >= HARMLESS_S:
             key = QueueKey(attempt.queue) if attempt.queue is not None else QueueKey(None, place.name)
-            held[key, place.name].append(waited)
+            held[key, place.name].append((since, until))
     for name, intervals in running.items():
         limit = (places[name].slots or len(intervals)) * (end - begin)
         tally.workers[name].busy_s += min(limit, sum(map(length_s, intervals)))
     for place in places.values():
         tally.workers[place.name].slot_s += (place.slots or 0) * (end - begin)
-    _add_avoidable(tally, held, running, places, without)
+    if held:
+        _add_avoidable(tally, held, _idle(tally, running, holding, places), places, without)
 
 
 def is_free(place: Place, running: int) -> bool:
@@ -75,21 +85,29 @@ def is_free(place: Place, running: int) -> bool:
     return place.slots is not None and running < place.slots
 
 
+def _idle(
+    tally: Tally,
+    running: Mapping[str, Sequence[Interval]],
+    holding: Mapping[str, Sequence[Interval]],
+    places: Mapping[str, Place],
+) -> dict[str, list[Interval]]:
+    """When each worker had a free slot and held nothing."""
+    present = [(tally.began, tally.ended)]
+    idle = {}
+    for place in places.values():
+        if place.slots is not None:
+            free = difference(present, times_at_least(running.get(place.name, ()), place.slots))
+            idle[place.name] = difference(free, union(holding.get(place.name, ()))) if free else free
+    return idle
+
+
 def _add_avoidable(
     tally: Tally,
     held: Mapping[tuple[QueueKey, str], list[Interval]],
-    running: Mapping[str, list[Interval]],
+    free: Mapping[str, list[Interval]],
     places: Mapping[str, Place],
     without: Collection[str],
 ) -> None:
-    if not held:
-        return
-    present = [(tally.began, tally.ended)]
-    free = {
-        place.name: difference(present, times_at_least(running.get(place.name, ()), place.slots))
-        for place in places.values()
-        if place.slots is not None
-    }
     prepared: dict[frozenset[str], IntervalsByOwner] = {}
     waited: defaultdict[QueueKey, list[Interval]] = defaultdict(list)
     for (key, holder), intervals in held.items():
@@ -131,13 +149,10 @@ def _ran(attempt: Attempt, ahead_s: float, begin: float, end: float) -> Interval
     return (since, until) if since < until else None
 
 
-def _waited(attempt: Attempt, ahead_s: float, begin: float, end: float) -> Interval | None:
+def _waited(attempt: Attempt, ahead_s: float, end: float) -> Interval | None:
+    """From its receipt, or its ETA, to its start, or the end."""
     if attempt.received is None:
         return None
     left = attempt.started if attempt.started is not None else attempt.finished
     since = max(attempt.received - ahead_s, attempt.eta or 0.0)
-    until = end if left is None else min(end, left - ahead_s)
-    if until - since < HARMLESS_S:
-        return None
-    since = max(since, begin)
-    return (since, until) if since < until else None
+    return since, end if left is None else left - ahead_s

@@ -97,16 +97,18 @@ class QueueNow:
     wait_p95_s: float | None = None
     wait_p99_s: float | None = None
     waits_from: str | None = None
-    #: Seconds a minute that tasks were held by a worker while another worker of the queue had a free slot. What lasts
-    #: less than `HARMLESS_S` is not counted. `held_by` are the workers that held them, `idle` those with a free slot
-    #: meanwhile, with seconds in the window, most first.
+    #: Seconds a minute that tasks were held by a worker while another worker of the queue was idle (it had a free slot
+    #: and held nothing). What waits for less than `HARMLESS_S` is not counted. `held_by` are the workers that held
+    #: them, `idle` those that were idle meanwhile, with seconds in the window, most first.
     avoidable_s_per_min: float = 0.0
     avoidable_s: float = 0.0
     held_by: tuple[Share, ...] = ()
     idle: tuple[Share, ...] = ()
-    #: Tasks that wait inside workers now, and those of them that wait while another worker has a free slot.
+    #: Tasks that wait inside workers now, and those of them that wait while another worker is idle.
     held: int = 0
     held_avoidably: int = 0
+    #: Its workers that are idle now.
+    free: tuple[str, ...] = ()
     #: Slots of the workers that consume it; busy ones now, with whatever queue's task; and with a task of this queue.
     slots: int = 0
     busy_slots: int = 0
