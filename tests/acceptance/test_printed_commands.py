@@ -115,6 +115,9 @@ def dead_letters(terminals: Terminals) -> None:
     assert "headers" in terminals.run("celery -A anyapp queues dead --show ID", fill={" ID": f" {letters[0]}"})
     assert "Requeued" in terminals.run("celery -A anyapp queues dead --requeue ID…", fill={"ID…": " ".join(letters)})
     wait_until(found, what="two dead letters, after they were requeued", timeout_s=TIMEOUT_S)
+    by_task = terminals.run("celery -A anyapp queues dead --requeue --task anyapp.tasks.broken")
+    assert by_task.count("Requeued") == 2
+    wait_until(found, what="two dead letters, after they were requeued again", timeout_s=TIMEOUT_S)
     terminals.run("celery -A anyapp queues dead --export letters.jsonl --purge --task anyapp.tasks.broken", status=1)
     assert len((terminals.folder / "letters.jsonl").read_text().splitlines()) == 2
     terminals.run("celery -A anyapp queues policy")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +13,14 @@ from kombu import Connection
 
 from proj.broker.management_api import Management
 from proj.delivery.dead_letters.headers import dead_letter_headers
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from proj.lab.processes.guard import Guard
 
     from .conftest import Celery
 
@@ -219,3 +225,54 @@ def remove_everything(management: Management, vhost: str) -> Any:
         management.request("DELETE", f"policies/{vhost}/{policy['name']}")
     for kind in ("exchanges", "queues"):
         management.request("DELETE", f"{kind}/{vhost}/dead_letters")
+
+
+def test_requeue_of_many_that_is_killed_and_done_again_loses_none_and_names_doubles(
+    celery: Celery, variables: dict[str, str], guard: Guard, tmp_path: Path
+) -> None:
+    """Every letter that is in its queue twice was named by the second requeue."""
+    count = 500
+    with Connection(variables["CELERY_BROKER_URL"]) as connection:
+        channel = connection.default_channel
+        channel.confirm_select()
+        channel.queue_declare("work", durable=True, auto_delete=False)
+        for number in range(count):
+            headers = dead_letter_headers(
+                {"id": f"letter-{number}", "task": "t.t"},
+                reason="No.",
+                queue="work",
+                worker="w@x",
+                time=1.5,
+                attempts=1,
+            )
+            channel.basic_publish(
+                Message(b"[[], {}, {}]", application_headers=headers, delivery_mode=2), routing_key="dead_letters"
+            )
+        wait_until(lambda: depth(variables, "dead_letters") == count, what="the letters", timeout_s=30)
+        first = Process(
+            "requeue",
+            [sys.executable, "-u", "-m", "celery", *DEAD, "--requeue", "--all"],
+            guard=guard,
+            environment=child_environment(**variables, PYTHONPATH=str(tmp_path)),
+            log=tmp_path / "first.log",
+        )
+        with first:
+            wait_until(lambda: first.log_text().count("Requeued") > count / 5, what="some letters", timeout_s=60)
+            first.kill()
+        wait_until(
+            lambda: depth(variables, "dead_letters") + depth(variables, "work") >= count,
+            what="the letters to return",
+            timeout_s=30,
+        )
+
+        again = celery(*DEAD, "--requeue", "--all", "--json", **variables)
+
+        requeued = [message.headers["id"] for message in iter(lambda: channel.basic_get("work", no_ack=True), None)]
+    assert again.returncode == 0, again.stderr
+    rows = [json.loads(line) for line in again.stdout.splitlines()]
+    doubles = {name for name, times in Counter(requeued).items() if times > 1}
+    assert 0 < len(rows) < count
+    assert set(requeued) == {f"letter-{number}" for number in range(count)}
+    assert doubles <= {row["id"] for row in rows if row.get("twice")}
+    assert len(requeued) == count + len(doubles)
+    assert depth(variables, "dead_letters") == 0

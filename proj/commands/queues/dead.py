@@ -46,7 +46,8 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
     app's tasks are not imported.
 
     A requeued letter goes to the queue it came from, without the headers that say why it was dead-lettered. It is
-    removed here when the broker has confirmed it there. If that is interrupted, it is in both queues.
+    removed here when the broker has confirmed it there. Ctrl-C ends it between two letters. If it is killed, some
+    letters may be in both queues; the next --requeue names each of them.
 
     Exit codes: 0 done; 1 a letter was not found, or could not be requeued and stays; 2 wrong use; 3 no
     broker answers.
@@ -64,4 +65,4 @@ def dead(ctx: click.Context, *, broker_api: str | None, queue: str | None, **opt
         at_most=wanted.at_most,
         reads=not wanted.reads_no_letter,
     )
-    process_letters(letters, wanted)
+    process_letters(app, letters, wanted)

@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from proj.commands.queues.dead_letter_table import print_table, print_whole
+from proj.commands.queues.requeue_letters import noting, requeue_letters
 from proj.commands.terminal.app_hint import naming_the_app
 from proj.commands.terminal.console import confirm, echo, echo_json
 from proj.delivery.dead_letters import export
 from proj.delivery.dead_letters.queue import MOST
+from proj.delivery.dead_letters.requeue import Requeue
 from proj.errors import EXIT_FAILED, ProjError
 from proj.plural import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from celery import Celery
 
     from proj.delivery.dead_letters.letter import DeadLetter
     from proj.delivery.dead_letters.queue import DeadLetterQueue, UnackedLetter
@@ -86,14 +90,18 @@ class DeadOptions:
         )
 
 
-def process_letters(letters: DeadLetterQueue, options: DeadOptions) -> None:
-    """Do with the letters what the options say, and print what was done.
+def process_letters(app: Celery, letters: DeadLetterQueue, options: DeadOptions) -> None:
+    """Do with the letters of the app what the options say, and print what was done.
 
     Raises:
         ProjError: a letter was not found, or the queue cannot be read.
         Exit: a letter could not be requeued.
     """
-    with letters:
+    with contextlib.ExitStack() as until_settled:
+        requeue = Requeue(app, letters, queue=options.to)
+        if options.requeue:
+            until_settled.enter_context(requeue)
+        until_settled.enter_context(letters)
         if options.import_file:
             _import(letters, options.import_file)
             return
@@ -102,10 +110,13 @@ def process_letters(letters: DeadLetterQueue, options: DeadOptions) -> None:
         if letters.total > letters.count == MOST:
             echo(f"{letters.name} has {letters.total} letters; these are the oldest {letters.count}.", err=True)
         missing = set(options.ids)
-        chosen = _chosen(letters, options, missing)
+        seen: set[str] = set()
+        chosen = _chosen(noting(seen, letters) if options.requeue else letters, options, missing)
         failed = 0
         if options.requeue:
-            failed = sum(not _requeue(letters, unacked, options) for unacked in chosen)
+            _, failed = requeue_letters(letters, requeue, chosen, to=options.to, as_json=options.as_json)
+            if options.limit is None and letters.total == letters.count:
+                requeue.forget_absent(seen)
         elif options.export or options.purge:
             _export_and_purge(letters, chosen, options)
         else:
@@ -116,7 +127,7 @@ def process_letters(letters: DeadLetterQueue, options: DeadOptions) -> None:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-def _chosen(letters: DeadLetterQueue, options: DeadOptions, missing: set[str]) -> Iterator[UnackedLetter]:
+def _chosen(letters: Iterable[UnackedLetter], options: DeadOptions, missing: set[str]) -> Iterator[UnackedLetter]:
     """The chosen letters; ids that were found are taken from `missing`."""
     limit = options.limit
     for unacked in letters:
@@ -151,17 +162,6 @@ def _show(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter], options: De
             echo(f"{letters.name} has {letters.total} letters; --limit shows more, --json all.", err=True)
 
 
-def _requeue(letters: DeadLetterQueue, unacked: UnackedLetter, options: DeadOptions) -> bool:
-    """Whether the letter could be requeued; if not, the reason is printed."""
-    try:
-        letters.requeue(unacked, queue=options.to)
-    except ProjError as error:
-        echo(error.message, err=True)
-        return False
-    _print_done("requeued", unacked.letter.id, options.to or unacked.letter.queue, as_json=options.as_json)
-    return True
-
-
 def _export_and_purge(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter], options: DeadOptions) -> None:
     """Export, purge, or both: no letter is removed before all are in the file."""
     # Tags and ids alone: the bodies of all letters may not fit into memory.
@@ -186,7 +186,7 @@ def _export_and_purge(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter],
         for tag, letter_id in tags:
             letters.discard(tag)
             if options.export != "-":
-                _print_done("purged", letter_id, None, as_json=options.as_json)
+                _print_purged(letter_id, as_json=options.as_json)
 
 
 def _import(letters: DeadLetterQueue, path: str) -> None:
@@ -198,11 +198,11 @@ def _import(letters: DeadLetterQueue, path: str) -> None:
     echo(f" [x] Put {counted(number, 'letter')} into {letters.name}", err=True)
 
 
-def _print_done(action: str, letter_id: str, queue: str | None, *, as_json: bool) -> None:
+def _print_purged(letter_id: str, *, as_json: bool) -> None:
     if as_json:
-        echo_json({"id": letter_id, "done": action, "queue": queue})
+        echo_json({"id": letter_id, "done": "purged", "queue": None})
     else:
-        echo(f" [x] {action.capitalize()} {letter_id}" + (f" to {queue}" if queue else ""))
+        echo(f" [x] Purged {letter_id}")
 
 
 @contextlib.contextmanager

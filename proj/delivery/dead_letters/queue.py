@@ -105,6 +105,8 @@ class DeadLetterQueue(Service):
         self._received: deque[Message] = deque()
         self._consumer_tag: str | None = None
         self._is_stopping = False
+        #: Whether the connection was lost, so that the last acknowledgements may not have reached the broker.
+        self.is_lost = False
         #: Why it is not known whether the broker drops letters for being read, for people; None when it does not.
         self.warning: str | None = None
         #: Letters in the queue at the start.
@@ -144,8 +146,11 @@ class DeadLetterQueue(Service):
         # Letters that arrive until the connection is closed are dropped here, and return too.
         self._is_stopping = True
         # Without the connection the broker has taken them back by itself.
-        with self._resources, contextlib.suppress(*losses(self._address)):
-            self._give_back()
+        try:
+            with self._resources:
+                self._give_back()
+        except losses(self._address):
+            self.is_lost = True
 
     def __iter__(self) -> Iterator[UnackedLetter]:
         """The letters that were there at the start, the oldest first. Only one body is in memory at a time.

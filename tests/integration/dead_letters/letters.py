@@ -24,10 +24,10 @@ WORK = "proj.test.work"
 BROKEN_CONTENT_TYPE = b"\x80\x00\x02\xff\xfe"
 
 
-def dead_letter(channel: Any, name: str, queue: str = WORK, body: bytes = b"[[1], {}, {}]") -> None:
+def dead_letter(channel: Any, name: str, queue: str = WORK, body: bytes = b"[[1], {}, {}]", time: float = 1.5) -> None:
     """Put a letter into the dead-letter queue, as a worker does."""
     headers = dead_letter_headers(
-        {"id": name, "task": "t.t"}, reason="It was no good.", queue=queue, worker="w@x", time=1.5, attempts=3
+        {"id": name, "task": "t.t"}, reason="It was no good.", queue=queue, worker="w@x", time=time, attempts=3
     )
     message = Message(body, application_headers=headers, content_type="application/json", delivery_mode=2)
     channel.basic_publish_confirm(message, exchange="", routing_key="dead_letters")

@@ -1,0 +1,63 @@
+"""`queues dead --requeue`: requeues letters until Ctrl-C, says how far it is, and names what may be done twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proj.commands.terminal.console import echo, echo_json
+from proj.commands.terminal.interrupt import interruptible
+from proj.delivery.dead_letters.requeue import mark_of
+from proj.plural import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from proj.delivery.dead_letters.queue import DeadLetterQueue, UnackedLetter
+    from proj.delivery.dead_letters.requeue import Requeue, Requeued
+
+#: Letters after which it says how far it is.
+PROGRESS = 500
+
+
+def requeue_letters(
+    letters: DeadLetterQueue, requeue: Requeue, chosen: Iterable[UnackedLetter], *, to: str | None, as_json: bool
+) -> tuple[int, int]:
+    """Requeue the chosen letters, and print what became of each; how many were requeued, and how many stay.
+
+    Raises:
+        Interrupted: Ctrl-C, SIGTERM or a hang-up ended it between two letters.
+    """
+    done = failed = 0
+    if requeue.warning:
+        echo(requeue.warning, err=True)
+    with interruptible("Interrupted. The letters that are not named above stay where they are."):
+        for each in requeue.run(chosen):
+            if each.error is None:
+                done += 1
+                _print_requeued(each, to or each.letter.queue, as_json=as_json)
+            else:
+                failed += 1
+                echo(each.error, err=True)
+            if (done + failed) % PROGRESS == 0:
+                echo(f" [ ] {done:,} requeued; {letters.name} had {counted(letters.total, 'letter')}", err=True)
+    return done, failed
+
+
+def _print_requeued(each: Requeued, queue: str | None, *, as_json: bool) -> None:
+    if as_json:
+        twice = {"twice": True} if each.twice else {}
+        echo_json({"id": each.letter.id, "done": "requeued", "queue": queue, **twice})
+    else:
+        echo(f" [x] Requeued {each.letter.id} to {queue}")
+    if each.twice:
+        echo(
+            f"{each.letter.id} may be in {queue} twice: a requeue was killed while it was at work on it.",
+            err=True,
+        )
+
+
+def noting(marks: set[str], letters: Iterable[UnackedLetter]) -> Iterator[UnackedLetter]:
+    """The letters; `marks` gets the mark of each."""
+    for unacked in letters:
+        marks.add(mark_of(unacked.letter))
+        yield unacked
