@@ -111,10 +111,11 @@ def _of_workers(status: NowStatus, called: Mapping[str, str]) -> Iterator[Senten
 
 def _is_missed(worker: WorkerNow, status: NowStatus) -> bool:
     """Whether a worker is gone, in the window or with tasks that still are its own, and did not say so."""
-    if worker.state != GONE or worker.goodbye:
+    if worker.state != GONE:
         return False
     age_s = worker.heartbeat_age_s or 0.0
-    return worker.left > 0 or status.window_s is None or age_s <= status.window_s + GONE_S
+    recently = status.window_s is None or age_s <= status.window_s + GONE_S
+    return worker.left > 0 or (recently and not worker.goodbye)
 
 
 def _with_queues(worker: WorkerNow, called: Mapping[str, str]) -> str:

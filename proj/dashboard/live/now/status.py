@@ -173,7 +173,7 @@ class WorkerNow:
     window: int | None = None
     in_advance: int | None = None
     given_back: int | None = None
-    #: Tasks that it had when it was gone, by events; 0 while it is there.
+    #: Tasks that it had when it was gone, by events, and that are not ended or given to another worker since.
     left: int = 0
 
 

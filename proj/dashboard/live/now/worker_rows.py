@@ -40,7 +40,8 @@ def _row(facts: Facts, name: str, state: str, age_s: float | None, avoidable_s: 
     seconds = facts.known_s or 1.0
     told = facts.state.workers.adaptive(name) if worker.dispatch in {None, ADAPTIVE} else None
     has = told if state == ALIVE else None
-    gone = state == GONE
+    gone, goodbye = state == GONE, facts.state.workers.said_goodbye(name)
+    is_heard = facts.state.workers.heartbeat_age_s(name, facts.now) is not None
     return WorkerNow(
         name=name,
         state=state,
@@ -59,10 +60,11 @@ def _row(facts: Facts, name: str, state: str, age_s: float | None, avoidable_s: 
         avoidable_s=round(avoidable_s, 3),
         memory_bytes=facts.state.workers.memory_bytes(name),
         heartbeat_age_s=None if age_s is None else round(age_s, 1),
-        goodbye=facts.state.workers.said_goodbye(name) or facts.state.workers.heartbeat_age_s(name, facts.now) is None,
+        goodbye=goodbye or not is_heard,
         missing_events=max(0, tally.missing),
         window=None if has is None else has.window,
         in_advance=None if has is None else has.held,
         given_back=None if told is None else told.given_back,
-        left=len(having.running) + len(having.held) if gone else 0,
+        # In a shutdown it gives back what it holds. What is in a journal only may have ended since.
+        left=len(having.running) + (0 if goodbye else len(having.held)) if gone and is_heard else 0,
     )

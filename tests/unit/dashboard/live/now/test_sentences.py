@@ -253,6 +253,21 @@ def test_worker_that_ended_in_order_is_no_fault_and_one_that_vanished_is() -> No
     assert kinds == [["empty"], ["worker_gone"]]
 
 
+def test_worker_that_ends_while_a_task_runs_is_named() -> None:
+    """In a cold shutdown it says goodbye, and its tasks do not end. What it held it gave back."""
+    scene = Scene()
+    team(scene, "w1", "w2", slots=2)
+    scene.task("mail", "w2", sent=1, received=1, started=1.1)
+    scene.task("mail", "w2", sent=1, received=1)
+    scene.play(10)
+    scene.stop_heartbeats("w2", goodbye=True)
+    scene.play(20)
+    said = scene.status().sentences[0]
+
+    assert (said.kind, said.workers) == ("worker_gone", ("w2@host",))
+    assert "w2, a worker of mail, is gone with 1 task that" in said.text
+
+
 @pytest.mark.parametrize(
     ("queues", "fields", "name", "known_by"),
     [
