@@ -13,10 +13,12 @@ The scripts of the HTML page and of the dashboard read it. Version 1, with times
         figures          numbers: tasks, attempts, slots, makespan_s, ideal_s, ratio, utilisation, avoidable_wait_s,
                          held_wait_s, jain_busy, jain_counts, redelivered, lost
         workers          the table under the timeline
+        queues           the names of the queues of its attempts, the one with the most first
         groups           a list of workers: {worker, lanes, held}
-            lanes        a list of slots, each a list of bars: [start, end, kind, label, count, share]; the bar stands
-                         for `count` attempts that ran in the `share` of its length; kind is running, redelivered,
-                         unfinished (no end was reported), failed or lost
+            lanes        a list of slots, each a list of bars: [start, end, kind, label, count, share, queue, task]; the
+                         bar stands for `count` attempts that ran in the `share` of its length; kind is running (it
+                         ended), redelivered, unfinished (no end was reported), failed or lost; queue is a place in
+                         `queues`, and task the id of a bar of one attempt
             held         {times, values}: how many messages the worker had received and not started, from each time
                          until the next
         depths           a list: {queue, ready, unacknowledged}, the latter two {times, values}; the last may be null
@@ -24,6 +26,8 @@ The scripts of the HTML page and of the dashboard read it. Version 1, with times
         depth            the table under the depths
         waits            {broker, held, avoidable}: seconds in order, thinned to 201 quantiles
         live             true while the run goes on, with its figures so far; else left out
+    together             a run, without figures, of the attempts of all: there if a worker took part in several, so that
+                         what each of its slots did is in one lane
 
 A reader must refuse a version that it does not know. A version may get further fields.
 """
@@ -82,9 +86,9 @@ class MeasuredRun:
 
 
 def document(
-    source: ReportSource, *, title: str, names: Collection[str] = (), arguments: bool = True
+    source: ReportSource, *, title: str, names: Collection[str] = (), arguments: bool = False
 ) -> dict[str, Any]:
-    """The document of the runs called `names`, or of all. With `arguments=False` it has no arguments of tasks.
+    """The document of the runs called `names`, or of all. It has arguments of tasks only with `arguments=True`.
 
     Raises:
         ProjError: the journal has no attempts, or no run of a name.
@@ -105,9 +109,15 @@ def document(
 
 
 def document_of_runs(
-    measured_runs: Sequence[MeasuredRun], workers: Sequence[Worker], gaps: Sequence[Gap], *, title: str, arguments: bool
+    measured_runs: Sequence[MeasuredRun],
+    workers: Sequence[Worker],
+    gaps: Sequence[Gap],
+    *,
+    title: str,
+    arguments: bool,
+    together: MeasuredRun | None = None,
 ) -> dict[str, Any]:
-    """The document of runs that are measured already."""
+    """The document of runs that are measured already; `together` has the attempts of all of them."""
     bars = drawing.bars_a_lane(sum(len({span.attempt.worker for span in one.record.spans}) for one in measured_runs))
     runs = [one.run for one in measured_runs]
     figures = {one.run.name: metrics.figures_of(one.record) for one in measured_runs}
@@ -120,6 +130,11 @@ def document_of_runs(
         left_out += [f"{one.run.name}: {note}" for note in notes]
         numbers = _numbers(of_run, one.record.attempts)
         documents.append({**drawn, "figures": numbers, "workers": asdict(tables.workers_table(of_run, known))})
+    drawn_together = None
+    if together is not None:
+        # The runs have told what they leave out.
+        lanes = bars if len(together.record.spans) < drawing.BARS else drawing.LEAST_BARS
+        drawn_together, _ = drawing.draw_run(together.run, together.record, (), bars=lanes, arguments=arguments)
     took_part = Counter(worker.name for of_run in figures.values() for worker in of_run.workers)
     longest = {name: of_run.longest_avoidable_waits for name, of_run in figures.items()}
     return {
@@ -138,6 +153,7 @@ def document_of_runs(
             "facts": asdict(tables.facts_table(runs)),
         },
         "runs": documents,
+        **({} if drawn_together is None else {"together": drawn_together}),
     }
 
 

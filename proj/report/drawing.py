@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from proj.report.tables import LABEL_LENGTH, depths_table, label
 from proj.report.thinning import Bar, quantiles, steps, thin_bars, thin_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from proj.journal.records import Run, Sample
     from proj.metrics.span import Span
@@ -27,6 +27,8 @@ MOST_BARS = 1200
 MAX_WORKERS = 32
 MAX_LANES = 64
 MAX_QUEUES = 8
+#: What stands for the queue of a task whose queue is not known.
+NO_QUEUE = "queue not known"
 
 
 def bars_a_lane(workers: int) -> int:
@@ -47,8 +49,9 @@ def draw_run(
     )
     origin = min(begins, default=run.began)
     span_s = max(0.0, end_of_record(record.attempts, until=record.until) - origin)
+    queues = _queues(found)
     groups, notes = _groups(
-        found, metrics.lanes_of(record.participants), origin, span_s, bars=bars, arguments=arguments
+        found, metrics.lanes_of(record.participants), origin, span_s, bars=bars, arguments=arguments, queues=queues
     )
     depths, of_broker = _depths(found, samples, origin, span_s)
     if len(depths) > MAX_QUEUES:
@@ -59,6 +62,7 @@ def draw_run(
         "dispatch": run.dispatch,
         "origin": round(origin, 3),
         "span_s": round(span_s, 3),
+        "queues": queues,
         "groups": groups,
         "depths": depths,
         "depth": asdict(depths_table(depths)),
@@ -71,14 +75,23 @@ def draw_run(
 
 
 def _groups(
-    found: Sequence[Span], lanes: Sequence[metrics.Lane], origin: float, span_s: float, *, bars: int, arguments: bool
+    found: Sequence[Span],
+    lanes: Sequence[metrics.Lane],
+    origin: float,
+    span_s: float,
+    *,
+    bars: int,
+    arguments: bool,
+    queues: Sequence[str],
 ) -> tuple[list[dict[str, Any]], list[str]]:
     notes = []
+    places = {name: place for place, name in enumerate(queues)}
     by_task = {(span.attempt.task_id, span.attempt.number): span for span in found}
     by_worker: dict[str, list[list[Bar]]] = defaultdict(list)
     for lane in lanes:
         own = (by_task[one.task_id, one.number] for one in lane.attempts)
-        by_worker[lane.worker].append([bar for span in own for bar in _bars(span, origin, arguments=arguments)])
+        of_lane = [bar for span in own for bar in _bars(span, origin, arguments=arguments, places=places)]
+        by_worker[lane.worker].append(of_lane)
     held: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for span in found:
         if span.held is not None and span.attempt.worker is not None:
@@ -107,7 +120,14 @@ def _groups(
     return groups, notes
 
 
-def _bars(span: Span, origin: float, *, arguments: bool) -> list[Bar]:
+def _queues(found: Sequence[Span]) -> list[str]:
+    """The queues of the attempts, the one with the most first; those that are not known are the last."""
+    counts = Counter(span.attempt.queue for span in found)
+    known = sorted((-count, name) for name, count in counts.items() if name is not None)
+    return [*(name for _, name in known), *([NO_QUEUE] if counts[None] else [])]
+
+
+def _bars(span: Span, origin: float, *, arguments: bool, places: Mapping[str, int]) -> list[Bar]:
     """The bar of an attempt's work; empty if it has not started."""
     attempt = span.attempt
     if span.running is None:
@@ -120,7 +140,8 @@ def _bars(span: Span, origin: float, *, arguments: bool) -> list[Bar]:
     elif attempt.redelivered:
         kind = "redelivered"
     name = (label(attempt.arguments) if arguments else "") or (attempt.name or attempt.task_id[:8])[:LABEL_LENGTH]
-    return [Bar(span.running[0] - origin, span.running[1] - origin, kind, name)]
+    begin, end = span.running[0] - origin, span.running[1] - origin
+    return [Bar(begin, end, kind, name, queue=places[attempt.queue or NO_QUEUE], task_id=attempt.task_id)]
 
 
 def _changes(interval: tuple[float, float], origin: float) -> list[tuple[float, int]]:
@@ -130,9 +151,10 @@ def _changes(interval: tuple[float, float], origin: float) -> list[tuple[float, 
 
 
 def _cells(bar: Bar) -> list[float | str]:
-    """The bar as in the document; a bar of one attempt has no count and no share."""
-    cells: list[float | str] = [round(bar.start, 3), round(bar.end, 3), bar.kind, bar.label]
-    return cells if bar.attempts == 1 else [*cells, bar.attempts, bar.share]
+    """The bar as in the document; one of several attempts has no task."""
+    cells: list[float | str] = [round(bar.start, 3), round(bar.end, 3), bar.kind, bar.label, bar.attempts]
+    share = bar.share if bar.attempts > 1 else 1
+    return [*cells, share, bar.queue, *([bar.task_id] if bar.attempts == 1 else [])]
 
 
 def _depths(
@@ -157,7 +179,7 @@ def _depths(
     waiting: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for span in found:
         if span.waiting is not None:
-            waiting[span.attempt.queue or "queue not known"] += _changes(span.waiting, origin)
+            waiting[span.attempt.queue or NO_QUEUE] += _changes(span.waiting, origin)
     for queue, changes in sorted(waiting.items()):
         depths.append({"queue": queue, "ready": _series(*steps(changes), span_s), "unacknowledged": None})
     return depths, False

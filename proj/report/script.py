@@ -14,6 +14,7 @@ NOUNS = (
     "brush",
     "legend",
     "axis",
+    "zoom",
     "reader",
     "timeline",
     "chart",

@@ -26,24 +26,28 @@ class Bar(NamedTuple):
     attempts: int = 1
     #: The share of its length in which these attempts ran, from 0 to 1.
     share: float = 1.0
+    #: The place of the queue in the list of queues; and the task, of a bar of one attempt.
+    queue: int = 0
+    task_id: str = ""
 
 
 def thin_bars(bars: Sequence[Bar], *, span_s: float, limit: int) -> list[Bar]:
     """The bars, unless they are more than `limit`; then short bars that are close together are joined.
 
-    The time is divided into `limit` equal parts. Bars of one kind that are shorter than a part and start in the same
-    part become one bar. Longer bars stay. At most `limit` bars of each kind and `limit` long bars remain.
+    The time is divided into `limit` equal parts. Bars of one kind and queue that are shorter than a part and start
+    in the same part become one bar. Longer bars stay. At most `limit` bars of each kind and queue and `limit` long
+    bars remain.
     """
     if len(bars) <= limit or span_s <= 0:
         return list(bars)
     width_s = span_s / limit
     kept: list[Bar] = []
-    places: dict[tuple[int, str], list[Bar]] = {}
+    places: dict[tuple[int, str, int], list[Bar]] = {}
     for bar in bars:
         if bar.end - bar.start >= width_s:
             kept.append(bar)
         else:
-            places.setdefault((int(bar.start / width_s), bar.kind), []).append(bar)
+            places.setdefault((int(bar.start / width_s), bar.kind, bar.queue), []).append(bar)
     return sorted([*kept, *(_joined(together) for together in places.values())])
 
 
@@ -93,4 +97,6 @@ def _joined(bars: Sequence[Bar]) -> Bar:
     start, end = min(bar.start for bar in bars), max(bar.end for bar in bars)
     filled_s = sum(bar.end - bar.start for bar in bars)
     share = min(1.0, filled_s / (end - start)) if end > start else 1.0
-    return Bar(start, end, bars[0].kind, attempts=sum(bar.attempts for bar in bars), share=round(share, 3))
+    return Bar(
+        start, end, bars[0].kind, attempts=sum(bar.attempts for bar in bars), share=round(share, 3), queue=bars[0].queue
+    )

@@ -73,19 +73,19 @@ def stuck() -> Scene:
 
 
 def losing() -> Scene:
-    """A worker that acknowledges early is gone with what it ran."""
+    """m1, which acknowledges before it works, was killed with three tasks and started again."""
     scene = Scene()
     for queue in ("mail", "media"):
         scene.depth(queue, 0, 0, 2)
     for name in ("w1", "w2"):
         scene.worker(name, "mail", slots=2)
-    scene.worker("m1", "media", slots=4, dispatch="round-robin")
+    scene.worker("m1", "media", slots=4, dispatch="round-robin", early=("theirs.task",))
     for number in range(100):
         work(scene, "mail", f"w{number % 2 + 1}", 1 + number * 0.7, 1 + number * 0.7, 0.8)
-    for number in range(4):
+    for number in range(3):
         scene.task("media", "m1", sent=20 + number, received=20 + number, started=21 + number)
-    scene.play(30)
-    scene.stop_heartbeats("m1", goodbye=True)
+    scene.play(40)
+    scene.restart("m1")
     return played(scene)
 
 
@@ -104,9 +104,11 @@ def broker_away() -> Scene:
 
 
 def empty() -> Scene:
-    """No worker is there, and no message waits."""
+    """Three workers, and nothing to do."""
     scene = Scene()
-    scene.depth("mail", 0, 0, 0)
+    scene.depth("mail", 0, 0, 3)
+    for name in ("w1", "w2", "w3"):
+        scene.worker(name, "mail", slots=2)
     return played(scene)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,12 @@ from proj.dashboard.live.status import EventCounts, Readings
 from proj.dashboard.live.workers import MOST_WORKERS
 from proj.delivery.dead_letters.destinations import sentence
 from proj.journal.records import Run
-from proj.metrics import hoards
+from proj.metrics import Record, hoards
 from proj.plural import counted
 from proj.report.document import MeasuredRun, document_of_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from proj.dashboard.live.runs import LiveRun
     from proj.dashboard.live.state import State
@@ -157,7 +158,14 @@ def _run(state: State, run: LiveRun, now: float, *, is_open: bool) -> dict[str, 
     until = now if is_open else run.heard
     gaps = [gap for gap in state.gaps_until(now) if gap.ended >= run.began and gap.began <= until][-MOST_GAPS:]
     report = (
-        document_of_runs(measured_runs, list(workers.values()), gaps, title=run.name, arguments=False)
+        document_of_runs(
+            measured_runs,
+            list(workers.values()),
+            gaps,
+            title=run.name,
+            arguments=False,
+            together=_together(run, measured_runs, workers, until=now if is_open else None),
+        )
         if measured_runs
         else None
     )
@@ -181,6 +189,21 @@ def _run(state: State, run: LiveRun, now: float, *, is_open: bool) -> dict[str, 
         ],
         "report": report,
     }
+
+
+def _together(
+    run: LiveRun, measured_runs: Sequence[MeasuredRun], workers: Mapping[str, Worker], *, until: float | None
+) -> MeasuredRun | None:
+    """The attempts of all groups, if a worker has attempts in several of them."""
+    had = Counter(
+        name for one in measured_runs for name in {span.attempt.worker for span in one.record.spans} if name is not None
+    )
+    if max(had.values(), default=0) < 2:  # noqa: PLR2004 several
+        return None
+    attempts = [attempt for one in measured_runs for attempt in one.record.attempts]
+    taking_part = [worker for name, worker in workers.items() if name in had]
+    record = Record.of(attempts, taking_part, until=until)
+    return MeasuredRun(run=Run(name="all queues", dispatch=None, began=run.began), record=record, samples=())
 
 
 def _left_out(groups_left_out: int) -> list[str]:

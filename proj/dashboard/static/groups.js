@@ -10,11 +10,20 @@ export function shownGroups(data) {
   const times = [...drawn.values()].flatMap(({ figures }) => [figures.makespan_s, figures.ideal_s]);
   const longest = times.reduce((one, other) => Math.max(one, other), 0);
   return make("section", { "data-key": "groups", "aria-label": "Dispatch modes side by side" },
-    make("div", { class: "dispatch-groups" }, ...data.groups.map((group) => {
+    make("div", { class: "dispatch-groups" }, ...worstFirst(data.groups, drawn).map((group) => {
       const run = drawn.get(group.name);
       return card(group, run, longest, goesOn(data, group));
     })),
     data.groups.length ? meaning(data.groups.some(isAdaptive)) : null);
+}
+
+// Cards that stay in the order of the run.
+const FEW = 3;
+
+function worstFirst(groups, drawn) {
+  if (groups.length <= FEW) return groups;
+  const avoidable = ({ name }) => (drawn.get(name) ? drawn.get(name).figures.avoidable_wait_s : 0);
+  return [...groups].sort((one, other) => avoidable(other) - avoidable(one));
 }
 
 // Whether the group still has work; one mode of a run may end before another.

@@ -6,9 +6,8 @@ import { queueTable } from "./queue_rows.js";
 import { ageOf, statusOf } from "./status.js";
 import { totals, verdict } from "./verdict.js";
 import { workerTable } from "./worker_rows.js";
-import { shortNames } from "./words.js";
 
-const { make, patchChildren } = ProjReport;
+const { callName, make, patchChildren } = ProjReport;
 
 const find = (name) => document.getElementById(`dispatch-${name}`);
 const page = document.getElementById("dispatch");
@@ -48,7 +47,7 @@ function showRows(data) {
   const words = filter.value.trim().toLowerCase();
   const queues = data.queues.filter(({ name, workers }) => matches(words, name ?? "queue not known", ...workers));
   const workers = data.workers.filter(({ name, queues: its }) => matches(words, name, ...its));
-  const called = shortNames(data.workers.map(({ name }) => name));
+  const called = callName(data.workers.map(({ name }) => name));
   const none = !data.queues.length && !data.workers.length;
   find("found").textContent = words
     ? `${queues.length} of ${data.queues.length} queues, ${workers.length} of ${data.workers.length} workers` : "";
@@ -70,7 +69,7 @@ function showState() {
   const stale = data && !data.live && !state.trouble ? [] : notFresh(state);
   patchChildren(find("notes"), [list(stale, "urgent")]);
   if (!data) return;
-  const called = shortNames(data.workers.map(({ name }) => name));
+  const called = callName(data.workers.map(({ name }) => name));
   keepingFocus(() => patchChildren(find("verdict"), [verdict(data, stale[0], called), totals(data)]));
 }
 

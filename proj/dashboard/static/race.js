@@ -38,7 +38,7 @@ function show(data, before) {
   const report = JSON.stringify(data.report);
   if (report !== drawn) {
     drawn = report;
-    if (data.report) draw(find("report"), data.report, { glance: false });
+    if (data.report) draw(find("report"), data.report, { glance: false, taskUrl: page.dataset.task, worstFirst: true });
     else find("report").replaceChildren();
   }
 }

@@ -40,14 +40,6 @@ export function clock(time) {
   return Number.isNaN(date.getTime()) ? NOT_KNOWN : date.toLocaleTimeString("en-GB");
 }
 
-// What each worker is called: the part before the @ where it is unique, else its whole name.
-export function shortNames(names) {
-  const part = (name) => name.split("@")[0];
-  const times = new Map();
-  for (const name of names) times.set(part(name), (times.get(part(name)) || 0) + 1);
-  return (name) => (part(name) && times.get(part(name)) === 1 ? part(name) : name);
-}
-
 export function listed(names, most) {
   return names.length > most ? `${names.slice(0, most).join(", ")} + ${names.length - most}` : names.join(", ");
 }

@@ -13,12 +13,17 @@ function countTicks(most, room) {
   return ticks(most, room).filter((one) => Number.isInteger(Math.round(one * 1e6) / 1e6));
 }
 
-// Draws the time axis from 0 to `most` seconds with its vertical grid lines; returns the scale, from seconds to x.
-function timeAxis(context, colour, left, right, top, bottom, most) {
-  const scale = (value) => left + (right - left) * (most > 0 ? value / most : 0);
+// Draws the time axis from `least` to `most` seconds with its vertical grid lines; returns the scale, from seconds to x.
+// With an origin, in seconds since the epoch, the time of the day is below.
+function timeAxis(context, colour, left, right, top, bottom, most, least = 0, origin = null) {
+  const span = most - least;
+  const scale = (value) => left + (right - left) * (span > 0 ? (value - least) / span : 0);
   context.textAlign = "center";
   context.lineWidth = 1;
-  for (const tick of ticks(most, (right - left) / 64)) {
+  const every = ticks(span, (right - left) / (origin === null ? 64 : 80));
+  const step = every.length > 1 ? every[1] : span || 1;
+  let tick = Math.ceil(least / step - 1e-9) * step;
+  for (; tick <= most + 1e-9 * span; tick += step) {
     const x = Math.round(scale(tick)) + 0.5;
     context.strokeStyle = colour.grid;
     line(context, [x, top], [x, bottom]);
@@ -26,6 +31,10 @@ function timeAxis(context, colour, left, right, top, bottom, most) {
     const text = clock(tick, most);
     const half = context.measureText(text).width / 2;
     context.fillText(text, Math.min(x, right + 8 - half), bottom + 11);
+    if (origin !== null) {
+      const day = timeOfDay(origin + tick);
+      context.fillText(day, Math.min(x, right + 8 - context.measureText(day).width / 2), bottom + 25);
+    }
   }
   return scale;
 }

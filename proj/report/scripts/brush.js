@@ -23,6 +23,24 @@ function hatch(context, colour, scale, kind) {
   return pattern;
 }
 
+// The looks of queues: so many colours, and marks at the lower edge of a bar, which differ without colour, too.
+const QUEUE_COLOURS = 6;
+const MARKS = ["", "dense", "wide", "line", "dots"];
+
+// Draws the mark of a queue; the first one has none.
+function mark(context, colour, queue, x, y, width, height) {
+  const kind = MARKS[queue % MARKS.length];
+  const tall = Math.min(4, height / 3);
+  if (!kind || width < 2) return;
+  context.fillStyle = colour.surface;
+  const [piece, gap] = { dense: [2, 2], wide: [6, 3], line: [width, 0], dots: [2, 6] }[kind];
+  const low = y + height - tall;
+  for (let at = x; at < x + width; at += piece + gap) {
+    context.fillRect(at, low, Math.min(piece, x + width - at), kind === "line" ? tall / 2 : tall - 1);
+    if (!gap) break;
+  }
+}
+
 // Returns a function that draws a bar of a kind into a rectangle.
 function brush(context, colour, scale) {
   const patterns = {
@@ -36,13 +54,15 @@ function brush(context, colour, scale) {
     context.moveTo(x - arm, y + arm); context.lineTo(x + arm, y - arm);
     context.stroke();
   };
-  return (kind, x, y, width, height) => {
+  return (kind, x, y, width, height, queue = 0) => {
     const fill = (look) => {
       context.fillStyle = look;
       context.fillRect(x, y, width, height);
     };
-    if (kind === "running" || kind === "redelivered") fill(colour[kind]);
+    if (kind === "running") fill(queue % QUEUE_COLOURS ? colour[`queue${queue % QUEUE_COLOURS}`] : colour.running);
+    if (kind === "redelivered") fill(colour.redelivered);
     if (patterns[kind]) fill(patterns[kind]);
+    if (kind === "running" || kind === "redelivered") mark(context, colour, queue, x, y, width, height);
     if (!["unfinished", "failed", "lost"].includes(kind)) return;
     context.lineWidth = 1.5;
     context.strokeStyle = colour[kind === "unfinished" ? "running" : kind];

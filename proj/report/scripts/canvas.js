@@ -51,6 +51,17 @@ function steps(context, start, points, end) {
   line(context, ...corners, [end, corners.at(-1)[1]]);
 }
 
+// Cut in the middle: names of workers are alike at their begin, and differ at their end.
+function squeezed(context, text, room) {
+  if (context.measureText(text).width <= room) return text;
+  for (let kept = text.length - 1; kept > 1; kept -= 1) {
+    const tail = Math.ceil(kept * 0.6);
+    const cut = `${text.slice(0, kept - tail)}…${text.slice(text.length - tail)}`;
+    if (context.measureText(cut).width <= room) return cut;
+  }
+  return "";
+}
+
 function clipped(context, text, room) {
   if (context.measureText(text).width <= room) return text;
   let cut = text;

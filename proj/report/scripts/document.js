@@ -1,13 +1,16 @@
 // The document: its sections from top to bottom, and the scales that all runs share.
 
-// `glance: false` leaves out the section "At a glance", for a page that has its own.
-function contents(state, data, { glance: withGlance = true }) {
-  const scales = scalesOf(data.runs);
+// Runs that one sees at a glance.
+const GLANCE = 3;
+
+// `glance: false` leaves out the section "At a glance", for a page that has its own; `worstFirst` orders many timelines.
+function contents(state, data, { glance: withGlance = true, worstFirst: ordered = false }) {
+  const scales = scalesOf(data.runs, data.together);
   const { offenders, facts, figures } = data.tables;
   return [
     data.notes.length ? make("ul", { class: "notes" }, ...data.notes.map((note) => make("li", {}, note))) : null,
     withGlance ? glance(data.runs, scales) : null,
-    timelines(state, data.runs, scales),
+    timelines(state, data.together ? [data.together] : ordered ? worstFirst(data.runs) : data.runs, scales, data.runs),
     depths(state, data.runs, scales),
     waits(state, data, scales),
     offenders.rows.length ? section("Longest avoidable waits", table(offenders)) : null,
@@ -16,12 +19,13 @@ function contents(state, data, { glance: withGlance = true }) {
   ].filter((part) => part !== null);
 }
 
-function scalesOf(runs) {
+function scalesOf(runs, together) {
+  const all = together ? [...runs, together] : runs;
   const most = (values) => values.reduce((one, other) => Math.max(one, other), 0);
   return {
-    span: most(runs.map((run) => run.span_s)) || 1,
+    span: most(all.map((run) => run.span_s)) || 1,
     longest: most(runs.flatMap((run) => [run.figures.makespan_s, run.figures.ideal_s])),
-    held: most(runs.flatMap((run) => run.groups.flatMap((group) => group.held.values))),
+    held: most(all.flatMap((run) => run.groups.flatMap((group) => group.held.values))),
     depth: most(runs.flatMap((run) => depthLines(run).flatMap((one) => one.series.values))),
     wait: most(runs.flatMap((run) => Object.values(run.waits).map((times) => times.at(-1) || 0))) || 1,
   };
@@ -56,16 +60,27 @@ function card(run, longest) {
       fact("Jain, counts", figures.jain_counts.toFixed(3))));
 }
 
-function timelines(state, runs, scales) {
+// More runs than one sees at a glance are in the order of their avoidable wait.
+function worstFirst(runs) {
+  if (runs.length <= GLANCE) return runs;
+  return [...runs].sort((one, other) => other.figures.avoidable_wait_s - one.figures.avoidable_wait_s);
+}
+
+function timelines(state, runs, scales, measured) {
   const bars = runs.flatMap((run) => run.groups.flatMap((group) => group.lanes.flat()));
   const kinds = new Set(["running", "held", ...bars.map((bar) => bar[2])]);
   return section("Who did what, when",
-    lead("One lane for each slot; all runs have the same scale of time. Below the lanes of a worker: the messages " +
-      "that it held. Point at a bar to read it, or move from bar to bar with the arrow keys."),
+    lead("One lane for each slot; all runs have the same scale of time, with the time of the day (UTC) below it. " +
+      "Below the lanes of a worker: the messages that it held. Point at a bar to read it, or move from bar to bar " +
+      "with the arrow keys." + (state.taskUrl ? " A click or Enter opens Flower's page of its task." : "")),
     legend(state, kindsOf(kinds, runs.some((run) => run.live))),
-    ...runs.map((run) => figure(run.name, [` ${subtitle(run.figures)}`],
+    zoomButtons(state),
+    ...runs.map((run) => figure(run.name, run.figures ? [` ${subtitle(run.figures)}`] : [],
+      queueLegend(state, run.queues || []),
       ...timeline(state, run, scales.span, scales.held),
-      folded(run.workers))));
+      run.workers ? folded(run.workers) : null)),
+    ...(runs === measured || runs.length === measured.length ? [] : measured.map((run) => figure(
+      `${run.name}: workers`, [` ${subtitle(run.figures)}`], folded(run.workers)))));
 }
 
 function subtitle(figures) {

@@ -2,15 +2,24 @@
 
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
-function describe(bar, worker, slot, live) {
+// What a kind is called. A bar without an end is at work only while the run goes on.
+const CALLED = { running: "done", redelivered: "done after a redelivery", unfinished: "no end reported" };
+
+function describe(bar, name, slot, live, origin) {
   const [start, end, kind, label, count = 1, share = 1] = bar;
-  const where = `${shortName(worker)}, slot ${slot + 1}:`;
+  const where = `${name}, slot ${slot + 1}:`;
   const what = label || "attempt";
   // Without the end, which changes each second: a screen reader reads each change out.
-  if (live && kind === "unfinished" && count === 1) return `${where} ${what}: at work since ${seconds(start)}`;
-  const when = `${seconds(start)} to ${seconds(end)} (${seconds(end - start)})`;
-  const many = `${count} attempts, ${kind}, ${Math.round(share * 100)} % of`;
-  return `${where} ${count > 1 ? many : `${what}: ${kind},`} ${when}`;
+  if (live && kind === "unfinished" && count === 1) return `${where} ${what}: at work since ${seconds(start)}${ofDay(origin + start)}`;
+  const when = `${seconds(start)} to ${seconds(end)} (${seconds(end - start)})${ofDay(origin + start)}`;
+  const called = CALLED[kind] || kind;
+  const many = `${count} attempts, ${called}, ${Math.round(share * 100)} % of`;
+  return `${where} ${count > 1 ? many : `${what}: ${called},`} ${when}`;
+}
+
+function ofDay(time) {
+  const day = timeOfDay(time);
+  return day ? `, from ${day} UTC` : "";
 }
 
 function nearest(row, time) {
@@ -20,14 +29,14 @@ function nearest(row, time) {
   return best;
 }
 
-function pointed({ rows, span, x: scale }, x, y) {
+function pointed({ rows, from, to, x: scale }, x, y) {
   const place = rows.findIndex((one) => y >= one.y && y <= one.y + one.tall);
   const row = rows[place];
   if (!row || !row.bars.length) return null;
-  const zero = scale(0);
-  const time = (x - zero) / ((scale(span) - zero) / span);
+  const aSecond = (scale(to) - scale(from)) / (to - from);
+  const time = from + (x - scale(from)) / aSecond;
   const bar = nearest(row, time);
-  const slack = 3 * span / (scale(span) - zero);
+  const slack = 3 / aSecond;
   const [start, end] = row.bars[bar];
   return time >= start - slack && time <= end + slack ? { row: place, bar } : null;
 }
@@ -56,14 +65,14 @@ function found({ rows, chosen }, newer) {
 }
 
 // Adds the reader to a canvas, whose `view` has the rows, the span, the scale and the chosen bar.
-function reader(canvas) {
+function reader(canvas, state) {
   const readout = make("output", { class: "readout" });
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-roledescription", "timeline");
-  const say = ({ rows, chosen, live }) => {
+  const say = ({ rows, chosen, live, origin, called }) => {
     const row = chosen && rows[chosen.row];
-    const words = row ? describe(row.bars[chosen.bar], row.worker, row.slot, live) : "";
+    const words = row ? describe(row.bars[chosen.bar], called(row.worker), row.slot, live, origin) : "";
     if (readout.textContent !== words) readout.textContent = words;
   };
   const choose = (next) => {
@@ -80,6 +89,12 @@ function reader(canvas) {
   };
   // The canvas sets the text; the new output element is empty.
   readout.adopt = () => {};
+  const open = () => {
+    const { rows, chosen } = canvas.view;
+    const task = chosen && rows[chosen.row].bars[chosen.bar][7];
+    if (state.taskUrl && task) location.assign(state.taskUrl + encodeURIComponent(task));
+  };
+  canvas.addEventListener("click", open);
   canvas.addEventListener("pointermove", (event) => {
     const box = canvas.getBoundingClientRect();
     choose(pointed(canvas.view, event.clientX - box.left, event.clientY - box.top));
@@ -88,9 +103,11 @@ function reader(canvas) {
   canvas.addEventListener("blur", () => choose(null));
   canvas.addEventListener("keydown", (event) => {
     if (event.key === "Escape") choose(null);
-    if (!MOVES[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Enter") open();
+    if (!MOVES[event.key] || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     event.preventDefault();
     choose(moved(canvas.view, MOVES[event.key]));
+    follow(state, canvas.view);
   });
   return readout;
 }

@@ -44,16 +44,18 @@ function draw(element, data, options = {}) {
   }
   let state = drawn.get(element);
   if (!state) {
-    state = { root: element, printing: false };
+    // zoom: the range of the timelines in seconds, or null for all of it; taskUrl: what a task's id is put behind.
+    state = { root: element, printing: false, zoom: null, taskUrl: options.taskUrl || "" };
     drawn.set(element, state);
     watch(state);
   }
+  state.data = { data, options };
   patchChildren(element, contents(state, data, options));
   redraw(state);
 }
 
 // The other functions are for a page that shows more than the report, in the same form.
-globalThis.ProjReport = { draw, VERSION, make, patchChildren, seconds, amount, shortName };
+globalThis.ProjReport = { draw, VERSION, make, patchChildren, seconds, amount, callName };
 
 // The page of a report contains its data. The dashboard calls draw() itself.
 const inside = document.getElementById("proj-report-data");

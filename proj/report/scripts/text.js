@@ -19,6 +19,19 @@ function clock(value, most) {
   return value >= 3600 || most >= 3600 ? `${Math.floor(value / 3600)}:${minutes}` : minutes;
 }
 
+// The time of the day in UTC; empty for a time that no clock shows.
+function timeOfDay(time) {
+  const date = new Date(time * 1000);
+  return Number.isNaN(date.getTime()) ? "" : date.toISOString().slice(11, 19);
+}
+
+// What each worker is called: the part before the @ where it is unique among them, else its whole name.
+function callName(workers) {
+  const times = new Map();
+  for (const name of workers) times.set(shortName(name), (times.get(shortName(name)) || 0) + 1);
+  return (name) => (shortName(name) && times.get(shortName(name)) === 1 ? shortName(name) : name);
+}
+
 function shortName(worker) {
   return worker.split("@")[0];
 }

@@ -7,33 +7,43 @@ function timeline(state, run, span, heldMost) {
   const between = lanes > 24 ? 6 : 12;
   const { rows, strips, foot } = layout(run.groups, tall, strip, between);
   const live = run.live === true;
-  const view = { rows, span, chosen: null, live, x: null };
+  const called = callName(run.groups.map(({ worker }) => worker));
+  const view = { rows, span, called, origin: run.origin, chosen: null, live, x: null };
 
   const draw = (context, width, height, colour, scale) => {
     const left = Math.min(150, Math.max(72, Math.round(width * 0.16)));
     const right = width - 10;
-    const bottom = height - 22;
-    const x = timeAxis(context, colour, left, right, 0, bottom, span);
+    const bottom = height - 36;
+    const [from, to] = state.zoom && !state.printing ? state.zoom : [0, span];
+    const x = timeAxis(context, colour, left, right, 0, bottom, to, from, run.origin);
     const put = brush(context, colour, scale);
     const room = { context, colour, put, x, left, right, bottom, tall, strip, heldMost };
     const until = Math.min(span, run.span_s);
-    view.x = x;
+    Object.assign(view, { x, from, to });
     context.textAlign = "left";
-    for (const { bars, worker, slot, y } of rows) drawLane(room, bars, slot === 0 ? shortName(worker) : "", until, y);
+    for (const { worker, slot, y } of rows) drawName(room, slot === 0 ? called(worker) : "", until, y);
+    for (const { held, y } of strips) drawMost(room, held, y);
+    context.save();
+    context.beginPath();
+    context.rect(left, 0, right - left + 2, bottom);
+    context.clip();
+    for (const { bars, y } of rows) drawBars(room, bars, y);
     for (const { held, y } of strips) drawHeld(room, held, until, y);
-    const makespan = run.figures.makespan_s;
+    const makespan = run.figures ? run.figures.makespan_s : 0;
     if (!live && makespan > 0 && makespan < span * 0.97) drawEnd(room, makespan);
     const row = view.chosen && rows[view.chosen.row];
     if (row && row.bars[view.chosen.bar]) drawChosen(room, row, row.bars[view.chosen.bar]);
+    context.restore();
   };
 
   // The length of a live picture is not in its label: a screen reader would read out each change.
   const over = live ? "so far" : `over ${seconds(run.span_s)}`;
   const description = `Timeline of ${run.name}: ${lanes} slots of ${run.groups.length} workers ${over}. ` +
     "The table below has the figures of each worker.";
-  const canvas = picture(state, description, foot + 24, 690, draw);
+  const canvas = picture(state, description, foot + 38, 690, draw);
   canvas.view = view;
-  return [canvas, reader(canvas)];
+  zoomed(state, canvas);
+  return [canvas, reader(canvas, state)];
 }
 
 // The positions of the lanes, and of the strips of held messages.
@@ -52,19 +62,24 @@ function layout(groups, tall, strip, between) {
   return { rows, strips, foot: y - 2 };
 }
 
-function drawLane(room, bars, name, until, y) {
-  const { context, colour, put, x, left, tall } = room;
+function drawName({ context, colour, x, left, right, tall }, name, until, y) {
   context.fillStyle = colour.lane;
-  context.fillRect(left, y, x(until) - left, tall);
+  context.fillRect(left, y, Math.max(0, Math.min(right, x(until)) - left), tall);
   context.fillStyle = colour.ink;
-  context.fillText(clipped(context, name, left - 8), 0, y + tall / 2);
+  context.fillText(squeezed(context, name, left - 8), 0, y + tall / 2);
+}
+
+function drawBars(room, bars, y) {
+  const { put, x, left, right, tall } = room;
   for (const bar of bars) {
-    const [start, end, kind, label, , share = 1] = bar;
-    const from = x(start);
+    const [start, end, kind, label, , share = 1, queue = 0] = bar;
+    const from = Math.max(left - 4, x(start));
+    if (x(end) < left || from > right) continue;
     // One pixel less, so that neighbours stay apart.
-    const wide = Math.max(1, x(end) - from - (x(end) - from > 4 ? 1 : 0));
+    const to = Math.min(right + 8, x(end));
+    const wide = Math.max(1, to - from - (to - from > 4 ? 1 : 0));
     const high = Math.max(2, tall * share);
-    put(kind, from, y + tall - high, wide, high);
+    put(kind, from, y + tall - high, wide, high, queue);
     if (tall >= 14 && wide > 26) drawLabel(room, kind, label, from, wide, y);
   }
 }
@@ -83,7 +98,7 @@ function drawLabel({ context, colour, tall }, kind, label, from, wide, y) {
   }
 }
 
-function drawHeld({ context, colour, put, x, left, strip, heldMost }, { times, values }, until, y) {
+function drawHeld({ context, colour, put, x, strip, heldMost }, { times, values }, until, y) {
   const floor = y + strip - 1;
   const high = (value) => (heldMost ? (strip - 4) * value / heldMost : 0);
   times.forEach((time, place) => {
@@ -93,7 +108,10 @@ function drawHeld({ context, colour, put, x, left, strip, heldMost }, { times, v
   });
   context.strokeStyle = colour.held;
   context.lineWidth = 1.25;
-  steps(context, [left, floor], times.map((time, place) => [x(time), floor - high(values[place])]), x(until));
+  steps(context, [x(0), floor], times.map((time, place) => [x(time), floor - high(values[place])]), x(until));
+}
+
+function drawMost({ context, colour, left, strip }, { values }, y) {
   const most = Math.max(0, ...values);
   const full = most ? `held, most ${most}` : "held: none";
   const words = context.measureText(full).width > left - 8 ? `held ≤ ${most}` : full;

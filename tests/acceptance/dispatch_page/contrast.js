@@ -23,9 +23,10 @@
         };
         const [surface, lane] = [colour("surface"), colour("lane")];
         const pairs = ["ink", "muted"].map((name) => [name, surface, 4.5]);
-        pairs.push(...["running", "redelivered", "failed", "lost"].map((name) => [name, lane, 3]));
+        pairs.push(...["running", "redelivered", "failed", "lost", "queue1", "queue2", "queue3", "queue4", "queue5"].map((name) => [name, lane, 3]));
         pairs.push(...["held", "line0", "line1", "line2", "line3"].map((name) => [name, surface, 3]));
         pairs.push(["onrunning", colour("running"), 4.5]);
+        pairs.push(...[1, 2, 3, 4, 5].map((one) => ["onrunning", colour(`queue${one}`), 4.5]));
         for (const [name, under, least] of pairs) {
             const ratio = contrast(colour(name), under);
             if (ratio < least) found.push(`--pr-${name}: ${ratio.toFixed(2)}`);

@@ -28,6 +28,10 @@ def test_three_modes_are_side_by_side_without_scrolling(page: Tab) -> None:
         "[...document.querySelectorAll('.dispatch-workers')].filter((one) => one.scrollWidth > one.clientWidth).length"
     )
     assert page.value(wide) == 0
+    for width in (1024, 1440):
+        page.look(width=width)
+        assert page.value(wide) == 0
+    page.look()
     assert max(box["bottom"] for box in boxes) < 800
     assert re.search(r"round-robin\s+queue\.round-robin\s+Makespan so far\s+10\.0 s\s+.* of the work so far", cards[0])
     for mode, card in zip(("fair", "adaptive"), cards[1:], strict=True):

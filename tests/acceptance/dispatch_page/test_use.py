@@ -95,7 +95,7 @@ def test_keyboard_reaches_everything_and_a_refresh_keeps_focus_and_scroll(page: 
     for key in ("ArrowDown", "ArrowRight"):
         page.press(key)
     chosen = text(page, "#dispatch-report figure:nth-of-type(2) output")
-    assert chosen.startswith("fair-1, slot 1: theirs.work: running, 2.00 s to ")
+    assert chosen.startswith("fair-1, slot 1: theirs.work: done, 2.00 s to ")
     # Instantly, because Flower's pages scroll smoothly, and a scroll under way would be measured.
     page.value(
         "(document.querySelector('#dispatch-report details').open = true, "

@@ -129,8 +129,8 @@ def test_lost_attempt_and_its_redelivery_are_bars_of_two_kinds() -> None:
     run = document(journal, title="j")["runs"][0]
 
     assert [group["lanes"][0] for group in run["groups"]] == [
-        [[0.0, 1.0, "lost", "a.."]],
-        [[1.0, 3.0, "redelivered", "a.."]],
+        [[0.0, 1.0, "lost", "theirs.work", 1, 1, 0, lost.task_id]],
+        [[1.0, 3.0, "redelivered", "theirs.work", 1, 1, 0, lost.task_id]],
     ]
 
 
@@ -169,13 +169,22 @@ def test_document_of_a_hundred_thousand_attempts_is_small_and_counts_joined_bars
     assert any("100,000 of 100,000 attempts are too short to be drawn alone" in note for note in made["notes"])
 
 
-def test_document_has_at_most_a_label_of_the_arguments() -> None:
-    """Arguments can be long or secret."""
+def test_document_names_tasks_by_their_task_names() -> None:
+    """Arguments may be secret, and a report is passed on."""
+    made = json.dumps(document(dispatched("round-robin", (("secret", 1.0),) * 3), title="j"))
+
+    assert "secret" not in made
+    assert "theirs.work" in made
+
+
+def test_document_has_at_most_a_label_of_the_arguments_that_were_asked_for() -> None:
+    """Arguments can be long."""
     journal = dispatched("round-robin", (("s" * 500, 1.0), ("s" * 500, 1.0), ("s" * 500, 1.0)))
 
-    assert "s" * 40 not in json.dumps(document(journal, title="j"))
-    assert "sss" not in json.dumps(document(journal, title="j", arguments=False))
-    assert "theirs.work" in json.dumps(document(journal, title="j", arguments=False))
+    asked = json.dumps(document(journal, title="j", arguments=True))
+
+    assert "sss" in asked
+    assert "s" * 40 not in asked
 
 
 def test_document_has_the_runs_with_the_given_names() -> None:
@@ -292,9 +301,9 @@ def test_attempts_that_have_not_ended_are_reported() -> None:
     made = document(journal, title="j")
 
     (group,) = made["runs"][0]["groups"]
-    assert group["lanes"] == [[[0.0, 5.0, "unfinished", "heavy" + "." * 20]]]
+    assert group["lanes"] == [[[0.0, 5.0, "unfinished", "theirs.work", 1, 1, 0, running.task_id]]]
     assert group["held"] == {"times": [0.0, 5.0], "values": [1, 0]}
-    assert "heavy" in as_page(made)
+    assert "unfinished" in as_page(made)
     assert "makespan" in as_text(made)
 
 
@@ -345,7 +354,7 @@ def test_markdown_escapes_names() -> None:
 def test_message_cannot_end_the_data_element_of_the_page() -> None:
     """Text of a message starts no script, and is unchanged in the data."""
     evil = "</script><script>{{data}}<!--"
-    made = document(dispatched("fair", ((evil, 1.0),)), title="<b>.sqlite")
+    made = document(dispatched("fair", ((evil, 1.0),)), title="<b>.sqlite", arguments=True)
 
     page = as_page(made)
 

@@ -69,7 +69,7 @@ def test_running_attempt_lasts_until_now_and_ends_with_its_run() -> None:
 
     figures = running["runs"][0]["figures"]
     assert (figures["makespan_s"], figures["ideal_s"], running["live"]) == (11.0, 10.0, True)
-    assert running["runs"][0]["groups"][0]["lanes"][0] == [[1.0, 11.0, "unfinished", "t"]]
+    assert running["runs"][0]["groups"][0]["lanes"][0] == [[1.0, 11.0, "unfinished", "t", 1, 1, 0, "t"]]
     assert shown(done, now=1011.0)["report"] == shown(done, now=99999.0)["report"]
 
 
@@ -293,3 +293,18 @@ def test_missing_recorded_journal_is_refused_at_the_start(tmp_path: Path) -> Non
     with pytest.raises(NoJournal):
         monitor.start()
     monitor.stop()
+
+
+def test_worker_of_several_queues_has_its_tasks_in_one_lane() -> None:
+    """Each bar says of which queue it is; with a worker for each queue, there is nothing to put together."""
+    apart = state_of(attempt("a", queue="a", worker="one@h"), attempt("b", queue="b", worker="two@h"))
+    state = state_of(
+        attempt("a", queue="a", state="succeeded", finished=1003.0),
+        attempt("b", queue="b", started=1004.0),
+    )
+
+    together = shown(state, now=1011.0)["report"]["together"]
+
+    (lane,) = [lane for group in together["groups"] for lane in group["lanes"] if lane]
+    assert [(bar[0], together["queues"][bar[6]], bar[7]) for bar in lane] == [(1.0, "a", "a"), (4.0, "b", "b")]
+    assert "together" not in shown(apart, now=1011.0)["report"]
