@@ -63,7 +63,7 @@ def journal(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def page(celery: Celery, journal: Path, tmp_path: Path) -> Path:
-    written = celery("-A", "proj", "journal", "report", str(journal), "-o", "page.html")
+    written = celery("-A", "proj", "journal", "report", str(journal), "--arguments", "-o", "page.html")
     assert written.returncode == 0, written.stderr
     return tmp_path / "page.html"
 
@@ -204,9 +204,9 @@ def test_timeline_is_read_with_the_keyboard(tab: Tab, page: Path) -> None:
         readings.append(tab.value("document.querySelector('output').textContent"))
 
     assert readings == [
-        "round-robin-1, slot 1: <i>message</i> 0: running, 0 s to 2.00 s (2.00 s)",
-        "round-robin-1, slot 1: <i>message</i> 2: running, 2.00 s to 4.00 s (2.00 s)",
-        "round-robin-2, slot 1: <i>message</i> 9: running, 0.40 s to 0.50 s (0.10 s)",
+        "round-robin-1, slot 1: <i>message</i> 0: done, 0 s to 2.00 s (2.00 s), from 13:46:40 UTC",
+        "round-robin-1, slot 1: <i>message</i> 2: done, 2.00 s to 4.00 s (2.00 s), from 13:46:42 UTC",
+        "round-robin-2, slot 1: <i>message</i> 9: done, 0.40 s to 0.50 s (0.10 s), from 13:46:40 UTC",
     ]
 
 

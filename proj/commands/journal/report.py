@@ -28,7 +28,7 @@ FORMATS = {".html": "html", ".htm": "html", ".md": "markdown", ".txt": "text", "
 @click.option(
     "--run", "runs", multiple=True, metavar="NAME", help="Report only this run; may be repeated.  [default: all runs]"
 )
-@click.option("--no-arguments", is_flag=True, help="Show task names instead of arguments.")
+@click.option("--arguments", is_flag=True, help="Show the arguments of tasks instead of their names.")
 @click.pass_context
 @handle_preload_options
 def report(
@@ -38,12 +38,13 @@ def report(
     output: Path | None,
     form: str | None,
     runs: tuple[str, ...],
-    no_arguments: bool,
+    arguments: bool,
 ) -> None:
     """Report the runs in the journal FILE side by side. It needs no broker.
 
     The HTML page is one file that needs no network. It has a timeline with one lane for each slot, the depth of the
-    queues, the waits, and a table for every picture. It shows at most 40 characters of a task's arguments.
+    queues, the waits, and a table for every picture. It names a task by its task name. With --arguments it has up to
+    40 characters of the arguments instead, which everyone who reads the report then sees.
 
     \b
     Examples:
@@ -61,4 +62,4 @@ def report(
             )
     from proj.commands.journal.report_file import write_report
 
-    write_report(file, output=output, form=form or "text", runs=runs, arguments=not no_arguments)
+    write_report(file, output=output, form=form or "text", runs=runs, arguments=arguments)
