@@ -7,8 +7,6 @@ has no process and no files, and no list of queues shows it. Nothing is ever pub
 
 from __future__ import annotations
 
-import getpass
-import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from amqp.exceptions import AccessRefused, NotFound
 
 from proj.broker.declaration import own_channel
 from proj.errors import ProjError
+from proj.user import whoami
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,15 +81,6 @@ def paused_by_management(management: Management, vhost: str) -> frozenset[str]:
     exchanges: list[dict[str, Any]] = management.request("GET", f"exchanges/{quote(vhost, safe='')}?columns=name")
     names = (str(each.get("name")) for each in exchanges)
     return frozenset(name.removeprefix(_mark_of("")) for name in names if name.startswith(_mark_of("")))
-
-
-def whoami() -> str:
-    """Who runs this process, as `user@host`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # no name for the user's number, as in a container
-        user = "?"
-    return f"{user}@{socket.gethostname()}"
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from proj.journal.attempt import Attempt
 from proj.journal.event import AdaptiveCounts
 from proj.journal.heartbeats import HeartbeatState
-from proj.journal.records import Gap, Run, Sample, Worker
-from proj.journal.schema import open_to_read, unreadable
+from proj.journal.records import Action, Gap, Run, Sample, Worker
+from proj.journal.schema import ACTIONS_SINCE, open_to_read, unreadable, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -162,6 +162,13 @@ class JournalReader:
         """The times for which events are known to be missing, by their beginning."""
         rows = self._connection.execute("SELECT began, ended, events, reason FROM gaps ORDER BY began, ended, reason")
         return [Gap(began=began, ended=ended, events=events, reason=reason) for began, ended, events, reason in rows]
+
+    def actions(self) -> list[Action]:
+        """What people did, by time; none in a journal of a version that did not keep it."""
+        if version_of(self._connection) < ACTIONS_SINCE:
+            return []
+        rows = self._rows("SELECT time, who, verb, what, count FROM actions ORDER BY time, rowid")
+        return [Action(**row) for row in rows]
 
     def heartbeats(self) -> list[HeartbeatState]:
         """What was known from the last heartbeat of each worker; a recorder that continues the file needs it."""

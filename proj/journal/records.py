@@ -1,4 +1,4 @@
-"""Records of a journal besides attempts: runs, workers, samples of queue depths, and gaps."""
+"""Records of a journal besides attempts: runs, workers, samples of queue depths, gaps, and what people did."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ class Gap:
     events: int | None
     #: One sentence for the reports.
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """What a person did to queues, letters or workers."""
+
+    #: Seconds since the epoch.
+    time: float
+    #: As `user@host`.
+    who: str
+    #: One of those in `proj.journal.actions`, such as "requeue".
+    verb: str
+    #: To which queues or workers, or which letters.
+    what: str
+    #: How many letters, or how many workers or queues followed.
+    count: int
+
+    def __str__(self) -> str:
+        """For people, without the time."""
+        return f"{self.who}: {self.verb} {self.what} ({self.count:,})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x70726F6A
 
 #: A reader accepts every version up to its own. History, newest first:
+#: 4: what people did.
 #: 3: the tasks that a worker acknowledges early.
 #: 2: adaptive dispatch in workers and heartbeats.
 #: 1: attempts, runs, workers, samples, gaps, heartbeats, notes.
-VERSION = 3
+VERSION = 4
+#: The first version that has the table `actions`.
+ACTIONS_SINCE = 4
 
 #: Attempts keep a rowid: rows are stored in the order of their first events, and updates touch few pages.
 TABLES = """
@@ -93,6 +96,15 @@ CREATE TABLE notes (
     value TEXT NOT NULL
 );
 """
+_ACTIONS = """
+CREATE TABLE actions (
+    time REAL NOT NULL,
+    who TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    what TEXT NOT NULL,
+    count INTEGER NOT NULL
+);
+"""
 #: What makes each version of the one before it.
 _CHANGES = {
     2: """
@@ -106,6 +118,7 @@ ALTER TABLE heartbeats ADD COLUMN given_back INTEGER;
     3: """
 ALTER TABLE workers ADD COLUMN early TEXT;
 """,
+    4: _ACTIONS,
 }
 
 
@@ -205,7 +218,8 @@ def _connected(address: str) -> sqlite3.Connection:
 def _create(connection: sqlite3.Connection) -> None:
     # One transaction: a process that is killed leaves all tables or none.
     connection.executescript(
-        f"BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {TABLES} COMMIT;"
+        f"BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; "
+        f"{TABLES} {_ACTIONS} COMMIT;"
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
     from proj.journal.heartbeats import HeartbeatState
-    from proj.journal.records import Gap, Run, Sample, Worker
+    from proj.journal.records import Action, Gap, Run, Sample, Worker
 
 _INSERT_ATTEMPT = """
 INSERT INTO attempts (
@@ -187,6 +187,13 @@ class JournalWriter(Service):
         self._transaction().executemany(
             "INSERT OR IGNORE INTO gaps (began, ended, events, reason) VALUES (:began, :ended, :events, :reason)",
             map(vars, gaps),
+        )
+
+    def put_actions(self, actions: Iterable[Action]) -> None:
+        """Add what people did."""
+        self._transaction().executemany(
+            "INSERT INTO actions (time, who, verb, what, count) VALUES (:time, :who, :verb, :what, :count)",
+            map(vars, actions),
         )
 
     def put_heartbeats(self, heartbeats: Iterable[HeartbeatState]) -> None:

@@ -4,7 +4,7 @@ The scripts of the HTML page and of the dashboard read it. Version 1, with times
 
     format, version      "proj-report", 1
     title                the name of the journal
-    notes                sentences: which events are missing, and what the drawing leaves out
+    notes                sentences: which events are missing, what the drawing leaves out, what people did
     tables               figures, waits, offenders (the longest avoidable waits), facts, as in `tables.Table`
     runs                 a list, each:
         name, dispatch   as in the journal; dispatch may be null
@@ -36,6 +36,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proj import metrics
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.records import Gap, Sample, Worker
+    from proj.journal.records import Action, Gap, Sample, Worker
 
 FORMAT = "proj-report"
 VERSION = 1
@@ -55,6 +56,8 @@ VERSION = 1
 NO_RUN = "outside any run"
 #: Seconds: a larger skew of a clock gets a note of its own. A smaller one is mostly transport time.
 SKEW_S = 0.1
+#: What people did, in the notes: the latest.
+MOST_ACTIONS = 20
 
 
 class ReportSource(Protocol):
@@ -74,6 +77,9 @@ class ReportSource(Protocol):
 
     def gaps(self) -> list[Gap]:
         """The times for which events are known to be missing."""
+
+    def actions(self) -> list[Action]:
+        """What people did to queues and workers, by time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +111,9 @@ def document(
         )
         for run, attempts in measured
     ]
-    return document_of_runs(measured_runs, workers, gaps, title=title, arguments=arguments)
+    made = document_of_runs(measured_runs, workers, gaps, title=title, arguments=arguments)
+    made["notes"] += _actions(source.actions())
+    return made
 
 
 def document_of_runs(
@@ -230,6 +238,16 @@ def _over_runs(workers: Sequence[Worker], took_part: Mapping[str, int]) -> list[
         for worker in workers
         if worker.given_back is not None and took_part.get(worker.name, 0) > 1
     ]
+
+
+def _actions(actions: Sequence[Action]) -> list[str]:
+    """Sentences about what people did: the latest, and how many there were before."""
+    notes = [
+        f"{datetime.fromtimestamp(each.time, tz=timezone.utc).strftime('%Y-%m-%d %H:%M:%SZ')} {each}"
+        for each in actions[-MOST_ACTIONS:]
+    ]
+    earlier = len(actions) - len(notes)
+    return [*([f"{earlier:,} earlier actions of people are in the journal."] if earlier else []), *notes]
 
 
 def _notes(workers: Sequence[Worker], gaps: Sequence[Gap]) -> list[str]:

@@ -18,7 +18,7 @@ ROOT = Path(proj.__file__).parent
 LADDERS = {
     "": (
         {"printable"},
-        {"errors", "interruption", "plural", "queues"},
+        {"errors", "interruption", "plural", "queues", "user"},
         {"service"},
         {"broker", "environment", "dots", "namesake"},
         {"journal", "settings"},

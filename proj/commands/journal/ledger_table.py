@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from proj.journal.attempt import Attempt
-    from proj.journal.records import Gap, Worker
+    from proj.journal.records import Action, Gap, Worker
     from proj.metrics import Hoard
 
 #: Ids in a list for people; JSON has all.
@@ -82,9 +82,12 @@ def audit_journal(
     suspects = [audit.latest[task_id] for task_id in result.unaccounted]
     lost = [audit.latest[task_id] for task_id in result.lost]
     if as_json:
-        echo_json(_document(result, audit.hoards, suspects, lost), indent=2)
+        actions = [asdict(each) for each in audit.actions]
+        echo_json({**_document(result, audit.hoards, suspects, lost), "actions": actions}, indent=2)
     else:
         _show(result, suspects, lost)
+        for each in audit.actions[-MOST_IDS:]:
+            echo(f"{utc(each.time, unknown='?')} {each}")
     doubts = (
         audit.warning,
         queue_depths.doubt if queue_depths else None,
@@ -113,6 +116,8 @@ class Audit:
         #: The latest attempt of each task by its id, and the gaps of the journal, by the last look.
         self.latest: dict[str, Attempt] = {}
         self.gaps: list[Gap] = []
+        #: What people did to queues and workers, by the last look.
+        self.actions: list[Action] = []
         #: The workers that had tasks and do not answer now, by the last look.
         self.silent: list[str] = []
 
@@ -138,6 +143,7 @@ class Audit:
     def _read(self) -> tuple[list[Attempt], list[Worker]]:
         with open_journal(self._file) as journal:
             attempts, workers, self.gaps = journal.attempts(self._run), journal.workers(), journal.gaps()
+            self.actions = journal.actions()
         self.latest = {one.task_id: one for one in sorted(attempts, key=lambda one: one.number)}
         return attempts, workers
 

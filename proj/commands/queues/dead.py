@@ -7,7 +7,7 @@ from typing import Any
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import broker_api_option
+from proj.commands.terminal.options import action_journal_option, broker_api_option
 
 
 @click.command(cls=CeleryCommand)
@@ -36,6 +36,7 @@ from proj.commands.terminal.options import broker_api_option
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many.  [default: 100 in a table, else all]")
 @click.option("--queue", help="The dead-letter queue.  [default: the app's proj_dead_letter_queue, else dead_letters]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a letter.")
+@action_journal_option
 @broker_api_option
 @click.pass_context
 @handle_preload_options

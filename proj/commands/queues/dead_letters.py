@@ -20,6 +20,7 @@ from proj.delivery.dead_letters import export
 from proj.delivery.dead_letters.queue import MOST
 from proj.delivery.dead_letters.requeue import Requeue
 from proj.errors import EXIT_FAILED, ProjError
+from proj.journal.actions import PURGE, REQUEUE, recorded
 from proj.plural import counted
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Rows of a table, unless --limit says otherwise.
 ROWS = 100
+#: Ids in the line that tells of an action.
+MOST_IDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,7 @@ class DeadOptions:
     import_file: str | None
     limit: int | None
     as_json: bool
+    journal: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse options that contradict each other.
@@ -80,6 +84,13 @@ class DeadOptions:
     def reads_no_letter(self) -> bool:
         """Whether letters are only added."""
         return self.import_file is not None
+
+    def describe(self, queue: str) -> str:
+        """The letters that are meant, in the dead-letter queue of this name."""
+        chosen = [f"task {self.task}"] if self.task else []
+        chosen += [f"reason {self.reason!r}"] if self.reason else []
+        chosen += [", ".join(self.ids[:MOST_IDS]) + (" …" if self.ids[MOST_IDS:] else "")] if self.ids else []
+        return f"{queue}: {'; '.join(chosen) or 'all'}" + (f", to {self.to}" if self.to else "")
 
     def chooses(self, letter: DeadLetter) -> bool:
         """Whether the letter is one of those that are meant."""
@@ -114,7 +125,8 @@ def process_letters(app: Celery, letters: DeadLetterQueue, options: DeadOptions)
         chosen = _chosen(noting(seen, letters) if options.requeue else letters, options, missing)
         failed = 0
         if options.requeue:
-            _, failed = requeue_letters(letters, requeue, chosen, to=options.to, as_json=options.as_json)
+            with recorded(REQUEUE, options.describe(letters.name), journal=options.journal) as count:
+                failed = requeue_letters(letters, requeue, chosen, to=options.to, as_json=options.as_json, count=count)
             if options.limit is None and letters.total == letters.count:
                 requeue.forget_absent(seen)
         elif options.export or options.purge:
@@ -183,10 +195,12 @@ def _export_and_purge(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter],
         question = f"Remove {len(tags)} of the {counted(letters.total, 'letter')} in {letters.name} for ever?"
         if not options.yes:
             confirm(question)
-        for tag, letter_id in tags:
-            letters.discard(tag)
-            if options.export != "-":
-                _print_purged(letter_id, as_json=options.as_json)
+        with recorded(PURGE, options.describe(letters.name), journal=options.journal) as count:
+            for tag, letter_id in tags:
+                letters.discard(tag)
+                count.value += 1
+                if options.export != "-":
+                    _print_purged(letter_id, as_json=options.as_json)
 
 
 def _import(letters: DeadLetterQueue, path: str) -> None:

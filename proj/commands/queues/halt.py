@@ -7,7 +7,7 @@ from typing import Any
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import Seconds, broker_api_option
+from proj.commands.terminal.options import Seconds, action_journal_option, broker_api_option
 
 
 @click.command(cls=CeleryCommand)
@@ -38,6 +38,7 @@ from proj.commands.terminal.options import Seconds, broker_api_option
 )
 @click.option("--yes", is_flag=True, help="Without --queue and --worker: do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@action_journal_option
 @broker_api_option
 @click.pass_context
 @handle_preload_options

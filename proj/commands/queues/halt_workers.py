@@ -18,11 +18,13 @@ from proj.commands.terminal.queue_name import refuse_unknown_queues
 from proj.delivery.dead_letters.app_queues import queue_types
 from proj.delivery.shutdown.drain import drain, remainder
 from proj.delivery.shutdown.halt_workers import HaltOutcome, RunningWorkers, halt_workers
-from proj.errors import EXIT_FAILED, DeadlinePassed
+from proj.errors import EXIT_FAILED, DeadlinePassed, ProjError
+from proj.journal.actions import DRAIN, HALT, recorded
 from proj.queues import QUARANTINE_SUFFIX, is_plumbing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
 
     from celery import Celery
 
@@ -46,6 +48,7 @@ class Halt:
         drain_timeout_s: float | None,
         timeout_s: float,
         yes: bool,
+        journal: Path | None = None,
     ) -> None:
         """Halt the workers and print the outcome of each.
 
@@ -55,11 +58,12 @@ class Halt:
             drain_timeout_s: seconds that the queues may take to run empty first; None halts at once.
             timeout_s: seconds to wait until the workers have stopped.
             yes: halt the app's workers without asking.
+            journal: the file to write into who did it, if any.
 
         Raises:
             NoBroker: no broker answers.
             DeadlinePassed: a queue did not run empty; its workers were not halted.
-            ProjError: there is no such worker.
+            ProjError: there is no such worker, or a queue that is to run empty is paused.
             UsageError: it is not known which workers are the app's, or nobody is there to be asked.
             UnknownQueue: there is no such queue.
             Exit: a worker has not stopped.
@@ -83,27 +87,38 @@ class Halt:
                     # A message in quarantine is not finished either.
                     drained |= {name + QUARANTINE_SUFFIX for name in drained}
                     try:
-                        self._drain(bus, drained, nodes, max(0.0, end - time.monotonic()))
+                        with recorded(DRAIN, _listed(drained), journal=journal) as count:
+                            self._drain(bus, drained, nodes, max(0.0, end - time.monotonic()))
+                            count.value = len(drained) // 2
                     except DeadlinePassed:
                         if halted:
                             self._show(halted, queues)
                         raise
                 # A worker that consumes from a later queue too is halted with that one.
                 leaving = [node for node in nodes if workers.queues[node].isdisjoint(queues[place + 1 :])]
-                halted += halt_workers(
-                    bus,
-                    leaving,
-                    listening=workers.listening,
-                    timeout_s=timeout_s,
-                    progress=lambda each: echo(f" [x] {each.worker} stopped after {each.seconds} s", err=True),
-                )
+                with recorded(HALT, ", ".join(leaving), journal=journal) as count:
+                    # They are told, however many stop in time.
+                    count.value = len(leaving)
+                    halted += halt_workers(
+                        bus,
+                        leaving,
+                        listening=workers.listening,
+                        timeout_s=timeout_s,
+                        progress=lambda each: echo(f" [x] {each.worker} stopped after {each.seconds} s", err=True),
+                    )
         self._show(halted, queues)
         if not all(each.stopped for each in halted):
             raise click.exceptions.Exit(EXIT_FAILED)
 
     def _drain(self, bus: ControlBus, queues: set[str], nodes: list[str], timeout_s: float) -> None:
-        what = ", ".join(sorted(name for name in queues if not is_plumbing(name))) or "no queue"
+        what = _listed(queues)
         last: list[Remainder] = []
+        at_rest = sorted(depth.name for depth in self._queue_depths.read() if depth.paused and depth.name in queues)
+        if at_rest:
+            raise ProjError(
+                f"{', '.join(at_rest)} cannot run empty, because it is paused. Resume it first: "
+                f"celery -A yourapp queues resume {at_rest[0]}"
+            )
 
         def progress(left: Remainder) -> None:
             if last[-1:] != [left]:
@@ -135,6 +150,10 @@ class Halt:
             )
             table.add_row(*map(cell, cells))
         console().print(Fitted(table))
+
+
+def _listed(queues: Collection[str]) -> str:
+    return ", ".join(sorted(name for name in queues if not is_plumbing(name))) or "no queue"
 
 
 def _row(each: HaltOutcome) -> dict[str, Any]:

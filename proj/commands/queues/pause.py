@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import Seconds, broker_api_option
+from proj.commands.terminal.options import Seconds, action_journal_option, broker_api_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     """What both commands take."""
     for option in (
         broker_api_option,
+        action_journal_option,
         click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a queue."),
         _TIMEOUT,
         click.argument("queues", nargs=-1, required=True, metavar="QUEUE..."),

@@ -16,9 +16,11 @@ from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.queue_name import refuse_unknown_queues
 from proj.delivery.pausing.pause_workers import set_paused
 from proj.errors import EXIT_FAILED
+from proj.journal.actions import PAUSE, RESUME, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from celery import Celery
 
@@ -26,7 +28,14 @@ if TYPE_CHECKING:
 
 
 def set_all(
-    app: Celery, *, queues: Sequence[str], paused: bool, timeout_s: float, as_json: bool, broker_api: str | None
+    app: Celery,
+    *,
+    queues: Sequence[str],
+    paused: bool,
+    timeout_s: float,
+    as_json: bool,
+    broker_api: str | None,
+    journal: Path | None,
 ) -> None:
     """Pause or resume each queue, and print the outcome of each worker.
 
@@ -41,7 +50,11 @@ def set_all(
     outcomes = []
     with ControlBus(app) as bus:
         for queue in dict.fromkeys(queues):
-            outcome = set_paused(app, bus, depths, queue, paused=paused, timeout_s=timeout_s)
+            with recorded(PAUSE if paused else RESUME, queue, journal=journal) as count:
+                # The queue itself, also where no worker consumes from it.
+                count.value = 1
+                outcome = set_paused(app, bus, depths, queue, paused=paused, timeout_s=timeout_s)
+                count.value = max(1, sum(each.followed for each in outcome.workers))
             outcomes.append(outcome)
             if as_json:
                 echo_json({name: value for name, value in asdict(outcome).items() if name != "doubt"})

@@ -14,33 +14,40 @@ if TYPE_CHECKING:
 
     from proj.delivery.dead_letters.queue import DeadLetterQueue, UnackedLetter
     from proj.delivery.dead_letters.requeue import Requeue, Requeued
+    from proj.journal.actions import Count
 
 #: Letters after which it says how far it is.
 PROGRESS = 500
 
 
 def requeue_letters(
-    letters: DeadLetterQueue, requeue: Requeue, chosen: Iterable[UnackedLetter], *, to: str | None, as_json: bool
-) -> tuple[int, int]:
-    """Requeue the chosen letters, and print what became of each; how many were requeued, and how many stay.
+    letters: DeadLetterQueue,
+    requeue: Requeue,
+    chosen: Iterable[UnackedLetter],
+    *,
+    to: str | None,
+    as_json: bool,
+    count: Count,
+) -> int:
+    """Requeue the chosen letters, print what became of each, and `count` them; how many could not be requeued.
 
     Raises:
         Interrupted: Ctrl-C, SIGTERM or a hang-up ended it between two letters.
     """
-    done = failed = 0
+    failed = 0
     if requeue.warning:
         echo(requeue.warning, err=True)
     with interruptible("Interrupted. The letters that are not named above stay where they are."):
         for each in requeue.run(chosen):
             if each.error is None:
-                done += 1
+                count.value += 1
                 _print_requeued(each, to or each.letter.queue, as_json=as_json)
             else:
                 failed += 1
                 echo(each.error, err=True)
-            if (done + failed) % PROGRESS == 0:
-                echo(f" [ ] {done:,} requeued; {letters.name} had {counted(letters.total, 'letter')}", err=True)
-    return done, failed
+            if (count.value + failed) % PROGRESS == 0:
+                echo(f" [ ] {count.value:,} requeued; {letters.name} had {counted(letters.total, 'letter')}", err=True)
+    return failed
 
 
 def _print_requeued(each: Requeued, queue: str | None, *, as_json: bool) -> None:

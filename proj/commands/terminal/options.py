@@ -96,6 +96,15 @@ def dispatch_option(
     )
 
 
+#: `--journal`, into which a command writes who did what.
+action_journal_option = click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write who did this, when and to how many into this journal, also while it is being recorded.",
+)
+
+
 def journal_option(*, required: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`-o`, the journal that a run is written into."""
     return click.option(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from proj.errors import NoJournal, UnreadableJournal
 from proj.journal.attempt import Attempt
-from proj.journal.records import Gap, Run, Sample, Worker
+from proj.journal.records import Action, Gap, Run, Sample, Worker
 from proj.journal.repair.pages import Pages
 from proj.journal.repair.rows import recognized
 from proj.journal.write_lock import WriteLock
@@ -106,6 +106,7 @@ def _save(pages: Pages, writer: JournalWriter, progress: Callable[[int, int], No
         writer.put_workers(record for record in batch if isinstance(record, Worker))
         writer.put_samples(record for record in batch if isinstance(record, Sample))
         writer.put_gaps(record for record in batch if isinstance(record, Gap))
+        writer.put_actions(record for record in batch if isinstance(record, Action))
         writer.commit()
         progress(pages.read, pages.count)
     return Counter(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from proj.journal.attempt import LOST, OPEN, RETURNED, Attempt
 from proj.journal.event import ENDS
-from proj.journal.records import Gap, Run, Sample, Worker
+from proj.journal.records import Action, Gap, Run, Sample, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proj.journal.repair.pages import Row
 
 #: What a row can become. Heartbeats and notes are left out: they are for the recorder that continues the same file.
-Record = Attempt | Run | Worker | Sample | Gap
+Record = Attempt | Run | Worker | Sample | Gap | Action
 
 #: Types of columns: text, whole number and number, each also with None.
 _TYPES: Mapping[str, tuple[type, ...]] = {"t": (str,), "i": (int,), "n": (int, float)}
@@ -55,6 +55,7 @@ _ALL = (
     # Of versions 2 and 1, and a worker that was written before the journal got a newer version.
     _Columns(kind=Worker, names=(*_WORKER, *_ADAPTIVE), types="TiTtniIiii"),
     _Columns(kind=Worker, names=_WORKER, types="TiTtniI"),
+    _Columns(kind=Action, names=("time", "who", "verb", "what", "count"), types="NTTTI"),
     _Columns(kind=Gap, names=("began", "ended", "events", "reason"), types="NNiT"),
     _Columns(
         kind=Sample,

@@ -119,6 +119,8 @@ def test_journal_of_version_1_is_read_and_unchanged(old: Path) -> None:
         found = contents(journal)
 
     assert [type(each) if isinstance(each, str) else len(each) for each in found] == [1, 2, 1, 0, str, 1, 1]  # type: ignore[arg-type] # all the others are lists
+    with open_journal(old) as journal:
+        assert journal.actions() == []
     assert found[-2:] == [
         [
             Worker(

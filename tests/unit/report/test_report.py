@@ -10,7 +10,7 @@ import pytest
 
 from proj.errors import ProjError
 from proj.journal.attempt import Attempt
-from proj.journal.records import Gap, Run, Sample, Worker
+from proj.journal.records import Action, Gap, Run, Sample, Worker
 from proj.report.document import document, workers_of
 from proj.report.markdown import as_markdown
 from proj.report.page import as_page
@@ -31,6 +31,7 @@ class Kept:
     kept_workers: list[Worker] = field(default_factory=list)
     kept_samples: list[Sample] = field(default_factory=list)
     kept_gaps: list[Gap] = field(default_factory=list)
+    kept_actions: list[Action] = field(default_factory=list)
 
     def runs(self) -> list[Run]:
         return self.kept_runs
@@ -44,6 +45,9 @@ class Kept:
     def samples(self, run: str | None = None) -> list[Sample]:
         del run
         return self.kept_samples
+
+    def actions(self) -> list[Action]:
+        return self.kept_actions
 
     def gaps(self) -> list[Gap]:
         return self.kept_gaps
@@ -374,3 +378,18 @@ def test_page_loads_nothing() -> None:
     assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy[1]
     assert not re.findall(r"https?://|\bimport\(|fetch\(|XMLHttpRequest|innerHTML|document\.write|eval\(", page)
+
+
+def test_notes_say_what_people_did() -> None:
+    """The latest twenty, and how many there were before."""
+    journal = dispatched("fair")
+    journal.kept_actions = [
+        Action(time=1795251491.5 + number, who="ann@h", verb="requeue", what="dead_letters: all", count=1200)
+        for number in range(22)
+    ]
+
+    earlier, *latest = document(journal, title="j")["notes"][-21:]
+
+    assert earlier == "2 earlier actions of people are in the journal."
+    assert latest[0] == "2026-11-21 08:58:13Z ann@h: requeue dead_letters: all (1,200)"
+    assert len(latest) == 20

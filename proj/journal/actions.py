@@ -1,0 +1,101 @@
+"""Actions: what people did to queues and workers, each one a log record, and a line in a journal where one is named."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proj.journal.records import Action
+from proj.journal.schema import VERSION, open_to_write, unreadable, update, version_of
+from proj.journal.write_lock import WriteLock
+from proj.user import whoami
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+PAUSE, RESUME, REQUEUE, PURGE, HALT, DRAIN = "pause", "resume", "requeue", "purge", "halt", "drain"
+
+
+@dataclass
+class Count:
+    """How many queues, letters or workers an action was done to so far."""
+
+    value: int = 0
+
+
+@contextmanager
+def recorded(verb: str, what: str, *, journal: Path | None, who: str | None = None) -> Iterator[Count]:
+    """Record what the block did when it ends, also with an error or at Ctrl-C; nothing when its count is still 0.
+
+    Args:
+        verb: one of those above.
+        what: to which queues or workers, or which letters.
+        journal: the file to write it into too; it is made when it does not exist.
+        who: the one who did it; the user of this process unless given.
+
+    Raises:
+        UnreadableJournal: the file is no journal, or cannot be written; known before the block is entered, unless the
+            disk gets full meanwhile.
+    """
+    if journal is not None:
+        _prepare(journal)
+    count = Count()
+    try:
+        yield count
+    finally:
+        if count.value:
+            record(Action(time=time.time(), who=who or whoami(), verb=verb, what=what, count=count.value), journal)
+
+
+def record(action: Action, journal: Path | None) -> None:
+    """Log the action, and write it into the journal, which a recorder may be writing.
+
+    Raises:
+        UnreadableJournal: the journal cannot be written.
+    """
+    logger.info(
+        "%s",
+        action,
+        extra={"action": "operator_action", "verb": action.verb, "what": action.what, "count": action.count},
+    )
+    if journal is not None:
+        with _opened(journal) as connection:
+            connection.execute(
+                "INSERT INTO actions (time, who, verb, what, count) VALUES (:time, :who, :verb, :what, :count)",
+                vars(action),
+            )
+
+
+def _prepare(journal: Path) -> None:
+    with _opened(journal):
+        pass
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The journal, of the newest version. Rows of this table are the only ones that are written beside a recorder."""
+    connection = open_to_write(path)
+    lock = WriteLock(path)
+    try:
+        if version_of(connection) < VERSION:
+            lock.acquire()
+            update(connection, path)
+        yield connection
+        if not lock.is_held():
+            # So that the file can be copied alone. It fails while another process has it open.
+            with contextlib.suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA busy_timeout = 0")
+                connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
+    finally:
+        connection.close()
+        lock.close()
