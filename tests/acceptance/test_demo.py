@@ -37,7 +37,7 @@ COMPLETE = ("demo", True, False, {"round-robin": 4, "fair": 4, "adaptive": 4})
 
 def shown(page: str) -> tuple[str | None, bool, bool, dict[str, int]]:
     """The run that the page shows: its name, whether it has a mark and is open, and tasks by dispatch mode."""
-    with urllib.request.urlopen(f"{page}/data", timeout=10) as answer:
+    with urllib.request.urlopen(f"{page.partition('?')[0]}/data", timeout=10) as answer:
         data = json.load(answer)
     run = next((run for run in data["runs"] if run["name"] == data["run"]), {"marked": False})
     return data["run"], run["marked"], data["open"], {group["dispatch"]: group["tasks"] for group in data["groups"]}
