@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from proj.errors import ProjError
-from proj.journal.recording.receiver import Receiver
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -36,7 +35,7 @@ def install() -> None:
     """
     modules = _flower_modules()
     # Only now, because these modules need a Flower that has the names.
-    from proj.dashboard.web import application, arguments, options  # noqa: PLC0415 see above
+    from proj.dashboard.web import application, arguments, event_receiver, options  # noqa: PLC0415 see above
 
     # Flower reads its environment before it runs flowerconfig.py, and so before our options are defined.
     defined = options.defined_options()
@@ -48,7 +47,7 @@ def install() -> None:
             setattr(modules["flower.command"].options, name, arguments.parsed(option, value, name=variable))
     for module, name, ours in (
         ("flower.command", "Flower", application.Dashboard),
-        ("flower.events", "EventReceiver", Receiver),
+        ("flower.events", "EventReceiver", event_receiver.EventReceiver),
     ):
         setattr(modules[module], name, ours)
 

@@ -8,8 +8,8 @@ import pytest
 
 from proj.dashboard import install
 from proj.dashboard.web.application import Dashboard
+from proj.dashboard.web.event_receiver import EventReceiver
 from proj.errors import InvalidSetting, ProjError
-from proj.journal.recording.receiver import Receiver
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def test_install_can_be_repeated() -> None:
         assert install.install_or_warn()
 
         assert flower.command.Flower is Dashboard
-        assert flower.events.EventReceiver is Receiver
+        assert flower.events.EventReceiver is EventReceiver
 
 
 def test_install_takes_our_options_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,4 +63,4 @@ def test_install_refuses_a_flower_without_a_name_and_changes_nothing(
 
     assert "Warning: This Flower has no Dispatch page" in capsys.readouterr().err
     assert vars(flower.command).get("Flower") in {before["Flower"], None}
-    assert vars(flower.events).get("EventReceiver") is not Receiver
+    assert vars(flower.events).get("EventReceiver") is not EventReceiver
