@@ -132,6 +132,8 @@ class EventSource(Service):
     def _gaps(self, broker: BrokerState, now: float) -> list[Gap]:
         """The gap of an outage of the broker that is over now, which is added to the state."""
         away_since = self.state.broker.away_since
+        if away_since is not None:
+            self.state.deaf_until = now
         if away_since is None or broker.away_since is not None:
             return []
         gap = Gap(began=min(away_since, now), ended=now, events=None, reason="The broker was away.")

@@ -59,6 +59,8 @@ class State:
         #: The queues of which the routes of the app told that tasks came from there.
         self.routed_queues: set[str] = set()
         self.broker = BrokerState()
+        #: Until when the broker was away; the silence of a worker begins then.
+        self.deaf_until: float | None = None
         self.gaps: deque[Gap] = deque(maxlen=MOST_GAPS)
         self._samples: dict[str, deque[Sample]] = {}
         #: Names of the runs in the journal, which can be read when someone asks for them.

@@ -63,7 +63,12 @@ def now_status(state: State, counts: EventCounts, window_s: int | None, now: flo
             workers_alive=len(there),
             workers=sum(worker.state != GONE for worker in workers),
         ),
-        broker=BrokerNow(answers=state.broker.answers, away_since=state.broker.away_since, doubt=state.broker.doubt),
+        broker=BrokerNow(
+            answers=state.broker.answers,
+            away_since=state.broker.away_since,
+            away_until=state.deaf_until,
+            doubt=state.broker.doubt,
+        ),
         dead_letters=_dead_letters(found),
         queues=tuple(queues),
         queues_left_out=max(0, len(queues) - MOST_QUEUES),

@@ -62,7 +62,11 @@ def worker_state(state: State, worker: str, now: float) -> str:
         alive = age_s <= RECORDED_S
     if alive:
         return ALIVE
-    return GONE if workers.said_goodbye(worker) or age_s is None or age_s > GONE_S else SILENT
+    if workers.said_goodbye(worker) or age_s is None:
+        return GONE
+    # While the broker was away no heartbeat could come.
+    silent_s = age_s if state.deaf_until is None else min(age_s, now - state.deaf_until)
+    return GONE if silent_s > GONE_S else SILENT
 
 
 def heartbeat_age_s(state: State, worker: str, now: float) -> float | None:

@@ -90,6 +90,7 @@ def _all(status: NowStatus, called: Mapping[str, str]) -> Iterator[Sentence]:
 def _of_workers(status: NowStatus, called: Mapping[str, str]) -> Iterator[Sentence]:
     there = [worker for worker in status.workers if worker.state not in {GONE, SILENT}]
     silent = [worker for worker in status.workers if worker.state == SILENT]
+    back_s = SURE_S if status.broker.away_until is None else status.as_of - status.broker.away_until
     if not there and not silent and status.broker.answers and status.known_s >= SURE_S:
         yield _no_workers(status.queues)
     for worker in status.workers:
@@ -102,6 +103,10 @@ def _of_workers(status: NowStatus, called: Mapping[str, str]) -> Iterator[Senten
                 f"{_last_heard(worker)} The broker gives them to other workers, unless they were acknowledged early."
             )
         yield Sentence(level=WARNING, kind="worker_gone", text=text, workers=(worker.name,), queues=worker.queues)
+    if silent and back_s < SURE_S:
+        text = f"The broker answers again since {words.seconds(back_s)}; not all workers are heard yet."
+        yield Sentence(level=UNKNOWN, kind="starting", text=text)
+        return
     for worker in silent:
         had = worker.busy_slots + worker.held
         having = f" with {words.tasks(had)}" if had else ""

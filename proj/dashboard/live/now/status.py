@@ -195,6 +195,8 @@ class BrokerNow:
     answers: bool | None = None
     #: Since when it does not.
     away_since: float | None = None
+    #: Until when it was away the last time.
+    away_until: float | None = None
     #: Why its answers are not complete, in one sentence.
     doubt: str | None = None
 

@@ -53,6 +53,10 @@ class Scene:
         self._pids[node] += 1
         self._started[node] = 0
 
+    def beat_again(self, name: str) -> None:
+        """From now on heartbeats of the worker come again."""
+        self._beating.add(f"{name}@host")
+
     def stop_heartbeats(self, name: str, *, goodbye: bool = False) -> None:
         """From now on no heartbeat of the worker comes."""
         self._beating.discard(f"{name}@host")
@@ -90,6 +94,10 @@ class Scene:
     def broker_away(self) -> None:
         """From now on the broker does not answer."""
         self._away = True
+
+    def broker_back(self) -> None:
+        """From now on the broker answers again."""
+        self._away = False
 
     def lose_starts(self, worker: str, count: int) -> None:
         """The worker counts starts of which no event comes."""

@@ -292,3 +292,24 @@ def test_queue_that_is_not_known_says_what_would_make_it_known(
     assert (last.kind == "queue_unknown") is (name is None)
     assert ("task_send_sent_event = True" in last.text) is (name is None)
     assert status.sentences[0].kind == "fine"
+
+
+def test_no_worker_is_gone_and_no_task_lost_because_the_broker_was_away() -> None:
+    """No heartbeat comes meanwhile, nor for a moment after it."""
+    scene = Scene()
+    scene.worker("w1", "mail", early=("theirs.task",))
+    scene.depth("mail", unacknowledged=1, consumers=1)
+    scene.task("mail", "w1", sent=5, received=5, started=5.1)
+    scene.play(20)
+    scene.stop_heartbeats("w1")
+    scene.broker_away()
+    scene.play(200)
+    away = scene.status().sentences
+    scene.broker_back()
+    scene.play(203)
+    back = scene.status().sentences
+    scene.beat_again("w1")
+    scene.play(240)
+
+    assert [[one.kind for one in said] for said in (away, back)] == [["broker_away"], ["starting"]]
+    assert [one.kind for one in scene.status(None).sentences] == ["fine"]
