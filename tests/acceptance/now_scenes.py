@@ -100,6 +100,8 @@ def broker_away() -> Scene:
         work(scene, QUEUES[number % 3], f"w{number % 2 + 1}", 1 + number * 0.8, 1.5 + number * 0.8, 1.2)
     scene.play(LASTS_S - 20)
     scene.broker_away()
+    for name in ("w1", "w2"):
+        scene.stop_heartbeats(name)
     return played(scene)
 
 

@@ -18,6 +18,7 @@ const radio = (value) => windows.querySelector(`[value="${CSS.escape(value)}"]`)
 // The chosen window, the words of the filter, and the keys of the closed groups.
 let chosen = radio(asked.get("window") || "60") ? asked.get("window") || "60" : "60";
 const closed = new Set();
+let wasStale = false;
 // On a phone, longer groups of what is in order begin closed.
 const LONG = 8;
 const narrow = window.matchMedia("(max-width: 699.98px)").matches;
@@ -48,6 +49,7 @@ function showRows(data) {
   const queues = data.queues.filter(({ name, workers }) => matches(words, name ?? "queue not known", ...workers));
   const workers = data.workers.filter(({ name, queues: its }) => matches(words, name, ...its));
   const called = callName(data.workers.map(({ name }) => name));
+  const known = data.broker.away_since === null && !stale().length;
   const none = !data.queues.length && !data.workers.length;
   find("found").textContent = words
     ? `${queues.length} of ${data.queues.length} queues, ${workers.length} of ${data.workers.length} workers` : "";
@@ -56,9 +58,9 @@ function showRows(data) {
     all ? table : make("p", { class: "now-none" }, words ? "None has these words." : "None is known."),
     left ? make("p", { class: "now-none" }, `${left.toLocaleString("en")} more are not listed.`) : null);
   patchChildren(find("queues"), [none ? firstSteps(data)
-    : card("queues", "Queues", queues.length, data.queues_left_out, queueTable(queues, { closed, called }))]);
+    : card("queues", "Queues", queues.length, data.queues_left_out, queueTable(queues, { closed, called, known }))]);
   patchChildren(find("workers"), [none ? null
-    : card("workers", "Workers", workers.length, data.workers_left_out, workerTable(workers, { closed, called, page }))]);
+    : card("workers", "Workers", workers.length, data.workers_left_out, workerTable(workers, { closed, called, page, known }))]);
 }
 
 function showState() {
@@ -66,11 +68,18 @@ function showState() {
   const age = data && !data.live ? 0 : ageOf(state, performance.now());
   showStatus(data && !data.live && !state.trouble && !state.paused
     ? { words: `Recorded journal ${data.journal || ""}`.trim(), dot: "" } : statusOf(state, age, "Live"));
-  const stale = data && !data.live && !state.trouble ? [] : notFresh(state);
-  patchChildren(find("notes"), [list(stale, "urgent")]);
+  const [why] = stale();
+  patchChildren(find("notes"), [list(stale(), "urgent")]);
+  if (wasStale !== !!why && data) showRows(data);
+  wasStale = !!why;
   if (!data) return;
   const called = callName(data.workers.map(({ name }) => name));
-  keepingFocus(() => patchChildren(find("verdict"), [verdict(data, stale[0], called), totals(data)]));
+  keepingFocus(() => patchChildren(find("verdict"), [verdict(data, why, called), totals(data)]));
+}
+
+// Why the figures are not of now; a recorded journal is never of now.
+function stale() {
+  return state.data && !state.data.live && !state.trouble ? [] : notFresh(state);
 }
 
 // A row that moves to another place would lose the focus.

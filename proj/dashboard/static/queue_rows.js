@@ -1,6 +1,6 @@
 // The rows of queues: the worst first, and those that are in order by their names.
 
-import { meter, sign, small, table } from "./rows.js";
+import { levelNow, meter, sign, small, table } from "./rows.js";
 import { spark } from "./spark.js";
 import { count, duration, listed, NOT_KNOWN, rate, share } from "./words.js";
 
@@ -12,17 +12,18 @@ const NAMED = 2;
 const GROWS = 5;
 const GROWS_SHARE = 0.1;
 
-export function queueTable(queues, { closed, called }) {
+// `known` is false while the figures are old or the broker is away: then no queue is called in order.
+export function queueTable(queues, { closed, called, known }) {
   const wrong = (one) => one.level === "bad" || one.level === "warning";
   const byName = (one, other) => (one.name === null) - (other.name === null) || (one.name || "").localeCompare(other.name || "");
   const fine = queues.filter((one) => !wrong(one) && one.is_ours).sort(byName);
   const others = queues.filter((one) => !wrong(one) && !one.is_ours).sort(byName);
   return table({
     name: "Queues",
-    columns: columns(called),
+    columns: columns(called, known),
     groups: [
       { key: "queues-wrong", title: "Something is wrong", items: queues.filter(wrong) },
-      { key: "queues-fine", title: "In order", items: fine },
+      { key: "queues-fine", title: known ? "In order" : "As far as was known", items: fine },
       { key: "queues-others", title: "Not of this app", items: others },
     ],
     closed,
@@ -32,9 +33,9 @@ export function queueTable(queues, { closed, called }) {
   });
 }
 
-function columns(called) {
+function columns(called, known) {
   return [
-    { head: "queue", kind: "word", cell: named },
+    { head: "queue", kind: "word", cell: (one) => named(one, known) },
     { head: "in /s", title: "Tasks published a second", cell: arrivals },
     { head: "done /s", title: "Tasks that succeeded, a second", cell: (one) => rate(one.done_per_s) },
     { head: "failed /s", title: "Tasks that failed, a second", cell: (one) => bad(rate(one.failed_per_s), one.failed) },
@@ -58,8 +59,8 @@ function columns(called) {
   ];
 }
 
-function named({ name, type, level }) {
-  return [sign(level), name ?? "queue not known", type ? make("span", { class: "now-type" }, ` ${type}`) : null];
+function named({ name, type, level }, known) {
+  return [sign(levelNow(level, known)), name ?? "queue not known", type ? make("span", { class: "now-type" }, ` ${type}`) : null];
 }
 
 function arrivals({ arrivals_per_s: value, arrivals_counted: counted }) {

@@ -58,6 +58,10 @@ export const LEVELS = {
   bad: ["✕", "Wrong"], warning: ["!", "Look at this"], unknown: ["?", "Not known"], ok: ["✓", "Fine"],
 };
 
+export function levelNow(level, known) {
+  return known || level !== "ok" ? level : "unknown";
+}
+
 // The level as a sign in a shape of its own and a word, because colour alone does not tell everyone.
 export function sign(level, withWord) {
   const [mark, word] = LEVELS[level] || LEVELS.unknown;

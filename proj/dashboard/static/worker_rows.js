@@ -1,6 +1,6 @@
 // The rows of workers, each once with all its queues.
 
-import { meter, sign, small, table } from "./rows.js";
+import { levelNow, meter, sign, small, table } from "./rows.js";
 import { count, duration, listed, memory, NOT_KNOWN, rate, share } from "./words.js";
 
 const { make } = ProjReport;
@@ -8,16 +8,16 @@ const { make } = ProjReport;
 // Queues that a cell names.
 const NAMED = 2;
 
-export function workerTable(workers, { closed, called, page }) {
+export function workerTable(workers, { closed, called, page, known }) {
   const wrong = (one) => one.level === "bad" || one.level === "warning";
   const isGone = ({ state }) => state === "gone";
   const byName = (one, other) => one.name.localeCompare(other.name, "en", { numeric: true });
   return table({
     name: "Workers",
-    columns: columns(called, page, workers.some(({ window, given_back: back }) => window !== null || back !== null)),
+    columns: columns(called, page, known, workers.some(({ window, given_back: back }) => window !== null || back !== null)),
     groups: [
       { key: "workers-wrong", title: "Something is wrong", items: workers.filter(wrong) },
-      { key: "workers-fine", title: "In order", items: workers.filter((one) => !wrong(one) && !isGone(one)).sort(byName) },
+      { key: "workers-fine", title: known ? "In order" : "As far as was known", items: workers.filter((one) => !wrong(one) && !isGone(one)).sort(byName) },
       { key: "workers-gone", title: "Gone", items: workers.filter((one) => !wrong(one) && isGone(one)).sort(byName) },
     ],
     closed,
@@ -27,13 +27,13 @@ export function workerTable(workers, { closed, called, page }) {
   });
 }
 
-function columns(called, page, adaptive) {
+function columns(called, page, known, adaptive) {
   const ofAdaptive = [
     { head: "window", title: "How many messages it asks for at a time", minor: true, cell: (one) => count(one.window) },
     { head: "given back", title: "Messages returned to their queues since it began", minor: true, cell: (one) => count(one.given_back) },
   ];
   return [
-    { head: "worker", kind: "word", cell: (one) => named(one, called, page) },
+    { head: "worker", kind: "word", cell: (one) => named(one, called, page, known) },
     { head: "slots busy", title: "Slots at work now of all", cell: slots },
     { head: "held", title: "Received, but not started; after the plus, in front of its pool", cell: held },
     { head: "busy share", title: "Busy seconds of its slots, of all their seconds", cell: busy },
@@ -48,9 +48,9 @@ function columns(called, page, adaptive) {
   ];
 }
 
-function named({ name, level }, called, page) {
+function named({ name, level }, called, page, known) {
   const link = make("a", { href: `${page.dataset.worker}${encodeURIComponent(name)}`, title: name }, called(name));
-  return [sign(level), link];
+  return [sign(levelNow(level, known)), link];
 }
 
 function slots({ slots: all, busy_slots: at }) {

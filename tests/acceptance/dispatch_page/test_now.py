@@ -169,9 +169,11 @@ def test_nothing_is_called_fine_while_the_figures_are_old(tab: Tab, shared_serve
     monitor.now_said = json.loads(now_scenes.document(now_scenes.fine()))
     visit(tab, shared_server.url)
     assert text(tab, "#dispatch-verdict .now-word") == "Fine"
+    assert text(tab, "[data-group=queues-fine]") == "In order (3)"
     monitor.age_s = 30
     refreshed(tab)
 
+    assert text(tab, "[data-group=queues-fine]") == "As far as was known (3)"
     assert text(tab, "#dispatch-verdict .now-word") == "Not known"
     assert re.fullmatch(
         r"The server has computed nothing new for (29|3\d) s\. What is shown was so at \d\d:\d\d:\d\d\.",
