@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from proj.dashboard.live.early_losses import loss_notes, with_losses
 from proj.dashboard.live.groups import group_status, groups, records, worst
+from proj.dashboard.live.now.facts import oldest_of
 from proj.dashboard.live.queue_status import contradictions, queue_statuses
 from proj.dashboard.live.runs import MOST_RUNS
 from proj.dashboard.live.status import EventCounts, Readings
@@ -21,7 +22,7 @@ from proj.plural import counted
 from proj.report.document import MeasuredRun, document_of_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from proj.dashboard.live.runs import LiveRun
     from proj.dashboard.live.state import State
@@ -88,7 +89,22 @@ def readings(state: State, counts: EventCounts, now: float) -> Readings:
         ),
         queues=tuple(queues(state, counts, now)),
         events=counts,
+        depths=state.fresh_broker(now).depths or {},
+        consuming=_consuming(state, workers.values(), now),
+        oldest_s={queue: max(0.0, now - since) for queue, since in oldest_of(state, now).items()},
+        dead_letters=state.dead_letters,
+        broker_answers=state.broker.answers,
     )
+
+
+def _consuming(state: State, workers: Iterable[Worker], now: float) -> dict[str, frozenset[str]]:
+    """The workers of each queue that are alive."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for worker in workers:
+        if state.workers.is_alive(worker.name, now) is not False:
+            for queue in worker.queues:
+                found[queue].add(worker.name)
+    return {queue: frozenset(names) for queue, names in found.items()}
 
 
 def queues(state: State, counts: EventCounts, now: float) -> list[QueueStatus]:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from proj.queues import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proj.broker.queue_depths import Depth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +137,16 @@ class Readings:
     groups: tuple[GroupStatus, ...]
     queues: tuple[QueueStatus, ...]
     events: EventCounts
+    #: All queues of the broker by name, as it counted them last.
+    depths: Mapping[str, Depth] = field(default_factory=dict)
+    #: The workers that are alive and say that they consume each queue.
+    consuming: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: Seconds that the oldest task of each queue waits.
+    oldest_s: Mapping[str | None, float] = field(default_factory=dict)
+    #: The app's queue of dead letters.
+    dead_letters: str = DEAD_LETTERS
+    #: Whether the broker answers; None before the first answer.
+    broker_answers: bool | None = None
 
 
 #: Before the first scrape.

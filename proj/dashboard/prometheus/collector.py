@@ -8,15 +8,18 @@ from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
 from prometheus_client import REGISTRY
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from proj.dashboard.live.status import NO_READINGS
+from proj.dashboard.prometheus.families import counter, gauge
 from proj.dashboard.prometheus.histogram import WaitHistogram
 from proj.dashboard.prometheus.labels import OTHER, BoundedLabels, dispatch_label, label, worker_label
+from proj.dashboard.prometheus.watched import watched_metrics, watched_queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from prometheus_client.metrics_core import Metric
 
     from proj.dashboard.live.status import Readings, StartedAttempt
 
@@ -102,6 +105,7 @@ class DispatchCollector(Collector):
             self._lost[self._worker(name, now)] += max(0, count - self._lost_before.get(name, 0))
         self._lost_before = lost_now
         queues = {label(queue.queue) for queue in readings.queues}
+        queues |= {label(name) for name in (*watched_queues(readings), readings.dead_letters)}
         for name in sorted(queues):
             self._queues.admit(name, now)
         # A queue keeps its histograms while it exists, because Prometheus needs an earlier value to see an increase.
@@ -124,6 +128,11 @@ class DispatchCollector(Collector):
         text = worker_label(name)
         return text if text == OTHER or self._workers.admit(text, now) else OTHER
 
+    def _queue(self, name: str) -> str:
+        """The queue's label, if it has series of its own."""
+        text = label(name)
+        return text if text in self._queues else OTHER
+
     def _placed(self, name: str) -> str:
         """The worker's label, if it has series of its own."""
         text = worker_label(name)
@@ -135,32 +144,38 @@ class DispatchCollector(Collector):
             *self._of_workers(readings),
             *self._of_waits(),
             *self._of_events(readings),
+            *watched_metrics(readings, self._queue),
         ]
 
     def _of_queues(self, readings: Readings) -> list[Metric]:
         ready: Counter[tuple[str, ...]] = Counter()
         unacknowledged: Counter[tuple[str, ...]] = Counter()
         age_s: dict[tuple[str, ...], float] = {}
+        known = {queue.queue for queue in readings.queues}
+        # Nobody has heard of a task of these.
+        for name, depth in watched_queues(readings).items():
+            if name not in known:
+                ready[self._queue(name),] += depth.ready
+                unacknowledged[self._queue(name),] += depth.unacknowledged or 0
         for queue in readings.queues:
             if queue.broker is None:
                 continue
-            name = label(queue.queue)
-            key = (name if name in self._queues else OTHER,)
+            key = (self._queue(queue.queue),)
             ready[key] += queue.broker.ready
             age_s[key] = max(age_s.get(key, 0.0), queue.broker.age_s)
             if queue.broker.unacknowledged is not None:
                 unacknowledged[key] += queue.broker.unacknowledged
         return [
-            _gauge(
+            gauge(
                 "proj_queue_messages_ready", "Messages that wait in the queue, by the broker's count.", ready, "queue"
             ),
-            _gauge(
+            gauge(
                 "proj_queue_messages_unacknowledged",
                 "Messages that consumers have not acknowledged, by the broker's count.",
                 unacknowledged,
                 "queue",
             ),
-            _gauge(
+            gauge(
                 "proj_queue_counts_age_seconds", "Seconds since the broker was asked for its counts.", age_s, "queue"
             ),
         ]
@@ -204,18 +219,18 @@ class DispatchCollector(Collector):
             started[mode, self._placed(name)] += 0
         of = ("dispatch", "worker")
         return [
-            _gauge("proj_worker_slots", "Tasks that the worker can run at the same time.", placed(slots), *of),
-            _gauge("proj_worker_slots_busy", "Tasks that the worker runs.", placed(busy), *of),
-            _gauge("proj_worker_tasks_held", "Tasks that the worker received and has not started.", placed(held), *of),
-            _counter("proj_tasks_started", "Tasks that the worker started.", started, *of),
-            _gauge("proj_worker_window", "Messages that a worker in adaptive dispatch asks for.", placed(windows), *of),
-            _gauge(
+            gauge("proj_worker_slots", "Tasks that the worker can run at the same time.", placed(slots), *of),
+            gauge("proj_worker_slots_busy", "Tasks that the worker runs.", placed(busy), *of),
+            gauge("proj_worker_tasks_held", "Tasks that the worker received and has not started.", placed(held), *of),
+            counter("proj_tasks_started", "Tasks that the worker started.", started, *of),
+            gauge("proj_worker_window", "Messages that a worker in adaptive dispatch asks for.", placed(windows), *of),
+            gauge(
                 "proj_worker_messages_in_advance",
                 "Messages that a worker in adaptive dispatch has and has not given to its pool.",
                 placed(in_advance),
                 *of,
             ),
-            _counter(
+            counter(
                 "proj_worker_messages_given_back",
                 "Messages that a worker in adaptive dispatch gave back to their queues.",
                 placed(given_back),
@@ -250,25 +265,10 @@ class DispatchCollector(Collector):
         # Of the workers that are not among the first.
         lost[OTHER,] += max(0, events.lost - sum(row.lost for row in events.lost_by_worker))
         return [
-            _counter("proj_events_heard", "Events of tasks and workers that were received.", {(): events.heard}),
-            _counter(
+            counter("proj_events_heard", "Events of tasks and workers that were received.", {(): events.heard}),
+            counter(
                 "proj_events_refused", "Events that were refused because they were malformed.", {(): events.refused}
             ),
-            _counter("proj_events_dropped", "Events that were dropped because too many came.", {(): events.dropped}),
-            _counter("proj_events_lost", "Starts that the worker counted and for which no event came.", lost, "worker"),
+            counter("proj_events_dropped", "Events that were dropped because too many came.", {(): events.dropped}),
+            counter("proj_events_lost", "Starts that the worker counted and for which no event came.", lost, "worker"),
         ]
-
-
-def _gauge(name: str, documentation: str, values: Mapping[tuple[str, ...], float], *labels: str) -> Metric:
-    metric = GaugeMetricFamily(name, documentation, labels=labels)
-    for key, value in values.items():
-        metric.add_metric(key, value)
-    return metric
-
-
-def _counter(name: str, documentation: str, values: Mapping[tuple[str, ...], float], *labels: str) -> Metric:
-    """A counter; `_total` is added to its name."""
-    metric = CounterMetricFamily(name, documentation, labels=labels)
-    for key, value in values.items():
-        metric.add_metric(key, value)
-    return metric

@@ -72,7 +72,7 @@ def facts(state: State, window_s: int | None, now: float) -> Facts:
         workers=workers,
         states={name: worker_state(state, name, now) for name in {*workers, *had_now}},
         had=had_now,
-        oldest=_oldest(state, now),
+        oldest=oldest_of(state, now),
         depths={
             name: depth
             for name, depth in depths.items()
@@ -86,7 +86,8 @@ def is_there(facts: Facts, worker: str) -> bool:
     return facts.states.get(worker, GONE) != GONE
 
 
-def _oldest(state: State, now: float) -> dict[str | None, float]:
+def oldest_of(state: State, now: float) -> dict[str | None, float]:
+    """When the oldest task of each queue that is due and not started was published, by the queue's name."""
     found: dict[str | None, float] = {}
     for _, task in state.history:
         if not task.open:

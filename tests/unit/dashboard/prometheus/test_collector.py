@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from proj.broker.queue_depths import Depth
 from proj.dashboard.live.status import (
     BrokerCount,
     EventCount,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: The most lines of ours in a scrape: three histograms of 200 pairs with 19 lines each, and a few others.
-MOST_LINES = 3 * (MOST_QUEUES + 5) * 19 + 8 * 5 * (MOST_WORKERS + 1) + 3 * (MOST_QUEUES + 1) + 100
+MOST_LINES = 3 * (MOST_QUEUES + 5) * 19 + 8 * 5 * (MOST_WORKERS + 1) + 9 * (MOST_QUEUES + 1) + 100
 
 NO_EVENTS = EventCounts(heard=0, refused=0, dropped=0, lost=0, lost_by_worker=())
 
@@ -401,7 +402,7 @@ def test_every_metric_follows_the_naming_rules_of_prometheus(scraped: Scraped) -
 
     families = list(text_string_to_metric_families(scraped.text()))
 
-    assert len(families) == 17
+    assert len(families) == 25
     for family in families:
         assert family.name.startswith("proj_")
         assert family.documentation.endswith(".")
@@ -410,3 +411,46 @@ def test_every_metric_follows_the_naming_rules_of_prometheus(scraped: Scraped) -
         assert all(sample.name.endswith("_total") == (family.type == "counter") for sample in family.samples)
         if "_wait" in family.name or "_age" in family.name:
             assert family.name.endswith("_seconds")
+
+
+def depth(name: str, *, ready: int = 0, consumers: int = 0, paused: bool = False) -> Depth:
+    return Depth(name=name, type="quorum", ready=ready, unacknowledged=0, consumers=consumers, paused=paused)
+
+
+def test_queues_of_the_broker_are_exported_also_before_their_first_task(scraped: Scraped) -> None:
+    """Who consumes them, and what is wrong with them; none of Celery's own, and dead letters apart."""
+    depths = [
+        depth("mail", ready=4, consumers=1),
+        depth("media", ready=2, paused=True),
+        depth("mail.suspects", ready=3),
+        depth("celery_delayed_3", ready=9),
+        depth("dead_letters", ready=7),
+    ]
+    scraped.readings = replace(
+        readings(group(worker("w@h", slots=4, busy=1), queue="mail"), group(worker("w@h", slots=4, busy=2))),
+        depths={each.name: each for each in depths},
+        consuming={"mail": frozenset({"w@h", "gone@h"})},
+        oldest_s={"mail": 12.5, None: 99.0},
+        broker_answers=True,
+    )
+
+    samples = scraped.samples()
+
+    of_queues = {
+        (name.removeprefix("proj_"), labels[0]): value
+        for (name, labels), value in samples.items()
+        if len(labels) == 1 and name.startswith(("proj_queue_", "proj_dead")) and "_age_" not in name and value
+    }
+    assert of_queues == {
+        ("queue_messages_ready", "mail"): 4,
+        ("queue_messages_ready", "media"): 2,
+        ("queue_consumers", "mail"): 1,
+        ("queue_workers", "mail"): 2,
+        ("queue_slots_free", "mail"): 1,
+        ("queue_paused", "media"): 1,
+        ("queue_quarantined_messages", "mail"): 3,
+        ("queue_oldest_seconds", "mail"): 12.5,
+        ("dead_letters", "dead_letters"): 7,
+    }
+    assert samples["proj_queue_consumers", ("media",)] == 0
+    assert samples["proj_broker_up", ()] == 1

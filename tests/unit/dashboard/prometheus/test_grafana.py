@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from proj.broker.queue_depths import Depth
 from proj.dashboard.live.status import (
     BrokerCount,
     EventCount,
@@ -25,6 +27,7 @@ from proj.dashboard.live.status import (
     WorkerStatus,
 )
 from proj.dashboard.prometheus.collector import DispatchCollector
+from proj.queues import DEAD_LETTERS
 
 DEPLOY = Path(__file__).parents[4] / "deploy"
 #: Names of PromQL itself that stand where a metric or label could.
@@ -50,12 +53,21 @@ QUEUE = QueueStatus(
     explanation=None,
 )
 EVENTS = EventCounts(heard=1, refused=1, dropped=1, lost=1, lost_by_worker=(LostEvents(worker="w@h", lost=1),))
+DEPTH = Depth(name="q", type="quorum", ready=1, unacknowledged=1, consumers=1)
 STARTED = StartedAttempt(queue="q", worker="w@h", dispatch="fair", broker_wait_s=1.0, held_s=1.0, avoidable_wait_s=1.0)
 
 
 def exported() -> dict[str, set[str]]:
     """The labels of every sample that the dashboard exports, by the sample's name."""
-    collector = DispatchCollector(lambda: Readings(groups=(GROUP,), queues=(QUEUE,), events=EVENTS))
+    readings = Readings(
+        groups=(GROUP,),
+        queues=(QUEUE,),
+        events=EVENTS,
+        depths={"q": DEPTH, DEAD_LETTERS: replace(DEPTH, name=DEAD_LETTERS)},
+        oldest_s={"q": 1.0},
+        broker_answers=True,
+    )
+    collector = DispatchCollector(lambda: readings)
     collector.observe([STARTED])
     registry = CollectorRegistry()
     registry.register(collector)
@@ -106,9 +118,10 @@ def test_expression_uses_known_functions_as_they_are_meant(target: dict[str, Any
     assert ("histogram_quantile" in expression and " le)" in expression) == metric.endswith("_bucket")
 
 
-def test_every_exported_metric_is_drawn() -> None:
-    """A metric without a panel need not be exported. Of a histogram, one part is enough."""
+def test_every_exported_metric_is_drawn_or_alerts() -> None:
+    """A metric without a panel or an alert need not be exported. Of a histogram, one part is enough."""
     drawn = {metric for panel in PANELS for target in panel["targets"] for metric in metrics_of(target["expr"])}
+    drawn |= metrics_of((DEPLOY / "prometheus-alerts.yml").read_text())
 
     families = {re.sub(r"_(bucket|sum|count)$", "", metric) for metric in EXPORTED}
 
