@@ -15,7 +15,7 @@ from proj.dashboard.live.now.restored import restore
 from proj.dashboard.live.now.tick import advance
 from proj.dashboard.live.runs import parsed_mark
 from proj.dashboard.live.state import State
-from proj.delivery.dead_letters.app_queues import dead_letter_queue, queue_types, routed_queue
+from proj.delivery.dead_letters.app_queues import Routes, dead_letter_queue, queue_types
 from proj.errors import ProjError
 from proj.journal.event import RECEIVED, TaskEvent, WorkerEvent, parsed
 from proj.journal.recording.pollers import WorkerPoller
@@ -42,8 +42,6 @@ logger = logging.getLogger(__name__)
 MOST_ASKED = 100
 #: Seconds after which the journal gets a new time of the last event, although there was none.
 NOTE_S = 5.0
-#: Names of tasks whose routes are remembered.
-MOST_ROUTES = 10_000
 
 
 class EventSource(Service):
@@ -59,11 +57,9 @@ class EventSource(Service):
         wanted: Callable[[], bool],
     ) -> None:
         """Ask the workers and the broker of `app`; `wanted` returns whether someone looks at the result."""
-        self._app = app
-        #: The queue of each task name by the routes of the app, as far as they were asked for.
-        self._routes: dict[str, str | None] = {}
         self.state = State(keep)
         self.state.dead_letters = dead_letter_queue(app)
+        self.state.routes = Routes(app)
         self.state.app_queues = _queues_of(app)
         #: Events that were taken.
         self.heard = 0
@@ -166,22 +162,11 @@ class EventSource(Service):
         return started
 
     def _with_queue(self, event: TaskEvent) -> TaskEvent:
-        """The event; that of a receipt which does not tell the queue has the one that the app's routes name.
-
-        Unless its worker consumes other queues only: then somebody has sent it elsewhere.
-        """
-        if event.kind != RECEIVED or event.queue is not None or event.name is None:
+        """The event; that of a receipt which does not tell the queue has the one that the app's routes name."""
+        if event.kind != RECEIVED or event.queue is not None:
             return event
-        if event.name not in self._routes and len(self._routes) < MOST_ROUTES:
-            self._routes[event.name] = _route(self._app, event.name)
-        queue = self._routes.get(event.name)
-        if queue is None:
-            return event
-        worker = self.state.workers.get(event.host)
-        if worker is not None and worker.queues and queue not in worker.queues:
-            return event
-        self.state.routed_queues.add(queue)
-        return event._replace(queue=queue)
+        queue = self.state.routed(event.name, event.host)
+        return event if queue is None else event._replace(queue=queue)
 
     def _take_task_events(
         self, events: Sequence[tuple[float, TaskEvent]], named_runs: dict[str, str]
@@ -238,13 +223,6 @@ class EventSource(Service):
         if self._archive is not None:
             self._archive.give_up()
             self._archive = None
-
-
-def _route(app: Celery, task: str) -> str | None:
-    try:
-        return routed_queue(app, task)
-    except ProjError:
-        return None
 
 
 def _queues_of(app: Celery) -> frozenset[str]:

@@ -18,14 +18,16 @@ from proj.service import Service
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from proj.delivery.dead_letters.app_queues import Routes
     from proj.journal.reader import JournalReader
 
 
 class JournalSource(Service):
     """Reads a journal; only in the thread that started it."""
 
-    def __init__(self, path: Path, keep: int) -> None:
-        """Read the file at `path`, at most `keep` attempts of a run."""
+    def __init__(self, path: Path, keep: int, *, routes: Routes | None = None) -> None:
+        """Read the file at `path`, at most `keep` attempts of a run; `routes` tell queues that it does not have."""
+        self._routes = routes
         self._path = path
         self._keep = keep
         self._journal: JournalReader | None = None
@@ -81,7 +83,7 @@ class JournalSource(Service):
     def _read(self, journal: JournalReader, run: str | None, *, live: bool) -> State:
         now = time.time()
         state = State(2 * self._keep, workers=Workers(journal.workers(), journal.heartbeats()))
-        state.now, state.live = now, live
+        state.now, state.live, state.routes = now, live, self._routes
         counts = journal.counts()
         runs = [one for one in journal.runs() if one.name in counts][-MOST_RUNS:]
         for one in runs:

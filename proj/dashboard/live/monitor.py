@@ -18,6 +18,7 @@ from proj.dashboard.live.snapshot import event_counts, readings, snapshot
 from proj.dashboard.live.started_attempts import StartedAttempts
 from proj.dashboard.live.state import State
 from proj.dashboard.live.status import NO_EVENTS, NO_READINGS
+from proj.delivery.dead_letters.app_queues import Routes
 from proj.service import Service, await_event
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class Monitor(Service):
             "source": "journal" if settings.recorded else "live",
             "journal": (path.name if (path := settings.recorded or settings.journal) else None),
         }
-        self._journal = JournalSource(settings.recorded, settings.keep) if settings.recorded else None
+        self._journal = (
+            JournalSource(settings.recorded, settings.keep, routes=Routes(app)) if settings.recorded else None
+        )
         self._events = EventSource(
             app,
             keep=settings.keep,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from proj.dashboard.live.runs import LiveRun
+    from proj.delivery.dead_letters.app_queues import Routes
     from proj.journal.attempt import Attempt
     from proj.journal.records import Run, Sample
 
@@ -56,7 +57,8 @@ class State:
         #: The queues that the configuration of the app names, and its queue of dead letters.
         self.app_queues: frozenset[str] = frozenset()
         self.dead_letters = DEAD_LETTERS
-        #: The queues of which the routes of the app told that tasks came from there.
+        #: Where the app sends tasks, and the queues of which that told that tasks came from there.
+        self.routes: Routes | None = None
         self.routed_queues: set[str] = set()
         self.broker = BrokerState()
         #: Until when the broker was away; the silence of a worker begins then.
@@ -79,6 +81,22 @@ class State:
                     continue
                 kept = self._samples[sample.queue] = deque(maxlen=MOST_SAMPLES)
             kept.append(sample)
+
+    def routed(self, task: str | None, worker: str | None) -> str | None:
+        """The queue of a task at a worker by the routes of the app; None when they do not tell."""
+        if self.routes is None:
+            return None
+        known = self.workers.get(worker)
+        queue = self.routes.queue_of(task, () if known is None else known.queues)
+        if queue is not None:
+            self.routed_queues.add(queue)
+        return queue
+
+    def _with_queue(self, attempt: Attempt) -> Attempt:
+        if attempt.queue is not None or attempt.worker is None:
+            return attempt
+        queue = self.routed(attempt.name, attempt.worker)
+        return attempt if queue is None else replace(attempt, queue=queue)
 
     def gaps_until(self, now: float) -> list[Gap]:
         """The gaps, and that of the broker's outage if it lasts."""
@@ -103,7 +121,7 @@ class State:
         """Add attempts from a journal: to its runs, or where an attempt has none, to runs between silences."""
         tasks: dict[str, list[Attempt]] = {}
         for attempt in attempts:
-            tasks.setdefault(attempt.task_id, []).append(attempt)
+            tasks.setdefault(attempt.task_id, []).append(self._with_queue(attempt))
         known_runs = {run.name: run for run in runs}
         spans = ((_first(own), _last(own), task_id) for task_id, own in tasks.items())
         # Until this time some task without a run is open.

@@ -12,9 +12,13 @@ from proj.errors import InvalidConfiguration
 from proj.printable import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from celery import Celery
+
+
+#: Names of tasks whose routes are remembered. Anyone who can publish could name any number.
+MOST_ROUTES = 10_000
 
 
 class _Routes(Protocol):
@@ -50,19 +54,31 @@ def queue_types(app: Celery, additional: Iterable[str] = ()) -> dict[str, str]:
     return types
 
 
-def routed_queue(app: Celery, task: str) -> str | None:
-    """The queue to which the first table in `task_routes` that names the task sends it; None when none does.
+class Routes:
+    """The queues to which the tables in `task_routes` send tasks; a router function or a caller may send elsewhere."""
 
-    A task may have been sent to another queue, by a router function or by its caller.
+    def __init__(self, app: Celery) -> None:
+        """Read the tables of `app`; there are none where Celery cannot read them."""
+        self._found: dict[str, str | None] = {}
+        try:
+            self._routes = _tables(app)
+        except InvalidConfiguration:
+            self._routes = []
 
-    Raises:
-        InvalidConfiguration: Celery cannot read `task_routes`.
-    """
-    for table in _tables(app):
-        name = _queue_name(table(task))
-        if name:
-            return name
-    return None
+    def queue_of(self, task: str | None, consumed: Collection[str]) -> str | None:
+        """The queue of a task by its name; None when no table names it.
+
+        A task that came to a worker which consumes other queues only (`consumed`; empty when it is not known which) was
+        sent elsewhere.
+        """
+        if task is None or not self._routes:
+            return None
+        if task not in self._found:
+            if len(self._found) >= MOST_ROUTES:
+                self._found.clear()
+            self._found[task] = next((name for table in self._routes if (name := _queue_name(table(task)))), None)
+        queue = self._found[task]
+        return None if consumed and queue not in consumed else queue
 
 
 def _tables(app: Celery) -> list[MapRoute]:

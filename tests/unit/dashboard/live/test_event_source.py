@@ -8,6 +8,9 @@ import pytest
 from celery import Celery
 
 from proj.dashboard.live.event_source import EventSource
+from proj.dashboard.live.state import State
+from proj.delivery.dead_letters.app_queues import Routes
+from proj.journal.attempt import Attempt
 from proj.journal.records import Worker
 
 NOWHERE = "amqp://nobody@127.0.0.1:1//"
@@ -81,3 +84,17 @@ def test_queue_of_a_task_without_a_sent_event_comes_from_its_worker_else_from_th
 
     ((_, task),) = followed.state.history
     assert [one.queue for one in task.attempts] == [known]
+
+
+def test_queue_of_a_task_in_a_journal_comes_from_the_routes_too() -> None:
+    """A recorder knows no app's routes."""
+    app = Celery("theirs", broker=NOWHERE, set_as_current=False)
+    app.conf.task_routes = {"theirs.media*": "media"}
+    state = State(10)
+    state.routes = Routes(app)
+    state.load(
+        [Attempt(task_id="t", state="received", name="theirs.media_in", worker="w@h", received=1.0)], [], now=2.0
+    )
+
+    ((_, task),) = state.history
+    assert task.attempts[0].queue == "media"
