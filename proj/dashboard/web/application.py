@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 from base64 import b64decode
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from tornado.web import OutputTransform, RequestHandler
 from proj.dashboard.live.monitor import Monitor, Settings
 from proj.dashboard.prometheus.collector import DispatchCollector
 from proj.dashboard.web import allowed_hosts, provenance
+from proj.dashboard.web.alert_webhook import WINDOW_S, AlertWebhook
 from proj.dashboard.web.allowed_hosts import is_allowed
 from proj.dashboard.web.event_batches import EventBatches
 from proj.dashboard.web.event_filter import EventFilter
@@ -79,6 +81,9 @@ class Dashboard(Flower):
             ),
             observer=self._collector.observe,
         )
+        self._webhook = (
+            AlertWebhook(checked.alert_webhook, partial(self.monitor.now, WINDOW_S)) if checked.alert_webhook else None
+        )
         rules = routes(self.monitor, public_metrics=checked.public_metrics)
         if options.url_prefix:
             rules = [rewrite_handler(rule, options.url_prefix) for rule in rules]
@@ -136,12 +141,16 @@ class Dashboard(Flower):
         self._collecting.start()
         self.monitor.start()
         self._collector.register()
+        if self._webhook is not None:
+            self._webhook.start()
         super().start()
 
     def stop(self) -> None:
         """End; safe to call twice."""
         self._collecting.stop()
         self._collector.unregister()
+        if self._webhook is not None:
+            self._webhook.stop()
         self.monitor.stop()
         super().stop()
 

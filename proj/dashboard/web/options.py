@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tornado.options import define, options
 
+from proj.dashboard.web.alert_webhook import checked_webhook
 from proj.dashboard.web.allowed_hosts import allowed_names
 from proj.errors import InvalidConfiguration, InvalidSetting
 from proj.journal.reader import open_journal
@@ -33,11 +34,13 @@ OWN = {
     "allowed_hosts": "further host names under which the dashboard answers; * for any",
     "public_metrics": "let everyone read /metrics, also with --basic_auth",
     "dispatch_history": "attempts that are kept in memory",
+    "alert_webhook": "post JSON here when the page's first sentence becomes bad or a warning, and when it ends",
 }
 define("journal", type=str, metavar="FILE", help=OWN["journal"])
 define("open_journal", type=str, metavar="FILE", help=OWN["open_journal"])
 define("allowed_hosts", type=str, multiple=True, metavar="NAME,NAME", help=OWN["allowed_hosts"])
 define("public_metrics", type=bool, default=False, help=OWN["public_metrics"])
+define("alert_webhook", type=str, metavar="URL", help=OWN["alert_webhook"])
 define("dispatch_history", type=int, default=HISTORY, metavar="N", help=OWN["dispatch_history"])
 
 
@@ -75,6 +78,8 @@ class DashboardOptions:
     history: int
     #: Whether everyone may read the metrics.
     public_metrics: bool
+    #: Where alerts are posted.
+    alert_webhook: str | None
 
 
 def checked_options(options: OptionParser, environment: Mapping[str, str] = os.environ) -> DashboardOptions:
@@ -116,6 +121,7 @@ def checked_options(options: OptionParser, environment: Mapping[str, str] = os.e
         hosts=hosts,
         public_metrics=options.public_metrics,
         history=options.dispatch_history,
+        alert_webhook=checked_webhook(options.alert_webhook),
     )
 
 
