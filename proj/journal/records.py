@@ -98,6 +98,8 @@ class Worker:
     #: The most resident memory that its main process has had, in bytes, by its last answer; the journal does not keep
     #: it.
     memory_bytes: int | None = None
+    #: Whether its pool is `solo`, by its last answer; the journal does not keep it.
+    solo: bool = False
 
     @property
     def missing_events(self) -> int:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TIMEOUT_S = 1.0
 #: The dispatch mode that not every worker can do.
 ADAPTIVE = "adaptive"
+#: The module of the pool that runs tasks in the main process, and blocks its heartbeats meanwhile.
+SOLO = "celery.concurrency.solo:"
 #: Tasks of one worker that are kept as acknowledged early. Anyone who can publish could name any number.
 MOST_EARLY = 1000
 
@@ -57,6 +59,7 @@ def ask_workers(app: Celery, names: Collection[str] | None = None, *, timeout_s:
                 window=said.window,
                 held=said.in_advance if said.adaptive else None,
                 given_back=said.given_back,
+                solo=said.pool.startswith(SOLO),
                 memory_bytes=said.memory_bytes,
                 early=tuple(read_early(registered[name])[:MOST_EARLY]) if name in registered else None,
             )

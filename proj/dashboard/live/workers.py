@@ -82,6 +82,7 @@ class Workers:
                 queues=tuple(queue[:LONGEST_NAME] for queue in worker.queues[:MOST_QUEUES]) or known.queues,
                 dispatch=worker.dispatch[:LONGEST_NAME] if worker.dispatch else known.dispatch,
                 early=known.early if worker.early is None else worker.early,
+                solo=worker.solo or known.solo,
                 memory_bytes=worker.memory_bytes or known.memory_bytes,
             )
             if known.dispatch not in {None, current.dispatch}:

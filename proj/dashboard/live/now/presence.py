@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 ALIVE, SILENT, GONE, NEVER_HEARD = "alive", "silent", "gone", "unknown"
 #: Seconds of silence after which a worker is taken to be gone.
 GONE_S = 60.0
+#: The same for one with the pool solo, which sends no heartbeat while it runs a task.
+SOLO_S = 3600.0
 #: Seconds of silence after which a worker of a journal is silent; the journal does not tell the interval.
 RECORDED_S = 20.0
 
@@ -66,7 +68,9 @@ def worker_state(state: State, worker: str, now: float) -> str:
         return GONE
     # While the broker was away no heartbeat could come.
     silent_s = age_s if state.deaf_until is None else min(age_s, now - state.deaf_until)
-    return GONE if silent_s > GONE_S else SILENT
+    known = workers.get(worker)
+    patience_s = SOLO_S if known is not None and known.solo else GONE_S
+    return GONE if silent_s > patience_s else SILENT
 
 
 def heartbeat_age_s(state: State, worker: str, now: float) -> float | None:

@@ -117,6 +117,7 @@ def _row(
         ready=now_ready,
         unacknowledged=None if depth is None else depth.unacknowledged,
         consumers=None if depth is None else depth.consumers,
+        paused=depth is not None and depth.paused,
         growth_per_s=None if growth is None else _rounded(growth),
         empty_in_s=_empty_in_s(depth.ready + (depth.unacknowledged or 0) if depth else None, growth),
         series=Series(ready=ready, unacknowledged=unacknowledged, arrivals=tuple(rates[0]), done=tuple(rates[1])),

@@ -50,6 +50,13 @@ def _stuck(status: NowStatus, queue: QueueNow, alive: int, called: Mapping[str, 
     name, ready = _named(queue), queue.ready or 0
     if not ready or not queue.is_ours:
         return
+    if queue.paused:
+        text = (
+            f"{name} is paused, and {words.messages(ready)} wait{words.s(ready)}{_oldest(queue)}. "
+            f"celery -A yourapp queues resume {name} ends that."
+        )
+        yield Sentence(level=WARNING, kind="paused", text=text, queues=(queue.name or "",))
+        return
     if queue.consumers == 0 and not queue.busy_slots:
         workers = f"{alive} worker{'s' * (alive > 1)} alive"
         text = (
@@ -145,7 +152,13 @@ def _growing(status: NowStatus, queue: QueueNow) -> Iterator[Sentence]:
     ready, growth = queue.ready or 0, queue.growth_per_s or 0.0
     known_s = min(status.known_s, status.window_s or status.known_s)
     grown = growth * known_s
-    if known_s < GROWN_S or grown < max(GROWN, GROWN_SHARE * ready) or ready <= queue.slots or not queue.started:
+    if (
+        known_s < GROWN_S
+        or grown < max(GROWN, GROWN_SHARE * ready)
+        or ready <= queue.slots
+        or not queue.started
+        or queue.paused
+    ):
         return
     text = (
         f"{_named(queue)} grows by {words.rate(growth)} messages a second: {words.rate(queue.arrivals_per_s)} arrive "

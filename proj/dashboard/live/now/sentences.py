@@ -23,6 +23,7 @@ KINDS = (
     "no_workers",
     "no_consumers",
     "not_consuming",
+    "paused",
     "tasks_lost",
     "dead_letters",
     "worker_gone",
@@ -107,7 +108,7 @@ def _of_workers(status: NowStatus, called: Mapping[str, str]) -> Iterator[Senten
         text = f"The broker answers again since {words.seconds(back_s)}; not all workers are heard yet."
         yield Sentence(level=UNKNOWN, kind="starting", text=text)
         return
-    for worker in silent:
+    for worker in (one for one in silent if not one.solo):
         had = worker.busy_slots + worker.held
         having = f" with {words.tasks(had)}" if had else ""
         text = f"{_with_queues(worker, called)} is silent{having}; {_last_heard(worker)}"
@@ -136,6 +137,13 @@ def _last_heard(worker: WorkerNow) -> str:
 
 def _no_workers(queues: Sequence[QueueNow]) -> Sentence:
     waiting = sorted((queue for queue in queues if queue.name and queue.ready), key=lambda one: -(one.ready or 0))
+    consumers = sum(queue.consumers or 0 for queue in queues)
+    if consumers:
+        text = (
+            f"No worker is heard, but the broker counts {counted(consumers, 'consumer')}: workers send no heartbeats "
+            "(--without-heartbeat), or are no Celery workers."
+        )
+        return Sentence(level=WARNING, kind="no_workers", text=text)
     if not waiting:
         return Sentence(level=WARNING, kind="no_workers", text="No worker is there. Nothing waits.")
     names = [f"{printable(queue.name or '')} ({queue.ready:,})" for queue in waiting]

@@ -86,6 +86,8 @@ class QueueNow:
     ready: int | None = None
     unacknowledged: int | None = None
     consumers: int | None = None
+    #: Whether someone has paused it (`queues pause`).
+    paused: bool = False
     #: By how much ready and unacknowledged together grew, a second; negative when they became fewer.
     growth_per_s: float | None = None
     #: Seconds until it is empty at this rate: 0 when it is, None when it does not become fewer.
@@ -139,8 +141,8 @@ class WorkerNow:
     """One worker, with all its queues."""
 
     name: str
-    #: alive; silent (no heartbeat for three intervals); gone (it said so, or was silent for a minute); unknown (it
-    #: never sent one).
+    #: alive; silent (no heartbeat for three intervals); gone (it said so, or was silent for a minute; with the pool
+    #: solo for an hour); unknown (it never sent one).
     state: str
     level: str = OK
     problems: tuple[str, ...] = ()
@@ -165,6 +167,8 @@ class WorkerNow:
     #: The most resident memory that its main process had had at its last answer.
     memory_bytes: int | None = None
     heartbeat_age_s: float | None = None
+    #: Whether its pool is `solo`: it sends no heartbeat while it runs a task.
+    solo: bool = False
     #: Whether it said that it ends, or was gone before the dashboard started.
     goodbye: bool = False
     #: Starts for which no event came, in the window.

@@ -60,6 +60,7 @@ def _row(facts: Facts, name: str, state: str, age_s: float | None, avoidable_s: 
         avoidable_s=round(avoidable_s, 3),
         memory_bytes=facts.state.workers.memory_bytes(name),
         heartbeat_age_s=None if age_s is None else round(age_s, 1),
+        solo=worker.solo,
         goodbye=goodbye or not is_heard,
         missing_events=max(0, tally.missing),
         window=None if has is None else has.window,

@@ -39,11 +39,11 @@ class Scene:
         self._tasks = 0
 
     def worker(
-        self, name: str, *queues: str, slots: int = 1, dispatch: str = "fair", early: tuple[str, ...] = ()
+        self, name: str, *queues: str, slots: int = 1, dispatch: str = "fair", early: tuple[str, ...] = (), **more: Any
     ) -> None:
         """A worker that is there from now on; tasks of the names in `early` are acknowledged early."""
         node = f"{name}@host"
-        told = Worker(name=node, slots=slots, queues=queues, dispatch=dispatch, early=early)
+        told = Worker(name=node, slots=slots, queues=queues, dispatch=dispatch, early=early, **more)
         self.source.worker_poller.workers.put(told)
         self._beating.add(node)
 
@@ -85,10 +85,10 @@ class Scene:
             if time is not None:
                 self._event(time, f"task-{kind}", node, **told)
 
-    def depth(self, queue: str, ready: int = 0, unacknowledged: int = 0, consumers: int = 1) -> None:
+    def depth(self, queue: str, ready: int = 0, unacknowledged: int = 0, consumers: int = 1, **more: Any) -> None:
         """What the broker counts from now on."""
         self._depths[queue] = Depth(
-            name=queue, type="quorum", ready=ready, unacknowledged=unacknowledged, consumers=consumers
+            name=queue, type="quorum", ready=ready, unacknowledged=unacknowledged, consumers=consumers, **more
         )
 
     def broker_away(self) -> None:

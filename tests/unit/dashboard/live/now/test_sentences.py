@@ -167,6 +167,15 @@ def lost(scene: Scene) -> None:
     scene.play(60)
 
 
+def paused(scene: Scene) -> None:
+    team(scene, "w1", "w2")
+    even_work(scene, 30, "w1", "w2")
+    for number in range(12):
+        scene.task("mail", sent=30 + number)
+    scene.depth("mail", ready=12, consumers=0, paused=True)
+    scene.play(60)
+
+
 CASES = (
     Case("Fine", fine, "ok", "fine"),
     Case("Unfair", unfair, "warning", "unfair", ("mail",), ("w3@host",)),
@@ -181,6 +190,7 @@ CASES = (
     Case("Lost events", events_lost, "warning", "events_missing", (), ("w2@host",)),
     Case("Empty", empty, "ok", "empty"),
     Case("Alive, but not consuming", not_consuming, "bad", "not_consuming", ("mail",), ("w1@host", "w2@host")),
+    Case("A paused queue", paused, "warning", "paused", ("mail",)),
     Case("Tasks lost with a worker", lost, "bad", "tasks_lost", ("mail",), ("w3@host",)),
 )
 
@@ -313,3 +323,29 @@ def test_no_worker_is_gone_and_no_task_lost_because_the_broker_was_away() -> Non
 
     assert [[one.kind for one in said] for said in (away, back)] == [["broker_away"], ["starting"]]
     assert [one.kind for one in scene.status(None).sentences] == ["fine"]
+
+
+def test_worker_with_the_pool_solo_may_be_silent_while_it_runs_a_task() -> None:
+    """It sends no heartbeat meanwhile."""
+    scene = Scene()
+    scene.worker("w1", "mail", solo=True)
+    scene.depth("mail", unacknowledged=1, consumers=1)
+    scene.play(10)
+    scene.stop_heartbeats("w1")
+    scene.play(200)
+    status = scene.status()
+
+    assert [worker.state for worker in status.workers] == ["silent"]
+    assert not [one for one in status.sentences if one.workers]
+
+
+def test_workers_that_only_the_broker_knows_are_told_of() -> None:
+    """Nobody is told that no worker is there while the broker counts consumers."""
+    scene = Scene()
+    scene.depth("mail", ready=3, consumers=2)
+    scene.task("mail", sent=1)
+    scene.play(20)
+    said = scene.status().sentences[0]
+
+    assert (said.level, said.kind) == ("warning", "no_workers")
+    assert "the broker counts 2 consumers" in said.text
