@@ -56,5 +56,12 @@ def test_page_follows_a_running_comparison(guard: Guard, broker: Broker, tmp_pat
         ratios = {mode: float(found[1]) for mode, found in figures.items() if found}
         assert ratios["round-robin"] > 1.5 > max(ratios["fair"], ratios["adaptive"])
         assert [mode for mode in MODES if "given back" in card(mode)] == ["adaptive"]
+        tab.visit(f"{flower.url}/dispatch?window=all")
+        wait_until(lambda: "adaptive-1" in text(tab, "#dispatch-workers"), what="the workers", timeout_s=60)
+        # Round-robin was unfair, and the sentence says where; the others are in order.
+        wait_until(
+            lambda: "task_queue.round-robin" in text(tab, "#dispatch-verdict h2"), what="a verdict", timeout_s=60
+        )
+        assert "In order (2)" in text(tab, "[data-group=queues-fine]")
         assert tab.complaints == []
         assert [address for address in tab.requests if not address.startswith((flower.url, "data:image/"))] == []

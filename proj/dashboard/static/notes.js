@@ -20,11 +20,7 @@ export function shownNotes(state, missing) {
   const { data } = state;
   const urgent = [
     ...notFresh(state),
-    data && data.events.dropped > 0 &&
-      `${amount(data.events.dropped, "event")} came faster than they could be processed, and were dropped.`,
-    data && data.events.lost > 0 && lost(data.events),
-    data && data.events.refused > 0 &&
-      `${amount(data.events.refused, "event")} were malformed, and were refused.`,
+    ...(data ? [dropped(data.events), data.events.lost > 0 && lost(data.events), refused(data.events)] : []),
   ].filter(Boolean);
   const told = data ? [
     missing && `Run ${missing} is no longer kept; the newest run is shown.`,
@@ -33,6 +29,19 @@ export function shownNotes(state, missing) {
     ...data.notes,
   ].filter(Boolean) : [];
   return [list(urgent, "urgent"), list(told, "told")];
+}
+
+// Events that came and that the figures lack.
+export function notTaken({ events }) {
+  return [dropped(events), refused(events)].filter(Boolean);
+}
+
+function dropped({ dropped: number }) {
+  return number > 0 && `${amount(number, "event")} came faster than they could be processed, and were dropped.`;
+}
+
+function refused({ refused: number }) {
+  return number > 0 && `${amount(number, "event")} were malformed, and were refused.`;
 }
 
 function lost({ lost: all, lost_by_worker: byWorker }) {

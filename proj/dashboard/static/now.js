@@ -1,6 +1,6 @@
 // The view Now of the Dispatch page: what is so in a rolling window, for work that goes on.
 
-import { firstSteps, list, notFresh } from "./notes.js";
+import { firstSteps, list, notFresh, notTaken } from "./notes.js";
 import { announce, keepInAddress, polling, showStatus } from "./poll.js";
 import { queueTable } from "./queue_rows.js";
 import { ageOf, statusOf } from "./status.js";
@@ -69,7 +69,7 @@ function showState() {
   showStatus(data && !data.live && !state.trouble && !state.paused
     ? { words: `Recorded journal ${data.journal || ""}`.trim(), dot: "" } : statusOf(state, age, "Live"));
   const [why] = stale();
-  patchChildren(find("notes"), [list(stale(), "urgent")]);
+  patchChildren(find("notes"), [list([...stale(), ...(data ? notTaken(data) : [])], "urgent")]);
   if (wasStale !== !!why && data) showRows(data);
   wasStale = !!why;
   if (!data) return;

@@ -4,7 +4,7 @@ import { levelNow, meter, sign, small, table } from "./rows.js";
 import { spark } from "./spark.js";
 import { count, duration, listed, NOT_KNOWN, rate, share } from "./words.js";
 
-const { make } = ProjReport;
+const { amount, make } = ProjReport;
 
 // Workers that a cell names.
 const NAMED = 2;
@@ -29,7 +29,7 @@ export function queueTable(queues, { closed, called, known }) {
     closed,
     keyOf: ({ name }) => name ?? "",
     levelOf: ({ level }) => level,
-    note: (one) => one.unknown_why,
+    note: noteOf,
   });
 }
 
@@ -38,7 +38,7 @@ function columns(called, known) {
     { head: "queue", kind: "word", cell: (one) => named(one, known) },
     { head: "in /s", title: "Tasks published a second", cell: arrivals },
     { head: "done /s", title: "Tasks that succeeded, a second", cell: (one) => rate(one.done_per_s) },
-    { head: "failed /s", title: "Tasks that failed, a second", cell: (one) => bad(rate(one.failed_per_s), one.failed) },
+    { head: "failed /s", title: "Tasks that failed, a second", cell: failures },
     { head: "ready", title: "Messages that wait in the broker", cell: (one) => depth(one, "ready") },
     {
       head: "unack.", title: "Unacknowledged: messages that a worker has and has not acknowledged",
@@ -49,7 +49,7 @@ function columns(called, known) {
     { head: "p95", title: "95 of 100 tasks waited at most so long", cell: (one) => duration(one.wait_p95_s) },
     { head: "p99", title: "99 of 100 tasks waited at most so long", minor: true, cell: (one) => duration(one.wait_p99_s) },
     {
-      head: "avoidable /min", title: "Avoidable wait: seconds a minute that a worker held tasks while another worker had a free slot",
+      head: "avoidable /min", title: "Avoidable wait: seconds a minute that a worker held tasks while another worker was idle",
       cell: (one) => avoidable(one, called),
     },
     { head: "held", title: "Received by a worker, but not started", cell: (one) => count(one.held) },
@@ -61,6 +61,19 @@ function columns(called, known) {
 
 function named({ name, type, level }, known) {
   return [sign(levelNow(level, known)), name ?? "queue not known", type ? make("span", { class: "now-type" }, ` ${type}`) : null];
+}
+
+// What the figures of a queue lack, and what it lost.
+function noteOf({ lost, missing_events: missing, unknown_why: why }) {
+  return [
+    why,
+    lost && `${amount(lost, "task")} lost.`,
+    missing && `${amount(missing, "start")} of its workers came in no event, so the figures are too low.`,
+  ].filter(Boolean).join(" ") || null;
+}
+
+function failures({ failed, failed_per_s: value, retried, retried_per_s: again }) {
+  return [bad(rate(value), failed), retried ? small(`${rate(again)} retried`) : null];
 }
 
 function arrivals({ arrivals_per_s: value, arrivals_counted: counted }) {

@@ -39,7 +39,7 @@ function columns(called, page, known, adaptive) {
     { head: "busy share", title: "Busy seconds of its slots, of all their seconds", cell: busy },
     { head: "tasks /s", title: "Tasks that succeeded, a second", cell: (one) => rate(one.done_per_s) },
     { head: "failed", title: "Tasks that failed in these minutes", cell: (one) => strong(count(one.failed), one.failed) },
-    { head: "avoidable", title: "Avoidable wait: seconds that tasks waited in it while another worker had a free slot", cell: avoidable },
+    { head: "avoidable", title: "Avoidable wait: seconds that tasks waited in it while another worker was idle", cell: avoidable },
     { head: "memory", title: "The most that its main process had", minor: true, cell: (one) => memory(one.memory_bytes) },
     { head: "heartbeat", title: "How long ago its last heartbeat came", cell: heartbeat },
     { head: "mode", kind: "word", title: "Dispatch mode", minor: true, cell: (one) => one.dispatch || NOT_KNOWN },

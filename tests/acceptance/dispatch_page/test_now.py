@@ -195,6 +195,22 @@ def test_now_has_enough_contrast_and_every_control_a_name(now: Tab, scheme: str)
     assert now.value(CONTROLS.read_text()) == []
 
 
+def test_now_says_what_its_figures_lack(now: Tab, monitor: Told) -> None:
+    """Events that were dropped or refused above the figures, and what a queue lacks below its row."""
+    monitor.now_said["events"].update(dropped=1500, refused=2)
+    monitor.now_said["queues"][0].update(lost=3, missing_events=1)
+    monitor.now_said["queues"].append({**monitor.now_said["queues"][-1], "name": None, "unknown_why": "Set this."})
+    refreshed(now)
+
+    assert text(now, "#dispatch-notes").split("\n") == [
+        "1,500 events came faster than they could be processed, and were dropped.",
+        "2 events were malformed, and were refused.",
+    ]
+    notes = now.value("[...document.querySelectorAll('.now-note')].map((one) => one.innerText.trim())")
+    assert notes == ["3 tasks lost. 1 start of its workers came in no event, so the figures are too low.", "Set this."]
+    assert "queue not known" in text(now, "#dispatch-queues")
+
+
 def test_screen_reader_is_told_only_when_the_sentence_is_another_one(now: Tab, monitor: Told) -> None:
     """Not of every figure that changes."""
     now.value("""(window.spoken = [], new MutationObserver(() => window.spoken.push(
