@@ -62,6 +62,8 @@ def test_page_follows_a_running_comparison(guard: Guard, broker: Broker, tmp_pat
         wait_until(
             lambda: "task_queue.round-robin" in text(tab, "#dispatch-verdict h2"), what="a verdict", timeout_s=60
         )
-        assert "In order (2)" in text(tab, "[data-group=queues-fine]")
+        wait_until(
+            lambda: text(tab, "[data-group=queues-fine]") == "In order (2)", what="the other queues", timeout_s=60
+        )
         assert tab.complaints == []
         assert [address for address in tab.requests if not address.startswith((flower.url, "data:image/"))] == []

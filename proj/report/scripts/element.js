@@ -8,7 +8,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 function section(title, ...children) {
-  return make("section", { "data-key": title }, make("h2", {}, title), ...children);
+  return make("section", { "data-key": title, "aria-label": title }, make("h2", {}, title), ...children);
 }
 
 function lead(text) {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.acceptance.chromium import Tab
 
 CONTRAST = Path(__file__).with_name("contrast.js")
+CONTROLS = Path(__file__).with_name("controls.js")
 
 
 def test_charts_follow_the_theme_at_once(page: Tab) -> None:
@@ -49,6 +50,7 @@ def test_text_and_charts_have_enough_contrast(page: Tab, monitor: Told, scheme: 
     assert page.value("document.documentElement.dataset.bsTheme") == scheme
     assert poor["texts"] > 100
     assert poor["poor"] == []
+    assert page.value(CONTROLS.read_text()) == []
 
 
 def test_phone_shows_everything_without_horizontal_scrolling(page: Tab, monitor: Told) -> None:
