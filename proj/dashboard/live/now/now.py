@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 #: Rows that are shown. Anyone who can publish could name any number.
 MOST_QUEUES = 100
 MOST_WORKERS = 200
+MOST_SENTENCES = 30
 
 
 def now_status(state: State, counts: EventCounts, window_s: int | None, now: float) -> NowStatus:
@@ -94,7 +95,8 @@ def judged(status: NowStatus) -> NowStatus:
     ]
     return replace(
         status,
-        sentences=said,
+        sentences=said[:MOST_SENTENCES],
+        sentences_left_out=max(0, len(said) - MOST_SENTENCES),
         queues=tuple(sorted(queues, key=_queue_order)[:MOST_QUEUES]),
         workers=tuple(sorted(workers, key=_worker_order)[:MOST_WORKERS]),
     )

@@ -43,12 +43,34 @@ SURE_S = 6.0
 
 
 def sentences(status: NowStatus) -> tuple[Sentence, ...]:
-    """The sentences on a status, whose own are ignored; there is at least one."""
+    """The sentences on a status, whose own are ignored; there is at least one.
+
+    Of one kind, that on the queue with the most avoidable wait, failures or messages is first.
+    """
     called = words.short_names([worker.name for worker in status.workers])
     known = list(_all(status, called))
     if not any(one.level in {BAD, WARNING} or one.kind == "starting" for one in known):
         known.append(_fine(status))
-    return tuple(sorted(known, key=lambda one: (one.level != BAD, KINDS.index(one.kind))))
+    queues = {queue.name: queue for queue in status.queues if queue.name is not None}
+    return tuple(
+        sorted(
+            known,
+            key=lambda one: (
+                one.level != BAD,
+                KINDS.index(one.kind),
+                -sum(_weight(one.kind, queues[name]) for name in one.queues if name in queues),
+                one.text,
+            ),
+        )
+    )
+
+
+def _weight(kind: str, queue: QueueNow) -> float:
+    if kind == "unfair":
+        return queue.avoidable_s
+    if kind == "failing":
+        return queue.failed
+    return queue.growth_per_s or 0.0 if kind == "growing" else queue.ready or 0
 
 
 def _all(status: NowStatus, called: Mapping[str, str]) -> Iterator[Sentence]:

@@ -232,7 +232,7 @@ class NowStatus:
     #: The window that was asked for; None for everything that is known. And the seconds of it that are known.
     window_s: int | None
     known_s: float
-    #: The gravest first; there is always one.
+    #: The gravest first; there is always one. And how many are left out.
     sentences: tuple[Sentence, ...]
     totals: Totals
     broker: BrokerNow
@@ -243,3 +243,4 @@ class NowStatus:
     workers: tuple[WorkerNow, ...]
     workers_left_out: int
     events: EventCounts
+    sentences_left_out: int = 0

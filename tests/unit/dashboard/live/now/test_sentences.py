@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from proj.dashboard.live.now.now import MOST_SENTENCES
 from proj.dashboard.live.now.sentences import KINDS
 from tests.unit.dashboard.live.now.scene import Scene
 
@@ -349,3 +350,20 @@ def test_workers_that_only_the_broker_knows_are_told_of() -> None:
 
     assert (said.level, said.kind) == ("warning", "no_workers")
     assert "the broker counts 2 consumers" in said.text
+
+
+def test_worst_of_many_queues_is_told_first_and_the_others_are_counted() -> None:
+    """Always in the same order, however many there are."""
+    scene = Scene()
+    for number in range(MOST_SENTENCES + 5):
+        scene.depth(f"q{number}", ready=100 + (7 * number) % 40, consumers=0)
+        scene.task(f"q{number}", sent=1)
+    scene.worker("w1", "mail")
+    scene.play(20)
+    status = scene.status()
+    ready = {queue.name: queue.ready for queue in status.queues}
+    told = [ready[one.queues[0]] for one in status.sentences]
+
+    assert told == sorted(told, reverse=True)
+    assert (len(told), status.sentences_left_out) == (MOST_SENTENCES, 5)
+    assert [queue.name for queue in status.queues[:3]] == [one.queues[0] for one in status.sentences[:3]]
