@@ -18,7 +18,8 @@ The scripts of the HTML page and of the dashboard read it. Version 1, with times
             lanes        a list of slots, each a list of bars: [start, end, kind, label, count, share, queue, task]; the
                          bar stands for `count` attempts that ran in the `share` of its length; kind is running (it
                          ended), redelivered, unfinished (no end was reported), failed or lost; queue is a place in
-                         `queues`, and task the id of a bar of one attempt
+                         `queues`, and task the id of a bar of one attempt, of 1,000 bars at most: those not in
+                         order, then the longest
             held         {times, values}: how many messages the worker had received and not started, from each time
                          until the next
         depths           a list: {queue, ready, unacknowledged}, the latter two {times, values}; the last may be null
@@ -127,6 +128,8 @@ def document_of_runs(
 ) -> dict[str, Any]:
     """The document of runs that are measured already; `together` has the attempts of all of them."""
     bars = drawing.bars_a_lane(sum(len({span.attempt.worker for span in one.record.spans}) for one in measured_runs))
+    # Where all are drawn together, the bars of each are not drawn.
+    tasks = 0 if together is not None else drawing.MAX_TASKS // max(1, len(measured_runs))
     runs = [one.run for one in measured_runs]
     figures = {one.run.name: metrics.figures_of(one.record) for one in measured_runs}
     known = {worker.name: worker for worker in workers}
@@ -134,7 +137,7 @@ def document_of_runs(
     left_out: list[str] = []
     for one in measured_runs:
         of_run = figures[one.run.name]
-        drawn, notes = drawing.draw_run(one.run, one.record, one.samples, bars=bars, arguments=arguments)
+        drawn, notes = drawing.draw_run(one.run, one.record, one.samples, bars=bars, tasks=tasks, arguments=arguments)
         left_out += [f"{one.run.name}: {note}" for note in notes]
         numbers = _numbers(of_run, one.record.attempts)
         documents.append({**drawn, "figures": numbers, "workers": asdict(tables.workers_table(of_run, known))})
@@ -142,7 +145,9 @@ def document_of_runs(
     if together is not None:
         # The runs have told what they leave out.
         lanes = bars if len(together.record.spans) < drawing.BARS else drawing.LEAST_BARS
-        drawn_together, _ = drawing.draw_run(together.run, together.record, (), bars=lanes, arguments=arguments)
+        drawn_together, _ = drawing.draw_run(
+            together.run, together.record, (), bars=lanes, tasks=drawing.MAX_TASKS, arguments=arguments
+        )
     took_part = Counter(worker.name for of_run in figures.values() for worker in of_run.workers)
     longest = {name: of_run.longest_avoidable_waits for name, of_run in figures.items()}
     return {

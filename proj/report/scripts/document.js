@@ -72,7 +72,7 @@ function timelines(state, runs, scales, measured) {
   return section("Who did what, when",
     lead("One lane for each slot; all runs have the same scale of time, with the time of the day (UTC) below it. " +
       "Below the lanes of a worker: the messages that it held. Point at a bar to read it, or move from bar to bar " +
-      "with the arrow keys." + (state.taskUrl ? " A click or Enter opens Flower's page of its task." : "")),
+      "with the arrow keys." + (state.taskUrl ? " A click or Enter opens Flower's page of the task (of the longest 1,000 bars)." : "")),
     legend(state, kindsOf(kinds, runs.some((run) => run.live))),
     zoomButtons(state),
     ...runs.map((run) => figure(run.name, run.figures ? [` ${subtitle(run.figures)}`] : [],

@@ -235,3 +235,17 @@ def test_refresh_of_many_takes_less_than_300_ms(now: Tab, monitor: Told) -> None
 
     # A busy machine may delay some of them, but not each.
     wait_until(lambda: took_ms() < 300, what="a refresh within 300 ms", timeout_s=60)
+
+
+def test_recorded_journal_is_not_called_old(tab: Tab, shared_server: Server, monitor: Told) -> None:
+    """Its figures are of its end, and the page says that it is a journal."""
+    said = json.loads(now_scenes.document(now_scenes.fine()))
+    recorded = {"level": "ok", "kind": "recorded", "text": "This is a recorded journal.", "queues": [], "workers": []}
+    said.update(live=False, source="journal", journal="run.sqlite", sentences=[*said["sentences"], recorded])
+    monitor.now_said, monitor.age_s = said, 9999.0
+    visit(tab, shared_server.url)
+
+    assert text(tab, "#dispatch-status") == "Recorded journal run.sqlite"
+    assert text(tab, "#dispatch-verdict h2") == "Dispatch is fair; nothing waits that need not."
+    assert "This is a recorded journal." in text(tab, "#dispatch-verdict li")
+    assert text(tab, "#dispatch-notes") == ""

@@ -393,3 +393,17 @@ def test_notes_say_what_people_did() -> None:
     assert earlier == "2 earlier actions of people are in the journal."
     assert latest[0] == "2026-11-21 08:58:13Z ann@h: requeue dead_letters: all (1,200)"
     assert len(latest) == 20
+
+
+def test_longest_bars_and_those_that_are_not_in_order_lead_to_their_task() -> None:
+    """Ids are most of the bytes of a large document, so that it has a thousand of them."""
+    journal = dispatched("fair", tuple((f"{number}", 9.0 if number % 100 == 0 else 1.0) for number in range(3000)))
+    journal.kept[1] = replace(journal.kept[1], state="failed")
+
+    (run,) = document(journal, title="j")["runs"]
+
+    bars = [bar for group in run["groups"] for lane in group["lanes"] for bar in lane]
+    led = [bar for bar in bars if len(bar) > 7]
+    assert len(led) == 1000
+    assert [bar[7] for bar in led if bar[2] == "failed"] == [journal.kept[1].task_id]
+    assert sum(bar[1] - bar[0] == 9.0 for bar in led) == 30
