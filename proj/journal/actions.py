@@ -32,7 +32,9 @@ class Count:
 
 
 @contextmanager
-def recorded(verb: str, what: str, *, journal: Path | None, who: str | None = None) -> Iterator[Count]:
+def recorded(
+    verb: str, what: str, *, journal: Path | None, who: str | None = None, is_writer: bool = False
+) -> Iterator[Count]:
     """Record what the block did when it ends, also with an error or at Ctrl-C; nothing when its count is still 0.
 
     Args:
@@ -40,22 +42,25 @@ def recorded(verb: str, what: str, *, journal: Path | None, who: str | None = No
         what: to which queues or workers, or which letters.
         journal: the file to write it into too; it is made when it does not exist.
         who: the one who did it; the user of this process unless given.
+        is_writer: whether this process writes the journal, in another thread.
 
     Raises:
         UnreadableJournal: the file is no journal, or cannot be written; known before the block is entered, unless the
             disk gets full meanwhile.
     """
     if journal is not None:
-        _prepare(journal)
+        with _opened(journal, is_writer=is_writer):
+            pass
     count = Count()
     try:
         yield count
     finally:
         if count.value:
-            record(Action(time=time.time(), who=who or whoami(), verb=verb, what=what, count=count.value), journal)
+            action = Action(time=time.time(), who=who or whoami(), verb=verb, what=what, count=count.value)
+            record(action, journal, is_writer=is_writer)
 
 
-def record(action: Action, journal: Path | None) -> None:
+def record(action: Action, journal: Path | None, *, is_writer: bool = False) -> None:
     """Log the action, and write it into the journal, which a recorder may be writing.
 
     Raises:
@@ -67,22 +72,26 @@ def record(action: Action, journal: Path | None) -> None:
         extra={"action": "operator_action", "verb": action.verb, "what": action.what, "count": action.count},
     )
     if journal is not None:
-        with _opened(journal) as connection:
+        with _opened(journal, is_writer=is_writer) as connection:
             connection.execute(
                 "INSERT INTO actions (time, who, verb, what, count) VALUES (:time, :who, :verb, :what, :count)",
                 vars(action),
             )
 
 
-def _prepare(journal: Path) -> None:
-    with _opened(journal):
-        pass
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, *, is_writer: bool) -> Iterator[sqlite3.Connection]:
     """The journal, of the newest version. Rows of this table are the only ones that are written beside a recorder."""
     connection = open_to_write(path)
+    if is_writer:
+        # It has the newest version. The end of another `WriteLock` would end SQLite's own locks of this process.
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            raise unreadable(path, error) from error
+        finally:
+            connection.close()
+        return
     lock = WriteLock(path)
     try:
         if version_of(connection) < VERSION:

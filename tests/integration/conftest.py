@@ -84,8 +84,8 @@ class Site:
         self.port = port
         self.listener = listener
 
-    def ask(self, path: str, method: str = "GET", *, host: str | None = "", **headers: str) -> Answer:
-        """Request a path; `host` replaces the Host header, and None leaves it out."""
+    def ask(self, path: str, method: str = "GET", *, host: str | None = "", body: str = "", **headers: str) -> Answer:
+        """Request a path; `host` replaces the Host header, and None leaves it out. `body` is that of a form."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         if host is None:
             connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined] # noqa: SLF001 HTTP/1.1 needs a Host
@@ -94,7 +94,10 @@ class Site:
             connection.putheader("Host", host or f"127.0.0.1:{self.port}")
         for name, value in headers.items():
             connection.putheader(name.replace("_", "-"), value.encode())
-        connection.endheaders()
+        if body:
+            connection.putheader("Content-Type", "application/x-www-form-urlencoded")
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body.encode() or None)
         response = connection.getresponse()
         body = response.read()
         if response.headers.get("Content-Encoding") == "gzip":

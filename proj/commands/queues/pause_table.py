@@ -51,9 +51,13 @@ def set_all(
     with ControlBus(app) as bus:
         for queue in dict.fromkeys(queues):
             with recorded(PAUSE if paused else RESUME, queue, journal=journal) as count:
+                try:
+                    outcome = set_paused(app, bus, depths, queue, paused=paused, timeout_s=timeout_s)
+                except KeyboardInterrupt:
+                    # The mark is set or gone already.
+                    count.value = 1
+                    raise
                 # The queue itself, also where no worker consumes from it.
-                count.value = 1
-                outcome = set_paused(app, bus, depths, queue, paused=paused, timeout_s=timeout_s)
                 count.value = max(1, sum(each.followed for each in outcome.workers))
             outcomes.append(outcome)
             if as_json:

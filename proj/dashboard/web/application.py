@@ -26,6 +26,7 @@ from proj.dashboard.web.flower_types import Flower, rewrite_handler
 from proj.dashboard.web.handlers import routes
 from proj.dashboard.web.options import checked_options
 from proj.dashboard.web.provenance import says_where_it_comes_from
+from proj.dashboard.web.queue_actions import QueueActions, action_routes
 from proj.dashboard.web.reply_filter import is_reply
 from proj.dashboard.web.template_loader import TemplateLoader
 from proj.errors import ProjError
@@ -84,7 +85,14 @@ class Dashboard(Flower):
         self._webhook = (
             AlertWebhook(checked.alert_webhook, partial(self.monitor.now, WINDOW_S)) if checked.alert_webhook else None
         )
-        rules = routes(self.monitor, public_metrics=checked.public_metrics)
+        rules = [
+            *routes(self.monitor, public_metrics=checked.public_metrics),
+            *action_routes(
+                QueueActions(capp, broker_api=options.broker_api, journal=checked.journal),
+                read_only=options.read_only,
+                has_password=bool(options.basic_auth or options.auth),
+            ),
+        ]
         if options.url_prefix:
             rules = [rewrite_handler(rule, options.url_prefix) for rule in rules]
         self.add_handlers(".*", list(rules))

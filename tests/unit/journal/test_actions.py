@@ -110,3 +110,15 @@ def test_repair_keeps_what_people_did(path: Path, tmp_path: Path) -> None:
     repair(path, tmp_path / "new.sqlite")
 
     assert [each.count for each in actions(tmp_path / "new.sqlite")] == [2]
+
+
+def test_action_is_written_by_the_process_that_writes_the_journal(path: Path) -> None:
+    """A dashboard writes its own, between two transactions of its monitor."""
+    with JournalWriter(path) as writer:
+        writer.commit()
+        with recorded(PURGE, "dead_letters: all", journal=path, who="ann@dashboard", is_writer=True) as count:
+            count.value = 1
+        writer.put_attempts([Attempt(task_id="after", state="sent", sent=2.0)])
+        writer.commit()
+
+    assert [each.who for each in actions(path)] == ["ann@dashboard"]
