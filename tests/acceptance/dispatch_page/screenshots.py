@@ -1,4 +1,4 @@
-"""Pictures of the view Now in six states, drawn by Chromium into docs/now: a desktop, and a phone in the dark."""
+"""Pictures of the page for docs/, drawn by Chromium: the view Now in six states, and the view Race of a real demo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proj.lab.broker import Broker
+from proj.lab.processes.flower import FlowerProcess
+from proj.lab.processes.guard import Guard
+from proj.lab.processes.waiting import wait_until
+from proj.lab.runs.mode_race import ModeRace, RacePlan
+from proj.lab.runs.workload import odd_heavy
 from tests.acceptance import now_scenes
 from tests.acceptance.chromium import browser
 from tests.acceptance.dispatch_server import serving, visit
@@ -28,9 +34,9 @@ ON_A_PHONE = ("unfair", "stuck", "losing")
 ALL_LOOKS = tuple((f"-{width}-{scheme}", width, scheme) for width in (1440, 390) for scheme in ("light", "dark"))
 
 
-def small(tab: Tab) -> bytes:
-    """A picture of the tab as PNG with a palette, which has half the bytes."""
-    whole = base64.b64encode(tab.screenshot()).decode()
+def small(tab: Tab, picture: bytes) -> bytes:
+    """The picture as PNG with a palette, which has half the bytes."""
+    whole = base64.b64encode(picture).decode()
     made = tab.value(f"({PALETTE.read_text().rstrip()})({json.dumps(whole)})")
     width, height, pixels = made["width"], made["height"], base64.b64decode(made["pixels"])
     lines = b"".join(b"\0" + pixels[row * width : (row + 1) * width] for row in range(height))
@@ -41,12 +47,37 @@ def small(tab: Tab) -> bytes:
     )
 
 
+def draw_race() -> None:
+    """Run the demo's workload, and draw the page when only round-robin still works."""
+    with Guard() as guard, Broker(guard) as broker, tempfile.TemporaryDirectory() as folder:
+        flower = FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url)
+        plan = RacePlan(messages=odd_heavy(20))
+        with browser(Path(folder)) as tab, flower, ModeRace(plan, broker=broker, guard=guard) as race:
+            flower.wait_until_ready(flower.hears, timeout_s=60)
+            tab.look(width=1200, still=True)
+            tab.visit(flower.page)
+            race.publish()
+            counts = "one.innerText.match(/tasks\\s+(\\d+)/)[1]"
+            done = f"[...document.querySelectorAll('.dispatch-facts')].map((one) => {counts})"
+            wait_until(lambda: tab.value(done) == ["18", "20", "20"], what="the end of two modes", timeout_s=60)
+            end = tab.value(
+                "document.querySelector('#dispatch-report section').getBoundingClientRect().bottom + scrollY"
+            )
+            clip = {"x": 0, "y": 0, "width": 1200, "height": end, "scale": 1}
+            shot = tab.do("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+            (DOCS.parent / "dispatch.png").write_bytes(small(tab, base64.b64decode(shot["data"])))
+
+
 def main() -> None:
     """Draw them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DOCS, help="where the pictures go (docs/now)")
     parser.add_argument("--all", action="store_true", help="both widths, in light and dark")
+    parser.add_argument("--race", action="store_true", help="draw a demo near its end into docs/dispatch.png instead")
     options = parser.parse_args()
+    if options.race:
+        draw_race()
+        return
     options.folder.mkdir(parents=True, exist_ok=True)
     with serving() as server, tempfile.TemporaryDirectory() as folder, browser(Path(folder)) as tab:
         for state, play in now_scenes.STATES.items():
@@ -58,7 +89,7 @@ def main() -> None:
                 visit(tab, server.url)
                 tab.do("Emulation.setScrollbarsHidden", hidden=True)
                 picture = options.folder / f"{state}{suffix}.png"
-                picture.write_bytes(small(tab))
+                picture.write_bytes(small(tab, tab.screenshot()))
                 sys.stdout.write(f"{picture.name}: {picture.stat().st_size / 1000:.0f} kB\n")
 
 
