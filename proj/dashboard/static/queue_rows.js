@@ -45,9 +45,9 @@ function columns(called, known) {
       cell: (one) => depth(one, "unacknowledged"),
     },
     { head: "empty in", title: "When nothing waits any more, if the queue goes on to become shorter like this", cell: empties },
-    { head: "wait p50", title: "Half of the tasks waited at most so long, from the publish to the start", minor: true, cell: (one) => duration(one.wait_p50_s) },
-    { head: "p95", title: "95 of 100 tasks waited at most so long", cell: (one) => duration(one.wait_p95_s) },
-    { head: "p99", title: "99 of 100 tasks waited at most so long", minor: true, cell: (one) => duration(one.wait_p99_s) },
+    { head: "wait p50", title: "Half of the tasks waited at most so long, from the publish to the start", minor: true, cell: (one) => wait(one, one.wait_p50_s) },
+    { head: "p95", title: "95 of 100 tasks waited at most so long", cell: (one) => wait(one, one.wait_p95_s) },
+    { head: "p99", title: "99 of 100 tasks waited at most so long", minor: true, cell: (one) => wait(one, one.wait_p99_s) },
     {
       head: "avoidable /min", title: "Avoidable wait: seconds a minute that a worker held tasks while another worker was idle",
       cell: (one) => avoidable(one, called),
@@ -78,6 +78,12 @@ function failures({ failed, failed_per_s: value, retried, retried_per_s: again }
 
 function arrivals({ arrivals_per_s: value, arrivals_counted: counted }) {
   return counted || !value ? rate(value) : make("abbr", { title: "From the starts and the growth of the queue: no task-sent events come" }, `≈ ${rate(value)}`);
+}
+
+// Without task-sent events, the wait is known only from the receipt on.
+function wait({ waits_from: from }, value) {
+  if (from !== "receipt" || value === null) return duration(value);
+  return make("abbr", { title: "From the receipt by a worker on: no task-sent events come" }, `≥ ${duration(value)}`);
 }
 
 function depth(one, what) {

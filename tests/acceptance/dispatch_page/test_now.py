@@ -199,6 +199,7 @@ def test_now_says_what_its_figures_lack(now: Tab, monitor: Told) -> None:
     """Events that were dropped or refused above the figures, and what a queue lacks below its row."""
     monitor.now_said["events"].update(dropped=1500, refused=2)
     monitor.now_said["queues"][0].update(lost=3, missing_events=1)
+    monitor.now_said["queues"][1].update(waits_from="receipt", wait_p95_s=1.5, arrivals_counted=False)
     monitor.now_said["queues"].append({**monitor.now_said["queues"][-1], "name": None, "unknown_why": "Set this."})
     refreshed(now)
 
@@ -209,6 +210,9 @@ def test_now_says_what_its_figures_lack(now: Tab, monitor: Told) -> None:
     notes = now.value("[...document.querySelectorAll('.now-note')].map((one) => one.innerText.trim())")
     assert notes == ["3 tasks lost. 1 start of its workers came in no event, so the figures are too low.", "Set this."]
     assert "queue not known" in text(now, "#dispatch-queues")
+    known_in_part = now.value("[...document.querySelectorAll('.now-row td abbr')].map((one) => one.innerText)")
+    assert [one[:2] for one in known_in_part] == ["\N{ALMOST EQUAL TO} ", *["\N{GREATER-THAN OR EQUAL TO} "] * 3]
+    assert "\N{GREATER-THAN OR EQUAL TO} 1.5 s" in known_in_part
 
 
 def test_screen_reader_is_told_only_when_the_sentence_is_another_one(now: Tab, monitor: Told) -> None:
