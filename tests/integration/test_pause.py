@@ -138,14 +138,15 @@ def test_paused_queue_starts_nothing_until_it_is_resumed_and_then_all_once(
     assert sorted(number for number, _at in site.begun()) == list(range(TASKS))
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_paused_queue_gets_back_what_waits_for_slot_eta_or_rate_limit(
-    broker: Broker, vhost: str, guard: Guard, tmp_path: Path
+    broker: Broker, vhost: str, guard: Guard, tmp_path: Path, pool: str
 ) -> None:
     """The running task goes on, and other queues are consumed from."""
     end = tmp_path / "end"
     with (
         site_of(broker, vhost, guard, tmp_path, PAUSING_APP_MULTIPLIER="10") as site,
-        site.worker("holds", "--concurrency", "1") as worker,
+        site.worker("holds", "--concurrency", "1", "--pool", pool) as worker,
     ):
         wait_until_ready(worker)
         for number in range(2):
