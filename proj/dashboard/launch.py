@@ -13,6 +13,7 @@ from flower import command
 from tornado.options import options
 
 from proj.dashboard.banner import name_the_page
+from proj.dashboard.ending import end_without_threads
 from proj.dashboard.install import install_or_warn
 from proj.dashboard.web.arguments import check_configuration, check_environment, checked_arguments
 from proj.dashboard.web.options import defined_options, refuse_unauthenticated_api
@@ -48,6 +49,7 @@ def launch(context: click.Context, arguments: Sequence[str]) -> None:
     # Flower itself ends with 0 only where its loop runs already: not right after it has printed its address.
     with suppress(KeyboardInterrupt):
         command.flower.callback(tornado_argv=arguments)
+    end_without_threads()
 
 
 def _in_one_sentence(read: Callable[P, None]) -> Callable[P, None]:

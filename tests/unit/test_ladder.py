@@ -43,7 +43,7 @@ LADDERS = {
     ),
     "lab": ({"processes", "rabbitmq"}, {"broker"}, {"runs"}, {"drills"}, {"soak"}),
     "lab/drills": ({"system"}, {"faults", "verdict"}, {"drill"}, {"run_drills"}),
-    "dashboard": ({"live", "banner"}, {"prometheus"}, {"web"}, {"install"}, {"launch"}),
+    "dashboard": ({"live", "banner", "ending"}, {"prometheus"}, {"web"}, {"install"}, {"launch"}),
     "commands": (
         {"terminal"},
         {"health_table", "send_messages"},
