@@ -7,6 +7,7 @@ has no process and no files, and no list of queues shows it. Nothing is ever pub
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import amqp
 
     from proj.broker.management_api import Management
+
+logger = logging.getLogger(__name__)
 
 #: The exchange that exists since the first pause. Without it nothing is paused, so a worker asks for this one alone:
 #: RabbitMQ logs an error for each exchange that is asked for and not found.
@@ -45,9 +48,10 @@ def mark(connection: amqp.Connection, queue: str) -> None:
         most = _LONGEST_NAME - len(_mark_of(""))
         raise ProjError(f"The queue {queue} cannot be paused: its name has more than {most} bytes.")
     for exchange, arguments in ((PAUSES, None), (name, {"x-proj-by": whoami(), "x-proj-at": int(time.time())})):
-        if not _exists(connection, exchange):
-            with _permitted(exchange), own_channel(connection) as channel:
-                channel.exchange_declare(exchange, "fanout", durable=True, auto_delete=False, arguments=arguments)
+        with _permitted(exchange):
+            if not _exists(connection, exchange):
+                with own_channel(connection) as channel:
+                    channel.exchange_declare(exchange, "fanout", durable=True, auto_delete=False, arguments=arguments)
 
 
 def unmark(connection: amqp.Connection, queue: str) -> None:
@@ -61,15 +65,28 @@ def unmark(connection: amqp.Connection, queue: str) -> None:
 
 
 def paused(connection: amqp.Connection, queues: Iterable[str]) -> frozenset[str]:
-    """Those of the queues that are paused, as the broker says now.
+    """Those of the queues that are paused, as the broker says now; none, with a warning, where the user may not ask.
+
+    RabbitMQ 4.3 tells of an exchange only those who may configure it; 3.10 everyone.
 
     Raises:
         AMQPError: the connection is lost.
     """
     names = [name for name in queues if len(_mark_of(name).encode()) <= _LONGEST_NAME]
-    if not names or not _exists(connection, PAUSES):
+    try:
+        if not names or not _exists(connection, PAUSES):
+            return frozenset()
+        return frozenset(name for name in names if _exists(connection, _mark_of(name)))
+    except AccessRefused as error:
+        logger.warning(
+            "It is not known whether queues are paused, so none counts as paused: %s. Give the user the permission to "
+            "configure the exchanges %s and %s.*.",
+            error.reply_text,
+            PAUSES,
+            PAUSES,
+            extra={"action": "pauses_not_read"},
+        )
         return frozenset()
-    return frozenset(name for name in names if _exists(connection, _mark_of(name)))
 
 
 def paused_by_management(management: Management, vhost: str) -> frozenset[str]:

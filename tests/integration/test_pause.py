@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery
+from kombu import Connection
 
 from proj.broker.connection import connected
 from proj.broker.control_bus import ControlBus
+from proj.broker.pauses import mark, paused
 from proj.broker.queue_depths import QueueDepths, depths_by_declare
 from proj.delivery.pausing.pause_workers import PauseOutcome, set_paused
+from proj.errors import ProjError
 from proj.lab.processes.waiting import wait_until
 from tests.processes.worker import wait_until_ready, worker_process
 
@@ -116,7 +119,7 @@ def test_paused_queue_starts_nothing_until_it_is_resumed_and_then_all_once(
         half.touch()
         wait_until(lambda: len(site.begun()) == TASKS / 2 + 2, what="the first half", timeout_s=TIMEOUT_S)
 
-        paused = site.set("one", "two", paused=True)
+        followed = site.set("one", "two", paused=True)
         paused_at = time.time()
         end.touch()
         wait_until(lambda: site.in_work() == 0, what="the end of the running tasks", timeout_s=TIMEOUT_S)
@@ -130,7 +133,7 @@ def test_paused_queue_starts_nothing_until_it_is_resumed_and_then_all_once(
         resumed = site.set("two", "later", paused=False)
         wait_until(lambda: len(site.begun()) >= TASKS, what="the other tasks", timeout_s=TIMEOUT_S)
 
-    assert [each.answer for each in paused] == ["paused", "paused"]
+    assert [each.answer for each in followed] == ["paused", "paused"]
     assert [each.answer for each in resumed] == ["consumes", "consumes"]
     assert [number for number, at in site.begun() if paused_at < at < resumed_at] == []
     assert (begun, left) == (TASKS / 2 + 2, TASKS / 2 - 2)
@@ -165,3 +168,21 @@ def test_paused_queue_gets_back_what_waits_for_slot_eta_or_rate_limit(
 
     assert (outcome.running, outcome.given_back) == (1, 3)
     assert [number for number, _at in site.begun()] == [0, 10, 20]
+
+
+def test_user_who_may_not_ask_for_pauses_goes_on_with_a_warning(
+    broker: Broker, vhost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RabbitMQ 4.3 tells of an exchange only those who may configure it. A worker must start all the same."""
+    broker.management.request("PUT", f"users/{vhost}", {"password": vhost, "tags": ""})
+    broker.management.request("PUT", f"permissions/{vhost}/{vhost}", {"configure": "^$", "write": "^$", "read": "^$"})
+    with Connection(broker.url(vhost)) as ours:
+        mark(ours.connect(), "first")
+    with Connection(f"amqp://{vhost}:{vhost}@127.0.0.1:{broker.port}/{vhost}") as theirs:
+        found = paused(theirs.connect(), ["first", "second"])
+        with pytest.raises(ProjError, match="permission to configure"):
+            mark(theirs.connect(), "second")
+    broker.management.request("DELETE", f"users/{vhost}")
+
+    warned = [getattr(record, "action", None) for record in caplog.records] == ["pauses_not_read"]
+    assert (found, warned) in {(frozenset({"first"}), False), (frozenset(), True)}
