@@ -17,6 +17,7 @@ from proj.delivery.dead_letters.destinations import dropped, sentence
 from proj.printable import shown
 
 if TYPE_CHECKING:
+    import amqp
     from celery import Celery
 
     from proj.broker.queue_counts import QueueCount
@@ -39,7 +40,7 @@ class DeadLetterKeeper:
         """Keep the dead-letter queue of the app of `consumer`."""
         self._consumer = consumer
         self._has_asked = False
-        #: Looks in a row at which there was no queue; None until it was seen.
+        #: Looks in a row at which there was no queue; None until it was made or seen.
         self._missing: int | None = None
 
     def begin(self) -> None:
@@ -47,7 +48,7 @@ class DeadLetterKeeper:
         consumer = self._consumer
         name = dead_letter_queue(consumer.app)
         self._missing = None
-        consumer.forwarder.ask(partial(declare_dead_letters, name=name))
+        consumer.forwarder.ask(partial(self._make, name))
         consumer.rounds.every(LOOK_S, partial(self._look, name))
         if not self._has_asked:
             self._has_asked = True
@@ -57,6 +58,11 @@ class DeadLetterKeeper:
             threading.Thread(
                 target=_say_where_they_go, args=(consumer.app, names), name="dead-letter-policies", daemon=True
             ).start()
+
+    def _make(self, name: str, connection: amqp.Connection) -> None:
+        declare_dead_letters(connection, name=name)
+        # Also before the first look: it may be deleted meanwhile.
+        self._missing = 0
 
     def _look(self, name: str) -> None:
         consumer = self._consumer
