@@ -18,6 +18,7 @@ from tornado.testing import bind_unused_port
 
 from proj.dashboard.live.now.documents import Document
 from proj.dashboard.web.handlers import routes
+from proj.dashboard.web.queue_actions import action_routes
 from proj.dashboard.web.template_loader import TemplateLoader
 from proj.lab.processes.waiting import wait_until
 
@@ -54,8 +55,9 @@ class Told:
 class Server:
     """Flower with the page; only the monitor is replaced."""
 
-    def __init__(self) -> None:
+    def __init__(self, actions: Any = None) -> None:
         self.monitor = Told()
+        self._actions = actions
         self.loop = asyncio.new_event_loop()
         self._socket, self.port = bind_unused_port(address="127.0.0.1")
         self.http: HTTPServer | None = None
@@ -79,7 +81,9 @@ class Server:
             options=options,
             **{**settings, "template_loader": TemplateLoader(settings["template_path"])},
         )
-        flower.add_handlers(".*", routes(self.monitor, public_metrics=True))
+        flower.add_handlers(".*", routes(self.monitor, public_metrics=True, acts=self._actions is not None))
+        if self._actions is not None:
+            flower.add_handlers(".*", action_routes(self._actions, read_only=False, has_password=True))
         self.http = HTTPServer(flower)
         self.http.add_socket(self._socket)
         self.loop.run_forever()
@@ -102,8 +106,9 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    server = Server()
+def serving(actions: Any = None) -> Iterator[Server]:
+    """With buttons, if there are `actions` in place of `QueueActions`."""
+    server = Server(actions)
     try:
         yield server
     finally:

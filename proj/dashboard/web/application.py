@@ -85,12 +85,13 @@ class Dashboard(Flower):
         self._webhook = (
             AlertWebhook(checked.alert_webhook, partial(self.monitor.now, WINDOW_S)) if checked.alert_webhook else None
         )
+        has_password = bool(options.basic_auth or options.auth)
         rules = [
-            *routes(self.monitor, public_metrics=checked.public_metrics),
+            *routes(self.monitor, public_metrics=checked.public_metrics, acts=has_password and not options.read_only),
             *action_routes(
                 QueueActions(capp, broker_api=options.broker_api, journal=checked.journal),
                 read_only=options.read_only,
-                has_password=bool(options.basic_auth or options.auth),
+                has_password=has_password,
             ),
         ]
         if options.url_prefix:

@@ -81,11 +81,15 @@ class ReadOnlyHandler(BaseHandler):
 class PageHandler(ReadOnlyHandler):
     """The page, in its view Now or Race."""
 
+    def initialize(self, *, acts: bool) -> None:
+        """Show buttons, if it `acts`; their addresses are `action_routes`."""
+        self._acts = acts
+
     @authenticated
     def get(self) -> None:
         """Render it. An address with a run is of the view Race."""
         race = self.get_query_argument("view", "now") == "race" or self.get_query_argument("run", None) is not None
-        self.render("dispatch.html", view="race" if race else "now", windows=CHOICES)
+        self.render("dispatch.html", view="race" if race else "now", windows=CHOICES, acts=self._acts and not race)
 
 
 class JsonHandler(ReadOnlyHandler):
@@ -203,11 +207,11 @@ def assets() -> dict[str, AssetFile]:
     return found
 
 
-def routes(monitor: Snapshots, *, public_metrics: bool) -> list[URLSpec]:
+def routes(monitor: Snapshots, *, public_metrics: bool, acts: bool = False) -> list[URLSpec]:
     """The page's addresses, and that of the metrics unless they are public, without a prefix."""
     return [
         *([] if public_metrics else [url(r"/metrics", MetricsHandler)]),
-        url(r"/dispatch", PageHandler, name="dispatch"),
+        url(r"/dispatch", PageHandler, {"acts": acts}, name="dispatch"),
         url(r"/dispatch/data", DataHandler, {"monitor": monitor}, name="dispatch_data"),
         url(r"/dispatch/now", NowHandler, {"monitor": monitor}, name="dispatch_now"),
         url(r"/dispatch/assets/([\w.-]+)", AssetHandler, {"assets": assets()}, name="dispatch_asset"),
