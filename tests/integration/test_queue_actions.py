@@ -137,3 +137,13 @@ def test_actions_of_buttons_are_those_of_the_commands(broker: Broker, vhost: str
             ("ann@dashboard", "pause"),
             ("bob@dashboard", "resume"),
         ]
+
+
+@pytest.mark.parametrize(("read_only", "buttons"), [(False, 1), (True, 0)])
+def test_page_has_the_buttons_where_they_may_be_pressed(serve: Serve, *, read_only: bool, buttons: int) -> None:
+    """It knows their addresses then."""
+    with serve(basic_auth=["ann:secret"], read_only=read_only) as site:
+        page = site.ask("/dispatch", Authorization=PASSWORD)
+
+    assert page.status == 200
+    assert page.text.count(f'data-pause="{PAUSE}"') == page.text.count("<dialog") == buttons
