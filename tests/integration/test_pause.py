@@ -117,7 +117,12 @@ def test_paused_queue_starts_nothing_until_it_is_resumed_and_then_all_once(
         for number in range(TASKS):
             site.send("wait", number, str(half if number < TASKS / 2 else end))
         half.touch()
-        wait_until(lambda: len(site.begun()) == TASKS / 2 + 2, what="the first half", timeout_s=TIMEOUT_S)
+        # In adaptive dispatch a message that was given back may come behind the second half.
+        wait_until(
+            lambda: sum(number >= TASKS / 2 for number, _at in site.begun()) == 2,
+            what="a task in each worker that waits for the end",
+            timeout_s=TIMEOUT_S,
+        )
 
         followed = site.set("one", "two", paused=True)
         paused_at = time.time()
@@ -126,9 +131,10 @@ def test_paused_queue_starts_nothing_until_it_is_resumed_and_then_all_once(
         workers[0].kill()
         later = stack.enter_context(site.worker("later", "--concurrency", "1"))
         wait_until_ready(later)
-        left = site.ready()
+        wait_until(
+            lambda: site.ready() == TASKS - len(site.begun()), what="all others in the queue", timeout_s=TIMEOUT_S
+        )
         shown = {depth.name: depth.paused for depth in site.depths.read()}
-        begun = len(site.begun())
         resumed_at = time.time()
         resumed = site.set("two", "later", paused=False)
         wait_until(lambda: len(site.begun()) >= TASKS, what="the other tasks", timeout_s=TIMEOUT_S)
@@ -136,7 +142,6 @@ def test_paused_queue_starts_nothing_until_it_is_resumed_and_then_all_once(
     assert [each.answer for each in followed] == ["paused", "paused"]
     assert [each.answer for each in resumed] == ["consumes", "consumes"]
     assert [number for number, at in site.begun() if paused_at < at < resumed_at] == []
-    assert (begun, left) == (TASKS / 2 + 2, TASKS / 2 - 2)
     assert shown == shown | {"first": True, "second": False}
     assert sorted(number for number, _at in site.begun()) == list(range(TASKS))
 
