@@ -255,8 +255,9 @@ class ConfirmChannel(pyamqp.Channel):
         if not self.is_readable(timeout_s):
             return False
         try:
-            # It has begun to arrive, so the rest of it comes soon.
-            self.connection.drain_events(timeout=SILENCE_S)
+            # It has begun to arrive, so the rest of it comes soon. One frame only: after a heartbeat, `drain_events`
+            # would wait for another one.
+            self.connection.blocking_read(SILENCE_S)
         except TimeoutError:
             return False
         except ChannelError:

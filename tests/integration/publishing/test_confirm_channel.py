@@ -79,3 +79,14 @@ def test_channel_that_was_interrupted_writes_nothing_more(channel: Any) -> None:
 
     with pytest.raises(OSError, match="lost"):
         channel.write(outgoing("later"))
+
+
+@pytest.mark.timeout(60)
+def test_heartbeat_of_the_broker_lets_nothing_wait_for_the_next_frame(app: Celery) -> None:
+    """The sender of results reads whatever has come before it writes; a confirm cannot come before that."""
+    # RabbitMQ sends one after half of this time, and closes the connection after twice of it.
+    with app.connection_for_write(heartbeat=4) as connection:
+        channel: Any = ConfirmChannel.for_connection(connection)
+
+        assert channel.drain(DEADLINE_S)
+        assert not channel.in_flight
