@@ -267,11 +267,13 @@ class Consumer(stock.Consumer):
         **options: object,
     ) -> kombu.Queue:
         """Consume from one more queue, unless it is paused."""
-        self.pauses.look(stock.queue_name(self.app.amqp.queues, queue))
+        name = stock.queue_name(self.app.amqp.queues, queue)
+        self.pauses.look(name)
+        # celery-types says that this is the queue; Celery returns nothing.
         added = super().add_task_queue(queue, exchange, exchange_type, routing_key, **options)
         if self.dispatcher is not None:
             self.dispatcher.renew()
-        self.pauses.look(added.name)
+        self.pauses.look(name)
         return added
 
     def cancel_task_queue(self, queue: str | kombu.Queue) -> None:
