@@ -157,7 +157,7 @@ def test_demo_figures_are_what_the_workers_did(celery: Celery) -> None:
     for outcome in fair:
         # Three heavy messages at each worker. How near that comes to the ideal depends on what else the machine does.
         assert min(outcome["busy_s"].values()) >= 6.0
-        assert outcome["ratio"] >= 1.0
+        assert outcome["ratio"] < round_robin["ratio"]
 
 
 def test_demo_prints_one_row_for_each_mode_and_its_progress_on_stderr(celery: Celery) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from proj.lab.drills.system.evidence import Record
 
 #: Seconds after its end for which a task counts as in flight. Its acknowledgement is on the way from the pool process
-#: to the broker's disk, and AMQP does not confirm acknowledgements. On two cores with a load of 24 it took a second.
-ACKNOWLEDGED_S = 1.0
+#: to the broker's disk, and AMQP does not confirm acknowledgements.
+ACKNOWLEDGED_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
