@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
@@ -12,87 +11,9 @@ from proj.errors import ProjError
 from proj.journal.attempt import Attempt
 from proj.journal.records import Action, Gap, Run, Sample, Worker
 from proj.report.document import document, workers_of
-from proj.report.markdown import as_markdown
 from proj.report.page import as_page
 from proj.report.text import MAX_WIDTH, as_text
-
-#: When the runs began: seconds since the epoch.
-BEGAN = 1_000_000.0
-#: Ten messages that are sent at once: every second one takes two seconds, the others a tenth.
-MESSAGES = tuple(("heavy" + "." * 20, 2.0) if number % 2 == 0 else ("light.", 0.1) for number in range(10))
-
-
-@dataclass(kw_only=True)
-class Kept:
-    """A journal in memory."""
-
-    kept_runs: list[Run] = field(default_factory=list)
-    kept: list[Attempt] = field(default_factory=list)
-    kept_workers: list[Worker] = field(default_factory=list)
-    kept_samples: list[Sample] = field(default_factory=list)
-    kept_gaps: list[Gap] = field(default_factory=list)
-    kept_actions: list[Action] = field(default_factory=list)
-
-    def runs(self) -> list[Run]:
-        return self.kept_runs
-
-    def attempts(self, run: str | None = None) -> list[Attempt]:
-        return [attempt for attempt in self.kept if run in (None, attempt.run)]
-
-    def workers(self) -> list[Worker]:
-        return self.kept_workers
-
-    def samples(self, run: str | None = None) -> list[Sample]:
-        del run
-        return self.kept_samples
-
-    def actions(self) -> list[Action]:
-        return self.kept_actions
-
-    def gaps(self) -> list[Gap]:
-        return self.kept_gaps
-
-
-def dispatched(mode: str, messages: tuple[tuple[str, float], ...] = MESSAGES, *, nodes: int = 2) -> Kept:
-    """The attempts of messages that are sent at once, to each worker in turn or to the one that is free."""
-    workers = [f"{mode}-{number}@host" for number in range(1, nodes + 1)]
-    free = dict.fromkeys(workers, BEGAN)
-    attempts = []
-    for number, (text, runtime_s) in enumerate(messages):
-        by_turns = mode == "round-robin"
-        worker = workers[number % nodes] if by_turns else min(free, key=lambda name: free[name])
-        started = free[worker]
-        free[worker] = started + runtime_s
-        attempts.append(
-            Attempt(
-                task_id=f"{mode}-{number}",
-                state="succeeded",
-                name="theirs.work",
-                queue=f"queue.{mode}",
-                worker=worker,
-                arguments=f"('{text}',)",
-                sent=BEGAN,
-                received=BEGAN if by_turns else started,
-                started=started,
-                finished=free[worker],
-                runtime_s=runtime_s,
-                run=mode,
-            )
-        )
-    return Kept(
-        kept_runs=[Run(name=mode, dispatch=mode, began=BEGAN, settings={"seed": 7}, machine={"host": "lab"})],
-        kept=attempts,
-        kept_workers=[Worker(name=name, slots=1, queues=(f"queue.{mode}",), dispatch=mode) for name in workers],
-    )
-
-
-def both() -> Kept:
-    one, other = dispatched("round-robin"), dispatched("fair")
-    return Kept(
-        kept_runs=one.kept_runs + other.kept_runs,
-        kept=one.kept + other.kept,
-        kept_workers=one.kept_workers + other.kept_workers,
-    )
+from tests.unit.report.kept_in_memory import BEGAN, MESSAGES, Kept, both, dispatched
 
 
 def rows(document_table: dict[str, list[list[str]]]) -> dict[str, list[str]]:
@@ -330,54 +251,6 @@ def test_note_tells_how_well_the_clocks_agree() -> None:
     journal.kept_workers = [replace(worker, skew_s=0.004) for worker in journal.kept_workers]
 
     assert document(journal, title="j")["notes"] == ["Workers' clocks agree with the recorder's within 4 ms."]
-
-
-def test_text_has_figures_and_a_timeline() -> None:
-    """One worker is busy to the end, the other one is idle after half a second and holds nothing."""
-    lines = as_text(document(both(), title="run.sqlite")).splitlines()
-
-    assert re.search(r"^makespan +10\.0 s +6\.20 s$", "\n".join(lines), re.MULTILINE)
-    assert "round-robin-1  1" + "█" * 60 in lines
-    assert "round-robin-2  1" + "█" * 3 + "·" * 57 in lines
-    assert next(line for line in lines if "held4" in line).strip().startswith("held444444444444333")
-
-
-def test_markdown_escapes_names() -> None:
-    """A name may contain a tag or a column separator."""
-    journal = dispatched("fair")
-    journal.kept_runs = [replace(journal.kept_runs[0], name="a|b<i>")]
-    journal.kept = [replace(attempt, run="a|b<i>") for attempt in journal.kept]
-
-    shown = as_markdown(document(journal, title="run.sqlite"))
-
-    assert r"|  | a\|b\<i\> |" in shown
-    assert "| --- | ---: |" in shown
-    assert "| makespan | 6.20 s |" in shown
-
-
-def test_message_cannot_end_the_data_element_of_the_page() -> None:
-    """Text of a message starts no script, and is unchanged in the data."""
-    evil = "</script><script>{{data}}<!--"
-    made = document(dispatched("fair", ((evil, 1.0),)), title="<b>.sqlite", arguments=True)
-
-    page = as_page(made)
-
-    assert "<b>" not in page
-    assert evil not in page
-    data = re.search(r'<script type="application/json" id="proj-report-data">(.*?)</script>', page, re.DOTALL)
-    assert data is not None
-    assert json.loads(data[1])["runs"][0]["groups"][0]["lanes"][0][0][3] == evil
-
-
-def test_page_loads_nothing() -> None:
-    """Its policy forbids it, and allows its own script and style by their hashes."""
-    page = as_page(document(both(), title="run.sqlite"))
-
-    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
-    assert policy is not None
-    assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
-    assert "unsafe" not in policy[1]
-    assert not re.findall(r"https?://|\bimport\(|fetch\(|XMLHttpRequest|innerHTML|document\.write|eval\(", page)
 
 
 def test_notes_say_what_people_did() -> None:

@@ -3,115 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client import Gauge, generate_latest
+from prometheus_client import Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from proj.broker.queue_depths import Depth
 from proj.dashboard.live.status import (
-    BrokerCount,
     EventCount,
     EventCounts,
-    GroupStatus,
     LostEvents,
     QueueStatus,
     Readings,
-    StartedAttempt,
-    WorkerStatus,
 )
-from proj.dashboard.prometheus.collector import MOST_QUEUES, MOST_WORKERS, DispatchCollector
+from proj.dashboard.prometheus.collector import DispatchCollector
 from proj.dashboard.prometheus.histogram import LONGEST_WAIT_S
-from proj.dashboard.prometheus.labels import FORGET_S, MOST_CHARACTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-#: The most lines of ours in a scrape: three histograms of 200 pairs with 19 lines each, and a few others.
-MOST_LINES = 3 * (MOST_QUEUES + 5) * 19 + 8 * 5 * (MOST_WORKERS + 1) + 9 * (MOST_QUEUES + 1) + 100
-
-NO_EVENTS = EventCounts(heard=0, refused=0, dropped=0, lost=0, lost_by_worker=())
-
-
-def worker(
-    name: str, *, slots: int | None = 2, busy: int = 1, held: int = 0, alive: bool | None = True
-) -> WorkerStatus:
-    return WorkerStatus(name=name, slots=slots, busy_slots=busy, held=held, tasks=0, busy_s=0.0, alive=alive)
-
-
-def group(*workers: WorkerStatus, queue: str | None = "q", dispatch: str | None = "fair") -> GroupStatus:
-    return GroupStatus(
-        name=f"{queue} · {dispatch}",
-        queue=queue,
-        dispatch=dispatch,
-        workers=workers,
-        slots=sum(worker.slots or 0 for worker in workers),
-        busy_slots=sum(worker.busy_slots for worker in workers),
-        held=sum(worker.held for worker in workers),
-        tasks=0,
-        busy_s=0.0,
-    )
-
-
-def queue(name: str, *, ready: int = 0, unacknowledged: int | None = 0, age_s: float = 0.0) -> QueueStatus:
-    return QueueStatus(
-        queue=name,
-        type="quorum",
-        broker=BrokerCount(ready=ready, unacknowledged=unacknowledged, consumers=1, windows=(), age_s=age_s),
-        events=EventCount(ready=0, unacknowledged=0),
-        explanation=None,
-    )
-
-
-def readings(*groups: GroupStatus, queues: tuple[QueueStatus, ...] = (), events: EventCounts = NO_EVENTS) -> Readings:
-    return Readings(groups=groups, queues=queues, events=events)
-
-
-def started_attempt(
-    *, queue: str | None = "q", worker: str = "w@h", dispatch: str | None = "fair", wait_s: float | None = 0.2
-) -> StartedAttempt:
-    return StartedAttempt(
-        queue=queue,
-        worker=worker,
-        dispatch=dispatch,
-        broker_wait_s=wait_s,
-        held_s=wait_s,
-        avoidable_wait_s=wait_s,
-    )
-
-
-class Scraped:
-    """A collector in the default registry, and what Prometheus reads of it."""
-
-    def __init__(self) -> None:
-        self.readings = readings()
-        self.now = 0.0
-        self.collector = DispatchCollector(lambda: self.readings, clock=lambda: self.now)
-
-    def text(self) -> str:
-        """Our part of Flower's /metrics."""
-        lines = generate_latest().decode().split("\n")
-        return "\n".join([*(line for line in lines if "proj_" in line.split("{")[0]), ""])
-
-    def samples(self) -> dict[tuple[str, tuple[str, ...]], float]:
-        """Values by the name of the sample and the values of its labels, these by their names."""
-        return {
-            (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
-            for family in text_string_to_metric_families(self.text())
-            for sample in family.samples
-        }
-
-
-@pytest.fixture
-def scraped() -> Iterator[Scraped]:
-    """What Prometheus reads, with nothing left in the registry afterwards."""
-    scraped = Scraped()
-    scraped.collector.register()
-    yield scraped
-    scraped.collector.unregister()
+from tests.unit.dashboard.prometheus.scraping import Scraped, flood, group, queue, readings, started_attempt, worker
 
 
 def test_counts_of_the_broker_are_exported_for_each_queue(scraped: Scraped) -> None:
@@ -255,80 +162,6 @@ def test_counter_of_lost_events_never_falls(scraped: Scraped) -> None:
     assert told == [5, 5, 5, 8]
 
 
-def flood(scraped: Scraped) -> None:
-    """More names of all kinds than may have series."""
-    names = [f"forged-{number}" for number in range(3_000)]
-    scraped.readings = readings(
-        *(
-            group(replace(worker(name), window=1, in_advance=1, given_back=1), queue=name, dispatch=name)
-            for name in names
-        ),
-        queues=tuple(queue(name, ready=1) for name in names),
-        events=EventCounts(
-            heard=0, refused=0, dropped=0, lost=3_000, lost_by_worker=tuple(LostEvents(worker=n, lost=1) for n in names)
-        ),
-    )
-    scraped.collector.observe([started_attempt(queue=name, worker=name, dispatch=name) for name in names])
-
-
-def test_forged_names_cannot_make_the_metrics_grow(scraped: Scraped) -> None:
-    """The first names have series of their own, the others are counted under other, and the sums are complete."""
-    flood(scraped)
-
-    text, samples = scraped.text(), scraped.samples()
-
-    assert len(text.splitlines()) < MOST_LINES
-    for name in ("proj_worker_slots_busy", "proj_queue_messages_ready", "proj_events_lost_total"):
-        values = {labels: value for (found, labels), value in samples.items() if found == name}
-        assert len(values) <= MOST_WORKERS + 1
-        assert sum(values.values()) == 3_000
-    counts = {labels: value for (name, labels), value in samples.items() if name == "proj_held_wait_seconds_count"}
-    assert len(counts) <= MOST_QUEUES + 1
-    assert sum(counts.values()) == 3_000
-
-
-def test_worker_keeps_its_series_in_a_flood_of_forged_names(scraped: Scraped) -> None:
-    """New names do not replace earlier ones."""
-    scraped.readings = readings(group(worker("real@h")), queues=(queue("real"),))
-    scraped.samples()
-    flood(scraped)
-    scraped.readings = readings(
-        *scraped.readings.groups, group(worker("real@h", busy=2)), queues=(queue("real", ready=9),)
-    )
-
-    samples = scraped.samples()
-
-    assert samples["proj_worker_slots_busy", ("fair", "real@h")] == 2
-    assert samples["proj_queue_messages_ready", ("real",)] == 9
-
-
-def test_names_that_do_not_occur_for_an_hour_lose_their_series(scraped: Scraped) -> None:
-    """So the names of a flood and their counters are removed an hour after it."""
-    flood(scraped)
-    scraped.samples()
-    scraped.readings = readings(group(worker("new@h"), queue="new"), queues=(queue("new"),))
-    scraped.now += FORGET_S
-    scraped.samples()
-    scraped.collector.observe([started_attempt(queue="new", worker="new@h")])
-
-    samples = scraped.samples()
-
-    assert samples["proj_worker_slots_busy", ("fair", "new@h")] == 1
-    assert samples["proj_held_wait_seconds_count", ("fair", "new")] == 1
-    assert not any("forged" in value for _, labels in samples for value in labels)
-
-
-def test_quiet_queue_keeps_its_histogram(scraped: Scraped) -> None:
-    """A counter that began again would hide the next task."""
-    scraped.readings = readings(queues=(queue("q"),))
-    scraped.collector.observe([started_attempt()])
-    for _ in range(10):
-        scraped.now += FORGET_S / 2
-        scraped.samples()
-
-    assert scraped.samples()["proj_held_wait_seconds_count", ("fair", "q")] == 1
-
-
 def test_process_that_only_publishes_has_no_series(scraped: Scraped) -> None:
     """Celery gives a new name to every start of every producer."""
     events = EventCounts(
@@ -339,37 +172,6 @@ def test_process_that_only_publishes_has_no_series(scraped: Scraped) -> None:
 
     assert "gen4711" not in scraped.text()
     assert scraped.samples()["proj_tasks_started_total", ("fair", "other")] == 1
-
-
-def test_long_name_is_cut(scraped: Scraped) -> None:
-    """Two names with the same beginning are counted together, because a series must not occur twice."""
-    names = ["long" * MOST_CHARACTERS + end for end in ("a", "b")]
-    scraped.readings = readings(group(*map(worker, names)), queues=tuple(queue(name, ready=1) for name in names))
-
-    samples = scraped.samples()
-
-    cut = names[0][:MOST_CHARACTERS]
-    assert samples["proj_worker_slots_busy", ("fair", cut)] == 2
-    assert samples["proj_queue_messages_ready", (cut,)] == 2
-
-
-@given(st.text(st.characters()) | st.sampled_from(['"} 1\n# HELP', "\ud800", "\\", "\x00", "\u2028", 'a{b="c"} 1']))
-def test_hostile_name_is_one_value_of_one_label(name: str) -> None:
-    """No text from an event breaks /metrics, neither our part nor Flower's."""
-    scraped = Scraped()
-    scraped.collector.register()
-    try:
-        scraped.readings = readings(group(worker(name), queue=name, dispatch=name), queues=(queue(name, ready=3),))
-        scraped.collector.observe([started_attempt(queue=name, worker=name, dispatch=name)])
-
-        samples = scraped.samples()
-    finally:
-        scraped.collector.unregister()
-
-    values = [value for (found, _), value in samples.items() if found == "proj_queue_messages_ready"]
-    assert values == [3]
-    assert len([True for found, _ in samples if found == "proj_worker_slots_busy"]) == 1
-    assert len([True for found, _ in samples if found == "proj_held_wait_seconds_count"]) == 1
 
 
 def test_registering_a_second_time_replaces_the_first(scraped: Scraped) -> None:
