@@ -106,7 +106,7 @@ function workers(group) {
   table.style.setProperty("--columns", columns.length - 1);
   // Focusable, so that the keyboard can scroll a table that is larger than its box.
   return make("div", {
-    class: "dispatch-workers", tabindex: "0", role: "region", "aria-label": `Workers: ${group.name}`,
+    class: "dispatch-workers", tabindex: "0", role: "group", "aria-label": `Workers: ${group.name}`,
   }, table);
 }
 

@@ -22,7 +22,7 @@ function table(queues) {
     make("tr", {}, tall("queue"), tall("consumers"), group("ready"), group("unacknowledged"), tall("why they differ")),
     make("tr", {}, says("broker says"), says("events say"), says("broker says"), says("events say")));
   // Focusable, so that the keyboard can scroll a table that is wider than the screen.
-  return make("div", { class: "dispatch-scroll", tabindex: "0", role: "region", "aria-label": "Queues" },
+  return make("div", { class: "dispatch-scroll", tabindex: "0", role: "group", "aria-label": "Queues" },
     make("table", { class: "dispatch-table dispatch-queues" },
       make("caption", {}, "Messages in the queues, counted by the broker and by events"),
       head, make("tbody", {}, ...queues.map(row))));

@@ -17,7 +17,7 @@ export function table({ name, columns, groups, closed, keyOf, levelOf, note }) {
       ...(open ? items.flatMap((one) => row(one, columns, keyOf(one), levelOf(one), note(one))) : []));
   });
   // Focusable, so that the keyboard can scroll a table that is wider than the screen.
-  return make("div", { class: "now-scroll", tabindex: "0", role: "region", "aria-label": name },
+  return make("div", { class: "now-scroll", tabindex: "0", role: "group", "aria-label": name },
     make("table", { class: "now-table" },
       make("caption", {}, name),
       make("thead", {}, make("tr", {}, ...columns.map(heading))),

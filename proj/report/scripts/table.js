@@ -3,12 +3,12 @@
 function table(data) {
   const row = (cells, tag) =>
     make("tr", {}, ...cells.map((text, place) => {
-      const head = tag === "th" || place === 0;
+      const head = text !== "" && (tag === "th" || place === 0);
       const scope = head ? { scope: tag === "th" ? "col" : "row" } : {};
       return make(head ? "th" : "td", { class: place < data.words ? "word" : "number", ...scope }, text);
     }));
   // Focusable, so that a table that is wider than the screen can be scrolled with the keyboard.
-  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": data.caption },
+  return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": data.caption },
     make("table", {},
       make("caption", {}, data.caption),
       make("thead", {}, row(data.head, "th")),

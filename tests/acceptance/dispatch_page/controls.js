@@ -15,7 +15,7 @@
         if (getComputedStyle(one).outlineStyle === "none") wrong.push(`focus not seen: ${one.outerHTML.slice(0, 80)}`);
     }
     if (document.querySelectorAll("main").length !== 1) wrong.push("not one main landmark");
-    for (const one of main.querySelectorAll("nav, section, [role=region]")) {
+    for (const one of main.querySelectorAll("nav, section, [role=group]")) {
         if (!one.ariaLabel && !one.getAttribute("aria-labelledby")) wrong.push(`no name: ${one.outerHTML.slice(0, 80)}`);
     }
     const headings = [...main.querySelectorAll("h1, h2, h3, h4, h5, h6")].filter(seen).map((one) => +one.tagName[1]);
