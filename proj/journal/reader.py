@@ -16,7 +16,7 @@ from proj.journal.records import Action, Gap, Run, Sample, Worker
 from proj.journal.schema import ACTIONS_SINCE, open_to_read, unreadable, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from typing_extensions import Self
@@ -33,15 +33,17 @@ _ATTEMPTS = (
 _MOST_PARAMETERS = 900
 
 
-def open_journal(path: Path) -> JournalReader:
+def open_journal(path: Path, *, whole: bool = True) -> JournalReader:
     """A reader of the journal at `path`; another process may be writing it.
+
+    Unless `whole`, the file is not checked for damage, which takes 1.5 s for a million attempts.
 
     Raises:
         NoJournal: there is no such file.
         UnreadableJournal: it is not a journal, is damaged, or is one of a newer version; also at the end of a `with`
             block in which SQLite could not read it.
     """
-    return JournalReader(open_to_read(path), path)
+    return JournalReader(open_to_read(path, whole=whole), path)
 
 
 class JournalReader:
@@ -106,6 +108,31 @@ class JournalReader:
         ).fetchall()
         texts: dict[str | None, str | None] = {}
         return [_attempt(row, texts) for row in reversed(rows)]
+
+    def last_row(self) -> int:
+        """The row of the newest attempt; 0 without any."""
+        return int(self._connection.execute("SELECT coalesce(max(rowid), 0) FROM attempts").fetchone()[0])
+
+    def first_time(self, *, above: int) -> float | None:
+        """The time of the first event of the attempt in the first row behind a row; None without any."""
+        row = self._connection.execute(
+            "SELECT coalesce(sent, received, started, finished) FROM attempts WHERE rowid > ? ORDER BY rowid LIMIT 1",
+            (above,),
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def attempts_where(
+        self, condition: str, parameters: Sequence[object], *, limit: int, above: int = 0, up_to: int | None = None
+    ) -> list[Attempt]:
+        """At most `limit` attempts of which a condition of SQL is true, the newest rows first.
+
+        With `up_to`, only rows from behind `above` up to it are looked through; without, SQLite uses an index.
+        """
+        rows, between = ("", ()) if up_to is None else ("rowid > ? AND rowid <= ? AND ", (above, up_to))
+        found = self._connection.execute(
+            f"{_ATTEMPTS} WHERE {rows}{condition} ORDER BY rowid DESC LIMIT ?", (*between, *parameters, limit)
+        )
+        return [_attempt(row, {}) for row in found]
 
     def counts(self) -> dict[str | None, int]:
         """The number of attempts of each run by its name; None stands for attempts that belong to no run."""

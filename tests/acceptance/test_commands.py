@@ -51,6 +51,7 @@ def test_loading_the_commands_imports_none_of_their_libraries() -> None:
         ("journal", "repair"),
         ("journal", "audit"),
         ("journal", "report"),
+        ("journal", "search"),
         ("journal", "compare"),
     ],
 )

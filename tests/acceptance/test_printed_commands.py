@@ -156,6 +156,7 @@ def journal(terminals: Terminals) -> None:
     terminals.interrupt(recorder)
     terminals.run("celery -A anyapp journal audit run.sqlite")
     terminals.run("celery -A anyapp journal report run.sqlite")
+    assert "succeeded after" in terminals.run("celery -A anyapp journal search run.sqlite worker:celery name:add")
     for name, seconds in (("a", 1.0), ("b", 2.0)):
         write(terminals.folder / f"{name}.sqlite", "fair", [seconds, seconds + 0.1])
     assert "fair (b.sqlite)" in terminals.run("celery -A anyapp journal compare a.sqlite b.sqlite")

@@ -121,6 +121,7 @@ def test_every_command_for_any_app_works_with_a_users_app_that_loses_a_worker_an
     assert ledger["counts"].keys() == {"finished"}
     assert ledger["counts"]["finished"] > TASKS
     assert "w2@user" in shop.celery("journal", "report", str(journal))
+    assert "then delivered again to w2@user" in shop.celery("journal", "search", str(journal), interrupted)
     saved = str(shop.folder / "saved.sqlite")
     shop.celery("journal", "repair", str(journal), "-o", saved)
     shop.celery("journal", "compare", str(journal), saved)
