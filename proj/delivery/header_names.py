@@ -32,6 +32,8 @@ WORKER = "x-proj-worker"
 TIME = "x-proj-time"
 #: How often it had been tried.
 ATTEMPTS = "x-proj-attempts"
+#: Whether its task ran, or began to; it is missing where that is not known.
+RAN = "x-proj-ran"
 #: The task that ran a plain message, which names none itself.
 TASK = "x-proj-task"
 

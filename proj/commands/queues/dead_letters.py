@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from proj.commands.queues.dead_letter_table import print_table, print_whole
-from proj.commands.queues.requeue_letters import noting, requeue_letters
+from proj.commands.queues.requeue_letters import requeue_letters
 from proj.commands.terminal.app_hint import naming_the_app
 from proj.commands.terminal.console import confirm, echo, echo_json
 from proj.delivery.dead_letters import export
+from proj.delivery.dead_letters.choice import Choice, Chosen
 from proj.delivery.dead_letters.queue import MOST
 from proj.delivery.dead_letters.requeue import Requeue
 from proj.errors import EXIT_FAILED, ProjError
@@ -24,17 +25,14 @@ from proj.journal.actions import PURGE, REQUEUE, recorded
 from proj.plural import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from celery import Celery
 
-    from proj.delivery.dead_letters.letter import DeadLetter
-    from proj.delivery.dead_letters.queue import DeadLetterQueue, UnackedLetter
+    from proj.delivery.dead_letters.queue import DeadLetterQueue
 
 #: Rows of a table, unless --limit says otherwise.
 ROWS = 100
-#: Ids in the line that tells of an action.
-MOST_IDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,20 +83,10 @@ class DeadOptions:
         """Whether letters are only added."""
         return self.import_file is not None
 
-    def describe(self, queue: str) -> str:
-        """The letters that are meant, in the dead-letter queue of this name."""
-        chosen = [f"task {self.task}"] if self.task else []
-        chosen += [f"reason {self.reason!r}"] if self.reason else []
-        chosen += [", ".join(self.ids[:MOST_IDS]) + (" …" if self.ids[MOST_IDS:] else "")] if self.ids else []
-        return f"{queue}: {'; '.join(chosen) or 'all'}" + (f", to {self.to}" if self.to else "")
-
-    def chooses(self, letter: DeadLetter) -> bool:
-        """Whether the letter is one of those that are meant."""
-        return (
-            (not self.ids or letter.id in self.ids)
-            and (self.task is None or letter.task == self.task)
-            and (self.reason is None or self.reason.casefold() in letter.reason.casefold())
-        )
+    @property
+    def choice(self) -> Choice:
+        """The letters that are meant."""
+        return Choice(ids=self.ids, task=self.task, reason=self.reason, limit=self.limit)
 
 
 def process_letters(app: Celery, letters: DeadLetterQueue, options: DeadOptions) -> None:
@@ -120,40 +108,22 @@ def process_letters(app: Celery, letters: DeadLetterQueue, options: DeadOptions)
             echo(naming_the_app(letters.warning), err=True)
         if letters.total > letters.count == MOST:
             echo(f"{letters.name} has {letters.total} letters; these are the oldest {letters.count}.", err=True)
-        missing = set(options.ids)
-        seen: set[str] = set()
-        chosen = _chosen(noting(seen, letters) if options.requeue else letters, options, missing)
+        chosen = Chosen(letters, options.choice)
         failed = 0
         if options.requeue:
-            with recorded(REQUEUE, options.describe(letters.name), journal=options.journal) as count:
+            with recorded(REQUEUE, options.choice.describe(letters.name, options.to), journal=options.journal) as count:
                 failed = requeue_letters(letters, requeue, chosen, to=options.to, as_json=options.as_json, count=count)
-            if options.limit is None and letters.total == letters.count:
-                requeue.forget_absent(seen)
         elif options.export or options.purge:
             _export_and_purge(letters, chosen, options)
         else:
             _show(letters, chosen, options)
-    if missing:
-        raise ProjError(f"{letters.name} has no letter {', '.join(sorted(missing))}.")
+    if chosen.missing:
+        raise ProjError(f"{letters.name} has no letter {', '.join(sorted(chosen.missing))}.")
     if failed:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
-def _chosen(letters: Iterable[UnackedLetter], options: DeadOptions, missing: set[str]) -> Iterator[UnackedLetter]:
-    """The chosen letters; ids that were found are taken from `missing`."""
-    limit = options.limit
-    for unacked in letters:
-        if options.chooses(unacked.letter):
-            missing.discard(unacked.letter.id)
-            yield unacked
-            if limit is not None:
-                limit -= 1
-                if limit == 0:
-                    missing.clear()
-                    return
-
-
-def _show(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter], options: DeadOptions) -> None:
+def _show(letters: DeadLetterQueue, chosen: Chosen, options: DeadOptions) -> None:
     if options.show:
         for unacked in chosen:
             if options.as_json:
@@ -174,7 +144,7 @@ def _show(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter], options: De
             echo(f"{letters.name} has {letters.total} letters; --limit shows more, --json all.", err=True)
 
 
-def _export_and_purge(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter], options: DeadOptions) -> None:
+def _export_and_purge(letters: DeadLetterQueue, chosen: Chosen, options: DeadOptions) -> None:
     """Export, purge, or both: no letter is removed before all are in the file."""
     # Tags and ids alone: the bodies of all letters may not fit into memory.
     tags: list[tuple[int, str]] = []
@@ -195,7 +165,7 @@ def _export_and_purge(letters: DeadLetterQueue, chosen: Iterator[UnackedLetter],
         question = f"Remove {len(tags)} of the {counted(letters.total, 'letter')} in {letters.name} for ever?"
         if not options.yes:
             confirm(question)
-        with recorded(PURGE, options.describe(letters.name), journal=options.journal) as count:
+        with recorded(PURGE, options.choice.describe(letters.name), journal=options.journal) as count:
             for tag, letter_id in tags:
                 letters.discard(tag)
                 count.value += 1

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from proj.commands.terminal.console import echo, echo_json
 from proj.commands.terminal.interrupt import interruptible
-from proj.delivery.dead_letters.requeue import mark_of
 from proj.plural import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from proj.delivery.dead_letters.queue import DeadLetterQueue, UnackedLetter
+    from proj.delivery.dead_letters.choice import Chosen
+    from proj.delivery.dead_letters.queue import DeadLetterQueue
     from proj.delivery.dead_letters.requeue import Requeue, Requeued
     from proj.journal.actions import Count
 
@@ -23,7 +21,7 @@ PROGRESS = 500
 def requeue_letters(
     letters: DeadLetterQueue,
     requeue: Requeue,
-    chosen: Iterable[UnackedLetter],
+    chosen: Chosen,
     *,
     to: str | None,
     as_json: bool,
@@ -38,7 +36,7 @@ def requeue_letters(
     if requeue.warning:
         echo(requeue.warning, err=True)
     with interruptible("Interrupted. The letters that are not named above stay where they are."):
-        for each in requeue.run(chosen):
+        for each in chosen.requeue(requeue):
             if each.error is None:
                 count.value += 1
                 _print_requeued(each, to or each.letter.queue, as_json=as_json)
@@ -61,10 +59,3 @@ def _print_requeued(each: Requeued, queue: str | None, *, as_json: bool) -> None
             f"{each.letter.id} may be in {queue} twice: a requeue was killed while it was at work on it.",
             err=True,
         )
-
-
-def noting(marks: set[str], letters: Iterable[UnackedLetter]) -> Iterator[UnackedLetter]:
-    """The letters; `marks` gets the mark of each."""
-    for unacked in letters:
-        marks.add(mark_of(unacked.letter))
-        yield unacked

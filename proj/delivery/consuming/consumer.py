@@ -352,7 +352,7 @@ class Consumer(stock.Consumer):
 
     def _handler_failed(self, message: KeptMessage, error: Exception) -> None:
         logger.error("Celery failed at message %s.", message.label, exc_info=error, extra={"action": "handler_failed"})
-        self.disposition.dead_letter(message, f"It did not run: Celery raised {type(error).__name__}: {shown(error)}.")
+        self.disposition.fail(message, error)
 
     def _handle(self, message: KeptMessage) -> None:
         delivery = message.delivery

@@ -20,6 +20,7 @@ from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.redeliveries import Decision, lost_workers_of_copy
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.validation.message import Contents, Kind, Refusal
+from proj.printable import shown
 from proj.queues import quarantine_queue
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Disposition:
             message,
             refusal.reason,
             then=partial(self._record, contents, message.properties, failure) if known and contents else None,
+            ran=False,
         )
         dispatcher = self._consumer.event_dispatcher
         if known and dispatcher:
@@ -69,9 +71,21 @@ class Disposition:
         else:
             signals.task_rejected.send(**sent)
 
-    def dead_letter(self, message: KeptMessage, reason: str, then: Callable[[], None] | None = None) -> None:
-        """Move the message to the dead-letter queue; `then` is called on the forwarder's thread after the confirm."""
+    def dead_letter(
+        self,
+        message: KeptMessage,
+        reason: str,
+        then: Callable[[], None] | None = None,
+        *,
+        ran: bool | None = None,
+    ) -> None:
+        """Move the message to the dead-letter queue; `then` is called on the forwarder's thread after the confirm.
+
+        `ran` is whether its task ran, or began to; None when that is not known.
+        """
         message.is_moving = True
+        # An earlier attempt may have begun it.
+        ran = None if ran is False and message.delivery.history.attempts > 1 else ran
         self._consumer.forwarder.send(
             message_copy.letter(
                 message,
@@ -79,9 +93,14 @@ class Disposition:
                 reason=reason,
                 worker=self._consumer.hostname,
                 time=time.time(),
+                ran=ran,
                 then=then,
             )
         )
+
+    def fail(self, message: KeptMessage, error: Exception) -> None:
+        """Dead-letter a message that Celery failed at before its task ran."""
+        self.dead_letter(message, f"It did not run: Celery raised {type(error).__name__}: {shown(error)}.", ran=False)
 
     def follow(self, message: KeptMessage, decision: Decision) -> None:
         """Do what was decided of a message that is not run here: move it, or dead-letter it."""
@@ -120,7 +139,7 @@ class Disposition:
         requeues = message.delivery.history.requeues
         limit = self._consumer.app.conf.proj_requeues
         if requeues >= limit:
-            self.dead_letter(message, f"Its task requeued it {limit} times (proj_requeues) and once more.")
+            self.dead_letter(message, f"Its task requeued it {limit} times (proj_requeues) and once more.", ran=True)
         else:
             self.move(message, message.delivery.home, {header_names.REQUEUES: requeues + 1})
 
@@ -133,7 +152,7 @@ class Disposition:
         limit = self._consumer.app.conf.proj_strikes
         if killed >= limit:
             reason = f"It killed its pool process {killed} times (proj_strikes), last by {cause}."
-            self.dead_letter(message, reason)
+            self.dead_letter(message, reason, ran=True)
             return reason
         logger.warning(
             "Task %s killed its pool process (%s), %d of %d times (proj_strikes). It is tried again.",
@@ -200,7 +219,8 @@ class Disposition:
                     error.message,
                     extra={"action": "result_not_sent"},
                 )
-                self.dead_letter(message, f"Its task has ended, and its result could not be sent: {error.message}")
+                reason = f"Its task has ended, and its result could not be sent: {error.message}"
+                self.dead_letter(message, reason, ran=True)
 
         message.is_moving = True
         self._consumer.results.send(results, settled)

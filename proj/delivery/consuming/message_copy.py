@@ -58,9 +58,13 @@ def letter(
     reason: str,
     worker: str,
     time: float,
+    ran: bool | None = None,
     then: Callable[[], None] | None = None,
 ) -> MessageCopy:
-    """The message as a dead letter for the queue `dead_letters`; `time` is in seconds since the epoch."""
+    """The message as a dead letter for the queue `dead_letters`; `time` is in seconds since the epoch.
+
+    `ran` is whether its task ran, or began to; None when that is not known.
+    """
     properties = _properties(message)
     headers = dead_letter_headers(
         properties["application_headers"],
@@ -69,6 +73,7 @@ def letter(
         worker=worker,
         time=time,
         attempts=message.delivery.history.attempts,
+        ran=ran,
     )
     if "task" in message.headers and "task" not in headers:
         headers[TASK] = message.headers["task"]

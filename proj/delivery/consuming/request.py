@@ -91,9 +91,9 @@ class Request(stock.Request):
         """The message."""
         return cast("KeptMessage", self.message)
 
-    def dead_letter(self, reason: str) -> None:
-        """Dead-letter the message."""
-        self.kept_message.disposition.dead_letter(self.kept_message, reason)
+    def dead_letter(self, reason: str, *, ran: bool | None) -> None:
+        """Dead-letter the message; `ran` is whether its task ran, or began to, where that is known."""
+        self.kept_message.disposition.dead_letter(self.kept_message, reason, ran=ran)
 
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002 Celery's signature
         """End the task as Celery does; when its failure cannot be stored, dead-letter the message."""
@@ -112,7 +112,8 @@ class Request(stock.Request):
                 printable(self.id),
                 extra={"action": "failure_not_stored"},
             )
-            self.dead_letter(f"It {began}ended with {shown(error)}, which could not be recorded: {shown(failure)}.")
+            reason = f"It {began}ended with {shown(error)}, which could not be recorded: {shown(failure)}."
+            self.dead_letter(reason, ran=True if self.time_start is not None else None)
         self.end()
 
     def end(self) -> None:
@@ -151,7 +152,7 @@ class Request(stock.Request):
         """Acknowledge the message as Celery does; one that has expired is dead-lettered."""
         if self._expired and not self.acknowledged:
             self.acknowledged = True
-            self.dead_letter(f"It expired at {self.expires.isoformat()}, before it was run.")
+            self.dead_letter(f"It expired at {self.expires.isoformat()}, before it was run.", ran=False)
             return
         if self._results and not self.acknowledged:
             self.acknowledged = True
@@ -192,7 +193,7 @@ class Request(stock.Request):
         self.kept_message.disposition.acknowledge(self.kept_message)
 
     def _dead_letter_as_rejected(self) -> None:
-        self.dead_letter(self._failure or "Its task rejected it.")
+        self.dead_letter(self._failure or "Its task rejected it.", ran=True)
 
     def _requeue(self) -> None:
         message = self.kept_message
@@ -288,7 +289,7 @@ def _guarded_execution(stock_method: Callable[..., Any]) -> Callable[..., Any]:
             # A shutdown closes the pool in a signal handler, also while a task is given to it. Its message goes back.
             if not _is_ending():
                 self.acknowledged = True
-                self.dead_letter(f"It did not run, because it cannot be given to the pool: {shown(error)}.")
+                self.dead_letter(f"It did not run, because it cannot be given to the pool: {shown(error)}.", ran=False)
             self.end()
             # This is the only exception at which the worker frees the slot.
             raise TaskRevokedError(self.id) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from amqp.exceptions import AMQPError
 from amqp.serialization import dumps
 
-from proj.delivery.header_names import ATTEMPTS, BROKER_COUNTS, EXCHANGE, QUEUE, REASON, ROUTING_KEY, TIME, WORKER
+from proj.delivery.header_names import ATTEMPTS, BROKER_COUNTS, EXCHANGE, QUEUE, RAN, REASON, ROUTING_KEY, TIME, WORKER
 from proj.printable import LONGEST_DESCRIPTION, described
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def dead_letter_headers(
     worker: str,
     time: float,
     attempts: int,
+    ran: bool | None = None,
 ) -> dict[Any, Any]:
     """The headers of a message and ours that say why it is dead-lettered, in a form that py-amqp can write.
 
@@ -38,8 +39,11 @@ def dead_letter_headers(
         worker: node name of the worker that dead-letters it.
         time: seconds since the epoch.
         attempts: how often it was tried.
+        ran: whether its task ran, or began to; None when that is not known.
     """
-    ours = {REASON: reason[:4000], QUEUE: queue, WORKER: worker, TIME: float(time), ATTEMPTS: attempts}
+    ours: dict[Any, Any] = {REASON: reason[:4000], QUEUE: queue, WORKER: worker, TIME: float(time), ATTEMPTS: attempts}
+    if ran is not None:
+        ours[RAN] = ran
     # The broker's counts are about the queue that it leaves.
     kept = {name: value for name, value in (headers or {}).items() if name not in BROKER_COUNTS}
     return {**writable_headers(kept), **ours}

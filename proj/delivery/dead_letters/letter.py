@@ -13,6 +13,7 @@ from proj.delivery.header_names import (
     ATTEMPTS,
     BROKER_COUNTS,
     QUEUE,
+    RAN,
     RAW_PROPERTIES,
     REASON,
     TASK,
@@ -65,6 +66,13 @@ class DeadLetter:
     time: float | None
     attempts: int | None
     size_bytes: int
+    #: Whether its task ran, or began to, by the worker that dead-lettered it; None where that is not known.
+    ran: bool | None = None
+
+    @property
+    def mark(self) -> str:
+        """What tells the letter from all others, also from the same task that was dead-lettered again."""
+        return f"{self.id} {self.time}"
 
 
 def read_letter(message: ReceivedMessage) -> DeadLetter:
@@ -86,6 +94,7 @@ def read_letter(message: ReceivedMessage) -> DeadLetter:
         time=_number(headers.get(TIME)) if TIME in headers else _number(died),
         attempts=_whole_number(headers.get(ATTEMPTS)),
         size_bytes=len(body),
+        ran=ran if isinstance(ran := headers.get(RAN), bool) else None,
     )
 
 

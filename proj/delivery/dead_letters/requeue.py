@@ -117,7 +117,7 @@ class Requeue(Service):
                     yield from self._send(batch)
                     batch, size = [], 0
             yield from self._send(batch)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, GeneratorExit):
             self._is_settled = True
             raise
         self._is_settled = True
@@ -128,10 +128,10 @@ class Requeue(Service):
 
     def _send(self, batch: list[UnackedLetter]) -> Iterator[Requeued]:
         if batch:
-            self._note([mark_of(unacked.letter) for unacked in batch])
+            self._note([unacked.letter.mark for unacked in batch])
         for unacked in batch:
             raise_if_interrupted()
-            mark = mark_of(unacked.letter)
+            mark = unacked.letter.mark
             twice = mark in self._doubtful
             error = None
             try:
@@ -150,8 +150,3 @@ class Requeue(Service):
                 routing_key=self._notes,
                 confirm_timeout=CONFIRM_TIMEOUT_S,
             )
-
-
-def mark_of(letter: DeadLetter) -> str:
-    """What tells a letter from all others, also from the same task that was dead-lettered again."""
-    return f"{letter.id} {letter.time}"

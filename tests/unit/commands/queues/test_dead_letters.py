@@ -1,8 +1,7 @@
-"""The options of `queues dead`: which can be combined, and which letters they choose."""
+"""The options of `queues dead`: which can be combined."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -59,14 +58,3 @@ def test_contradicting_options_are_refused(unclear: dict[str, Any]) -> None:
 def test_options_that_belong_together_are_accepted(clear: dict[str, Any]) -> None:
     """A list needs no chosen letters."""
     assert options(**clear)
-
-
-def test_letter_is_chosen_when_all_options_match() -> None:
-    """The reason by a part of it, in any case; ids and task exactly."""
-    letter: Any = SimpleNamespace(id="a", task="t.one", reason="It killed its pool process.")
-
-    assert options().chooses(letter)
-    assert options(ids=("a", "b"), task="t.one", reason="KILLED").chooses(letter)
-    assert not options(ids=("b",)).chooses(letter)
-    assert not options(task="t").chooses(letter)
-    assert not options(ids=("a",), reason="expired").chooses(letter)
