@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAUSE, RESUME, REQUEUE, PURGE, HALT, DRAIN = "pause", "resume", "requeue", "purge", "halt", "drain"
+PAUSE, RESUME, HALT, DRAIN = "pause", "resume", "halt", "drain"
+REQUEUE, EXPORT, PURGE = "requeue", "export", "purge"
 
 
 @dataclass

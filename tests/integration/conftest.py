@@ -132,15 +132,18 @@ class Site:
 class Serve(Protocol):
     """Serves a dashboard with options, in a block."""
 
-    def __call__(self, **options: Any) -> AbstractContextManager[Site]: ...
+    def __call__(self, app: Celery | None = None, **options: Any) -> AbstractContextManager[Site]: ...
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Start the dashboard's application on a free port; its monitor only keeps what it is given."""
+    """Start the dashboard's application on a free port; its monitor only keeps what it is given.
+
+    Without an `app` there is no broker.
+    """
 
     @contextmanager
-    def serve(**changed: Any) -> Iterator[Site]:
+    def serve(app: Celery | None = None, **changed: Any) -> Iterator[Site]:
         options = flower.options.default_options
         for name, value in {"address": "127.0.0.1", "port": 0, "read_only": True, **changed}.items():
             monkeypatch.setitem(options.__dict__["_options"][name.replace("_", "-")].__dict__, "_value", value)
@@ -153,9 +156,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
         ready, ended, started = threading.Event(), asyncio.Event(), []
 
         async def run() -> None:
-            dashboard = Dashboard(
-                options=options, capp=Celery("theirs", broker="amqp://nobody@127.0.0.1:1//"), **settings
-            )
+            capp = app or Celery("theirs", broker="amqp://nobody@127.0.0.1:1//")
+            dashboard = Dashboard(options=options, capp=capp, **settings)
             # There is no worker to inspect.
             nothing = dashboard.io_loop.asyncio_loop.create_future()
             nothing.set_result(None)

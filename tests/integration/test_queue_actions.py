@@ -10,7 +10,8 @@ import pytest
 from celery import Celery
 
 from proj.broker.queue_depths import QueueDepths
-from proj.dashboard.web.queue_actions import Asked, QueueActions
+from proj.dashboard.web.actions.handler import Asked, Fields
+from proj.dashboard.web.actions.queue_actions import QueueActions
 from proj.errors import ProjError
 from proj.journal.reader import open_journal
 from proj.journal.writer import JournalWriter
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .conftest import Answer, Serve, Site
 
 PAUSE = "/dispatch/queues/pause"
+BUTTONS = (PAUSE, *(f"/dispatch/letters/{verb}" for verb in ("requeue", "export", "purge", "cancel")))
 PASSWORD = f"Basic {b64encode(b'ann:secret').decode()}"
 
 
@@ -31,10 +33,13 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """What was done, by whom, in place of a broker."""
     done: list[tuple[str, str, str]] = []
 
-    def ask(_self: QueueActions, verb: str, queue: str) -> Asked | None:
+    def ask(_self: QueueActions, verb: str, fields: Fields) -> Asked | None:
+        (queue,) = fields["queue"]
         return Asked(question=f"{verb} {queue}?", count=2) if queue != "nowhere" else None
 
-    def do(_self: QueueActions, verb: str, queue: str, *, who: str) -> dict[str, Any]:
+    def do(_self: QueueActions, verb: str, fields: Fields, *, who: str, count: int) -> dict[str, Any]:
+        (queue,) = fields["queue"]
+        assert count == 2
         if queue == "refused":
             raise ProjError("It cannot be paused.")
         done.append((verb, queue, who))
@@ -91,10 +96,10 @@ def test_button_is_refused_to_everyone_else(
     """As Flower's own buttons: behind its authentication, not where it is read-only, and not from another page."""
     with serve(**options) as site:
         said = {name: value.replace("here", f"http://127.0.0.1:{site.port}") for name, value in headers.items()}
-        answer = site.ask(PAUSE, "POST", body="queue=mail", **said)
+        answers = [site.ask(path, "POST", body="queue=mail&look=1&group=0", **said).status for path in BUTTONS]
         read = site.ask(PAUSE, **said)
 
-    assert answer.status == status
+    assert answers == [status] * len(BUTTONS)
     assert read.status in {401, 405}
     assert done == []
 
@@ -117,15 +122,16 @@ def test_actions_of_buttons_are_those_of_the_commands(broker: Broker, vhost: str
     app = Celery(broker=broker.url(vhost), set_as_current=False)
     actions = QueueActions(app, broker_api=broker.management_url, journal=tmp_path / "journal")
     depths = QueueDepths(app, broker_api=broker.management_url)
+    fields = {"queue": ("dead_letters",)}
 
     def is_paused() -> bool:
         return {depth.name: depth.paused for depth in depths.read()}["dead_letters"]
 
     with app, JournalWriter(tmp_path / "journal"):
-        asked = actions.ask("pause", "dead_letters")
-        paused = (actions.do("pause", "dead_letters", who="ann@dashboard")["paused"], is_paused())
-        resumed = (actions.do("resume", "dead_letters", who="bob@dashboard")["paused"], is_paused())
-        nowhere = actions.ask("pause", "nowhere")
+        asked = actions.ask("pause", fields)
+        paused = (actions.do("pause", fields, who="ann@dashboard", count=0)["paused"], is_paused())
+        resumed = (actions.do("resume", fields, who="bob@dashboard", count=0)["paused"], is_paused())
+        nowhere = actions.ask("pause", {"queue": ("nowhere",)})
 
     assert asked is not None
     assert asked.question == (
@@ -146,4 +152,4 @@ def test_page_has_the_buttons_where_they_may_be_pressed(serve: Serve, *, read_on
         page = site.ask("/dispatch", Authorization=PASSWORD)
 
     assert page.status == 200
-    assert page.text.count(f'data-pause="{PAUSE}"') == page.text.count("<dialog") == buttons
+    assert page.text.count('data-acts="/dispatch"') == page.text.count("<dialog") == buttons

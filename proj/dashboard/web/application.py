@@ -17,6 +17,9 @@ from tornado.web import OutputTransform, RequestHandler
 from proj.dashboard.live.monitor import Monitor, Settings
 from proj.dashboard.prometheus.collector import DispatchCollector
 from proj.dashboard.web import allowed_hosts, provenance
+from proj.dashboard.web.actions.letter_actions import LetterActions
+from proj.dashboard.web.actions.queue_actions import QueueActions
+from proj.dashboard.web.actions.routes import action_routes
 from proj.dashboard.web.alert_webhook import WINDOW_S, AlertWebhook
 from proj.dashboard.web.allowed_hosts import is_allowed
 from proj.dashboard.web.event_batches import EventBatches
@@ -26,7 +29,6 @@ from proj.dashboard.web.flower_types import Flower, rewrite_handler
 from proj.dashboard.web.handlers import routes
 from proj.dashboard.web.options import checked_options
 from proj.dashboard.web.provenance import says_where_it_comes_from
-from proj.dashboard.web.queue_actions import QueueActions, action_routes
 from proj.dashboard.web.reply_filter import is_reply
 from proj.dashboard.web.template_loader import TemplateLoader
 from proj.errors import ProjError
@@ -86,10 +88,12 @@ class Dashboard(Flower):
             AlertWebhook(checked.alert_webhook, partial(self.monitor.now, WINDOW_S)) if checked.alert_webhook else None
         )
         has_password = bool(options.basic_auth or options.auth)
+        self._letters = LetterActions(capp, broker_api=options.broker_api, journal=checked.journal)
         rules = [
             *routes(self.monitor, public_metrics=checked.public_metrics, acts=has_password and not options.read_only),
             *action_routes(
-                QueueActions(capp, broker_api=options.broker_api, journal=checked.journal),
+                queues=QueueActions(capp, broker_api=options.broker_api, journal=checked.journal),
+                letters=self._letters,
                 read_only=options.read_only,
                 has_password=has_password,
             ),
@@ -160,6 +164,7 @@ class Dashboard(Flower):
         self._collector.unregister()
         if self._webhook is not None:
             self._webhook.stop()
+        self._letters.stop()
         self.monitor.stop()
         super().stop()
 

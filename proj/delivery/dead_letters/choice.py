@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from proj.delivery.dead_letters.letter import DeadLetter
     from proj.delivery.dead_letters.queue import DeadLetterQueue, UnackedLetter
@@ -72,7 +72,7 @@ class Chosen:
                     self.missing.clear()
                     return
 
-    def requeue(self, requeue: Requeue) -> Iterator[Requeued]:
+    def requeue(self, requeue: Requeue) -> Generator[Requeued, None, None]:
         """Requeue them, and say of each what became of it; to iterate no further ends it between two letters."""
         yield from requeue.run(self)
         if self._choice.limit is None and self._letters.total == self._letters.count:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from proj.dashboard.web.queue_actions import Asked
+from proj.dashboard.web.actions.handler import Asked
 from proj.lab.processes.waiting import wait_until
 from tests.acceptance import now_scenes
 from tests.acceptance.dispatch_server import refreshed, serving, text, visit

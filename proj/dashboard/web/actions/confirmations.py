@@ -24,16 +24,18 @@ class Confirmations:
         self._clock = clock
 
     def make(self, *subject: str, count: int) -> str:
-        """The token of a question about that subject (who, what, to which queue), which named this count."""
+        """The token of a question about that subject (who, what, to what), which named this count."""
         words = f"{count}.{int(self._clock()) + VALID_S}"
         return f"{words}.{self._sign(words, subject)}"
 
-    def accepts(self, token: str, *subject: str) -> bool:
-        """Whether the token is of that subject, and not too old."""
+    def confirmed(self, token: str, *subject: str) -> int | None:
+        """The count that the token's question named; None when it is of another subject, or too old."""
         words, _, signature = token.rpartition(".")
-        _, _, until = words.partition(".")
+        count, _, until = words.partition(".")
         right = hmac.compare_digest(self._sign(words, subject).encode(), signature.encode("utf-8", "replace"))
-        return right and until.isdecimal() and self._clock() <= int(until)
+        if right and until.isdecimal() and self._clock() <= int(until):
+            return int(count)
+        return None
 
     def _sign(self, words: str, subject: tuple[str, ...]) -> str:
         # With the lengths, so that no two subjects are the same bytes.
