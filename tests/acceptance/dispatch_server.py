@@ -17,8 +17,8 @@ from tornado.options import options
 from tornado.testing import bind_unused_port
 
 from proj.dashboard.live.now.documents import Document
+from proj.dashboard.web.actions.routes import action_routes
 from proj.dashboard.web.handlers import routes
-from proj.dashboard.web.queue_actions import action_routes
 from proj.dashboard.web.template_loader import TemplateLoader
 from proj.lab.processes.waiting import wait_until
 
@@ -55,9 +55,10 @@ class Told:
 class Server:
     """Flower with the page; only the monitor is replaced."""
 
-    def __init__(self, actions: Any = None) -> None:
+    def __init__(self, actions: Any = None, letters: Any = None) -> None:
         self.monitor = Told()
         self._actions = actions
+        self._letters = letters
         self.loop = asyncio.new_event_loop()
         self._socket, self.port = bind_unused_port(address="127.0.0.1")
         self.http: HTTPServer | None = None
@@ -82,8 +83,8 @@ class Server:
             **{**settings, "template_loader": TemplateLoader(settings["template_path"])},
         )
         flower.add_handlers(".*", routes(self.monitor, public_metrics=True, acts=self._actions is not None))
-        if self._actions is not None:
-            flower.add_handlers(".*", action_routes(self._actions, read_only=False, has_password=True))
+        acting = {"queues": self._actions, "letters": self._letters}
+        flower.add_handlers(".*", action_routes(**acting, read_only=self._actions is None, has_password=True))
         self.http = HTTPServer(flower)
         self.http.add_socket(self._socket)
         self.loop.run_forever()
@@ -106,9 +107,9 @@ class Server:
 
 
 @contextmanager
-def serving(actions: Any = None) -> Iterator[Server]:
-    """With buttons, if there are `actions` in place of `QueueActions`."""
-    server = Server(actions)
+def serving(actions: Any = None, letters: Any = None) -> Iterator[Server]:
+    """With buttons, if there are `actions` in place of `QueueActions`; with `letters` in place of `LetterActions`."""
+    server = Server(actions, letters)
     try:
         yield server
     finally:

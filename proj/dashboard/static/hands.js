@@ -1,4 +1,4 @@
-// Hands: pauses and resumes a queue, after a question that names the count.
+// Hands: the buttons that change something, each after a question that names the count.
 
 import { announce } from "./poll.js";
 
@@ -7,30 +7,41 @@ const { make } = ProjReport;
 const page = document.getElementById("dispatch");
 const dialog = document.getElementById("dispatch-ask");
 
-// The button of a queue's row; none where the dashboard may not act.
-export function button({ name, paused, is_ours: ours }) {
-  if (!dialog || name === null || !ours) return null;
-  const verb = paused ? "resume" : "pause";
-  const word = paused ? "Resume" : "Pause";
+// Whether the dashboard may act.
+export const may = Boolean(dialog);
+
+// A button; `path` is what it does, such as "queues/pause", and `fields` to what. `more` says it to a screen reader.
+export function act(path, fields, words, more, danger = false) {
+  if (!may) return null;
   return make("button", {
-    type: "button", class: "now-act", "data-act": verb, "data-queue": name, "aria-label": `${word} ${name}`,
-  }, word);
+    type: "button", class: danger ? "now-act danger" : "now-act", "data-key": `${path} ${words}`, "data-act": path,
+    "data-fields": JSON.stringify(fields), "aria-label": `${words} ${more}`,
+  }, words);
 }
 
-async function post(verb, fields) {
-  const body = new URLSearchParams({ ...fields, _xsrf: page.dataset.xsrf });
-  const answer = await fetch(page.dataset[verb], { method: "POST", body, cache: "no-store", redirect: "manual" })
+// The button of a queue's row.
+export function button({ name, paused, is_ours: ours }) {
+  if (name === null || !ours) return null;
+  return act(paused ? "queues/resume" : "queues/pause", { queue: name }, paused ? "Resume" : "Pause", name);
+}
+
+export async function post(path, fields) {
+  const body = new URLSearchParams(Object.entries(fields).flatMap(([name, value]) => [value].flat().map((one) => [name, one])));
+  body.set("_xsrf", page.dataset.xsrf);
+  const answer = await fetch(`${page.dataset.acts}/${path}`, { method: "POST", body, cache: "no-store", redirect: "manual" })
     .catch(() => null);
   if (!answer) throw new Error("The server does not answer.");
   if (!answer.ok) throw new Error((await answer.text()).trim() || `The server refuses it (${answer.status}).`);
-  return answer.json();
+  const file = /filename="(.+)"/.exec(answer.headers.get("Content-Disposition") || "");
+  return file ? saved(await answer.blob(), file[1]) : answer.json();
 }
 
-// What became of it, in one sentence.
-function outcome(verb, queue, { done, workers }) {
-  const followed = workers.filter((one) => one.followed).length;
-  const said = `${queue} is ${verb === "pause" ? "paused" : "resumed"}: ${followed} of ${workers.length} workers follow.`;
-  return done ? said : `${said} The others do not answer, or cannot do it.`;
+// Gives the browser a file.
+function saved(blob, name) {
+  const link = make("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  return { outcome: `The file ${name} is on its way.` };
 }
 
 function say(words) {
@@ -38,21 +49,28 @@ function say(words) {
   announce(words);
 }
 
-async function act(verb, queue) {
+// Asks, and does it after a yes. `then(answer)` hears of what was begun; it may close the dialog by returning true.
+export async function ask(path, fields, then = () => false) {
   const yes = dialog.querySelector("[value=yes]");
+  const no = dialog.querySelector("[value=no]");
   yes.hidden = true;
-  say(`Asking about ${queue} …`);
+  no.textContent = "Close";
+  say("Asking …");
   dialog.showModal();
   try {
-    const { question, token } = await post(verb, { queue });
+    const { question, token, yes: words } = await post(path, fields);
     say(question);
-    yes.textContent = verb === "pause" ? "Pause it" : "Resume it";
+    yes.textContent = words;
+    no.textContent = "No";
     yes.hidden = false;
     yes.onclick = async () => {
       yes.hidden = true;
-      say("Waiting for the workers …");
+      no.textContent = "Close";
+      say("Waiting for the answer …");
       try {
-        say(outcome(verb, queue, await post(verb, { queue, token })));
+        const answer = await post(path, { ...fields, token });
+        say(answer.outcome);
+        if (then(answer)) dialog.close();
       } catch (error) {
         say(error.message);
       }
@@ -62,8 +80,15 @@ async function act(verb, queue) {
   }
 }
 
+const listeners = new Map();
+
+// Lets `then(answer)` hear of what is done at paths that begin with `place`.
+export function listen(place, then) {
+  listeners.set(place, then);
+}
+
 page.addEventListener("click", ({ target }) => {
-  const pressed = target.closest("[data-act]");
-  if (pressed) act(pressed.dataset.act, pressed.dataset.queue);
+  const { act: path, fields } = target.closest("[data-act]")?.dataset ?? {};
+  if (path) ask(path, JSON.parse(fields), listeners.get(path.split("/")[0]));
 });
 if (dialog) dialog.querySelector("[value=no]").addEventListener("click", () => dialog.close());

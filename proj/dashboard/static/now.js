@@ -1,5 +1,6 @@
 // The view Now of the Dispatch page: what is so in a rolling window, for work that goes on.
 
+import { showLetters } from "./letters.js";
 import { firstSteps, list, notFresh, notTaken } from "./notes.js";
 import { announce, keepInAddress, polling, showStatus } from "./poll.js";
 import { queueTable } from "./queue_rows.js";
@@ -38,6 +39,7 @@ function show(data, before) {
   if (!before && narrow && data.queues.length > LONG) closed.add("queues-fine");
   if (!before && narrow && data.workers.length > LONG) closed.add("workers-fine");
   keepingFocus(() => showRows(data));
+  keepingFocus(() => showLetters(data));
 }
 
 function matches(words, ...texts) {
@@ -107,7 +109,7 @@ page.addEventListener("click", ({ target }) => {
     filtered();
   }
   const group = button?.dataset.group;
-  if (group && state.data) {
+  if (group && state.data && !button.closest("#dispatch-letters")) {
     if (!closed.delete(group)) closed.add(group);
     keepingFocus(() => showRows(state.data));
   }

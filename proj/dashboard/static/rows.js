@@ -3,17 +3,18 @@
 const { make } = ProjReport;
 
 // A column has head, cell(one), and perhaps title, kind ("word"; a number otherwise), and minor: left out on a phone.
-// A group has key, title and items; `closed` are the keys of the closed groups. `note(one)` is a line below a row.
+// A group has key, title, items, and perhaps their count and `more` nodes beside the title; `closed` are the keys of
+// the closed groups. `note(one)` is a line below a row.
 export function table({ name, columns, groups, closed, keyOf, levelOf, note }) {
-  const bodies = groups.filter(({ items }) => items.length).map(({ key, title, items }) => {
+  const bodies = groups.filter(({ items }) => items.length).map(({ key, title, items, count = items.length, more }) => {
     const open = !closed.has(key);
     const body = `now-${key}`;
     const button = make("button", {
       type: "button", class: "now-toggle", "aria-expanded": open, "data-group": key,
-    }, `${title} (${items.length})`);
+    }, `${title} (${count.toLocaleString("en")})`);
     return make("tbody", { "data-key": key, id: body },
       make("tr", { "data-key": "head", class: "now-group" },
-        make("th", { colspan: columns.length, scope: "rowgroup" }, button)),
+        make("th", { colspan: columns.length, scope: "rowgroup" }, button, ...(more ?? []))),
       ...(open ? items.flatMap((one) => row(one, columns, keyOf(one), levelOf(one), note(one))) : []));
   });
   // Focusable, so that the keyboard can scroll a table that is wider than the screen.

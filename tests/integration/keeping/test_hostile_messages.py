@@ -56,6 +56,7 @@ def test_message_that_cannot_be_run_becomes_a_dead_letter_with_the_reason(
 
     assert said in letter["x-proj-reason"]
     assert letter["x-proj-reason"].endswith(".")
+    assert letter["x-proj-ran"] is False
     assert letter["x-proj-queue"] == "kept"
     assert letter["x-proj-attempts"] == 1
     assert letter[""] == (message.body if isinstance(message.body, bytes) else message.body.encode())

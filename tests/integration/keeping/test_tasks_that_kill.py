@@ -45,6 +45,7 @@ def test_task_that_kills_its_pool_process_is_dead_lettered_after_three_attempts(
     for task in tasks:
         assert KILLERS[task] in by_task[task]["x-proj-reason"] or pool != "prefork"
         assert by_task[task]["x-proj-reason"].startswith("It killed its pool process 3 times")
+        assert by_task[task]["x-proj-ran"] is True
         assert by_task[task]["x-proj-attempts"] == 3
         assert system.times_begun(task) == 3
     assert len(system.ends()) == len(good)

@@ -133,12 +133,12 @@ def question(verb: str, chosen: Collection[Seen], queue: str) -> str:
     """What a person is asked before the chosen letters of that dead-letter queue are requeued, exported or removed."""
     letters = counted(len(chosen), "letter")
     if verb == EXPORT:
-        return f"Write {letters} to a file, with the arguments of their tasks? They stay in {queue}."
+        return f"Write {letters} to a file, with the arguments of tasks? Nothing leaves {queue}."
     if verb == PURGE:
-        return f"Remove {letters} from {queue} for ever? Their tasks will not run, and nothing brings them back."
+        return f"Remove {letters} from {queue} for ever? What is not exported cannot be brought back."
     ran = Counter(seen.ran for seen in chosen)
     to = ", ".join(sorted({seen.queue for seen in chosen if seen.queue})[:5]) or "no queue"
-    again = f" {counted(ran[True], 'task')} of them began before, and will run again." if ran[True] else ""
+    again = f" {ran[True]:,} of them began before, and will run again." if ran[True] else ""
     doubt = f" Of {ran[None]:,} it is not known whether they ran." if ran[None] else ""
     return f"Requeue {letters} to {to}?{again}{doubt}"
 

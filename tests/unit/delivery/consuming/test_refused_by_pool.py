@@ -39,7 +39,12 @@ def test_message_that_the_pool_refuses_is_a_dead_letter_unless_the_worker_ends(
         b"[[], {}, {}]", content_type="application/json", application_headers={"id": "refused", "task": refused.name}
     )
     message.accept = {"application/json"}
-    message.disposition = SimpleNamespace(dead_letter=lambda _message, reason: reasons.append(reason))  # type: ignore[assignment] # all that is asked of it
+
+    def dead_letter(_message: object, reason: str, *, ran: bool | None) -> None:
+        assert ran is False
+        reasons.append(reason)
+
+    message.disposition = SimpleNamespace(dead_letter=dead_letter)  # type: ignore[assignment] # all that is asked of it
     pool: Any = SimpleNamespace(apply_async=refuse)
     made = stock_request.create_request_cls(Request, app.tasks[refused.name], pool, "host", None, app=app)
     request = made(message, app=app, task=app.tasks[refused.name])

@@ -64,10 +64,9 @@ def test_question_names_the_count_and_what_runs_again() -> None:
     chosen = look(letter("a"), letter("b", ran=True), letter("c", ran=None)).chosen(fields("0"))[0]
 
     assert question("requeue", chosen, "dead_letters") == (
-        "Requeue 3 letters to mail? 1 task of them began before, and will run again. Of 1 it is not known whether they "
-        "ran."
+        "Requeue 3 letters to mail? 1 of them began before, and will run again. Of 1 it is not known whether they ran."
     )
     assert question("purge", chosen[:1], "dead_letters") == (
-        "Remove 1 letter from dead_letters for ever? Their tasks will not run, and nothing brings them back."
+        "Remove 1 letter from dead_letters for ever? What is not exported cannot be brought back."
     )
     assert "with the arguments" in question("export", chosen, "dead_letters")
