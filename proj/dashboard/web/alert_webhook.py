@@ -17,7 +17,7 @@ from proj.errors import InvalidConfiguration
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ TIMEOUT_S = 5.0
 FIRST_RETRY_S, MOST_RETRY_S = 5.0, 60.0
 #: The levels that are told. While nothing is known, the last one stays.
 _TOLD = frozenset({BAD, WARNING, OK})
+#: The kinds of sentence on what a person has done on purpose: a warning on the page, and no reason to call anybody.
+_DELIBERATE = frozenset({"paused"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,20 @@ class Change:
         """What is posted at that time, in seconds since the epoch."""
         fields = {name: self.sentence.get(name) for name in ("level", "kind", "text", "queues", "workers")}
         return {"format": "proj-alert", "version": 1, "time": now, "before": self.before, **fields}
+
+
+def sentence_to_tell(sentences: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The gravest sentence, without those on what was done on purpose; None when there is none.
+
+    When nothing else is wrong, such a sentence is told as ok.
+    """
+    if not sentences:
+        return None
+    first = sentences[0]
+    if first.get("kind") not in _DELIBERATE:
+        return first
+    others = (one for one in sentences if one.get("kind") not in _DELIBERATE and one.get("level") in {BAD, WARNING})
+    return next(others, {**first, "level": OK})
 
 
 class Changes:
@@ -114,8 +130,8 @@ class AlertWebhook(Service):
     def look(self) -> None:
         """Look once, and post if there is a change to tell."""
         found = self._document()
-        sentences = json.loads(found).get("sentences") if found else None
-        change = self._changes.see(sentences[0], time.monotonic()) if sentences else None
+        sentence = sentence_to_tell(json.loads(found).get("sentences") or ()) if found else None
+        change = None if sentence is None else self._changes.see(sentence, time.monotonic())
         if change is None:
             return
         try:

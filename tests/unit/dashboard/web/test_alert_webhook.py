@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proj.dashboard.web import alert_webhook
-from proj.dashboard.web.alert_webhook import FIRST_RETRY_S, LASTS_S, MOST_RETRY_S, AlertWebhook, Changes
+from proj.dashboard.web.alert_webhook import (
+    FIRST_RETRY_S,
+    LASTS_S,
+    MOST_RETRY_S,
+    AlertWebhook,
+    Changes,
+    sentence_to_tell,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def sentence(level: str) -> dict[str, Any]:
-    return {"level": level, "kind": "k", "text": f"It is {level}.", "queues": ["mail"], "workers": []}
+def sentence(level: str, kind: str = "k") -> dict[str, Any]:
+    return {"level": level, "kind": kind, "text": f"It is {level}.", "queues": ["mail"], "workers": []}
 
 
 def told(levels: str, *, step_s: float = LASTS_S) -> list[tuple[str, str]]:
@@ -51,6 +58,25 @@ def told(levels: str, *, step_s: float = LASTS_S) -> list[tuple[str, str]]:
 def test_level_is_told_when_it_has_lasted(levels: str, expected: list[tuple[str, str]]) -> None:
     """Each change once, and the way back to ok."""
     assert told(levels) == expected
+
+
+PAUSED, AWAY = sentence("warning", kind="paused"), sentence("bad", kind="broker_away")
+UNFAIR, UNKNOWN = sentence("warning", kind="unfair"), sentence("unknown", kind="queue_unknown")
+
+
+@pytest.mark.parametrize(
+    ("sentences", "expected"),
+    [
+        ([], None),
+        ([AWAY, PAUSED], AWAY),
+        ([PAUSED, UNFAIR], UNFAIR),
+        ([PAUSED, PAUSED, UNKNOWN], {**PAUSED, "level": "ok"}),
+        ([UNKNOWN, PAUSED], UNKNOWN),
+    ],
+)
+def test_paused_queue_calls_nobody(sentences: list[dict[str, Any]], expected: dict[str, Any] | None) -> None:
+    """Somebody paused it on purpose; what else is wrong is told, and its end too."""
+    assert sentence_to_tell(sentences) == expected
 
 
 def test_change_that_was_not_sent_is_told_later_while_it_lasts() -> None:
