@@ -40,6 +40,8 @@ class BrokerState:
     windows: Mapping[str, tuple[PrefetchWindow, ...]] | None = None
     #: Why the dead letters of a queue go nowhere, by its name.
     dropped: Mapping[str, str] = field(default_factory=dict)
+    #: Whether a node has an alarm of its memory or its disk; None when the management API does not tell.
+    alarm: bool | None = None
     #: Why the answers are not complete, in one sentence; None when they are.
     doubt: str | None = None
     #: Whether the broker answered, with or without its management API; None before the first answer.
@@ -60,7 +62,8 @@ class BrokerPoller(DepthPoller):
         self._polled = self._windows_at = 0.0
         self._windows: Mapping[str, tuple[PrefetchWindow, ...]] | None = None
         self._dropped: Mapping[str, str] = {}
-        self._dropped_at = 0.0
+        self._alarm: bool | None = None
+        self._seldom_at = 0.0
         self.state = BrokerState()
 
     def poll(self) -> None:
@@ -80,14 +83,18 @@ class BrokerPoller(DepthPoller):
         elif not 0 <= now - self._windows_at < WINDOWS_S:
             self._windows_at = now
             self._windows = self._ask_for_windows()
-        if self._queue_depths.doubt is None and not 0 <= now - self._dropped_at < IDLE_S:
-            self._dropped_at = now
+        if self._queue_depths.doubt is not None:
+            self._alarm = None
+        elif not 0 <= now - self._seldom_at < IDLE_S:
+            self._seldom_at = now
             self._dropped = self._ask_for_dropped()
+            self._alarm = self._ask_for_alarm()
         self.state = BrokerState(
             time=now,
             depths={depth.name: depth for depth in depths},
             windows=self._windows,
             dropped=self._dropped,
+            alarm=self._alarm,
             doubt=self._queue_depths.doubt,
             answers=True,
         )
@@ -97,6 +104,12 @@ class BrokerPoller(DepthPoller):
             return dropped(self._queue_depths.management, self._vhost, dead_letters=dead_letter_queue(self._app))
         except ProjError:
             return {}
+
+    def _ask_for_alarm(self) -> bool | None:
+        try:
+            return has_alarm(self._queue_depths.management.request("GET", "nodes?columns=mem_alarm,disk_free_alarm"))
+        except ProjError:  # a user without the tag `monitoring` may not ask
+            return None
 
     def _ask_for_windows(self) -> Mapping[str, tuple[PrefetchWindow, ...]] | None:
         vhost = quote(self._vhost, safe="")
@@ -108,6 +121,21 @@ class BrokerPoller(DepthPoller):
             return prefetch_windows(consumers, request("GET", f"vhosts/{vhost}/channels") if some_without else ())
         except ProjError:
             return None
+
+
+def has_alarm(nodes: object) -> bool | None:
+    """Whether one of the nodes has an alarm, from the management API's list; None when it does not tell.
+
+    Source: https://www.rabbitmq.com/docs/alarms
+    """
+    alarms = [
+        node[name]
+        for node in (nodes if isinstance(nodes, list) else ())
+        if isinstance(node, dict)
+        for name in ("mem_alarm", "disk_free_alarm")
+        if name in node
+    ]
+    return any(alarm is True for alarm in alarms) if alarms else None
 
 
 def prefetch_windows(consumers: Iterable[object], channels: Iterable[object]) -> dict[str, tuple[PrefetchWindow, ...]]:

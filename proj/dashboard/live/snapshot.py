@@ -94,6 +94,7 @@ def readings(state: State, counts: EventCounts, now: float) -> Readings:
         oldest_s={queue: max(0.0, now - since) for queue, since in oldest_of(state, now).items()},
         dead_letters=state.dead_letters,
         broker_answers=state.broker.answers,
+        broker_alarm=state.broker.alarm,
     )
 
 

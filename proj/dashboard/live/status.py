@@ -147,6 +147,8 @@ class Readings:
     dead_letters: str = DEAD_LETTERS
     #: Whether the broker answers; None before the first answer.
     broker_answers: bool | None = None
+    #: Whether it has an alarm of its memory or its disk, and accepts no message; None when that is not known.
+    broker_alarm: bool | None = None
 
 
 #: Before the first scrape.

@@ -83,6 +83,11 @@ def watched_metrics(readings: Readings, place: Callable[[str], str]) -> list[Met
             "1 while the broker answers the dashboard, else 0.",
             {} if readings.broker_answers is None else {(): int(readings.broker_answers)},
         ),
+        gauge(
+            "proj_broker_alarm",
+            "1 while a node of the broker has an alarm of its memory or its disk and accepts no message, else 0.",
+            {} if readings.broker_alarm is None else {(): int(readings.broker_alarm)},
+        ),
     ]
 
 

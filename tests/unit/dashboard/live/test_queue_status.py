@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proj.broker.queue_depths import Depth
-from proj.dashboard.live.broker_poll import BrokerState, prefetch_windows
+from proj.dashboard.live.broker_poll import BrokerState, has_alarm, prefetch_windows
 from proj.dashboard.live.count_differences import QueueCounts, explain_difference
 from proj.dashboard.live.queue_status import contradictions, queue_statuses
 from proj.dashboard.live.state import State
@@ -210,3 +210,20 @@ def test_events_count_as_unacknowledged_what_the_dispatch_mode_leaves_unacknowle
     (queue,) = queue_statuses(state.history, state.workers, BrokerState(time=9.0, depths={"q": depth}), lost=0, now=9.0)
 
     assert (queue.queue, queue.events, queue.explanation) == ("q", EventCount(ready=1, unacknowledged=held), None)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "alarm"),
+    [
+        ([{"mem_alarm": False, "disk_free_alarm": False}, {"mem_alarm": True, "disk_free_alarm": False}], True),
+        ([{"mem_alarm": False, "disk_free_alarm": True}], True),
+        ([{"mem_alarm": False, "disk_free_alarm": False}], False),
+        # A node of the cluster that is down is listed without them.
+        ([{}], None),
+        ([], None),
+        ({"error": "not_authorised"}, None),
+    ],
+)
+def test_alarm_of_one_node_blocks_all_publishers(nodes: object, *, alarm: bool | None) -> None:
+    """Memory or disk; it is not known when the API does not tell."""
+    assert has_alarm(nodes) is alarm

@@ -204,7 +204,7 @@ def test_every_metric_follows_the_naming_rules_of_prometheus(scraped: Scraped) -
 
     families = list(text_string_to_metric_families(scraped.text()))
 
-    assert len(families) == 25
+    assert len(families) == 26
     for family in families:
         assert family.name.startswith("proj_")
         assert family.documentation.endswith(".")
@@ -234,6 +234,7 @@ def test_queues_of_the_broker_are_exported_also_before_their_first_task(scraped:
         consuming={"mail": frozenset({"w@h", "gone@h"})},
         oldest_s={"mail": 12.5, None: 99.0},
         broker_answers=True,
+        broker_alarm=True,
     )
 
     samples = scraped.samples()
@@ -255,4 +256,4 @@ def test_queues_of_the_broker_are_exported_also_before_their_first_task(scraped:
         ("dead_letters", "dead_letters"): 7,
     }
     assert samples["proj_queue_consumers", ("media",)] == 0
-    assert samples["proj_broker_up", ()] == 1
+    assert (samples["proj_broker_up", ()], samples["proj_broker_alarm", ()]) == (1, 1)

@@ -66,6 +66,7 @@ def exported() -> dict[str, set[str]]:
         depths={"q": DEPTH, DEAD_LETTERS: replace(DEPTH, name=DEAD_LETTERS)},
         oldest_s={"q": 1.0},
         broker_answers=True,
+        broker_alarm=False,
     )
     collector = DispatchCollector(lambda: readings)
     collector.observe([STARTED])
