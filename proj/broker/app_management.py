@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import kombu
+
 from proj.broker.connection import connected, default_channel
 from proj.broker.management_api import DEFAULT_PORT, Management
 from proj.errors import NoBroker, NoManagement, OtherBroker
@@ -117,6 +119,11 @@ class AppManagement(Management):
 
 
 def _beside(connection: Connection) -> str:
-    """The URL of the API on the default port of the broker's host, with the credentials used for AMQP."""
+    """The URL of the API on the default port of the broker's host, with the credentials used for AMQP; one a host."""
+    hosts = [kombu.Connection(each) for each in connection.alt] or [connection]
+    return ";".join(dict.fromkeys(_api_of(each) for each in hosts))
+
+
+def _api_of(connection: Connection) -> str:
     user, password = (quote(text or "guest", safe="") for text in (connection.userid, connection.password))
     return f"http://{user}:{password}@{connection.hostname or 'localhost'}:{DEFAULT_PORT}/api/"

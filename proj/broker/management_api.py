@@ -6,7 +6,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from proj.errors import InvalidSetting, NoManagement
@@ -15,33 +15,32 @@ from proj.errors import InvalidSetting, NoManagement
 DEFAULT_PORT = 15672
 #: Seconds to wait for an answer; on loopback it takes milliseconds.
 TIMEOUT_S = 5.0
+#: The first status with which a node says that the fault is its own: it starts, or lacks the others.
+_OUT_OF_ORDER = 500
 #: Bytes that are read of a refusal.
 _MOST_OF_A_REFUSAL = 500
 
 
 class Management:
-    """A client of one broker's management API."""
+    """A client of one broker's management API, which each node of a cluster has."""
 
     def __init__(self, api_url: str, *, timeout_s: float = TIMEOUT_S) -> None:
         """Take the URL in Flower's form, `http://user:password@host:15672/api/`, and the seconds to wait for an answer.
 
+        Several URLs have a `;` between them: a node that does not answer is passed over.
+
         Raises:
             InvalidSetting: it is no such URL.
         """
-        parts = urlsplit(api_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise InvalidSetting(
-                "The broker API", api_url.rpartition("@")[2], "a URL such as http://user:password@localhost:15672/api/"
-            )
-        self._base = f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORT}"
-        credentials = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
+        self._addresses = tuple(_read(url.strip()) for url in api_url.split(";"))
         self._timeout_s = timeout_s
-        self._authorization = "Basic " + base64.b64encode(credentials.encode()).decode()
+        #: The number of the address that answered last.
+        self._current = 0
 
     @property
     def page(self) -> str:
-        """The address of the management page, without the password."""
-        return self._base + "/"
+        """The address of the management page, without the password; of a cluster that of the node that answers."""
+        return self._addresses[self._current].base + "/"
 
     def request(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 JSON has no narrower type
         """The API's answer as JSON, None when it is empty.
@@ -49,22 +48,68 @@ class Management:
         Raises:
             NoManagement: nothing answers there, or it refuses.
         """
+        silent: list[NoManagement] = []
+        for number in range(len(self._addresses)):
+            at = (self._current + number) % len(self._addresses)
+            try:
+                said = self._ask(self._addresses[at], method, path, body)
+            except _PassedOver as error:
+                silent.append(error)
+                continue
+            self._current = at
+            return said
+        raise NoManagement(" ".join(error.message for error in silent)) from silent[-1]
+
+    def _ask(self, address: _Address, method: str, path: str, body: object) -> Any:  # noqa: ANN401 as above
+        """The answer of one node.
+
+        Raises:
+            _PassedOver: another node may be asked.
+            NoManagement: it refuses, and another would too.
+        """
         request = urllib.request.Request(  # noqa: S310 the scheme is that of the URL the user gave
-            f"{self._base}/api/{path}",
+            f"{address.base}/api/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": self._authorization, "Content-Type": "application/json"},
+            headers={"Authorization": address.authorization, "Content-Type": "application/json"},
         )
+        # What a node has taken and not answered may be done.
+        is_harmless = method == "GET"
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310 as above
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            raise NoManagement(
-                f"The management API at {self._base} refuses {method} {path}: {error.code} {error.reason}{_why(error)}."
-            ) from error
+            kind = _PassedOver if is_harmless and error.code >= _OUT_OF_ORDER else NoManagement
+            said = f"{error.code} {error.reason}{_why(error)}"
+            raise kind(f"The management API at {address.base} refuses {method} {path}: {said}.") from error
         except (OSError, ValueError) as error:
-            raise NoManagement(f"No management API answers at {self._base}: {error}.") from error
+            # The request was not sent.
+            is_unsent = isinstance(error, urllib.error.URLError)
+            kind = _PassedOver if is_harmless or is_unsent else NoManagement
+            raise kind(f"No management API answers at {address.base}: {error}.") from error
         return json.loads(text) if text else None
+
+
+class _PassedOver(NoManagement):
+    """One node does not answer."""
+
+
+class _Address(NamedTuple):
+    base: str
+    authorization: str
+
+
+def _read(api_url: str) -> _Address:
+    parts = urlsplit(api_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InvalidSetting(
+            "The broker API", api_url.rpartition("@")[2], "a URL such as http://user:password@localhost:15672/api/"
+        )
+    credentials = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
+    return _Address(
+        f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORT}",
+        "Basic " + base64.b64encode(credentials.encode()).decode(),
+    )
 
 
 def _why(refusal: urllib.error.HTTPError) -> str:

@@ -87,3 +87,27 @@ class BrokerVersion:
     def knows_anonymous_login(self) -> bool:
         """Whether rabbitmq.conf has `anonymous_login_user`, as whom a client without a login may enter."""
         return self >= BrokerVersion(4, 0)
+
+    @property
+    def pauses_minorities(self) -> bool:
+        """Whether a cluster has a strategy for partitions (`cluster_partition_handling`); later ones go by majorities.
+
+        Source: https://www.rabbitmq.com/release-information, 4.3.0
+        """
+        return self < BrokerVersion(4, 3)
+
+    @property
+    def forms_cluster_at_once(self) -> bool:
+        """Whether new nodes may start at the same time.
+
+        On 3.10.8 one of three ended with `incompatible_feature_flags`; on 4.0.5 and 4.3.6 none did.
+        """
+        return self >= BrokerVersion(4, 0)
+
+    @property
+    def waits_for_lost_nodes(self) -> bool:
+        """Whether a quorum queue keeps what the consumers of a lost node hold, for `consumer-disconnected-timeout`.
+
+        Before, it gives them back at once. Source: https://www.rabbitmq.com/release-information, 4.3.0
+        """
+        return self >= BrokerVersion(4, 3)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import os
 import secrets
 import subprocess
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kombu import Connection
@@ -17,7 +12,10 @@ from kombu import Connection
 from proj.broker.management_api import Management
 from proj.broker.version import BrokerVersion
 from proj.errors import DeadlinePassed, NoManagement, ProcessEnded
-from proj.lab.processes.ports import LOOPBACK, free_port, is_free
+from proj.lab.definitions import GUEST, USER, vhost_definitions
+from proj.lab.epmd import Epmd
+from proj.lab.node_files import kept_password, make_private, node_environment, write_node_files
+from proj.lab.processes.ports import LOOPBACK, free_port
 from proj.lab.processes.process import Process
 from proj.lab.rabbitmq import installation
 from proj.service import Service
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from proj.lab.node_files import Member
     from proj.lab.processes.guard import Guard
 
 #: Seconds until a node must answer; 4 s to 8 s were measured on two cores.
@@ -36,9 +35,6 @@ STOP_TIMEOUT_S = 30.0
 ORDER_TIMEOUT_S = 60.0
 #: Seconds that the management API may take; on two cores with a load of 45 it took more than 5 s.
 MANAGEMENT_TIMEOUT_S = 60.0
-USER = "proj"
-#: The user of a new RabbitMQ, and its password. RabbitMQ's tutorials use it.
-GUEST = "guest"
 
 
 class Broker(Service):
@@ -57,6 +53,7 @@ class Broker(Service):
         settings: Mapping[str, str] | None = None,
         guest: bool = False,
         version: str | None = None,
+        member: Member | None = None,
     ) -> None:
         """Choose ports and a password.
 
@@ -69,6 +66,7 @@ class Broker(Service):
             guest: whether the user guest exists, with the well-known password and all permissions, as on a new
                 RabbitMQ. When False, an earlier guest of the folder's data is deleted.
             version: of RabbitMQ, such as 4.3; without one that of `PROJ_RABBITMQ`, else the machine's own.
+            member: its place in a cluster; without one it is alone.
 
         Raises:
             MissingProgram: this RabbitMQ is not there.
@@ -76,25 +74,31 @@ class Broker(Service):
         self._installation = installation(version)
         self.port = port or free_port()
         self.management_port = management_port or free_port()
-        self._keeps_data = folder is not None
+        self._keeps_data = folder is not None if member is None else member.keeps_data
         self._has_guest = guest
         self.folder = folder or guard.folder / f"broker-{secrets.token_hex(4)}"
-        _make_private(self.folder)
-        self.password = self._kept_password()
-        self._epmd_port = free_port()
-        self._environment = environment = self._configure(settings or {})
-        self._epmd = Process(
-            "epmd",
-            [self._installation.epmd, "-port", str(self._epmd_port), "-address", LOOPBACK],
-            guard=guard,
-            environment=environment,
-            log=self.folder / "epmd.log",
+        make_private(self.folder)
+        self.password = kept_password(self.folder) if member is None else member.password
+        write_node_files(
+            self.folder,
+            password=self.password,
+            port=self.port,
+            management_port=self.management_port,
+            version=self._installation.version,
+            guest=guest,
+            settings=settings or {},
+            member=member,
         )
+        #: Its own; None in a cluster, which has one for all.
+        self._epmd = Epmd(self._installation, self.folder, guard=guard) if member is None else None
+        finding = self._epmd.environment if self._epmd is not None else {}
+        self._environment = {**node_environment(self.folder, member), **finding}
+        self.name = self._environment["RABBITMQ_NODENAME"]
         self._server = Process(
             "rabbitmq-server",
             [self._installation.server],
             guard=guard,
-            environment=environment,
+            environment=self._environment,
             log=self.folder / "rabbitmq.log",
         )
         self.management = Management(self.management_url, timeout_s=MANAGEMENT_TIMEOUT_S)
@@ -113,6 +117,11 @@ class Broker(Service):
     def returncode(self) -> int | None:
         """The node's exit status as `subprocess` gives it; None while it runs."""
         return self._server.returncode
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the node has never been started."""
+        return not any((self.folder / "data").iterdir())
 
     @property
     def version(self) -> BrokerVersion:
@@ -140,10 +149,18 @@ class Broker(Service):
 
     def start(self) -> None:
         """Start the node, and return when it answers AMQP and HTTP."""
-        # First, because the node would start an epmd that outlives it.
-        self._epmd.start()
-        self._epmd.wait_until_ready(lambda: not is_free(self._epmd_port), timeout_s=START_TIMEOUT_S)
+        self.launch()
+        self.await_answer()
+
+    def launch(self) -> None:
+        """Start the node, and return at once."""
+        if self._epmd is not None:
+            # First, because the node would start an epmd that outlives it.
+            self._epmd.start()
         self._server.start()
+
+    def await_answer(self) -> None:
+        """Return when the node, which was started, answers AMQP and HTTP."""
         self._server.wait_until_ready(self._answers, timeout_s=START_TIMEOUT_S)
         if self._keeps_data and not self._has_guest:
             users = self.management.request("GET", "users?columns=name")
@@ -156,15 +173,20 @@ class Broker(Service):
             self._server.stop(timeout_s)
         else:
             self._server.kill()
-        self._epmd.stop()
+        if self._epmd is not None:
+            self._epmd.stop()
 
     def kill(self) -> None:
         """Kill the node by SIGKILL; its data stay in the folder."""
         self._server.kill()
 
+    def end(self) -> None:
+        """Stop the node in order; its data stay in the folder."""
+        self._server.stop(STOP_TIMEOUT_S)
+
     def restart(self) -> None:
         """Stop the node in order, and start it again with the same ports and data."""
-        self._server.stop(STOP_TIMEOUT_S)
+        self.end()
         self.start()
 
     def order(self, *words: str) -> str:
@@ -196,79 +218,12 @@ class Broker(Service):
         there = quote(name, safe="")
         self.management.request("PUT", f"vhosts/{there}", {})
         self.management.request("PUT", f"permissions/{there}/{USER}", {"configure": ".*", "write": ".*", "read": ".*"})
-        local = {
-            kind: [{key: value for key, value in row.items() if key != "vhost"} for row in rows]
-            for kind, rows in packaged_definitions().items()
-            if kind in {"exchanges", "queues", "bindings", "policies"}
-        }
-        self.management.request("POST", f"definitions/{there}", local)
+        self.management.request("POST", f"definitions/{there}", vhost_definitions())
         return self.url(name)
 
     def remove_vhost(self, name: str) -> None:
         """Remove a virtual host with its queues and messages."""
         self.management.request("DELETE", f"vhosts/{quote(name, safe='')}")
-
-    def _kept_password(self) -> str:
-        """The password of an earlier node of this folder, or a new random one."""
-        kept = self.folder / "password"
-        if not kept.exists():
-            _write_private(kept, secrets.token_urlsafe(16))
-        return kept.read_text()
-
-    def _configure(self, settings: Mapping[str, str]) -> dict[str, str]:
-        """Write the node's configuration, and return its whole environment; it inherits only PATH."""
-        folder = self.folder
-        definitions = packaged_definitions()
-        (ours,) = definitions["users"]
-        ours.update(name=USER, password_hash=hash_password(self.password))
-        if self._has_guest:
-            definitions["users"].append({**ours, "name": GUEST, "password_hash": hash_password(GUEST)})
-            definitions["permissions"] += [{**each, "user": GUEST} for each in definitions["permissions"]]
-        _write_private(folder / "definitions.json", json.dumps(definitions))
-        configuration: dict[str, object] = {
-            "listeners.tcp.default": f"{LOOPBACK}:{self.port}",
-            "management.tcp.ip": LOOPBACK,
-            "management.tcp.port": self.management_port,
-            "load_definitions": folder / "definitions.json",
-        }
-        if self._installation.version.knows_anonymous_login:
-            # By default a client without a login enters as guest.
-            configuration["anonymous_login_user"] = "none"
-        configuration.update(settings)
-        _write_private(folder / "rabbitmq.conf", "".join(f"{key} = {value}\n" for key, value in configuration.items()))
-        # Milliseconds. Quorum queues report their counts at the first tick, by default every 5 s. The second is when
-        # RabbitMQ checks for a `consumer_timeout`, by default every minute.
-        _write_private(
-            folder / "advanced.config",
-            "[{rabbit, [{quorum_tick_interval, 500}, {channel_tick_interval, 1000}]}].\n",
-        )
-        _write_private(folder / "enabled_plugins", "[rabbitmq_management].\n")
-        for name in ("home", "data", "log"):
-            (folder / name).mkdir(mode=0o700, exist_ok=True)
-        for name in ("epmd.log", "rabbitmq.log"):
-            (folder / name).touch(mode=0o600)
-        return {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(folder / "home"),
-            "LANG": "C.UTF-8",
-            # The script then execs the node, so the child's id is the node's.
-            "RUNNING_UNDER_SYSTEMD": "true",
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "ERL_EPMD_ADDRESS": LOOPBACK,
-            "RABBITMQ_ERLANG_COOKIE": secrets.token_hex(16),
-            # It has its own epmd, so the name need not be unique on the machine.
-            "RABBITMQ_NODENAME": "lab@localhost",
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-            "RABBITMQ_CONF_ENV_FILE": os.devnull,
-            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
-            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
-            "RABBITMQ_LOG_BASE": str(folder / "log"),
-            "RABBITMQ_LOGS": "-",
-            "RABBITMQ_PID_FILE": str(folder / "pid"),
-        }
 
     def _answers(self) -> bool:
         connection = Connection(self.url(), connect_timeout=2)
@@ -281,33 +236,3 @@ class Broker(Service):
         finally:
             connection.release()
         return True
-
-
-def packaged_definitions() -> dict[str, Any]:
-    """The policies, the dead-letter queue and the user of `definitions.json`, which docker-compose.yml mounts too."""
-    text = resources.files("proj.lab").joinpath("definitions.json").read_text()
-    definitions: dict[str, Any] = json.loads(text)
-    return definitions
-
-
-def hash_password(password: str) -> str:
-    """The password as RabbitMQ stores it: base64(salt + sha256(salt + password)).
-
-    Source: https://www.rabbitmq.com/docs/passwords#computing-password-hash
-    """
-    salt = secrets.token_bytes(4)
-    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
-
-
-def _make_private(folder: Path) -> None:
-    """Make a folder that only its owner can read, because messages lie in it; another's folder stays as it is."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    is_ours = (folder / "password").exists() or not any(folder.iterdir())
-    if is_ours and folder.stat().st_uid == os.geteuid():
-        folder.chmod(0o700)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, because it may hold a password."""
-    path.touch(mode=0o600)
-    path.write_text(text)

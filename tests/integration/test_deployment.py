@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from proj.lab.broker import USER, Broker, packaged_definitions
+from proj.lab.broker import Broker
+from proj.lab.definitions import USER, packaged_definitions
 from proj.lab.processes.guard import Guard
 from proj.lab.rabbitmq import installation
 from proj.queues import DEAD_LETTERS

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from proj.lab.broker import USER, Broker
+from proj.lab.broker import Broker
+from proj.lab.definitions import USER
 from proj.lab.processes.process import Process
 
 if TYPE_CHECKING:

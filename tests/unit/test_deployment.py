@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from proj import queues
-from proj.lab.broker import packaged_definitions
+from proj.lab.definitions import packaged_definitions
 
 ROOT = Path(__file__).parents[2]
 

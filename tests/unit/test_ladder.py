@@ -41,7 +41,15 @@ LADDERS = {
         {"worker_steps", "worker_name", "late_acknowledgement", "stage"},
         {"install", "send_many"},
     ),
-    "lab": ({"processes", "rabbitmq"}, {"broker"}, {"runs"}, {"drills"}, {"soak"}),
+    "lab": (
+        {"processes", "rabbitmq", "definitions"},
+        {"epmd", "node_files"},
+        {"broker"},
+        {"cluster"},
+        {"runs"},
+        {"drills"},
+        {"soak"},
+    ),
     "lab/drills": ({"system"}, {"faults", "verdict"}, {"drill"}, {"run_drills"}),
     "dashboard": ({"live", "banner", "ending"}, {"prometheus"}, {"web"}, {"install"}, {"launch"}),
     "commands": (

@@ -12,7 +12,8 @@ from proj.commands.demo.scoreboard import results_table, scoreboard
 from proj.commands.terminal.browser import opened
 from proj.commands.terminal.console import SafeConsole, echo, echo_json
 from proj.commands.terminal.interrupt import interruptible
-from proj.lab.broker import USER, Broker
+from proj.lab.broker import Broker
+from proj.lab.definitions import USER
 from proj.lab.processes.flower import START_TIMEOUT_S, FlowerProcess
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.waiting import wait_until

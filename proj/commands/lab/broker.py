@@ -8,7 +8,9 @@ from proj.broker.management_api import DEFAULT_PORT as MANAGEMENT_PORT
 from proj.commands.terminal.console import echo
 from proj.commands.terminal.interrupt import Interrupted, interruptible
 from proj.errors import ProjError
-from proj.lab.broker import GUEST, USER, Broker
+from proj.lab.broker import Broker
+from proj.lab.cluster import Cluster
+from proj.lab.definitions import GUEST, USER
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.ports import demanded_port, free_port, is_free
 from proj.lab.processes.waiting import wait_until
@@ -26,8 +28,11 @@ def run_broker(
     folder: Path | None,
     guest: bool = False,
     version: str | None = None,
+    nodes: int = 1,
 ) -> None:
     """Run a broker until it is interrupted, and print how to reach it; with `guest`, also for the tutorials' programs.
+
+    With several `nodes` it is a cluster, and the ports are those of the first node.
 
     Raises:
         InvalidSetting: a port that the user asked for is not free.
@@ -35,35 +40,59 @@ def run_broker(
         ProjError: the broker did not start, or ended by itself.
     """
     with Guard() as guard:
-        broker = Broker(
-            guard,
-            port=demanded_port("--port", port) if port else free_port(AMQP_PORT),
-            management_port=(
-                demanded_port("--management-port", management_port) if management_port else free_port(MANAGEMENT_PORT)
-            ),
-            folder=folder.absolute() if folder else None,
-            guest=guest,
-            version=version,
+        first = demanded_port("--port", port) if port else free_port(AMQP_PORT)
+        first_page = (
+            demanded_port("--management-port", management_port) if management_port else free_port(MANAGEMENT_PORT)
         )
+        kept = folder.absolute() if folder else None
+        broker: Broker | Cluster
+        if nodes == 1:
+            broker = Broker(guard, port=first, management_port=first_page, folder=kept, guest=guest, version=version)
+        else:
+            broker = Cluster(
+                guard,
+                nodes=nodes,
+                ports=(first, *(free_port(first + more) for more in range(1, nodes))),
+                management_ports=(first_page, *(free_port(first_page + more) for more in range(1, nodes))),
+                folder=kept,
+                guest=guest,
+                version=version,
+            )
         # Before the broker listens on its port.
-        programs = _programs(broker.port)
+        programs = _programs(first)
         try:
             with interruptible("The broker has ended."):
                 echo("Starting RabbitMQ …", err=True)
                 with broker:
-                    echo(f"export CELERY_BROKER_URL={broker.url()}")
-                    echo(f"export FLOWER_BROKER_API={broker.management_url}")
-                    echo(
-                        f"RabbitMQ answers on port {broker.port}; its page is {broker.management.page} "
-                        f"(user {USER}, password {broker.password}). Ctrl-C ends it.",
-                        err=True,
-                    )
+                    echo(f"export CELERY_BROKER_URL={_quoted(broker.url())}")
+                    echo(f"export FLOWER_BROKER_API={_quoted(broker.management_url)}")
+                    for line in _answers(broker):
+                        echo(line, err=True)
                     if guest:
                         echo(f"The user {GUEST}, password {GUEST}, may use it too{programs}.", err=True)
                     wait_until(lambda: not broker.running, what="the end of the broker", timeout_s=float("inf"))
                     raise ProjError(f"RabbitMQ ended by itself:\n{broker.log_tail()}")
         except Interrupted as interruption:
             echo(interruption.message, err=True)
+
+
+def _answers(broker: Broker | Cluster) -> list[str]:
+    """Where it answers, in one sentence for one node, and else one more line for each node."""
+    login = f"user {USER}, password {broker.password}"
+    if isinstance(broker, Broker):
+        return [
+            f"RabbitMQ answers on port {broker.port}; its page is {broker.management.page} ({login}). Ctrl-C ends it."
+        ]
+    lines = [
+        f"  {node.name} answers on port {node.port}; its page is {node.management.page}; its process is {node.pid}"
+        for node in broker.nodes
+    ]
+    return [f"RabbitMQ has {len(lines)} nodes ({login}). Ctrl-C ends them.", *lines]
+
+
+def _quoted(value: str) -> str:
+    """The value as a shell reads it: several addresses have a `;` between them."""
+    return f"'{value}'" if ";" in value else value
 
 
 def _programs(port: int) -> str:

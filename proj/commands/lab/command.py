@@ -12,7 +12,7 @@ from proj.commands.lab.pipeline import pipeline
 from proj.commands.lab.run import run
 from proj.commands.lab.soak import soak
 from proj.commands.terminal.command import Group
-from proj.commands.terminal.options import rabbitmq_version_option
+from proj.commands.terminal.options import nodes_option, rabbitmq_version_option
 
 
 @click.group(cls=Group)
@@ -38,6 +38,7 @@ def lab() -> None:
     help="Make the user guest too, with the password guest, as a new RabbitMQ has: for the programs of "
     "RabbitMQ's tutorials, unchanged.",
 )
+@nodes_option
 @rabbitmq_version_option
 @click.pass_context
 @handle_preload_options
@@ -48,6 +49,7 @@ def broker(
     management_port: int | None,
     folder: Path | None,
     guest: bool,
+    nodes: int,
     version: str | None,
 ) -> None:
     """Run a private RabbitMQ until Ctrl-C.
@@ -58,12 +60,16 @@ def broker(
     With --guest the tutorials' programs find it unchanged, at localhost:5672. When that port is not free, it takes
     another one and prints what to change in them. Without --guest there is no such user.
 
+    With --nodes 3 it is a cluster of three nodes, whose queues have a member on each. All three addresses are in
+    CELERY_BROKER_URL. It prints the process of each node, so that you can kill one and see what happens. It ends when
+    all of them have ended.
+
     Exit codes: 0 ended by Ctrl-C; 1 it did not start, or ended by itself; 2 wrong use.
     """
     del ctx
     from proj.commands.lab.broker import run_broker
 
-    run_broker(port=port, management_port=management_port, folder=folder, guest=guest, version=version)
+    run_broker(port=port, management_port=management_port, folder=folder, guest=guest, version=version, nodes=nodes)
 
 
 lab.add_command(run)

@@ -67,7 +67,7 @@ def policy(
     from proj.commands.queues.policy_table import show_policy
     from proj.delivery.dead_letters.app_queues import dead_letter_queue, queue_types
     from proj.delivery.dead_letters.policies import QueuePolicies
-    from proj.lab.broker import packaged_definitions
+    from proj.lab.definitions import packaged_definitions
 
     app = ctx.obj.app
     policies = QueuePolicies(

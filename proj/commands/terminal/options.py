@@ -54,6 +54,15 @@ rabbitmq_version_option = click.option(
     help="The RabbitMQ to start, such as 4.3; a checkout's `scripts/brokers` unpacks it.  [default: the machine's own]",
 )
 
+#: Each node takes about 100 MB.
+nodes_option = click.option(
+    "--nodes",
+    type=click.IntRange(1, 7),
+    default=1,
+    show_default=True,
+    help="Nodes of the broker: with 3, a cluster whose quorum queues survive the loss of one node.",
+)
+
 queue_type_option = click.option(
     "--queue-type",
     type=click.Choice(["quorum", "classic"]),

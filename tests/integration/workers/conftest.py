@@ -18,7 +18,7 @@ from pytest_docker_tools import container, fxtr, network
 from proj import tasks
 from proj.celery import app as proj_app
 from proj.delivery.publishing.confirm_publishing import close_publishing
-from proj.lab.broker import USER
+from proj.lab.definitions import USER
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.ports import LOOPBACK, free_port
 from proj.queues import QUORUM

@@ -10,7 +10,8 @@ from pytest_celery import CeleryWorkerContainer, RabbitMQContainer
 from proj.broker.management_api import Management
 from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement
-from proj.lab.broker import MANAGEMENT_TIMEOUT_S, packaged_definitions
+from proj.lab.broker import MANAGEMENT_TIMEOUT_S
+from proj.lab.definitions import packaged_definitions
 from proj.lab.processes.ports import LOOPBACK
 from proj.lab.processes.waiting import wait_until
 from proj.queues import WORK_QUEUE

@@ -30,15 +30,18 @@ def test_address_that_is_no_http_url_is_refused_with_an_example(url: str) -> Non
 
 
 @contextmanager
-def refusing(body: bytes) -> Iterator[str]:
-    """A server that refuses every request with this body, and its URL."""
+def refusing(body: bytes, status: int = 400) -> Iterator[str]:
+    """A server that answers every request with this status, by default a refusal, and this body; its URL."""
 
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(400)
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_PUT(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -80,3 +83,45 @@ def test_api_that_does_not_answer_in_time_is_an_error() -> None:
         Management(f"http://me:secret@127.0.0.1:{mute.getsockname()[1]}/api/", timeout_s=0.05).request(
             "GET", "overview"
         )
+
+
+def closed() -> str:
+    """The URL of a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        return f"http://127.0.0.1:{gone.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_node_of_a_cluster_that_does_not_answer_is_passed_over(method: str) -> None:
+    """The page is then that of the node that answered, which is asked first the next time."""
+    with refusing(b'{"a": 1}', 200) as url:
+        management = Management(f"{closed()};{url}/api/")
+
+        assert management.request(method, "overview") == {"a": 1}
+        assert management.page == f"{url}/"
+
+
+def test_node_of_a_cluster_that_lacks_the_others_is_passed_over_where_nothing_is_changed() -> None:
+    """It may have begun what it was told to do."""
+    with refusing(b"{}", 503) as broken, refusing(b"[]", 200) as url:
+        management = Management(f"{broken};{url}")
+
+        with pytest.raises(NoManagement, match="503"):
+            management.request("PUT", "vhosts/a")
+        assert management.request("GET", "queues") == []
+
+
+def test_refusal_of_a_node_of_a_cluster_is_that_of_all() -> None:
+    """A user without a right lacks it everywhere."""
+    with refusing(b"{}", 403) as refused, refusing(b"[]", 200) as url, pytest.raises(NoManagement, match="403"):
+        Management(f"{refused};{url}").request("GET", "queues")
+
+
+def test_cluster_of_which_no_node_answers_is_an_error_that_names_each() -> None:
+    """Whoever reads it knows which hosts were tried."""
+    urls = [closed(), closed()]
+
+    with pytest.raises(NoManagement) as caught:
+        Management(";".join(urls)).request("GET", "queues")
+
+    assert all(f"No management API answers at {url}: " in caught.value.message for url in urls)

@@ -13,7 +13,7 @@ from proj.delivery.dead_letters.delivery_limit import check_delivery_limit, deli
 from proj.delivery.dead_letters.policies import QueuePolicies, obstacle
 from proj.delivery.dead_letters.queue_policy import PolicyStatus, effective_policy, extended_policy, policy_status
 from proj.errors import NoManagement, ProjError
-from proj.lab.broker import packaged_definitions
+from proj.lab.definitions import packaged_definitions
 
 SAFE = {
     "dead-letter-exchange": "dead_letters",
