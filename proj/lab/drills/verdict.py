@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from proj.lab.drills.system.evidence import Record
 
-#: Seconds after its end for which a task counts as in flight. Its acknowledgement is on the way from the pool process
-#: to the broker's disk, and AMQP does not confirm acknowledgements.
+#: Seconds after its end for which a task counts as in flight: its acknowledgement is on the way from the pool process
+#: to the broker, and AMQP does not confirm acknowledgements.
 ACKNOWLEDGED_S = 0.5
 
 
@@ -104,18 +104,58 @@ def in_flight(records: Iterable[Record], hits: Iterable[Hit]) -> int:
     A hit reaches the executions that run during it and those that ended less than `ACKNOWLEDGED_S` before it, at most
     as many as the prefetch window of the workers it struck. An execution that never ended was ended by the first hit
     after its start.
+
+    A hit on the broker itself also reaches what the broker may not have written. Acknowledgements wait for the disk
+    behind one another and behind publishes, so those that arrived before a confirmed publish are written. A publish
+    without a confirm is sent again, and the broker may have written the first copy too.
     """
+    records = list(records)
     spans = executions(records)
     total = 0
     for hit in sorted(hits, key=lambda hit: hit.ended):
+        safe = hit.began if hit.window is not None else written_until(records, hit.began)
         reached = [
             (began, ended)
             for began, ended in spans
-            if began <= hit.ended and (ended is None or ended + ACKNOWLEDGED_S >= hit.began)
+            if began <= hit.ended and (ended is None or ended + ACKNOWLEDGED_S >= safe)
         ]
         total += len(reached) if hit.window is None else min(len(reached), hit.window)
+        total += unanswered_at(records, hit.began) if hit.window is None else 0
         spans = [span for span in spans if span[1] is not None or span not in reached]
     return total
+
+
+def unanswered_at(records: Iterable[Record], time: float) -> int:
+    """The number of publishes that had begun by `time` and had neither returned nor raised."""
+    sending: set[str] = set()
+    for record in sorted(records, key=lambda record: record.time):
+        if record.time > time:
+            break
+        if record.kind == SENDING:
+            sending.add(record.task_id)
+        elif record.kind in (CONFIRMED, RAISED):
+            sending.discard(record.task_id)
+    return len(sending)
+
+
+def written_until(records: Iterable[Record], time: float) -> float:
+    """The time until which the broker has shown, by `time`, that it wrote what it got; `time` when it got no publish.
+
+    It is the beginning of the last publish that was confirmed. With a disk that stood still for a second before the
+    broker was killed, two to four tasks ran again that had ended more than `ACKNOWLEDGED_S` before.
+    """
+    last: dict[str, float] = {}
+    written = None
+    for record in sorted(records, key=lambda record: record.time):
+        if record.time > time:
+            break
+        if record.kind == SENDING:
+            last[record.task_id] = record.time
+        elif record.kind == CONFIRMED and record.task_id in last:
+            written = max(written or 0.0, last[record.task_id])
+    if not last:
+        return time
+    return 0.0 if written is None else written
 
 
 def handed_on_again(records: Iterable[Record]) -> int:

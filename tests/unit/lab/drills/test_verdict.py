@@ -129,6 +129,28 @@ def test_hit_reaches_tasks_that_run_or_have_just_ended(
     assert in_flight(done("a", 1.0), [Hit(began=began, ended=ended, window=window)]) == reached
 
 
+@pytest.mark.parametrize(
+    ("confirmed_at", "window", "reached"),
+    [(4.9, None, 0), (5.1, None, 2), (5.1, 2, 0)],
+    ids=["written", "not", "worker"],
+)
+def test_hit_on_the_broker_reaches_what_its_disk_may_not_have(
+    confirmed_at: float, window: int | None, reached: int
+) -> None:
+    """An acknowledgement is written when a publish that began after it is confirmed. A disk can stand still."""
+    records = [*published("a"), *done("a", 1.0), line(SENDING, "b", 4.0), line(CONFIRMED, "b", confirmed_at)]
+
+    assert in_flight(records, [Hit(began=5.0, ended=9.0, window=window)]) == reached
+
+
+def test_hit_on_the_broker_may_double_a_publish_that_it_has_not_confirmed() -> None:
+    """The publisher sends it again, and the broker may have written the first copy before it was killed."""
+    records = [*published("a"), line(SENDING, "b", 4.0), *done("b", 10.0), *done("b", 11.0)]
+
+    assert in_flight(records, [Hit(began=5.0, ended=9.0)]) == 1
+    assert in_flight(records, [Hit(began=5.0, ended=9.0, window=2)]) == 0
+
+
 def test_execution_that_never_ended_is_reached_by_one_hit_only() -> None:
     """The first hit after its start ended it; at later hits its message is in the queue."""
     hits = [Hit(began=time, ended=time + 0.1) for time in (1.5, 2.5, 3.5)]
