@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.unit.dashboard.prometheus.test_grafana import DEPLOY, EXPORTED, metrics_of
+from tests.unit.dashboard.prometheus.test_grafana import DEPLOY, EXPORTED, PROMTOOL, metrics_of
 
 #: Names of PromQL itself that stand where a metric or label could.
 PROMQL = {"by", "sum", "rate", "increase", "delta", "and", "on", "unless", "m"}
@@ -19,8 +18,6 @@ RULES: list[dict[str, Any]] = [
     for group in yaml.safe_load((DEPLOY / "prometheus-alerts.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
-#: Of https://prometheus.io/download, or of the Debian package `prometheus`.
-PROMTOOL = shutil.which("promtool")
 
 
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=rule["alert"]) for rule in RULES])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -29,16 +31,22 @@ from proj.dashboard.live.status import (
 from proj.dashboard.prometheus.collector import DispatchCollector
 from proj.queues import DEAD_LETTERS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Of https://prometheus.io/download, or of the Debian package `prometheus`.
+PROMTOOL = shutil.which("promtool")
 DEPLOY = Path(__file__).parents[4] / "deploy"
 #: Names of PromQL itself that stand where a metric or label could.
 PROMQL = {"by", "sum", "max", "rate", "increase", "histogram_quantile"}
 
 WORKER = WorkerStatus(name="w@h", slots=1, busy_slots=1, held=1, tasks=1, busy_s=1.0, alive=True)
+ADAPTIVE = replace(WORKER, name="a@h", window=8, in_advance=2, given_back=1)
 GROUP = GroupStatus(
     name="q · fair",
     queue="q",
     dispatch="fair",
-    workers=(WORKER,),
+    workers=(WORKER, ADAPTIVE),
     slots=1,
     busy_slots=1,
     held=1,
@@ -119,14 +127,62 @@ def test_expression_uses_known_functions_as_they_are_meant(target: dict[str, Any
     assert ("histogram_quantile" in expression and " le)" in expression) == metric.endswith("_bucket")
 
 
-def test_every_exported_metric_is_drawn_or_alerts() -> None:
-    """A metric without a panel or an alert need not be exported. Of a histogram, one part is enough."""
+def test_every_exported_metric_is_drawn() -> None:
+    """A metric without a panel need not be exported. Of a histogram, one part is enough."""
     drawn = {metric for panel in PANELS for target in panel["targets"] for metric in metrics_of(target["expr"])}
-    drawn |= metrics_of((DEPLOY / "prometheus-alerts.yml").read_text())
 
     families = {re.sub(r"_(bucket|sum|count)$", "", metric) for metric in EXPORTED}
 
     assert families == {re.sub(r"_(bucket|sum|count)$", "", metric) for metric in drawn}
+
+
+def test_prometheus_accepts_the_expression_of_every_panel(tmp_path: Path) -> None:
+    """With an interval in place of Grafana's variable."""
+    if PROMTOOL is None:
+        pytest.skip("promtool of Prometheus is not installed")
+    expressions = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    rules = [
+        {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "1m")}
+        for number, expression in enumerate(expressions)
+    ]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+
+    done = subprocess.run(
+        [PROMTOOL, "check", "rules", "rules.yml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(expressions)} rules found" in done.stdout
+
+
+def test_dashboard_follows_the_schema_of_grafana() -> None:
+    """Grafana's own types read every field, and write it again as it was, so none is unknown or of another type."""
+    encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder", reason="it needs Python 3.11")
+    plugins = pytest.importorskip("grafana_foundation_sdk.cog.plugins")
+    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard")
+    plugins.register_default_plugins()
+
+    written = json.loads(encoder.JSONEncoder().encode(models.Dashboard.from_json(GRAFANA)))
+
+    # What only the import of a dashboard reads.
+    assert set(differences({**GRAFANA, "__requires": None}, {**written, "__requires": None})) == set()
+
+
+def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    """The places at which something of the first is not so in the other, which may have more."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name, value in one.items():
+            yield from differences(value, other.get(name), f"{path}.{name}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (value, theirs) in enumerate(zip(one, other, strict=True)):
+            yield from differences(value, theirs, f"{path}[{number}]")
+    elif one != other:
+        yield f"{path}: {one!r} became {other!r}"
 
 
 def test_panels_have_different_ids_and_places() -> None:
