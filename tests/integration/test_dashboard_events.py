@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from .conftest import Serve, Site
 
+pytestmark = pytest.mark.one_version
+
 TASKS = (
     "/tasks/datatable?draw=1&start=0&length=1000&search[value]="
     "&order[0][column]=0&columns[0][data]=name&order[0][dir]=asc"

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Serve
 
+pytestmark = pytest.mark.one_version
+
 OURS = ("/dispatch", "/dispatch/data", "/dispatch/data?run=x", "/dispatch/now?window=60", "/dispatch/assets/report.js")
 FLOWERS = ("/", "/workers", "/tasks", "/metrics")
 OPEN = ("/healthcheck", "/static/css/flower.css")

@@ -18,6 +18,8 @@ from proj.queues import DEAD_LETTERS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.one_version
+
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = "/etc/rabbitmq/definitions.json"
 #: The password of the user in the definitions.

@@ -24,6 +24,8 @@ from proj.lab.processes.waiting import wait_until
 if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
 
+pytestmark = pytest.mark.one_version
+
 
 def test_drill_reports_a_loss(broker: Broker, guard: Guard) -> None:
     """The negative control: with early acknowledgement the task of a killed process is lost."""

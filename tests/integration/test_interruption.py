@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
+pytestmark = pytest.mark.one_version
+
 #: Where bytes of the broker are read and written.
 TRANSPORT = "amqp/transport.py"
 #: Every so many lines of it a signal is tried.

@@ -22,6 +22,8 @@ from proj.lab.processes.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.one_version
+
 
 def python(program: str, guard: Guard, name: str = "program") -> Process:
     return Process(

@@ -17,6 +17,8 @@ from proj.lab.processes.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.one_version
+
 #: Seconds for which a test listens to make sure that nothing comes.
 SILENCE_S = 0.5
 

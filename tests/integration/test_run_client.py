@@ -14,6 +14,8 @@ from proj.tasks import work
 if TYPE_CHECKING:
     from proj.lab.broker import Broker
 
+pytestmark = pytest.mark.one_version
+
 
 def test_run_client_knows_of_a_message_that_the_broker_does_not_take(broker: Broker) -> None:
     """Without confirms a run waited for tasks that were in no queue: the last ones of a connection that was closed."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
+pytestmark = pytest.mark.one_version
+
 
 @pytest.mark.parametrize(("send", "state"), [(mark_began, "began"), (mark_ended, "ended")])
 def test_mark_that_the_lab_sends_is_the_mark_that_the_dashboard_reads(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
+pytestmark = pytest.mark.one_version
+
 VHOST = "work"
 TIMEOUT_S = 20
 
