@@ -180,6 +180,20 @@ def test_started_attempt_is_given_on_once_with_its_waits() -> None:
     assert started.take_all(state, 2000.0) == []
 
 
+@pytest.mark.parametrize(("held_s", "avoidable_s"), [(0.05, 0.0), (0.5, 0.5)])
+def test_short_wait_in_a_worker_is_not_avoidable(held_s: float, avoidable_s: float) -> None:
+    """At 2,000 tasks a second, 5 ms of each would sum to ten seconds a second, and raise an alert for ever."""
+    other = attempt("other", 990.0, worker="v@h", state="succeeded", started=990.0, finished=1000.0)
+    state = state_of(attempt("held", started=1000.0 + held_s), other)
+    state.workers.update([Worker(name="v@h", slots=1, queues=("q",), dispatch="fair")], 1.0)
+    started = StartedAttempts()
+    started.add((task_id, task.attempts[0]) for task_id, task in state.history if task_id == "held")
+
+    (told,) = started.take_all(state, 2000.0)
+
+    assert told.avoidable_wait_s == pytest.approx(avoidable_s)
+
+
 # --- The monitor -----------------------------------------------------------------------------------
 
 
