@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.dashboard.prometheus.test_grafana import DEPLOY, EXPORTED, PROMTOOL, metrics_of
+from tests import promtool
+from tests.promtool import DEPLOY
+from tests.unit.dashboard.prometheus.test_grafana import EXPORTED, metrics_of
 
 #: Names of PromQL itself that stand where a metric or label could.
 PROMQL = {"by", "sum", "rate", "increase", "delta", "and", "on", "unless", "m"}
@@ -60,12 +62,11 @@ def test_every_alert_has_a_scene_in_which_it_comes_and_stays_away_in_the_quiet_o
     assert {test["alertname"] for scene in scenes for test in scene["alert_rule_test"] if test["exp_alerts"]} == names
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool of Prometheus is not installed")
 def test_promtool_accepts_the_rules_and_their_scenes() -> None:
     """Prometheus itself evaluates them."""
     for words in (("check", "rules", "prometheus-alerts.yml"), ("test", "rules", "prometheus-alerts.test.yml")):
         done = subprocess.run(
-            [str(PROMTOOL), *words], cwd=DEPLOY, capture_output=True, text=True, timeout=60, check=False
+            [promtool.needed(), *words], cwd=DEPLOY, capture_output=True, text=True, timeout=60, check=False
         )
 
         assert done.returncode == 0, done.stdout + done.stderr

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,13 +28,13 @@ from proj.dashboard.live.status import (
 )
 from proj.dashboard.prometheus.collector import DispatchCollector
 from proj.queues import DEAD_LETTERS
+from tests import promtool
+from tests.promtool import DEPLOY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-#: Of https://prometheus.io/download, or of the Debian package `prometheus`.
-PROMTOOL = shutil.which("promtool")
-DEPLOY = Path(__file__).parents[4] / "deploy"
 #: Names of PromQL itself that stand where a metric or label could.
 PROMQL = {"by", "sum", "max", "rate", "increase", "histogram_quantile"}
 
@@ -138,8 +136,6 @@ def test_every_exported_metric_is_drawn() -> None:
 
 def test_prometheus_accepts_the_expression_of_every_panel(tmp_path: Path) -> None:
     """With an interval in place of Grafana's variable."""
-    if PROMTOOL is None:
-        pytest.skip("promtool of Prometheus is not installed")
     expressions = [target["expr"] for panel in PANELS for target in panel["targets"]]
     rules = [
         {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "1m")}
@@ -148,7 +144,7 @@ def test_prometheus_accepts_the_expression_of_every_panel(tmp_path: Path) -> Non
     (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
 
     done = subprocess.run(
-        [PROMTOOL, "check", "rules", "rules.yml"],
+        [promtool.needed(), "check", "rules", "rules.yml"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
