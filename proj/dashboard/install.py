@@ -22,6 +22,7 @@ REQUIRED_NAMES = {
     "flower.events": ("EventReceiver", "Events", "Events.on_event"),
     "flower.views": ("BaseHandler",),
     "flower.views.monitor": ("Metrics",),
+    "flower.views.tasks": ("TaskView",),
     "flower.urls": ("settings", "handlers"),
 }
 

@@ -5,7 +5,8 @@ The scripts of the HTML page and of the dashboard read it. Version 1, with times
     format, version      "proj-report", 1
     title                the name of the journal
     notes                sentences: which events are missing, what the drawing leaves out, what people did
-    tables               figures, waits, offenders (the longest avoidable waits), facts, as in `tables.Table`
+    tables               figures, waits, offenders (the longest avoidable waits), facts, as in `tables.Table`; offenders
+                         also has `tasks`: the id of the task of each row
     runs                 a list, each:
         name, dispatch   as in the journal; dispatch may be null
         origin           the time of its first event, in seconds since the epoch
@@ -15,11 +16,10 @@ The scripts of the HTML page and of the dashboard read it. Version 1, with times
         workers          the table under the timeline
         queues           the names of the queues of its attempts, the one with the most first
         groups           a list of workers: {worker, lanes, held}
-            lanes        a list of slots, each a list of bars: [start, end, kind, label, count, share, queue, task]; the
-                         bar stands for `count` attempts that ran in the `share` of its length; kind is running (it
+            lanes        a list of slots, each a list of bars: [start, end, kind, label, count, share, queue]; the bar
+                         stands for `count` attempts that ran in the `share` of its length; kind is running (it
                          ended), redelivered, unfinished (no end was reported), failed or lost; queue is a place in
-                         `queues`, and task the id of a bar of one attempt, of 1,000 bars at most: those not in
-                         order, then the longest
+                         `queues`
             held         {times, values}: how many messages the worker had received and not started, from each time
                          until the next
         depths           a list: {queue, ready, unacknowledged}, the latter two {times, values}; the last may be null
@@ -27,8 +27,8 @@ The scripts of the HTML page and of the dashboard read it. Version 1, with times
         depth            the table under the depths
         waits            {broker, held, avoidable}: seconds in order, thinned to 201 quantiles
         live             true while the run goes on, with its figures so far; else left out
-    together             a run, without figures, of the attempts of all: there if a worker took part in several, so that
-                         what each of its slots did is in one lane
+    together             a run, with queues and groups alone, of the attempts of all: there if a worker took part in
+                         several, so that what each of its slots did is in one lane; then `runs` have no groups
 
 A reader must refuse a version that it does not know. A version may get further fields.
 """
@@ -57,6 +57,8 @@ VERSION = 1
 NO_RUN = "outside any run"
 #: Seconds: a larger skew of a clock gets a note of its own. A smaller one is mostly transport time.
 SKEW_S = 0.1
+#: What is drawn of each run, and not of all of them together.
+_NOT_TOGETHER = frozenset({"depths", "depth", "depths_source", "waits"})
 #: What people did, in the notes: the latest.
 MOST_ACTIONS = 20
 
@@ -128,8 +130,6 @@ def document_of_runs(
 ) -> dict[str, Any]:
     """The document of runs that are measured already; `together` has the attempts of all of them."""
     bars = drawing.bars_a_lane(sum(len({span.attempt.worker for span in one.record.spans}) for one in measured_runs))
-    # Where all are drawn together, the bars of each are not drawn.
-    tasks = 0 if together is not None else drawing.MAX_TASKS // max(1, len(measured_runs))
     runs = [one.run for one in measured_runs]
     figures = {one.run.name: metrics.figures_of(one.record) for one in measured_runs}
     known = {worker.name: worker for worker in workers}
@@ -137,17 +137,18 @@ def document_of_runs(
     left_out: list[str] = []
     for one in measured_runs:
         of_run = figures[one.run.name]
-        drawn, notes = drawing.draw_run(one.run, one.record, one.samples, bars=bars, tasks=tasks, arguments=arguments)
+        # Where all are drawn together, the bars of each are not drawn.
+        own = bars if together is None else 0
+        drawn, notes = drawing.draw_run(one.run, one.record, one.samples, bars=own, arguments=arguments)
         left_out += [f"{one.run.name}: {note}" for note in notes]
         numbers = _numbers(of_run, one.record.attempts)
         documents.append({**drawn, "figures": numbers, "workers": asdict(tables.workers_table(of_run, known))})
     drawn_together = None
     if together is not None:
-        # The runs have told what they leave out.
         lanes = bars if len(together.record.spans) < drawing.BARS else drawing.LEAST_BARS
-        drawn_together, _ = drawing.draw_run(
-            together.run, together.record, (), bars=lanes, tasks=drawing.MAX_TASKS, arguments=arguments
-        )
+        drawn, notes = drawing.draw_run(together.run, together.record, (), bars=lanes, arguments=arguments)
+        left_out += [f"{together.run.name}: {note}" for note in notes]
+        drawn_together = {name: value for name, value in drawn.items() if name not in _NOT_TOGETHER}
     took_part = Counter(worker.name for of_run in figures.values() for worker in of_run.workers)
     longest = {name: of_run.longest_avoidable_waits for name, of_run in figures.items()}
     return {
@@ -162,12 +163,18 @@ def document_of_runs(
                 tables.figures_table(figures, [_dispatch(run, figures[run.name], known) for run in runs])
             ),
             "waits": asdict(tables.waits_table(figures)),
-            "offenders": asdict(tables.avoidable_waits_table(longest, arguments=arguments)),
+            "offenders": _offenders(longest, arguments=arguments),
             "facts": asdict(tables.facts_table(runs)),
         },
         "runs": documents,
         **({} if drawn_together is None else {"together": drawn_together}),
     }
+
+
+def _offenders(longest: Mapping[str, Sequence[metrics.AvoidableWait]], *, arguments: bool) -> dict[str, Any]:
+    worst = tables.worst_waits(longest)
+    tasks = [one.attempt.task_id for _, one in worst]
+    return {**asdict(tables.avoidable_waits_table(worst, arguments=arguments)), "tasks": tasks}
 
 
 def workers_of(run: Run, attempts: Sequence[Attempt], workers: Sequence[Worker]) -> list[Worker]:

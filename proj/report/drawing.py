@@ -13,7 +13,7 @@ from proj.report.tables import LABEL_LENGTH, depths_table, label
 from proj.report.thinning import Bar, quantiles, steps, thin_bars, thin_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from proj.journal.records import Run, Sample
     from proj.metrics.span import Span
@@ -27,9 +27,6 @@ MOST_BARS = 1200
 MAX_WORKERS = 32
 MAX_LANES = 64
 MAX_QUEUES = 8
-#: Bars of a document that lead to their task: an id has more bytes than all else of a bar, and the page asks for them
-#: every second.
-MAX_TASKS = 1000
 #: What stands for the queue of a task whose queue is not known.
 NO_QUEUE = "queue not known"
 
@@ -40,9 +37,9 @@ def bars_a_lane(workers: int) -> int:
 
 
 def draw_run(
-    run: Run, record: metrics.Record, samples: Sequence[Sample], *, bars: int, tasks: int, arguments: bool
+    run: Run, record: metrics.Record, samples: Sequence[Sample], *, bars: int, arguments: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """The run's part of the document, and sentences about what it leaves out; `tasks` bars lead to their task."""
+    """The run's part of the document, and sentences about what it leaves out; without lanes, if `bars` is 0."""
     found = record.spans
     begins = (
         time
@@ -53,16 +50,8 @@ def draw_run(
     origin = min(begins, default=run.began)
     span_s = max(0.0, end_of_record(record.attempts, until=record.until) - origin)
     queues = _queues(found)
-    groups, notes = _groups(
-        found,
-        metrics.lanes_of(record.participants),
-        origin,
-        span_s,
-        bars=bars,
-        tasks=tasks,
-        arguments=arguments,
-        queues=queues,
-    )
+    lanes = metrics.lanes_of(record.participants) if bars else ()
+    groups, notes = _groups(found, lanes, origin, span_s, bars=bars, arguments=arguments, queues=queues)
     depths, of_broker = _depths(found, samples, origin, span_s)
     if len(depths) > MAX_QUEUES:
         notes.append(f"The {MAX_QUEUES} fullest of {len(depths)} queues are drawn.")
@@ -91,7 +80,6 @@ def _groups(
     span_s: float,
     *,
     bars: int,
-    tasks: int,
     arguments: bool,
     queues: Sequence[str],
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -114,20 +102,15 @@ def _groups(
             notes.append(f"{len(groups)} of {len(by_worker)} workers are drawn; the figures are of all workers.")
             break
         thin = [thin_bars(lane, span_s=span_s, limit=max(1, bars // len(own_lanes))) for lane in own_lanes]
-        by_worker[name] = thin
         drawn += len(thin)
         joined += sum(bar.attempts for lane in thin for bar in lane if bar.attempts > 1)
         groups.append(
             {
                 "worker": name,
-                "lanes": [],
+                "lanes": [[_cells(bar) for bar in lane] for lane in thin],
                 "held": _series(*steps(held[name]), span_s),
             }
         )
-    shown = [by_worker[group["worker"]] for group in groups]
-    leading = _leading((bar for thin in shown for lane in thin for bar in lane), tasks)
-    for group, thin in zip(groups, shown, strict=True):
-        group["lanes"] = [[_cells(bar, leads=bar in leading) for bar in lane] for lane in thin]
     if joined:
         notes.append(
             f"{joined:,} of {len(found):,} attempts are too short to be drawn alone. "
@@ -157,7 +140,7 @@ def _bars(span: Span, origin: float, *, arguments: bool, places: Mapping[str, in
         kind = "redelivered"
     name = (label(attempt.arguments) if arguments else "") or (attempt.name or attempt.task_id[:8])[:LABEL_LENGTH]
     begin, end = span.running[0] - origin, span.running[1] - origin
-    return [Bar(begin, end, kind, name, queue=places[attempt.queue or NO_QUEUE], task_id=attempt.task_id)]
+    return [Bar(begin, end, kind, name, queue=places[attempt.queue or NO_QUEUE])]
 
 
 def _changes(interval: tuple[float, float], origin: float) -> list[tuple[float, int]]:
@@ -166,19 +149,10 @@ def _changes(interval: tuple[float, float], origin: float) -> list[tuple[float, 
     return [(begin - origin, 1), (end - origin, -1)] if end > begin else []
 
 
-def _leading(bars: Iterable[Bar], tasks: int) -> set[Bar]:
-    """The bars that lead to their task: of one attempt, what is not in order first, then the longest."""
-    single = [bar for bar in bars if bar.attempts == 1]
-    if len(single) > tasks:
-        single.sort(key=lambda bar: (bar.kind == "running", bar.start - bar.end))
-    return set(single[:tasks])
-
-
-def _cells(bar: Bar, *, leads: bool) -> list[float | str]:
+def _cells(bar: Bar) -> list[float | str]:
     """The bar as in the document."""
-    cells: list[float | str] = [round(bar.start, 3), round(bar.end, 3), bar.kind, bar.label, bar.attempts]
     share = bar.share if bar.attempts > 1 else 1
-    return [*cells, share, bar.queue, *([bar.task_id] if leads else [])]
+    return [round(bar.start, 3), round(bar.end, 3), bar.kind, bar.label, bar.attempts, share, bar.queue]
 
 
 def _depths(

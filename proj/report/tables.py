@@ -140,12 +140,16 @@ def workers_table(figures: Figures, workers: Mapping[str, Worker]) -> Table:
     return Table(caption="Workers", head=head, rows=tuple(rows))
 
 
-def avoidable_waits_table(longest: Mapping[str, Sequence[AvoidableWait]], *, arguments: bool) -> Table:
-    """The longest avoidable waits of all runs, with one row for each attempt."""
-    worst = sorted(
+def worst_waits(longest: Mapping[str, Sequence[AvoidableWait]]) -> list[tuple[str, AvoidableWait]]:
+    """The longest avoidable waits of all runs, each with the name of its run."""
+    return sorted(
         ((run, one) for run, of_run in longest.items() for one in of_run if one.avoidable_wait_s >= LEAST_LISTED_S),
         key=lambda pair: -pair[1].avoidable_wait_s,
-    )
+    )[:MOST_LISTED]
+
+
+def avoidable_waits_table(worst: Sequence[tuple[str, AvoidableWait]], *, arguments: bool) -> Table:
+    """The waits, with one row for each attempt."""
     rows = tuple(
         (
             run,
@@ -155,7 +159,7 @@ def avoidable_waits_table(longest: Mapping[str, Sequence[AvoidableWait]], *, arg
             seconds(one.held_s),
             seconds(one.avoidable_wait_s),
         )
-        for run, one in worst[:MOST_LISTED]
+        for run, one in worst
     )
     return Table(
         caption="Longest avoidable waits",

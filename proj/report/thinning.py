@@ -26,9 +26,8 @@ class Bar(NamedTuple):
     attempts: int = 1
     #: The share of its length in which these attempts ran, from 0 to 1.
     share: float = 1.0
-    #: The place of the queue in the list of queues; and the task, of a bar of one attempt.
+    #: The place of the queue in the list of queues.
     queue: int = 0
-    task_id: str = ""
 
 
 def thin_bars(bars: Sequence[Bar], *, span_s: float, limit: int) -> list[Bar]:

@@ -18,13 +18,16 @@ from tornado.testing import bind_unused_port
 
 from proj.dashboard.live.now.documents import Document
 from proj.dashboard.web.actions.routes import action_routes
-from proj.dashboard.web.handlers import routes
+from proj.dashboard.web.finding.finder import Finder, Place
+from proj.dashboard.web.finding.handlers import Flowers, finding_routes
+from proj.dashboard.web.handlers import Finds, routes
 from proj.dashboard.web.template_loader import TemplateLoader
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from proj.journal.attempt import Attempt
     from tests.acceptance.chromium import Tab
 
 
@@ -35,6 +38,9 @@ class Told:
         self.said: dict[str, Any] = {}
         self.asked: list[str | None] = []
         self.age_s = 0.0
+        #: The attempts of each task in memory, and the ids of the tasks that Flower remembers.
+        self.tasks: list[list[Attempt]] = []
+        self.in_flower: set[str] = set()
         #: What is said of now, and the windows that were asked for.
         self.now_said: dict[str, Any] = {}
         self.windows: list[int | None] = []
@@ -44,6 +50,12 @@ class Told:
         if not self.now_said:
             return Document()
         return Document(json.dumps({**self.now_said, "as_of": time.time() - self.age_s}).encode())
+
+    def remembered(self) -> list[list[Attempt]]:
+        return self.tasks
+
+    def attempts_of(self, task_id: str) -> list[Attempt]:
+        return next((own for own in self.tasks if own[0].task_id == task_id), [])
 
     def snapshot(self, run: str | None = None) -> Document:
         self.asked.append(run)
@@ -82,7 +94,16 @@ class Server:
             options=options,
             **{**settings, "template_loader": TemplateLoader(settings["template_path"])},
         )
-        flower.add_handlers(".*", routes(self.monitor, public_metrics=True, acts=self._actions is not None))
+        place = Place(None, arguments=False)
+        rules = routes(
+            self.monitor,
+            public_metrics=True,
+            acts=self._actions is not None,
+            finds=Finds(place.words, place.arguments),
+        )
+        flower.add_handlers(".*", rules)
+        flowers = Flowers(lambda task_id: task_id in self.monitor.in_flower, 20_000)
+        flower.add_handlers(".*", finding_routes(Finder(self.monitor, place), flowers))
         acting = {"queues": self._actions, "letters": self._letters}
         flower.add_handlers(".*", action_routes(**acting, read_only=self._actions is None, has_password=True))
         self.http = HTTPServer(flower)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from proj.journal.attempt import Attempt
     from proj.lab.broker import Broker
 
 #: Seconds that anything may take here; a busy machine needs some of them.
@@ -53,6 +54,13 @@ class Listener:
 
     def refuse(self) -> None:
         self.refused += 1
+
+    def remembered(self) -> list[list[Attempt]]:
+        return []
+
+    def attempts_of(self, task_id: str) -> list[Attempt]:
+        assert task_id
+        return []
 
     def snapshot(self, run: str | None = None) -> Document:
         return Document(json.dumps({"run": run, "heard": len(self.heard)}).encode())

@@ -7,12 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from proj.journal.attempt import Attempt
+from proj.journal.writer import JournalWriter
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import Serve
 
 pytestmark = pytest.mark.one_version
 
-OURS = ("/dispatch", "/dispatch/data", "/dispatch/data?run=x", "/dispatch/now?window=60", "/dispatch/assets/report.js")
+OURS = (
+    "/dispatch",
+    "/dispatch/data",
+    "/dispatch/data?run=x",
+    "/dispatch/now?window=60",
+    "/dispatch/tasks?words=x",
+    "/dispatch/task/x",
+    "/dispatch/assets/report.js",
+)
 FLOWERS = ("/", "/workers", "/tasks", "/metrics")
 OPEN = ("/healthcheck", "/static/css/flower.css")
 #: Addresses that change something; any name in them will do.
@@ -239,3 +252,26 @@ def test_only_assets_are_served_as_assets(serve: Serve, name: str) -> None:
     """No address of an asset leads to another file."""
     with serve() as site:
         assert site.ask(f"/dispatch/assets/{name}").status == 404
+
+
+def test_tasks_of_a_journal_are_found_and_those_that_flower_has_forgotten_lead_to_their_attempts(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """By words with the arguments, where that was asked for; what cannot be searched for is said in a sentence."""
+    path = tmp_path / "run.sqlite"
+    with JournalWriter(path) as writer:
+        writer.put_attempts([Attempt(task_id="a/b ü", state="failed", worker="w", arguments="('Anna',)", sent=1.0)])
+        writer.commit()
+    with serve(open_journal=str(path), search_arguments=True) as site:
+        (found,) = site.ask("/dispatch/tasks?words=arguments:anna").json["attempts"]
+        refused = site.ask("/dispatch/tasks?words=state:done")
+        task = site.ask("/dispatch/task/a%2Fb%20%C3%BC").json
+        forgotten = site.ask("/task/a%2Fb%20%C3%BC")
+        nonsense = site.ask("/dispatch/tasks?worker=w&since=x&until=1").status
+
+    assert (found["id"], found["arguments"]) == ("a/b ü", "('Anna',)")
+    assert (refused.status, "There is no state" in refused.text) == (400, True)
+    assert (task["attempts"], task["in_flower"]) == ([found], False)
+    assert "--max_tasks" in task["flower_said"]
+    assert (forgotten.status, forgotten.headers["Location"]) == (302, "/dispatch?task=a%2Fb%20%C3%BC")
+    assert nonsense == 400

@@ -55,8 +55,12 @@ class EventSource(Service):
         journal: Path | None,
         broker_api: str | None,
         wanted: Callable[[], bool],
+        arguments: bool = False,
     ) -> None:
-        """Ask the workers and the broker of `app`; `wanted` returns whether someone looks at the result."""
+        """Ask the workers and the broker of `app`.
+
+        `wanted` returns whether someone looks at the result; `arguments` says whether those of tasks are kept.
+        """
         self.state = State(keep)
         self.state.dead_letters = dead_letter_queue(app)
         self.state.routes = Routes(app)
@@ -64,6 +68,7 @@ class EventSource(Service):
         #: Events that were taken.
         self.heard = 0
         self._keep = keep
+        self._arguments = arguments
         self._archive = None if journal is None else JournalArchive(journal)
         #: What asks the broker, and what asks the workers.
         queue_depths = QueueDepths(app, broker_api=broker_api)
@@ -144,7 +149,7 @@ class EventSource(Service):
         of_tasks: list[tuple[float, TaskEvent]] = []
         of_workers: list[tuple[float, WorkerEvent]] = []
         for received, event in heard:
-            known = parsed(event, arguments=False)
+            known = parsed(event, arguments=self._arguments)
             if isinstance(known, TaskEvent):
                 of_tasks.append((received, self._with_queue(known)))
             elif known is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from proj.dashboard.live.status import EventCounts, Readings, StartedAttempt
+    from proj.journal.attempt import Attempt
 
 K = TypeVar("K")
 
@@ -62,6 +63,8 @@ class Settings:
     #: The journal that is written, and the recorded one that is shown instead of events.
     journal: Path | None = None
     recorded: Path | None = None
+    #: Whether the arguments of tasks are kept, too.
+    arguments: bool = False
     #: URL of the broker's management API; None for the usual port of the broker's host.
     broker_api: str | None = None
 
@@ -90,6 +93,7 @@ class Monitor(Service):
             journal=settings.journal,
             broker_api=settings.broker_api,
             wanted=self._is_wanted,
+            arguments=settings.arguments,
         )
         self._started = StartedAttempts()
         #: The snapshots by the name of the run, and the documents of now by their window in seconds.
@@ -161,6 +165,17 @@ class Monitor(Service):
             # It is as old as the last question.
             self._nows.forget(window_s)
         return self._nows.get(window_s) or Document()
+
+    def remembered(self) -> list[Sequence[Attempt]]:
+        """The attempts of each task in memory, tasks in the order of their first events; none of a recorded journal."""
+        with self._lock:
+            return [task.attempts for _, task in self._events.state.history]
+
+    def attempts_of(self, task_id: str) -> Sequence[Attempt]:
+        """The attempts of a task in memory."""
+        with self._lock:
+            task = self._events.state.history.get(task_id)
+        return () if task is None else task.attempts
 
     def _ask(self, documents: Documents[K], key: K) -> bool:
         """Ask for a document; returns whether nobody had asked lately."""

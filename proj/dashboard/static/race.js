@@ -6,6 +6,7 @@ import { announce, keepInAddress, polling, showStatus } from "./poll.js";
 import { shownQueues } from "./queues.js";
 import { kindOf, news, options, shownRun } from "./runs.js";
 import { ageOf, statusOf } from "./status.js";
+import { linkOf, openBar } from "./tasks.js";
 
 const { draw, patchChildren } = ProjReport;
 
@@ -38,7 +39,7 @@ function show(data, before) {
   const report = JSON.stringify(data.report);
   if (report !== drawn) {
     drawn = report;
-    if (data.report) draw(find("report"), data.report, { glance: false, taskUrl: page.dataset.task, worstFirst: true });
+    if (data.report) draw(find("report"), data.report, { glance: false, worstFirst: true, openBar, linkOf });
     else find("report").replaceChildren();
   }
 }

@@ -25,8 +25,10 @@ from proj.dashboard.web.allowed_hosts import is_allowed
 from proj.dashboard.web.event_batches import EventBatches
 from proj.dashboard.web.event_filter import EventFilter
 from proj.dashboard.web.evicted_tasks import AcyclicTask
+from proj.dashboard.web.finding.finder import Finder, Place
+from proj.dashboard.web.finding.handlers import Flowers, finding_routes
 from proj.dashboard.web.flower_types import Flower, rewrite_handler
-from proj.dashboard.web.handlers import routes
+from proj.dashboard.web.handlers import Finds, routes
 from proj.dashboard.web.options import checked_options
 from proj.dashboard.web.provenance import says_where_it_comes_from
 from proj.dashboard.web.reply_filter import is_reply
@@ -80,6 +82,7 @@ class Dashboard(Flower):
                 keep=checked.history,
                 journal=checked.journal,
                 recorded=checked.recorded,
+                arguments=checked.arguments,
                 broker_api=options.broker_api,
             ),
             observer=self._collector.observe,
@@ -89,8 +92,18 @@ class Dashboard(Flower):
         )
         has_password = bool(options.basic_auth or options.auth)
         self._letters = LetterActions(capp, broker_api=options.broker_api, journal=checked.journal)
+        place = Place(checked.journal or checked.recorded, arguments=checked.arguments)
         rules = [
-            *routes(self.monitor, public_metrics=checked.public_metrics, acts=has_password and not options.read_only),
+            *finding_routes(
+                Finder(self.monitor, place),
+                Flowers(lambda task_id: task_id in self.events.state.tasks, options.max_tasks),
+            ),
+            *routes(
+                self.monitor,
+                public_metrics=checked.public_metrics,
+                acts=has_password and not options.read_only,
+                finds=Finds(place.words, place.arguments),
+            ),
             *action_routes(
                 queues=QueueActions(capp, broker_api=options.broker_api, journal=checked.journal),
                 letters=self._letters,

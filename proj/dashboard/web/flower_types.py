@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         """What Flower's pages show; it belongs to the thread of its loop."""
 
         workers: MutableMapping[str, object]
+        tasks: Mapping[str, Task]
         counter: MutableMapping[str, object]
         tasks_by_worker: MutableMapping[str, object]
         metrics: Series
@@ -70,6 +71,12 @@ if TYPE_CHECKING:
         def stop(self) -> None:
             """End."""
 
+    class TaskView(BaseHandler):
+        """Flower's handler of the page of a task."""
+
+        def get(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
+            """Write it."""
+
     class Metrics(BaseHandler):
         """Flower's handler of /metrics."""
 
@@ -82,5 +89,6 @@ else:
     from flower.app import Flower, rewrite_handler
     from flower.views import BaseHandler
     from flower.views.monitor import Metrics
+    from flower.views.tasks import TaskView
 
-__all__ = ["BaseHandler", "Flower", "Metrics", "rewrite_handler"]
+__all__ = ["BaseHandler", "Flower", "Metrics", "TaskView", "rewrite_handler"]

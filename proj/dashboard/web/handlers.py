@@ -43,6 +43,13 @@ class Snapshots(Protocol):
         """The JSON of now with this window; empty until there is one, if nobody asked lately."""
 
 
+class Finds(NamedTuple):
+    """Where tasks are looked for, in words, and whether by their arguments, too."""
+
+    where: str = "the dashboard's memory"
+    arguments: bool = False
+
+
 class AssetFile(NamedTuple):
     """A script or style sheet."""
 
@@ -81,15 +88,23 @@ class ReadOnlyHandler(BaseHandler):
 class PageHandler(ReadOnlyHandler):
     """The page, in its view Now or Race."""
 
-    def initialize(self, *, acts: bool) -> None:
-        """Show buttons, if it `acts`; their addresses are `action_routes`."""
+    def initialize(self, *, acts: bool, finds: Finds) -> None:
+        """Show buttons, if it `acts`; their addresses are `action_routes`. Tasks are found by `finding_routes`."""
         self._acts = acts
+        self._finds = finds
 
     @authenticated
     def get(self) -> None:
         """Render it. An address with a run is of the view Race."""
         race = self.get_query_argument("view", "now") == "race" or self.get_query_argument("run", None) is not None
-        self.render("dispatch.html", view="race" if race else "now", windows=CHOICES, acts=self._acts and not race)
+        self.render(
+            "dispatch.html",
+            view="race" if race else "now",
+            windows=CHOICES,
+            acts=self._acts and not race,
+            finds_in=self._finds.where,
+            finds_arguments=self._finds.arguments,
+        )
 
 
 class JsonHandler(ReadOnlyHandler):
@@ -207,11 +222,11 @@ def assets() -> dict[str, AssetFile]:
     return found
 
 
-def routes(monitor: Snapshots, *, public_metrics: bool, acts: bool = False) -> list[URLSpec]:
+def routes(monitor: Snapshots, *, public_metrics: bool, acts: bool = False, finds: Finds) -> list[URLSpec]:
     """The page's addresses, and that of the metrics unless they are public, without a prefix."""
     return [
         *([] if public_metrics else [url(r"/metrics", MetricsHandler)]),
-        url(r"/dispatch", PageHandler, {"acts": acts}, name="dispatch"),
+        url(r"/dispatch", PageHandler, {"acts": acts, "finds": finds}, name="dispatch"),
         url(r"/dispatch/data", DataHandler, {"monitor": monitor}, name="dispatch_data"),
         url(r"/dispatch/now", NowHandler, {"monitor": monitor}, name="dispatch_now"),
         url(r"/dispatch/assets/([\w.-]+)", AssetHandler, {"assets": assets()}, name="dispatch_asset"),

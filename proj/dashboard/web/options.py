@@ -33,6 +33,7 @@ OWN = {
     "open_journal": "show this recorded journal read-only, instead of events",
     "allowed_hosts": "further host names under which the dashboard answers; * for any",
     "public_metrics": "let everyone read /metrics, also with --basic_auth",
+    "search_arguments": "search and show the arguments of tasks on the Dispatch page, too",
     "dispatch_history": "attempts that are kept in memory",
     "alert_webhook": "post JSON here when the page's first sentence becomes bad or a warning, and when it ends",
 }
@@ -40,6 +41,7 @@ define("journal", type=str, metavar="FILE", help=OWN["journal"])
 define("open_journal", type=str, metavar="FILE", help=OWN["open_journal"])
 define("allowed_hosts", type=str, multiple=True, metavar="NAME,NAME", help=OWN["allowed_hosts"])
 define("public_metrics", type=bool, default=False, help=OWN["public_metrics"])
+define("search_arguments", type=bool, default=False, help=OWN["search_arguments"])
 define("alert_webhook", type=str, metavar="URL", help=OWN["alert_webhook"])
 define("dispatch_history", type=int, default=HISTORY, metavar="N", help=OWN["dispatch_history"])
 
@@ -76,8 +78,9 @@ class DashboardOptions:
     hosts: frozenset[str]
     #: Attempts that are kept in memory.
     history: int
-    #: Whether everyone may read the metrics.
+    #: Whether everyone may read the metrics, and whether arguments of tasks are searched and shown.
     public_metrics: bool
+    arguments: bool
     #: Where alerts are posted.
     alert_webhook: str | None
 
@@ -120,6 +123,7 @@ def checked_options(options: OptionParser, environment: Mapping[str, str] = os.e
         recorded=recorded,
         hosts=hosts,
         public_metrics=options.public_metrics,
+        arguments=options.search_arguments,
         history=options.dispatch_history,
         alert_webhook=checked_webhook(options.alert_webhook),
     )

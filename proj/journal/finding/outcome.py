@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from proj.journal.attempt import LOST, RETURNED
@@ -18,8 +19,7 @@ _REJECTED = "rejected"
 
 def outcomes(attempts: Sequence[Attempt]) -> list[str]:
     """What became of each attempt of one task, all of which are given by number, in half a sentence."""
-    following = [*attempts[1:], None]
-    return [outcome(attempt, later) for attempt, later in zip(attempts, following, strict=True)]
+    return [outcome(one, later) for one, later in zip_longest(attempts, attempts[1:])]
 
 
 def outcome(attempt: Attempt, later: Attempt | None) -> str:

@@ -5,17 +5,30 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from proj.journal.attempt import Attempt
-    from proj.journal.finding.query import Query
     from proj.journal.reader import JournalReader
 
 #: Rows that are looked through between two looks at the clock; some hundredths of a second.
 ROWS = 50_000
+
+
+class Condition(Protocol):
+    """What to look for, such as a `Query`."""
+
+    @property
+    def has_id(self) -> bool:
+        """Whether the index of the ids finds it."""
+
+    def matches(self, attempt: Attempt) -> bool:
+        """Whether an attempt is looked for."""
+
+    def condition(self) -> tuple[str, Sequence[object]]:
+        """The same as a condition of SQL on the table of attempts, with its parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +47,7 @@ class Found:
 
 def search(
     journal: JournalReader,
-    query: Query,
+    query: Condition,
     *,
     limit: int,
     timeout_s: float | None = None,
@@ -61,7 +74,7 @@ def search(
     return Found(attempts=tuple(attempts[:limit]), more=len(attempts) > limit)
 
 
-def search_attempts(attempts: Iterable[Attempt], query: Query, *, limit: int) -> Found:
+def search_attempts(attempts: Iterable[Attempt], query: Condition, *, limit: int) -> Found:
     """The first `limit` of the attempts that match."""
     found = list(islice(filter(query.matches, attempts), limit + 1))
     return Found(attempts=tuple(found[:limit]), more=len(found) > limit)

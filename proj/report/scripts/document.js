@@ -3,8 +3,9 @@
 // Runs that one sees at a glance.
 const GLANCE = 3;
 
-// `glance: false` leaves out the section "At a glance", for a page that has its own; `worstFirst` orders many timelines.
-function contents(state, data, { glance: withGlance = true, worstFirst: ordered = false }) {
+// `glance: false` leaves out the section "At a glance", for a page that has its own; `worstFirst` orders many timelines;
+// linkOf(task, words) makes a link to a task.
+function contents(state, data, { glance: withGlance = true, worstFirst: ordered = false, linkOf = null }) {
   const scales = scalesOf(data.runs, data.together);
   const { offenders, facts, figures } = data.tables;
   return [
@@ -13,7 +14,7 @@ function contents(state, data, { glance: withGlance = true, worstFirst: ordered 
     timelines(state, data.together ? [data.together] : ordered ? worstFirst(data.runs) : data.runs, scales, data.runs),
     depths(state, data.runs, scales),
     waits(state, data, scales),
-    offenders.rows.length ? section("Longest avoidable waits", table(offenders)) : null,
+    offenders.rows.length ? section("Longest avoidable waits", table(offenders, linkOf)) : null,
     section("All figures", table(figures)),
     facts.rows.length ? section("How it was made", table(facts)) : null,
   ].filter((part) => part !== null);
@@ -72,7 +73,7 @@ function timelines(state, runs, scales, measured) {
   return section("Who did what, when",
     lead("One lane for each slot; all runs have the same scale of time, with the time of the day (UTC) below it. " +
       "Below the lanes of a worker: the messages that it held. Point at a bar to read it, or move from bar to bar " +
-      "with the arrow keys." + (state.taskUrl ? " A click or Enter opens Flower's page of the task (of the longest 1,000 bars)." : "")),
+      "with the arrow keys." + (state.openBar ? " A click or Enter shows the task of a bar: its attempts, and the way to Flower's page of it." : "")),
     legend(state, kindsOf(kinds, runs.some((run) => run.live))),
     zoomButtons(state),
     ...runs.map((run) => figure(run.name, run.figures ? [` ${subtitle(run.figures)}`] : [],

@@ -90,9 +90,11 @@ function reader(canvas, state) {
   // The canvas sets the text; the new output element is empty.
   readout.adopt = () => {};
   const open = () => {
-    const { rows, chosen } = canvas.view;
-    const task = chosen && rows[chosen.row].bars[chosen.bar][7];
-    if (state.taskUrl && task) location.assign(state.taskUrl + encodeURIComponent(task));
+    const { rows, chosen, origin } = canvas.view;
+    if (!state.openBar || !chosen) return;
+    const { worker, bars } = rows[chosen.row];
+    const [start, end, , , count = 1] = bars[chosen.bar];
+    state.openBar(worker, origin + start, origin + (count > 1 ? end : start));
   };
   canvas.addEventListener("click", open);
   canvas.addEventListener("pointermove", (event) => {

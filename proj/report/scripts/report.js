@@ -44,8 +44,9 @@ function draw(element, data, options = {}) {
   }
   let state = drawn.get(element);
   if (!state) {
-    // zoom: the range of the timelines in seconds, or null for all of it; taskUrl: what a task's id is put behind.
-    state = { root: element, printing: false, zoom: null, taskUrl: options.taskUrl || "" };
+    // zoom: the range of the timelines in seconds, or null for all of it; openBar(worker, from, until): shows what a
+    // worker started between two times, in seconds since the epoch.
+    state = { root: element, printing: false, zoom: null, openBar: options.openBar || null };
     drawn.set(element, state);
     watch(state);
   }

@@ -38,6 +38,7 @@ def monitor(shared_server: Server, comparison: dict[str, Any]) -> Told:
     told = shared_server.monitor
     told.said, told.age_s = json.loads(json.dumps(comparison)), 0.0
     told.now_said = {}
+    told.tasks, told.in_flower = [], set()
     told.asked.clear()
     told.windows.clear()
     return told

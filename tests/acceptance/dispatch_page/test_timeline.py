@@ -6,7 +6,6 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from proj.lab.processes.waiting import wait_until
 from tests.acceptance.dispatch_server import Told, refreshed, text
 
 if TYPE_CHECKING:
@@ -60,16 +59,6 @@ def test_what_is_chosen_by_keyboard_comes_into_the_part_that_is_shown(page: Tab)
     assert begin == 0
     assert end < 2
     assert re.search(r"slot 1: theirs.work: done, 0 s to 2.00 s .*, from 14:13:20 UTC", text(page, "output"))
-
-
-def test_bar_leads_to_flowers_page_of_its_task(page: Tab) -> None:
-    """By keyboard and by mouse."""
-    page.value(f"{CANVAS}.focus()")
-    page.press("ArrowDown")
-    page.press("Enter")
-    wait_until(lambda: "/task/" in page.value("location.pathname"), what="the task's page", timeout_s=60)
-    assert page.value("location.pathname") == "/task/round-robin-0"
-    page.complaints.clear()
 
 
 def test_slot_of_several_queues_has_one_lane_with_all_its_tasks(page: Tab, monitor: Told) -> None:

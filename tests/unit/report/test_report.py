@@ -10,7 +10,8 @@ import pytest
 from proj.errors import ProjError
 from proj.journal.attempt import Attempt
 from proj.journal.records import Action, Gap, Run, Sample, Worker
-from proj.report.document import document, workers_of
+from proj.metrics import Record
+from proj.report.document import MeasuredRun, document, document_of_runs, workers_of
 from proj.report.page import as_page
 from proj.report.text import MAX_WIDTH, as_text
 from tests.unit.report.kept_in_memory import BEGAN, MESSAGES, Kept, both, dispatched
@@ -54,8 +55,8 @@ def test_lost_attempt_and_its_redelivery_are_bars_of_two_kinds() -> None:
     run = document(journal, title="j")["runs"][0]
 
     assert [group["lanes"][0] for group in run["groups"]] == [
-        [[0.0, 1.0, "lost", "theirs.work", 1, 1, 0, lost.task_id]],
-        [[1.0, 3.0, "redelivered", "theirs.work", 1, 1, 0, lost.task_id]],
+        [[0.0, 1.0, "lost", "theirs.work", 1, 1, 0]],
+        [[1.0, 3.0, "redelivered", "theirs.work", 1, 1, 0]],
     ]
 
 
@@ -226,7 +227,7 @@ def test_attempts_that_have_not_ended_are_reported() -> None:
     made = document(journal, title="j")
 
     (group,) = made["runs"][0]["groups"]
-    assert group["lanes"] == [[[0.0, 5.0, "unfinished", "theirs.work", 1, 1, 0, running.task_id]]]
+    assert group["lanes"] == [[[0.0, 5.0, "unfinished", "theirs.work", 1, 1, 0]]]
     assert group["held"] == {"times": [0.0, 5.0], "values": [1, 0]}
     assert "unfinished" in as_page(made)
     assert "makespan" in as_text(made)
@@ -268,15 +269,30 @@ def test_notes_say_what_people_did() -> None:
     assert len(latest) == 20
 
 
-def test_longest_bars_and_those_that_are_not_in_order_lead_to_their_task() -> None:
-    """Ids are most of the bytes of a large document, so that it has a thousand of them."""
-    journal = dispatched("fair", tuple((f"{number}", 9.0 if number % 100 == 0 else 1.0) for number in range(3000)))
-    journal.kept[1] = replace(journal.kept[1], state="failed")
+def test_each_of_the_longest_avoidable_waits_has_the_id_of_its_task() -> None:
+    """So that a page can lead to it; the table itself has the begin of the id."""
+    made = document(dispatched("round-robin"), title="j")["tables"]["offenders"]
 
-    (run,) = document(journal, title="j")["runs"]
+    assert made["tasks"]
+    assert [task[:8] for task in made["tasks"]] == [row[2] for row in made["rows"]]
 
-    bars = [bar for group in run["groups"] for lane in group["lanes"] for bar in lane]
-    led = [bar for bar in bars if len(bar) > 7]
-    assert len(led) == 1000
-    assert [bar[7] for bar in led if bar[2] == "failed"] == [journal.kept[1].task_id]
-    assert sum(bar[1] - bar[0] == 9.0 for bar in led) == 30
+
+def test_bars_are_drawn_once_where_all_runs_are_drawn_together() -> None:
+    """The page asks for the document every second, and draws either the lanes of each run or those of all."""
+    journal = both()
+    runs = [
+        MeasuredRun(run=run, record=Record.of(journal.attempts(run.name), journal.workers()), samples=())
+        for run in journal.runs()
+    ]
+    every = MeasuredRun(
+        run=Run(name="all", dispatch=None, began=BEGAN),
+        record=Record.of(journal.attempts(), journal.workers()),
+        samples=(),
+    )
+
+    made = document_of_runs(runs, journal.workers(), (), title="j", arguments=False, together=every)
+
+    assert [run["groups"] for run in made["runs"]] == [[], []]
+    assert made["together"].keys() == {"name", "dispatch", "origin", "span_s", "queues", "groups"}
+    lanes = [lane for group in made["together"]["groups"] for lane in group["lanes"]]
+    assert sum(len(lane) for lane in lanes) == len(journal.attempts())

@@ -107,7 +107,7 @@ def test_page_and_metrics_show_no_lost_task_as_one_at_work() -> None:
     shown = snapshot(state, None, counts, origin={}, now=120.0)[0].decode()
     told = readings(state, counts, 120.0)
 
-    assert '"lanes":[[[1.0,2.0,"lost","pack",1,1,0,"t"]],[]]' in shown
+    assert '"lanes":[[[1.0,2.0,"lost","pack",1,1,0]],[]]' in shown
     assert "because of early acknowledgement" in shown
     assert [group.busy_slots for group in told.groups] == [0]
     assert [queue.events.unacknowledged for queue in told.queues] == [0]

@@ -69,7 +69,7 @@ def test_running_attempt_lasts_until_now_and_ends_with_its_run() -> None:
 
     figures = running["runs"][0]["figures"]
     assert (figures["makespan_s"], figures["ideal_s"], running["live"]) == (11.0, 10.0, True)
-    assert running["runs"][0]["groups"][0]["lanes"][0] == [[1.0, 11.0, "unfinished", "t", 1, 1, 0, "t"]]
+    assert running["runs"][0]["groups"][0]["lanes"][0] == [[1.0, 11.0, "unfinished", "t", 1, 1, 0]]
     assert shown(done, now=1011.0)["report"] == shown(done, now=99999.0)["report"]
 
 
@@ -320,5 +320,5 @@ def test_worker_of_several_queues_has_its_tasks_in_one_lane() -> None:
     together = shown(state, now=1011.0)["report"]["together"]
 
     (lane,) = [lane for group in together["groups"] for lane in group["lanes"] if lane]
-    assert [(bar[0], together["queues"][bar[6]], bar[7]) for bar in lane] == [(1.0, "a", "a"), (4.0, "b", "b")]
+    assert [(bar[0], together["queues"][bar[6]]) for bar in lane] == [(1.0, "a"), (4.0, "b")]
     assert "together" not in shown(apart, now=1011.0)["report"]

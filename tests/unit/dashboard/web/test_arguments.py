@@ -184,6 +184,7 @@ def options(**changed: Any) -> Any:
             "allowed_hosts": [],
             "dispatch_history": 5000,
             "public_metrics": False,
+            "search_arguments": False,
             "alert_webhook": None,
             "address": "",
             "port": 5555,
