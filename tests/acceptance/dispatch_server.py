@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
@@ -17,7 +18,7 @@ from tornado.options import options
 from tornado.testing import bind_unused_port
 
 from proj.dashboard.live.now.documents import Document
-from proj.dashboard.web.actions.routes import action_routes
+from proj.dashboard.web.actions.routes import Hands, action_routes
 from proj.dashboard.web.finding.finder import Finder, Place
 from proj.dashboard.web.finding.handlers import Flowers, finding_routes
 from proj.dashboard.web.handlers import Finds, routes
@@ -67,10 +68,11 @@ class Told:
 class Server:
     """Flower with the page; only the monitor is replaced."""
 
-    def __init__(self, actions: Any = None, letters: Any = None) -> None:
+    def __init__(self, actions: Any = None, letters: Any = None, workers: Any = None) -> None:
         self.monitor = Told()
         self._actions = actions
         self._letters = letters
+        self._workers = workers
         self.loop = asyncio.new_event_loop()
         self._socket, self.port = bind_unused_port(address="127.0.0.1")
         self.http: HTTPServer | None = None
@@ -104,8 +106,11 @@ class Server:
         flower.add_handlers(".*", rules)
         flowers = Flowers(lambda task_id: task_id in self.monitor.in_flower, 20_000)
         flower.add_handlers(".*", finding_routes(Finder(self.monitor, place), flowers))
-        acting = {"queues": self._actions, "letters": self._letters}
-        flower.add_handlers(".*", action_routes(**acting, read_only=self._actions is None, has_password=True))
+        given = {"queues": self._actions, "letters": self._letters, "workers": self._workers}
+        hands = replace(
+            Hands.of(flower.capp, broker_api=None, journal=None), **{name: one for name, one in given.items() if one}
+        )
+        flower.add_handlers(".*", action_routes(hands, read_only=self._actions is None, has_password=True))
         self.http = HTTPServer(flower)
         self.http.add_socket(self._socket)
         self.loop.run_forever()
@@ -128,9 +133,9 @@ class Server:
 
 
 @contextmanager
-def serving(actions: Any = None, letters: Any = None) -> Iterator[Server]:
-    """With buttons, if there are `actions` in place of `QueueActions`; with `letters` in place of `LetterActions`."""
-    server = Server(actions, letters)
+def serving(actions: Any = None, letters: Any = None, workers: Any = None) -> Iterator[Server]:
+    """With buttons, if there are `actions` in place of those of queues; `letters` and `workers` likewise."""
+    server = Server(actions, letters, workers)
     try:
         yield server
     finally:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PAUSE = "/dispatch/queues/pause"
 BUTTONS = (PAUSE, *(f"/dispatch/letters/{verb}" for verb in ("requeue", "export", "purge", "cancel")))
+BUTTONS += ("/dispatch/queues/halt", "/dispatch/queues/drain", "/dispatch/queues/cancel", "/dispatch/workers/halt")
 PASSWORD = f"Basic {b64encode(b'ann:secret').decode()}"
 
 

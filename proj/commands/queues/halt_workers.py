@@ -16,9 +16,9 @@ from proj.commands.terminal.console import cell, console, echo, echo_json
 from proj.commands.terminal.fitted import Fitted
 from proj.commands.terminal.queue_name import refuse_unknown_queues
 from proj.delivery.dead_letters.app_queues import queue_types
-from proj.delivery.shutdown.drain import drain, remainder
+from proj.delivery.shutdown.drain import drain_queues
 from proj.delivery.shutdown.halt_workers import HaltOutcome, RunningWorkers, halt_workers
-from proj.errors import EXIT_FAILED, DeadlinePassed, ProjError
+from proj.errors import EXIT_FAILED, DeadlinePassed
 from proj.journal.actions import DRAIN, HALT, recorded
 from proj.queues import QUARANTINE_SUFFIX, is_plumbing
 
@@ -113,20 +113,17 @@ class Halt:
     def _drain(self, bus: ControlBus, queues: set[str], nodes: list[str], timeout_s: float) -> None:
         what = _listed(queues)
         last: list[Remainder] = []
-        at_rest = sorted(depth.name for depth in self._queue_depths.read() if depth.paused and depth.name in queues)
-        if at_rest:
-            raise ProjError(
-                f"{', '.join(at_rest)} cannot run empty, because it is paused. Resume it first: "
-                f"celery -A yourapp queues resume {at_rest[0]}"
-            )
 
         def progress(left: Remainder) -> None:
             if last[-1:] != [left]:
                 echo(f" [ ] {what}: {left}", err=True)
                 last.append(left)
 
-        drain(
-            lambda: remainder(bus, self._queue_depths, queues=queues, nodes=nodes),
+        drain_queues(
+            bus,
+            self._queue_depths,
+            queues=queues,
+            nodes=nodes,
             what=what,
             timeout_s=timeout_s,
             progress=progress,

@@ -19,10 +19,19 @@ export function act(path, fields, words, more, danger = false) {
   }, words);
 }
 
-// The button of a queue's row.
-export function button({ name, paused, is_ours: ours }) {
-  if (name === null || !ours) return null;
-  return act(paused ? "queues/resume" : "queues/pause", { queue: name }, paused ? "Resume" : "Pause", name);
+// The buttons of a queue's row.
+export function queueButtons({ name, paused, workers, is_ours: ours }) {
+  if (name === null || !ours) return [];
+  const fields = { queue: name };
+  return [
+    act(paused ? "queues/resume" : "queues/pause", fields, paused ? "Resume" : "Pause", name),
+    workers.length ? act("queues/halt", fields, "Halt", `the workers of ${name}`) : null,
+  ];
+}
+
+// The button of a worker's row.
+export function workerButton({ name, state }) {
+  return state === "gone" || state === "draining" ? null : act("workers/halt", { worker: name }, "Halt", name);
 }
 
 export async function post(path, fields) {
@@ -49,22 +58,30 @@ function say(words) {
   announce(words);
 }
 
+// What a question offers beside yes and no: another path, which asks its own question.
+const OTHERS = { "queues/halt": ["queues/drain", "Wait until it is empty"] };
+
 // Asks, and does it after a yes. `then(answer)` hears of what was begun; it may close the dialog by returning true.
 export async function ask(path, fields, then = () => false) {
   const yes = dialog.querySelector("[value=yes]");
   const no = dialog.querySelector("[value=no]");
-  yes.hidden = true;
+  const other = dialog.querySelector("[value=other]");
+  yes.hidden = other.hidden = true;
   no.textContent = "Close";
   say("Asking …");
-  dialog.showModal();
+  if (!dialog.open) dialog.showModal();
   try {
     const { question, token, yes: words } = await post(path, fields);
     say(question);
     yes.textContent = words;
     no.textContent = "No";
     yes.hidden = false;
+    const [otherPath, otherWords] = OTHERS[path] ?? [];
+    other.hidden = !otherPath;
+    other.textContent = otherWords ?? "";
+    other.onclick = () => ask(otherPath, fields, then);
     yes.onclick = async () => {
-      yes.hidden = true;
+      yes.hidden = other.hidden = true;
       no.textContent = "Close";
       say("Waiting for the answer …");
       try {

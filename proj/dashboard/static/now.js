@@ -2,6 +2,7 @@
 
 import { showLetters } from "./letters.js";
 import { firstSteps, list, notFresh, notTaken } from "./notes.js";
+import "./halts.js";
 import { announce, keepInAddress, polling, showStatus } from "./poll.js";
 import { queueTable } from "./queue_rows.js";
 import { ageOf, statusOf } from "./status.js";

@@ -1,6 +1,6 @@
 // The rows of queues: the worst first, and those that are in order by their names.
 
-import { button } from "./hands.js";
+import { queueButtons } from "./hands.js";
 import { levelNow, meter, sign, small, table } from "./rows.js";
 import { spark } from "./spark.js";
 import { count, duration, listed, NOT_KNOWN, rate, share } from "./words.js";
@@ -63,7 +63,7 @@ function columns(called, known) {
 function named(one, known) {
   const { name, type, level, paused } = one;
   return [sign(levelNow(level, known)), name ?? "queue not known", type ? make("span", { class: "now-type" }, ` ${type}`) : null,
-    paused ? make("strong", { class: "now-paused" }, " paused") : null, button(one)];
+    paused ? make("strong", { class: "now-paused" }, " paused") : null, ...queueButtons(one)];
 }
 
 // What the figures of a queue lack, and what it lost.

@@ -1,5 +1,6 @@
 // The rows of workers, each once with all its queues.
 
+import { workerButton } from "./hands.js";
 import { levelNow, meter, sign, small, table } from "./rows.js";
 import { count, duration, listed, memory, NOT_KNOWN, rate, share } from "./words.js";
 
@@ -48,9 +49,9 @@ function columns(called, page, known, adaptive) {
   ];
 }
 
-function named({ name, level }, called, page, known) {
+function named({ name, level, state }, called, page, known) {
   const link = make("a", { href: `${page.dataset.worker}${encodeURIComponent(name)}`, title: name }, called(name));
-  return [sign(levelNow(level, known)), link];
+  return [sign(levelNow(level, known)), link, workerButton({ name, state })];
 }
 
 function slots({ slots: all, busy_slots: at }) {
@@ -71,8 +72,8 @@ function avoidable({ avoidable_s: value }) {
 }
 
 function heartbeat({ state, heartbeat_age_s: age }) {
-  const words = { silent: "silent", gone: "gone", unknown: "none yet" }[state];
-  return [words ? strong(words, state !== "unknown") : null, age === null ? null : words ? small(duration(age)) : duration(age)];
+  const words = { silent: "silent", draining: "draining", gone: "gone", unknown: "none yet" }[state];
+  return [words ? strong(words, state === "silent" || state === "gone") : null, age === null ? null : words ? small(duration(age)) : duration(age)];
 }
 
 function queues({ queues: names }) {

@@ -17,9 +17,7 @@ from tornado.web import OutputTransform, RequestHandler
 from proj.dashboard.live.monitor import Monitor, Settings
 from proj.dashboard.prometheus.collector import DispatchCollector
 from proj.dashboard.web import allowed_hosts, provenance
-from proj.dashboard.web.actions.letter_actions import LetterActions
-from proj.dashboard.web.actions.queue_actions import QueueActions
-from proj.dashboard.web.actions.routes import action_routes
+from proj.dashboard.web.actions.routes import Hands, action_routes
 from proj.dashboard.web.alert_webhook import WINDOW_S, AlertWebhook
 from proj.dashboard.web.allowed_hosts import is_allowed
 from proj.dashboard.web.event_batches import EventBatches
@@ -91,7 +89,7 @@ class Dashboard(Flower):
             AlertWebhook(checked.alert_webhook, partial(self.monitor.now, WINDOW_S)) if checked.alert_webhook else None
         )
         has_password = bool(options.basic_auth or options.auth)
-        self._letters = LetterActions(capp, broker_api=options.broker_api, journal=checked.journal)
+        self._hands = Hands.of(capp, broker_api=options.broker_api, journal=checked.journal)
         place = Place(checked.journal or checked.recorded, arguments=checked.arguments)
         rules = [
             *finding_routes(
@@ -104,12 +102,7 @@ class Dashboard(Flower):
                 acts=has_password and not options.read_only,
                 finds=Finds(place.words, place.arguments),
             ),
-            *action_routes(
-                queues=QueueActions(capp, broker_api=options.broker_api, journal=checked.journal),
-                letters=self._letters,
-                read_only=options.read_only,
-                has_password=has_password,
-            ),
+            *action_routes(self._hands, read_only=options.read_only, has_password=has_password),
         ]
         if options.url_prefix:
             rules = [rewrite_handler(rule, options.url_prefix) for rule in rules]
@@ -177,7 +170,7 @@ class Dashboard(Flower):
         self._collector.unregister()
         if self._webhook is not None:
             self._webhook.stop()
-        self._letters.stop()
+        self._hands.stop()
         self.monitor.stop()
         super().stop()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proj.broker.worker_replies import by_node, read_tasks
-from proj.errors import DeadlinePassed
+from proj.errors import DeadlinePassed, ProjError
 from proj.plural import counted
 from proj.queues import is_plumbing
 
@@ -84,6 +84,32 @@ def drain(
         if time.monotonic() >= end:
             raise DeadlinePassed(f"{what} to run empty; there is still {remainder}", timeout_s)
         time.sleep(INTERVAL_S)
+
+
+def drain_queues(
+    bus: ControlBus,
+    depths: QueueDepths,
+    *,
+    queues: Collection[str],
+    nodes: Collection[str],
+    what: str,
+    timeout_s: float,
+    progress: Callable[[Remainder], None],
+) -> None:
+    """Return when nothing is left of the queues, with the workers that consume them.
+
+    Raises:
+        DeadlinePassed: something was still left after `timeout_s` seconds.
+        NoBroker: no broker answers.
+        ProjError: a queue is paused.
+    """
+    at_rest = sorted(depth.name for depth in depths.read() if depth.paused and depth.name in queues)
+    if at_rest:
+        raise ProjError(
+            f"{', '.join(at_rest)} cannot run empty, because it is paused. Resume it first: "
+            f"celery -A yourapp queues resume {at_rest[0]}"
+        )
+    drain(lambda: remainder(bus, depths, queues=queues, nodes=nodes), what=what, timeout_s=timeout_s, progress=progress)
 
 
 def remainder(bus: ControlBus, depths: QueueDepths, *, queues: Collection[str], nodes: Collection[str]) -> Remainder:

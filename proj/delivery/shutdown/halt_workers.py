@@ -99,8 +99,11 @@ def halt_workers(
     listening: frozenset[str],
     timeout_s: float,
     progress: Callable[[HaltOutcome], None],
+    gives_up: Callable[[], bool] = lambda: False,
 ) -> list[HaltOutcome]:
     """Tell the nodes to halt, and wait up to `timeout_s` seconds until all are gone; `progress` gets each that went.
+
+    It waits no longer when `gives_up` says so.
 
     Raises:
         NoBroker: the broker is gone.
@@ -128,7 +131,8 @@ def halt_workers(
             if not outcome.stopped and not bus.is_in_use(outcome.exists_with):
                 outcomes[node] = replace(outcome, stopped=True, seconds=round(time.monotonic() - began, 1))
                 progress(outcomes[node])
-        if all(outcome.stopped for outcome in outcomes.values()) or time.monotonic() - began >= timeout_s:
+        is_late = time.monotonic() - began >= timeout_s or gives_up()
+        if is_late or all(outcome.stopped for outcome in outcomes.values()):
             return list(outcomes.values())
         raise_if_interrupted()
         time.sleep(_POLL_S)

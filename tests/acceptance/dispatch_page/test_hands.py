@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 
+from proj.dashboard.web.actions.halt_actions import HaltActions
+from proj.dashboard.web.actions.halt_progress import HaltProgress
 from proj.dashboard.web.actions.handler import Asked, Fields
+from proj.dashboard.web.actions.job import Job
 from proj.dashboard.web.actions.letter_actions import LetterActions
 from proj.dashboard.web.actions.letter_groups import Look, grouped
 from proj.delivery.dead_letters.letter import DeadLetter
@@ -19,7 +22,7 @@ from tests.acceptance import now_scenes
 from tests.acceptance.dispatch_server import refreshed, serving, text, visit
 
 if TYPE_CHECKING:
-    from proj.dashboard.web.actions.letter_job import LetterJob
+    from proj.dashboard.web.actions.letter_progress import LetterProgress
     from proj.delivery.dead_letters.choice import Choice
     from tests.acceptance.chromium import Tab
 
@@ -69,7 +72,7 @@ class Letters(LetterActions):
         self._looks[look.key] = look
         return look
 
-    def _requeue(self, choice: Choice, what: str, job: LetterJob) -> None:
+    def _requeue(self, choice: Choice, what: str, job: Job[LetterProgress]) -> None:
         assert what
         for each in [one for one in self.letters if choice.takes(one)]:
             self.letters.remove(each)
@@ -77,6 +80,30 @@ class Letters(LetterActions):
             assert self.go_on.wait(60)
             if job.is_cancelled:
                 return
+
+
+class Workers(HaltActions):
+    """Workers without a broker: a halt waits for the test."""
+
+    def __init__(self) -> None:
+        super().__init__(Celery("theirs", set_as_current=False), of="worker", broker_api=None, journal=None)
+        self.go_on = threading.Event()
+
+    def ask(self, verb: str, fields: Fields) -> Asked:
+        return Asked(question=f"{verb} {fields['worker'][0]}?", count=1, yes="Halt 1 worker")
+
+    def do(self, verb: str, fields: Fields, *, who: str, count: int) -> dict[str, Any]:
+        (name,) = fields["worker"]
+        progress = HaltProgress(verb=verb, who=who, key="1", name=name, workers=[name], told=True)
+        assert count == 1
+
+        def halt(job: Job[HaltProgress]) -> None:
+            assert self.go_on.wait(60)
+            job.progress.stopped.append(name)
+
+        self._jobs["1"] = Job(progress, halt)
+        self._jobs["1"].start()
+        return {"outcome": progress.said(), "halts": self.documents()}
 
 
 def letter(number: int) -> DeadLetter:
@@ -162,6 +189,28 @@ def test_dead_letters_are_shown_by_reason_and_requeued_in_the_background(tab: Ta
         wait_until(lambda: text(tab, ASKED).startswith("Requeue 2 letters to mail?"), what="it", timeout_s=60)
         tab.click("#dispatch-ask [value=yes]")
         wait_until(lambda: "2 of 2 letters were requeued in" in text(tab, LETTERS), what="the outcome", timeout_s=60)
+        assert tab.complaints == []
+
+
+def test_worker_is_halted_after_a_question_and_shown_as_draining(tab: Tab) -> None:
+    """The page says which workers have stopped; a worker that ends its last tasks is draining."""
+    workers = Workers()
+    with serving(Actions(), workers=workers) as server:
+        server.monitor.now_said = json.loads(now_scenes.document(now_scenes.fine()))
+        visit(tab, server.url)
+        tab.complaints.clear()
+        tab.click("[data-key='row w1@host'] [data-act='workers/halt']")
+        wait_until(lambda: text(tab, ASKED) == "halt w1@host?", what="the question", timeout_s=60)
+        tab.click("#dispatch-ask [value=yes]")
+        wait_until(lambda: "w1@host ends its tasks" in text(tab, "#dispatch-halts"), what="the halt", timeout_s=60)
+        server.monitor.now_said["workers"][0].update(name="w1@host", state="draining")
+        refreshed(tab)
+        assert "draining" in text(tab, "[data-key='row w1@host']")
+        assert tab.value("document.querySelectorAll(\"[data-key='row w1@host'] [data-act]\").length") == 0
+        assert tab.value(CONTROLS.read_text()) == []
+        assert tab.value(CONTRAST.read_text())["poor"] == []
+        workers.go_on.set()
+        wait_until(lambda: "1 of 1 worker stopped" in text(tab, "#dispatch-halts"), what="its end", timeout_s=60)
         assert tab.complaints == []
 
 

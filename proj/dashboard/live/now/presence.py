@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.journal.records import Worker
 
-ALIVE, SILENT, GONE, NEVER_HEARD = "alive", "silent", "gone", "unknown"
+ALIVE, SILENT, DRAINING, GONE, NEVER_HEARD = "alive", "silent", "draining", "gone", "unknown"
+#: Seconds after a worker's goodbye for which it is taken to end what it runs.
+DRAIN_S = 300.0
 #: Seconds of silence after which a worker is taken to be gone.
 GONE_S = 60.0
 #: The same for one with the pool solo, which sends no heartbeat while it runs a task.
@@ -53,7 +55,7 @@ def place_of(worker: Worker) -> Place:
 
 
 def worker_state(state: State, worker: str, now: float) -> str:
-    """Whether a worker is alive, silent, gone or unknown."""
+    """Whether a worker is alive, silent, draining, gone or unknown."""
     workers = state.workers
     age_s = heartbeat_age_s(state, worker, now)
     alive = workers.is_alive(worker, now)
@@ -64,13 +66,20 @@ def worker_state(state: State, worker: str, now: float) -> str:
         alive = age_s <= RECORDED_S
     if alive:
         return ALIVE
-    if workers.said_goodbye(worker) or age_s is None:
+    if age_s is None:
         return GONE
+    if workers.said_goodbye(worker):
+        # In a warm shutdown a worker says goodbye first, and then its last tasks end.
+        return DRAINING if age_s <= DRAIN_S and _runs_one(state, worker) else GONE
     # While the broker was away no heartbeat could come.
     silent_s = age_s if state.deaf_until is None else min(age_s, now - state.deaf_until)
     known = workers.get(worker)
     patience_s = SOLO_S if known is not None and known.solo else GONE_S
     return GONE if silent_s > patience_s else SILENT
+
+
+def _runs_one(state: State, worker: str) -> bool:
+    return any(one.running and one.worker == worker and one.finished is None for one in state.recent.attempts.values())
 
 
 def heartbeat_age_s(state: State, worker: str, now: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.now import words
-from proj.dashboard.live.now.presence import GONE, GONE_S, SILENT
+from proj.dashboard.live.now.presence import DRAINING, GONE, GONE_S, SILENT
 from proj.dashboard.live.now.queue_sentences import of_queues
 from proj.dashboard.live.now.status import BAD, OK, UNKNOWN, WARNING, Sentence
 from proj.plural import counted
@@ -111,7 +111,7 @@ def _all(status: NowStatus, called: Mapping[str, str]) -> Iterator[Sentence]:
 
 
 def _of_workers(status: NowStatus, called: Mapping[str, str]) -> Iterator[Sentence]:
-    there = [worker for worker in status.workers if worker.state not in {GONE, SILENT}]
+    there = [worker for worker in status.workers if worker.state not in {GONE, SILENT, DRAINING}]
     silent = [worker for worker in status.workers if worker.state == SILENT]
     back_s = SURE_S if status.broker.away_until is None else status.as_of - status.broker.away_until
     if not there and not silent and status.broker.answers and status.known_s >= SURE_S:

@@ -141,8 +141,9 @@ class WorkerNow:
     """One worker, with all its queues."""
 
     name: str
-    #: alive; silent (no heartbeat for three intervals); gone (it said so, or was silent for a minute; with the pool
-    #: solo for an hour); unknown (it never sent one).
+    #: alive; silent (no heartbeat for three intervals); draining (it said less than five minutes ago that it ends, and
+    #: still runs tasks); gone (it said so, or was silent for a minute; with the pool solo for an hour); unknown (it
+    #: never sent one).
     state: str
     level: str = OK
     problems: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.early_losses import ended_with_worker
-from proj.dashboard.live.now.presence import SILENT, places, worker_state
+from proj.dashboard.live.now.presence import DRAINING, SILENT, places, worker_state
 from proj.dashboard.live.now.recent import key_of
 from proj.dashboard.live.now.slots import add_slots
 
@@ -54,7 +54,7 @@ def _add_losses(state: State, tally: Tally, attempts: Sequence[Attempt], now: fl
     for one in attempts:
         if not one.running or ended_with_worker(one, state.workers, now) is None:
             continue
-        if worker_state(state, one.worker or "", now) != SILENT:
+        if worker_state(state, one.worker or "", now) not in {SILENT, DRAINING}:
             tally.queues[key_of(one)].lost += 1
             tally.workers[one.worker or ""].lost += 1
             state.recent.attempts.pop((one.task_id, one.number), None)

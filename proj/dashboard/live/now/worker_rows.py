@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from proj.dashboard.live.now.presence import ALIVE, GONE, Having, heartbeat_age_s
+from proj.dashboard.live.now.presence import ALIVE, DRAINING, GONE, Having, heartbeat_age_s
 from proj.dashboard.live.now.status import WorkerNow
 from proj.dashboard.live.now.tally import WorkerTally
 from proj.journal.records import Worker
@@ -49,7 +49,7 @@ def _row(facts: Facts, name: str, state: str, age_s: float | None, avoidable_s: 
         dispatch=worker.dispatch,
         slots=worker.slots,
         busy_slots=0 if gone else len(having.running),
-        held=0 if gone else len(having.held),
+        held=0 if gone or state == DRAINING else len(having.held),
         busy_share=round(min(1.0, tally.busy_s / tally.slot_s), 3) if tally.slot_s else None,
         started_per_s=round(tally.started / seconds, 3),
         done_per_s=round(tally.done / seconds, 3),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from proj.broker.queue_depths import QueueDepths
 from proj.dashboard.web.actions.handler import Asked, Download
+from proj.dashboard.web.actions.job import Job
 from proj.dashboard.web.actions.letter_groups import YES, Look, grouped, question
-from proj.dashboard.web.actions.letter_job import LetterJob, Progress
+from proj.dashboard.web.actions.letter_progress import LetterProgress
 from proj.delivery.dead_letters.choice import Choice, Chosen
 from proj.delivery.dead_letters.export import to_line
 from proj.delivery.dead_letters.queue import DeadLetterQueue
@@ -54,7 +55,7 @@ class LetterActions:
         self._looks: dict[str, Look] = {}
         self._looking = threading.Lock()
         self._starting = threading.Lock()
-        self._job: LetterJob | None = None
+        self._job: Job[LetterProgress] | None = None
 
     def document(self, *, again: bool) -> dict[str, Any]:
         """The last look, or a new one if it is asked for or there is none, and how far the job is.
@@ -112,13 +113,13 @@ class LetterActions:
         choice = Choice(marks=frozenset(seen.mark for seen in chosen), limit=count)
         if verb == EXPORT:
             return self._export(choice, what, who=who)
-        progress = Progress(verb=verb, queue=look.queue, who=who, total=len(chosen))
+        progress = LetterProgress(verb=verb, queue=look.queue, who=who, total=len(chosen))
         with self._starting:
             self._refuse_while_busy()
             work = self._requeue if verb == REQUEUE else self._purge
-            self._job = LetterJob(progress, partial(work, choice, what))
+            self._job = Job(progress, partial(work, choice, what))
             self._job.start()
-        return {"outcome": progress.document()["said"], **self.job_document()}
+        return {"outcome": progress.said(), **self.job_document()}
 
     def cancel(self, who: str) -> dict[str, Any]:
         """Let the job end between two letters."""
@@ -183,7 +184,7 @@ class LetterActions:
         safe = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in name)
         return Download(file=file, name=f"{safe}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl", size=size)
 
-    def _requeue(self, choice: Choice, what: str, job: LetterJob) -> None:
+    def _requeue(self, choice: Choice, what: str, job: Job[LetterProgress]) -> None:
         progress = job.progress
         letters = self._letters()
         with (
@@ -202,7 +203,7 @@ class LetterActions:
                 if job.is_cancelled:
                     break
 
-    def _purge(self, choice: Choice, what: str, job: LetterJob) -> None:
+    def _purge(self, choice: Choice, what: str, job: Job[LetterProgress]) -> None:
         progress = job.progress
         with (
             recorded(PURGE, what, journal=self._journal, who=progress.who, is_writer=True) as count,

@@ -264,8 +264,8 @@ def test_worker_that_ended_in_order_is_no_fault_and_one_that_vanished_is() -> No
     assert kinds == [["empty"], ["worker_gone"]]
 
 
-def test_worker_that_ends_while_a_task_runs_is_named() -> None:
-    """In a cold shutdown it says goodbye, and its tasks do not end. What it held it gave back."""
+def test_worker_that_ends_drains_first_and_is_named_when_its_task_does_not_end() -> None:
+    """In a warm shutdown it says goodbye before its last tasks end; in a cold one they do not. What it held is back."""
     scene = Scene()
     team(scene, "w1", "w2", slots=2)
     scene.task("mail", "w2", sent=1, received=1, started=1.1)
@@ -273,8 +273,13 @@ def test_worker_that_ends_while_a_task_runs_is_named() -> None:
     scene.play(10)
     scene.stop_heartbeats("w2", goodbye=True)
     scene.play(20)
+    drains = scene.status()
+    scene.play(320)
     said = scene.status().sentences[0]
 
+    assert {one.name: one.state for one in drains.workers} == {"w1@host": "alive", "w2@host": "draining"}
+    assert "worker_gone" not in {one.kind for one in drains.sentences}
+    assert (drains.totals.workers_alive, drains.totals.busy_slots) == (1, 0)
     assert (said.kind, said.workers) == ("worker_gone", ("w2@host",))
     assert "w2, a worker of mail, is gone with 1 task that" in said.text
 

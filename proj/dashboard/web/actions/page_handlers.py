@@ -1,4 +1,4 @@
-"""The handlers of the dead letters on the page: what there is, and how far the work on them is."""
+"""The handlers of what the page asks for beside its data: the dead letters, and how far what was begun is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from proj.dashboard.web.actions.handler import ActionHandler, away
 from proj.dashboard.web.handlers import ReadOnlyHandler
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proj.dashboard.web.actions.halt_actions import HaltActions
     from proj.dashboard.web.actions.letter_actions import LetterActions
 
 
@@ -54,11 +57,36 @@ class LettersHandler(ReadOnlyHandler):
         return {"arguments": found}
 
 
-class CancelHandler(ActionHandler):
-    """Cancels the job at once: what cannot do harm needs no question."""
+class CancelLettersHandler(ActionHandler):
+    """Cancels the work on dead letters at once: what cannot do harm needs no question."""
 
     @authenticated
     async def post(self, *_: str) -> None:
         """Cancel it."""
         letters: Any = self._actions
         self._answer(letters.cancel(self._who()))
+
+
+class CancelHaltHandler(ActionHandler):
+    """Cancels a halt that waits for an empty queue."""
+
+    @authenticated
+    async def post(self, *_: str) -> None:
+        """Cancel it."""
+        halts: Any = self._actions
+        halts.cancel(self.get_body_argument("key", ""), self._who())
+        self._answer({"halts": halts.documents()})
+
+
+class HaltsHandler(ReadOnlyHandler):
+    """Answers GET with how far each halt is."""
+
+    def initialize(self, halts: Sequence[HaltActions]) -> None:
+        """Tell of these."""
+        self._halts = halts
+
+    @authenticated
+    def get(self) -> None:
+        """Write it."""
+        self.set_header("Cache-Control", "no-store")
+        self.write({"halts": [one for halts in self._halts for one in halts.documents()]})
