@@ -75,7 +75,8 @@ def watched_metrics(readings: Readings, place: Callable[[str], str]) -> list[Met
         gauge(
             "proj_dead_letters",
             "Messages in the app's queue of dead letters, by the broker's count.",
-            {} if letters is None else {(place(readings.dead_letters),): letters.ready},
+            # A queue that is not there has none, so that the first one is an increase.
+            {(place(readings.dead_letters),): 0 if letters is None else letters.ready} if readings.depths else {},
             "queue",
         ),
         gauge(

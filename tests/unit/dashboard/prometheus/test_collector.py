@@ -257,3 +257,6 @@ def test_queues_of_the_broker_are_exported_also_before_their_first_task(scraped:
     }
     assert samples["proj_queue_consumers", ("media",)] == 0
     assert (samples["proj_broker_up", ()], samples["proj_broker_alarm", ()]) == (1, 1)
+    # Without the queue there are no dead letters, and the first one is an increase.
+    scraped.readings = replace(scraped.readings, depths={"mail": depth("mail")})
+    assert scraped.samples()["proj_dead_letters", ("dead_letters",)] == 0
