@@ -23,6 +23,7 @@ def watch_worker(app: Celery) -> None:
     app.steps["worker"].update(
         {
             "proj.delivery.shutdown.warm_shutdown:WarmShutdown",
+            "proj.delivery.shutdown.interrupted_loop:InterruptedLoop",
             "proj.delivery.recovery.watchdog:WatchConnections",
         }
     )

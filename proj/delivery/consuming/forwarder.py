@@ -70,7 +70,8 @@ class Forwarder(Service):
         self._pending = 0
         #: Whether the worker has ended without waiting for the rest.
         self._abandoned = False
-        self._lock = threading.Lock()
+        # A signal handler that shuts the worker down may interrupt the main thread in it.
+        self._lock = threading.RLock()
 
     @property
     def pending(self) -> int:

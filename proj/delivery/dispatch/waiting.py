@@ -21,7 +21,8 @@ class Waiting:
         self._held: deque[tuple[KeptMessage, float]] = deque()
         #: Those of queues that no other worker consumes, which are never given back.
         self._own: deque[KeptMessage] = deque()
-        self._lock = threading.Lock()
+        # A signal handler that shuts the worker down may interrupt the main thread in it.
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         """How many there are."""

@@ -235,7 +235,8 @@ class _Bell:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         self._rung = False
-        self._lock = threading.Lock()
+        # The main thread rings, also in a signal handler that interrupted it here.
+        self._lock = threading.RLock()
 
     def fileno(self) -> int:
         return self._read
