@@ -27,6 +27,8 @@ LONGEST_TEXT = 2000
 LATEST = 1e11
 #: Seconds: a longer interval between heartbeats is cut to this.
 SLOWEST_S = 300.0
+#: Queues of which a worker counts its dead letters.
+MOST_LETTER_QUEUES = 50
 #: A larger count is taken to be wrong.
 LARGEST = 2**53
 
@@ -77,6 +79,8 @@ class WorkerEvent(NamedTuple):
     freq_s: float | None = None
     #: None when the worker is in another dispatch mode.
     adaptive: AdaptiveCounts | None = None
+    #: Dead letters that its process has made, by the queue of the message; None when it does not count them.
+    letters: Mapping[str, int] | None = None
 
 
 def parsed(event: object, *, arguments: bool = True) -> TaskEvent | WorkerEvent | None:
@@ -101,8 +105,22 @@ def parsed(event: object, *, arguments: bool = True) -> TaskEvent | WorkerEvent 
             pid, processed = _count(event.get("pid")) or 0, _count(event.get("processed"))
             freq_s = _time(event.get("freq")) or None
             interval_s = None if freq_s is None else min(freq_s, SLOWEST_S)
-            return WorkerEvent(worker, rest, time, pid, processed, interval_s, _adaptive_counts(event))
+            told = _adaptive_counts(event), _letters(event.get("dead_letters"))
+            return WorkerEvent(worker, rest, time, pid, processed, interval_s, *told)
     return None
+
+
+def _letters(value: object) -> Mapping[str, int] | None:
+    """Counts by queue; None if they are missing or malformed."""
+    if not isinstance(value, dict) or len(value) > MOST_LETTER_QUEUES:
+        return None
+    found = {}
+    for key, number in value.items():
+        queue, count = _name(key), _count(number)
+        if queue is None or count is None:
+            return None
+        found[queue] = count
+    return found
 
 
 def _adaptive_counts(event: Mapping[str, Any]) -> AdaptiveCounts | None:

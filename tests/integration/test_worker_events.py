@@ -190,14 +190,20 @@ def test_warm_shutdown_sends_each_event_of_the_last_tasks_when_it_happens(
     assert ended == ids
 
 
-def test_heartbeats_tell_how_many_messages_adaptive_dispatch_has_given_back(
+def test_heartbeats_tell_how_many_dead_letters_were_made_and_how_many_messages_adaptive_dispatch_has_given_back(
     start: Any, monitor: Monitor, url: str, tmp_path: Path
 ) -> None:
-    """As `inspect stats` does; a worker without it sends Celery's fields alone."""
+    """By queue; and as `inspect stats` does, where a worker without adaptive dispatch tells nothing."""
     told = {"window", "held", "given_back"}
     start("--pool", "threads", "--concurrency", "1", "--heartbeat-interval", "1")
     monitor.await_count("worker-heartbeat", 1)
     assert not [event for event in monitor.read() if told & event.keys()]
+    send(url, "theirs.unknown", ())
+    wait_until(
+        lambda: {"celery": 1} in [event.get("dead_letters") for event in monitor.read()],
+        what="the count of the dead letter",
+        timeout_s=TIMEOUT_S,
+    )
 
     options = ("--pool", "threads", "--concurrency", "1", "--heartbeat-interval", "1", "-Q", "ahead")
     start(*options, node="ahead@host", THEIR_DISPATCH="adaptive")

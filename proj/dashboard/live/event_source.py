@@ -12,6 +12,7 @@ from proj.dashboard.live.broker_poll import BrokerPoller
 from proj.dashboard.live.history import grouped
 from proj.dashboard.live.journal_archive import JournalArchive
 from proj.dashboard.live.now.restored import restore
+from proj.dashboard.live.now.tally import QueueKey
 from proj.dashboard.live.now.tick import advance
 from proj.dashboard.live.runs import parsed_mark
 from proj.dashboard.live.state import State
@@ -161,6 +162,8 @@ class EventSource(Service):
         started += self._take_task_events(of_tasks, named_runs)
         # Last, because a heartbeat counts starts whose events are ahead of it in the same batch.
         for received, of_worker in of_workers:
+            for queue, count in self.state.letters.add(of_worker, received).items():
+                self.state.recent.counted.queues[QueueKey(queue)].letters += count
             gap = self.state.workers.add_event(of_worker, received)
             if gap is not None:
                 self.state.gaps.append(gap)

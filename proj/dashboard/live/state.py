@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from proj.dashboard.live.broker_poll import STALE_S, BrokerState
 from proj.dashboard.live.groups import queue_of
 from proj.dashboard.live.history import PATIENCE_S, History
+from proj.dashboard.live.letters.letter_counts import LetterCounts
 from proj.dashboard.live.now.recent import Recent
 from proj.dashboard.live.now.rolling import Rolling
 from proj.dashboard.live.runs import Runs
@@ -60,6 +61,8 @@ class State:
         #: Where the app sends tasks, and the queues of which that told that tasks came from there.
         self.routes: Routes | None = None
         self.routed_queues: set[str] = set()
+        #: The dead letters that workers made, by queue.
+        self.letters = LetterCounts()
         self.broker = BrokerState()
         #: Until when the broker was away; the silence of a worker begins then.
         self.deaf_until: float | None = None

@@ -56,6 +56,12 @@ function columns(called, known) {
     { head: "held", title: "Received by a worker, but not started", cell: (one) => count(one.held) },
     { head: "slots busy", title: "Slots at work now of all that consume this queue, and their busy share: the utilisation", cell: slots },
     { head: "oldest", title: "How long the task that waits longest has waited", cell: (one) => duration(one.oldest_s) },
+    {
+      head: "dead letters",
+      title: "Messages of this queue that its workers dead-lettered: new in these minutes, and waiting. By the counts " +
+        "in heartbeats of workers with proj.delivery since each of them began; the letters that the broker makes (delivery limit, time to live, length) are not in it",
+      cell: letters,
+    },
     { head: "consumers", minor: true, cell: (one) => bad(count(one.consumers), one.consumers === 0 && one.ready) },
   ];
 }
@@ -117,6 +123,13 @@ function slots({ slots: all, busy_slots: busy, utilisation }) {
   if (!all) return NOT_KNOWN;
   const words = `${count(busy)} of ${count(all)}`;
   return utilisation === null ? words : [`${words} · ${share(utilisation)}`, meter(utilisation)];
+}
+
+// ≤: someone may have taken some of them out since.
+function letters({ letters_new: more, letters_waiting: waiting, letters_exact: exact }) {
+  if (more === null) return make("abbr", { title: "No worker of this queue counts its dead letters: they do that with proj.delivery" }, NOT_KNOWN);
+  const words = waiting === null ? NOT_KNOWN : `${exact || !waiting ? "" : "≤ "}${count(waiting)}`;
+  return [bad(words, waiting), more ? small(`${count(more)} new`) : null];
 }
 
 function bad(words, really) {

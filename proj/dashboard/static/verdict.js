@@ -42,7 +42,9 @@ export function totals({ totals: all, dead_letters: letters, events, known_s: kn
     fact("avoidable wait /min", duration(all.avoidable_s_per_min)),
     fact("slots busy", `${count(all.busy_slots)} of ${count(all.slots)}`),
     fact("workers alive", count(all.workers_alive)),
-    letters ? fact("dead letters", count(letters.waiting), letters.new ? `${count(letters.new)} new` : "") : null,
+    letters ? fact("dead letters", count(letters.waiting), [
+      letters.new ? `${count(letters.new)} new` : "", letters.unassigned ? `${count(letters.unassigned)} of a queue not known` : "",
+    ].filter(Boolean).join(", ")) : null,
     fact("figures of", duration(known), short ? "all that is known" : ""),
     events.lost ? fact("events missing", count(events.lost)) : null);
 }

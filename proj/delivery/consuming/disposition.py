@@ -19,6 +19,7 @@ from proj.delivery import header_names
 from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.redeliveries import Decision, lost_workers_of_copy
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.recovery.monitoring_events import count_letter
 from proj.delivery.validation.message import Contents, Kind, Refusal
 from proj.printable import shown
 from proj.queues import quarantine_queue
@@ -237,7 +238,10 @@ class Disposition:
     def settle(self) -> None:
         """Acknowledge the originals of all confirmed copies."""
         while self._confirmed:
-            self._confirmed.popleft().original.ack_log_error(logger, self._consumer.connection_errors)
+            moved = self._confirmed.popleft()
+            if moved.queue == dead_letter_queue(self._consumer.app):
+                count_letter(self._consumer.event_dispatcher, moved.original.delivery.home)
+            moved.original.ack_log_error(logger, self._consumer.connection_errors)
 
     def _record(self, contents: Contents, properties: Mapping[str, Any], failure: Exception) -> None:
         """Store the failure in the result backend, for the caller that waits; on the forwarder's thread."""

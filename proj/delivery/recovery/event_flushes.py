@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from celery import bootsteps
 from celery.concurrency import solo
 
-from proj.delivery.recovery.monitoring_events import EventDispatcher
+from proj.delivery.recovery.monitoring_events import EventDispatcher, count_letters
 from proj.delivery.recovery.running import is_running
 
 if TYPE_CHECKING:
@@ -104,6 +104,9 @@ class CoalesceEvents(bootsteps.StartStopStep):
     def start(self, consumer: Consumer) -> None:
         """Replace the flush of every turn, over RabbitMQ only."""
         _heed_blocks(consumer)
+        # An app may have a consumer of its own, which leaves dead letters to the broker.
+        if hasattr(consumer, "disposition"):
+            count_letters(consumer.event_dispatcher)
         dispatcher = _buffering(consumer)
         hub = consumer.hub
         if dispatcher is None or hub is None:

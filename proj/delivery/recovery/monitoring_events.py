@@ -60,6 +60,8 @@ TEXTS = ("args", "kwargs", "result", "exception", "traceback")
 LARGE = 16_384
 #: The events in which a worker tells its state.
 HEARTBEATS = frozenset({"worker-online", "worker-heartbeat", "worker-offline"})
+#: Queues of which letters are counted: a message may name any queue as its first one.
+MOST_LETTER_QUEUES = 50
 #: Events that are kept while the broker has blocked publishers, some 4 MB; older ones are dropped, and counted.
 MOST_KEPT = 10_000
 
@@ -75,6 +77,8 @@ class EventDispatcher(_EventDispatcher):
     _origin: dict[str, object]
     #: Returns further fields of this worker's heartbeats, by their names. Monitors ignore fields that they do not know.
     heartbeat_fields: Callable[[], Mapping[str, int]] | None = None
+    #: The dead letters that this process has made, by the queue of the message; None where nobody counts them.
+    letters: dict[str, int] | None = None
     #: Whether the broker has blocked publishers, as it said last.
     is_blocked = False
     #: The queue of the message that Celery is given now; None when nothing of it is told.
@@ -117,8 +121,8 @@ class EventDispatcher(_EventDispatcher):
             if self.buffer_group or self._outbound_buffer:
                 # A heartbeat counts tasks whose events are still buffered.
                 self.flush()
-            if type in HEARTBEATS and self.heartbeat_fields is not None:
-                fields.update(self.heartbeat_fields())
+            if type in HEARTBEATS:
+                fields.update(self._further_fields())
             super().send(type, blind, utcoffset, retry=False, retry_policy=retry_policy, Event=Event, **fields)
             return
         if not self.enabled or (self.groups and group not in self.groups):
@@ -153,10 +157,15 @@ class EventDispatcher(_EventDispatcher):
     def extend_buffer(self, other: EventDispatcher) -> None:  # type: ignore[override] # Celery's own is always of this class
         """Take over what the dispatcher of the lost connection has kept, and also what it has only buffered."""
         super().extend_buffer(other)
-        self.heartbeat_fields = other.heartbeat_fields
+        self.heartbeat_fields, self.letters = other.heartbeat_fields, other.letters
         # The same lists, because a thread may be about to add an event to them.
         self._group_buffer = other._group_buffer
         self._origin = getattr(other, "_origin", {})
+
+    def _further_fields(self) -> dict[str, object]:
+        """What a heartbeat tells besides Celery's own fields."""
+        letters = {} if self.letters is None else {"dead_letters": dict(self.letters)}
+        return {**letters, **(self.heartbeat_fields() if self.heartbeat_fields is not None else {})}
 
     def _add_queue(self, kind: str, fields: dict[str, Any]) -> None:
         """Tell the queue of a receipt; the event of its publish does, but few producers send it."""
@@ -228,6 +237,19 @@ def tell_queue(dispatcher: object, queue: str) -> None:
     if isinstance(dispatcher, EventDispatcher):
         # That of a broadcast is the worker's own, and nothing to monitors.
         dispatcher.received_from = None if is_broadcast_queue(queue) else queue
+
+
+def count_letters(dispatcher: object) -> None:
+    """Let heartbeats tell how many dead letters this process has made, from now on."""
+    if isinstance(dispatcher, EventDispatcher) and dispatcher.letters is None:
+        dispatcher.letters = {}
+
+
+def count_letter(dispatcher: object, queue: str) -> None:
+    """Count a dead letter of the queue."""
+    letters = dispatcher.letters if isinstance(dispatcher, EventDispatcher) else None
+    if letters is not None and (queue in letters or len(letters) < MOST_LETTER_QUEUES):
+        letters[queue] = letters.get(queue, 0) + 1
 
 
 def _count(sent: dict[str, Any] | list[dict[str, Any]]) -> int:

@@ -151,4 +151,9 @@ def _dead_letters(found: Facts) -> DeadLetters | None:
         waiting = depth.ready
     if waiting is None:
         return None
-    return DeadLetters(queue=name, waiting=waiting, new=max(0, waiting - before[-1].ready) if before else 0)
+    return DeadLetters(
+        queue=name,
+        waiting=waiting,
+        new=max(0, waiting - before[-1].ready) if before else 0,
+        unassigned=found.state.letters.unassigned(waiting),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proj.dashboard.live.now.facts import is_there
 from proj.dashboard.live.now.slots import HARMLESS_S, is_free
@@ -143,6 +143,7 @@ def _row(
         quiet_s=None if active is None else _rounded(max(0.0, facts.now - active)),
         workers=tuple(sorted(workers)),
         lost=tally.lost,
+        **_letters(facts, name, tally, workers),
         missing_events=max(0, sum(one.missing for one in share_s)),
         is_ours=bool(
             name in facts.state.app_queues
@@ -153,6 +154,19 @@ def _row(
         known_by=_known_by(facts, name, tally),
         unknown_why=UNKNOWN_WHY if name is None else None,
     )
+
+
+def _letters(facts: Facts, name: str | None, tally: QueueTally, workers: Sequence[str]) -> dict[str, Any]:
+    """The dead letters of a queue, where one of its workers counts them, or one has made some."""
+    letters = facts.state.letters
+    if name is None or not (tally.letters or any(letters.tells(worker) for worker in workers)):
+        return {}
+    found: dict[str, Any] = {"letters_new": tally.letters}
+    depth = (facts.state.fresh_broker(facts.now).depths or {}).get(facts.state.dead_letters)
+    if depth is not None:
+        waiting = letters.waiting(name, depth.ready)
+        found |= {"letters_waiting": waiting.number, "letters_exact": waiting.is_exact}
+    return found
 
 
 def _known_by(facts: Facts, name: str | None, tally: QueueTally) -> str | None:

@@ -125,6 +125,11 @@ class QueueNow:
     workers: tuple[str, ...] = ()
     #: Tasks that were lost in the window, because a worker had acknowledged them before it was gone.
     lost: int = 0
+    #: Dead letters that its workers made in the window, and those that still wait, as far as workers counted them:
+    #: at most so many, unless `letters_exact`. None where no worker of the queue counts its letters.
+    letters_new: int | None = None
+    letters_waiting: int | None = None
+    letters_exact: bool = True
     #: Starts of its workers for which no event came, in the window. A worker of several queues counts with each.
     missing_events: int = 0
     #: Whether the app, one of its workers or an event of a task names it; others are of somebody else.
@@ -190,6 +195,8 @@ class DeadLetters:
     waiting: int | None = None
     #: By how many they became more in the window; letters that were taken out hide new ones.
     new: int = 0
+    #: How many of those that wait no worker has counted, at least: the queue that they came from is not known.
+    unassigned: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

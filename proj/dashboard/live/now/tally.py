@@ -35,6 +35,8 @@ class QueueTally:
     failed: int = 0
     retried: int = 0
     lost: int = 0
+    #: Dead letters that workers made of them.
+    letters: int = 0
     #: The number of waits by their step: from the publish, and where that is not known from the receipt.
     waits: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     held_waits: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -51,6 +53,7 @@ class QueueTally:
         self.failed += other.failed
         self.retried += other.retried
         self.lost += other.lost
+        self.letters += other.letters
         for step, count in other.waits.items():
             self.waits[step] += count
         for step, count in other.held_waits.items():

@@ -30,6 +30,9 @@ def advance(state: State, now: float) -> None:
     if ended - state.tallied < TICK_S:
         return
     began, state.tallied = state.tallied, ended
+    letters = (state.fresh_broker(now).depths or {}).get(state.dead_letters)
+    if letters is not None:
+        state.letters.note_waiting(letters.ready + (letters.unacknowledged or 0), state.broker.time)
     tally = state.recent.take_counted(began, ended)
     there = places(state, ended)
     # While the broker is away nobody can get a task.

@@ -14,7 +14,13 @@ from celery.worker.consumer import events as stock_step
 
 from proj.delivery.recovery import monitoring_events
 from proj.delivery.recovery.event_flushes import FULL, INTERVAL_S, CoalesceEvents, EventFlushes
-from proj.delivery.recovery.monitoring_events import LARGE, EventDispatcher, send_events_once
+from proj.delivery.recovery.monitoring_events import (
+    LARGE,
+    EventDispatcher,
+    count_letter,
+    count_letters,
+    send_events_once,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,13 +217,18 @@ def test_heartbeats_have_the_further_fields_also_after_a_lost_connection(app: Ce
     """Adaptive dispatch sets them once; other events of a worker stay as they are."""
     lost, _ = dispatcher_of(app, buffer_group=["task"])
     lost.heartbeat_fields = lambda: {"window": 4}
+    count_letters(lost)
 
     dispatcher, producer = dispatcher_of(app, buffer_group=["task"])
     dispatcher.extend_buffer(lost)
+    count_letters(dispatcher)
+    for _ in range(2):
+        count_letter(dispatcher, "mail")
     for kind in ("worker-online", "worker-heartbeat", "worker-offline", "worker-elect"):
         dispatcher.send(kind, processed=1)
 
     assert [event.get("window") for event in producer.events] == [4, 4, 4, None]
+    assert [event.get("dead_letters") for event in producer.events] == [*[{"mail": 2}] * 3, None]
 
 
 @pytest.mark.parametrize("timestamp", [{}, {"timestamp": 1.5}], ids=["now", "given"])

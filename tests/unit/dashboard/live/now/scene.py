@@ -35,6 +35,7 @@ class Scene:
         self._started: Counter[str] = Counter()
         self._depths: dict[str, Depth] = {}
         self._pids: Counter[str] = Counter()
+        self._letters: dict[str, dict[str, int]] = {}
         self._away = False
         self._tasks = 0
 
@@ -103,6 +104,10 @@ class Scene:
         """The worker counts starts of which no event comes."""
         self._started[f"{worker}@host"] += count
 
+    def letters(self, worker: str, **counts: int) -> None:
+        """From now on the worker counts so many dead letters of these queues."""
+        self._letters[f"{worker}@host"] = counts
+
     def play(self, until: float) -> None:
         """Let time pass."""
         while self.time < until:
@@ -123,7 +128,8 @@ class Scene:
         beats = []
         for node in sorted(self._beating):
             beat = {"type": "worker-heartbeat", "timestamp": now, "hostname": node, "freq": 2.0}
-            beats.append((now, {**beat, "pid": self._pids[node], "processed": self._started[node]}))
+            told = {"dead_letters": self._letters[node]} if node in self._letters else {}
+            beats.append((now, {**beat, **told, "pid": self._pids[node], "processed": self._started[node]}))
         poller = self.source.broker_poller
         if self._away:
             since = poller.state.away_since or now

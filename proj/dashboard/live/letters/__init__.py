@@ -1,0 +1,1 @@
+"""Letters: how many dead letters came from each queue."""
