@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PAUSE, RESUME, HALT, DRAIN = "pause", "resume", "halt", "drain"
-REQUEUE, EXPORT, PURGE = "requeue", "export", "purge"
+REQUEUE, EXPORT, PURGE, RETRY = "requeue", "export", "purge", "retry"
 
 
 @dataclass

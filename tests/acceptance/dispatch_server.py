@@ -18,6 +18,7 @@ from tornado.options import options
 from tornado.testing import bind_unused_port
 
 from proj.dashboard.live.now.documents import Document
+from proj.dashboard.web.actions.retry_actions import RetryActions, Sources
 from proj.dashboard.web.actions.routes import Hands, action_routes
 from proj.dashboard.web.finding.finder import Finder, Place
 from proj.dashboard.web.finding.handlers import Flowers, finding_routes
@@ -107,9 +108,14 @@ class Server:
         flowers = Flowers(lambda task_id: task_id in self.monitor.in_flower, 20_000)
         flower.add_handlers(".*", finding_routes(Finder(self.monitor, place), flowers))
         given = {"queues": self._actions, "letters": self._letters, "workers": self._workers}
-        hands = replace(
-            Hands.of(flower.capp, broker_api=None, journal=None), **{name: one for name, one in given.items() if one}
+        finder = Finder(self.monitor, place)
+        hands = Hands.of(
+            flower.capp, broker_api=None, journal=None, attempts=finder.task, flowers=lambda _task_id: None
         )
+        # No broker is asked whether a task is a dead letter.
+        sources = Sources(finder.task, lambda _task_id: None, lambda _task_id: False)
+        hands = replace(hands, tasks=RetryActions(flower.capp, sources, journal=None))
+        hands = replace(hands, **{name: one for name, one in given.items() if one})
         flower.add_handlers(".*", action_routes(hands, read_only=self._actions is None, has_password=True))
         self.http = HTTPServer(flower)
         self.http.add_socket(self._socket)

@@ -1,5 +1,6 @@
 // Tasks: searches for them, and shows all attempts of one in a dialog.
 
+import { act, may } from "./hands.js";
 import { announce, keepInAddress } from "./poll.js";
 
 const { make } = ProjReport;
@@ -72,6 +73,14 @@ function attempt(one) {
     one.arguments ? make("pre", { tabindex: "0", "aria-label": "Arguments" }, one.arguments) : null);
 }
 
+// The button that sends a failed task again, with the rule for which tasks it does.
+function again(task, attempts) {
+  if (attempts.at(-1)?.state !== "failed") return null;
+  return make("div", { class: "task-again" },
+    act("tasks/retry", { task }, "Send it again", task),
+    make("p", { class: "task-about" }, may ? dialog.dataset.rule : `${dialog.dataset.rule} For that the dashboard needs --read_only=false and --basic_auth=user:password.`));
+}
+
 // Shows in the dialog what `load` returns: a title, what is said of it, and elements.
 async function show(heading, load) {
   title.textContent = heading;
@@ -93,6 +102,7 @@ export function openTask(task) {
     return [
       make("p", {}, found.said),
       make("p", {}, found.in_flower ? flowers(task, "Flower's page of this task") : found.flower_said),
+      again(task, found.attempts),
       make("ol", { class: "task-attempts" }, ...found.attempts.map(attempt)),
     ];
   });

@@ -89,11 +89,18 @@ class Dashboard(Flower):
             AlertWebhook(checked.alert_webhook, partial(self.monitor.now, WINDOW_S)) if checked.alert_webhook else None
         )
         has_password = bool(options.basic_auth or options.auth)
-        self._hands = Hands.of(capp, broker_api=options.broker_api, journal=checked.journal)
         place = Place(checked.journal or checked.recorded, arguments=checked.arguments)
+        finder = Finder(self.monitor, place)
+        self._hands = Hands.of(
+            capp,
+            broker_api=options.broker_api,
+            journal=checked.journal,
+            attempts=finder.task,
+            flowers=self._kept_by_flower,
+        )
         rules = [
             *finding_routes(
-                Finder(self.monitor, place),
+                finder,
                 Flowers(lambda task_id: task_id in self.events.state.tasks, options.max_tasks),
             ),
             *routes(
@@ -178,6 +185,13 @@ class Dashboard(Flower):
         """Let the loop end when it is next free, or as soon as it runs."""
         note_signal(number, frame)
         self.io_loop.add_callback_from_signal(self.io_loop.stop)
+
+    def _kept_by_flower(self, task_id: str) -> dict[str, Any] | None:
+        # `data` is the dictionary in Celery's LRUCache: to get from the cache itself would move the task in it.
+        task = getattr(self.events.state.tasks, "data", {}).get(task_id)
+        return (
+            None if task is None else {name: getattr(task, name, None) for name in ("state", "name", "args", "kwargs")}
+        )
 
     def _readings(self) -> Readings:
         return self.monitor.readings()

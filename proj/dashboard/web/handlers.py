@@ -12,6 +12,7 @@ from tornado.web import HTTPError, authenticated, url
 
 from proj.dashboard.live.now.documents import Document
 from proj.dashboard.live.now.status import WINDOWS
+from proj.dashboard.web.actions.retry_decision import RULE
 from proj.dashboard.web.flower_types import BaseHandler, Metrics
 from proj.report.script import script
 
@@ -101,7 +102,8 @@ class PageHandler(ReadOnlyHandler):
             "dispatch.html",
             view="race" if race else "now",
             windows=CHOICES,
-            acts=self._acts and not race,
+            acts=self._acts,
+            retry_rule=RULE,
             finds_in=self._finds.where,
             finds_arguments=self._finds.arguments,
         )

@@ -6,16 +6,17 @@ import contextlib
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from amqp.basic_message import Message
-from amqp.exceptions import AMQPError, MessageNacked, NotFound, ResourceLocked
+from amqp.exceptions import AMQPError, NotFound, ResourceLocked
 
 from proj.broker.connection import connected, count_queue, losses, open_channel
 from proj.broker.nack import give_all_back
 from proj.broker.queue_depths import QueueDepths
 from proj.broker.version import BrokerVersion
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
+from proj.delivery.dead_letters.confirmed import publish_to_queue
 from proj.delivery.dead_letters.delivery_limit import check_delivery_limit
 from proj.delivery.dead_letters.headers import copy_properties, requeue_headers
 from proj.delivery.dead_letters.letter import DeadLetter, read_letter
@@ -25,7 +26,7 @@ from proj.errors import DeadLettersNotRead, NoDeadLetters, ProjError
 from proj.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from celery import Celery
     from kombu import Connection
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 #: Seconds to wait while another reader has the queue.
 LOCK_TIMEOUT_S = 10.0
-#: Seconds that the broker may take to confirm one letter.
-CONFIRM_TIMEOUT_S = 30.0
 #: Letters that are read at a time: AMQP's prefetch count is a 16-bit number.
 MOST = 65_535
 
@@ -57,12 +56,6 @@ class UnackedLetter:
     properties: dict[str, Any]
     #: AMQP's delivery tag.
     tag: int
-
-
-class _ChannelEvents(Protocol):
-    """What celery-types does not list of `amqp.Channel`: the listeners by the name of an event."""
-
-    events: Mapping[str, set[Callable[..., None]]]
 
 
 class DeadLetterQueue(Service):
@@ -204,26 +197,11 @@ class DeadLetterQueue(Service):
         Raises:
             ProjError: the queue does not exist or refuses it.
         """
-        returned: list[object] = []
-        listeners = cast("_ChannelEvents", self._publishing).events["basic_return"]
-        listeners.add(lambda *details: returned.append(details))
+        message = Message(body, **copy_properties(properties))
         try:
-            self._publishing.basic_publish_confirm(
-                Message(body, **copy_properties(properties)),
-                exchange="",
-                routing_key=queue,
-                mandatory=True,
-                confirm_timeout=CONFIRM_TIMEOUT_S,
-            )
-        except MessageNacked as error:
-            raise ProjError(
-                f"The queue {queue} rejected letter {letter_id}; the queue is probably full. The letter stays where "
-                "it is."
-            ) from error
-        finally:
-            listeners.clear()
-        if returned:
-            raise ProjError(f"There is no queue {queue}. Letter {letter_id} stays where it is.")
+            publish_to_queue(self._publishing, message, queue, what=f"letter {letter_id}")
+        except ProjError as error:
+            raise ProjError(f"{error.message} Letter {letter_id} stays where it is.") from error
 
     def _count_letters(self) -> int:
         """The letters that are ready, once those of the last reader have returned.

@@ -18,7 +18,7 @@ from amqp.exceptions import AccessRefused, AMQPError
 
 from proj.broker.connection import connected, open_channel
 from proj.broker.declaration import declare, own_channel
-from proj.delivery.dead_letters.queue import CONFIRM_TIMEOUT_S
+from proj.delivery.dead_letters.confirmed import CONFIRM_TIMEOUT_S
 from proj.errors import ProjError
 from proj.interruption import raise_if_interrupted
 from proj.service import Service

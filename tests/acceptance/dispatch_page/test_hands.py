@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from proj.dashboard.web.actions.handler import Asked, Fields
 from proj.dashboard.web.actions.job import Job
 from proj.dashboard.web.actions.letter_actions import LetterActions
 from proj.dashboard.web.actions.letter_groups import Look, grouped
+from proj.dashboard.web.actions.retry_decision import RULE
 from proj.delivery.dead_letters.letter import DeadLetter
+from proj.journal.attempt import Attempt
 from proj.lab.processes.waiting import wait_until
 from tests.acceptance import now_scenes
 from tests.acceptance.dispatch_server import refreshed, serving, text, visit
@@ -212,6 +215,26 @@ def test_worker_is_halted_after_a_question_and_shown_as_draining(tab: Tab) -> No
         workers.go_on.set()
         wait_until(lambda: "1 of 1 worker stopped" in text(tab, "#dispatch-halts"), what="its end", timeout_s=60)
         assert tab.complaints == []
+
+
+def test_failed_task_is_sent_again_from_its_attempts_or_refused_with_the_reason(tab: Tab) -> None:
+    """The rule is beside the button, which a task that has not failed lacks."""
+    done = Attempt(task_id="done", state="succeeded", name="t.add", queue="sums")
+    with serving(Actions()) as server:
+        server.monitor.now_said = json.loads(now_scenes.document(now_scenes.fine()))
+        server.monitor.tasks = [[replace(done, task_id="old", state="failed")], [done]]
+        visit(tab, f"{server.url}?task=done")
+        wait_until(lambda: "1 attempt" in text(tab, "#dispatch-task"), what="the attempts", timeout_s=60)
+        assert "Send it again" not in text(tab, "#dispatch-task")
+        visit(tab, f"{server.url}?task=old")
+        wait_until(lambda: "Send it again" in text(tab, "#dispatch-task"), what="the button", timeout_s=60)
+        assert RULE in text(tab, "#dispatch-task")
+        tab.value("document.querySelector('#dispatch-task [data-act]').focus()")
+        tab.press("Enter")
+        wait_until(lambda: "No event tells the arguments" in text(tab, ASKED), what="the reason", timeout_s=60)
+        for scheme in ("light", "dark"):
+            tab.look(scheme=scheme, still=True)
+            assert tab.value(CONTRAST.read_text())["poor"] == []
 
 
 def test_page_has_no_buttons_where_the_dashboard_may_not_act(tab: Tab) -> None:

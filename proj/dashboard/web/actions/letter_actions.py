@@ -19,7 +19,7 @@ from proj.delivery.dead_letters.choice import Choice, Chosen
 from proj.delivery.dead_letters.export import to_line
 from proj.delivery.dead_letters.queue import DeadLetterQueue
 from proj.delivery.dead_letters.requeue import Requeue
-from proj.errors import ProjError
+from proj.errors import NoDeadLetters, ProjError
 from proj.journal.actions import EXPORT, PURGE, REQUEUE, recorded
 from proj.plural import counted
 
@@ -86,6 +86,21 @@ class LetterActions:
         """The arguments of a letter's task; None when the letter is not listed in that look."""
         found = self._looks.get(look)
         return found.arguments(mark) if found is not None else None
+
+    def has(self, task_id: str) -> bool | None:
+        """Whether a task is a dead letter now; None when they cannot be looked at."""
+        with self._looking:
+            if self._is_busy():
+                return None
+            try:
+                look = self._look()
+            except NoDeadLetters:
+                return False
+            except ProjError:
+                return None
+        if any(seen.id == task_id for group in look.groups for seen in group.seen):
+            return True
+        return False if look.read >= look.total else None
 
     def ask(self, verb: str, fields: Fields) -> Asked | None:
         """The question; None when the look is not known any more.

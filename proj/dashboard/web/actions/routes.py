@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tornado.web import url
 
@@ -18,9 +18,11 @@ from proj.dashboard.web.actions.page_handlers import (
     LettersHandler,
 )
 from proj.dashboard.web.actions.queue_actions import QueueActions
-from proj.journal.actions import DRAIN, EXPORT, HALT, PAUSE, PURGE, REQUEUE, RESUME
+from proj.dashboard.web.actions.retry_actions import RetryActions, Sources
+from proj.journal.actions import DRAIN, EXPORT, HALT, PAUSE, PURGE, REQUEUE, RESUME, RETRY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from celery import Celery
@@ -35,15 +37,34 @@ class Hands:
     letters: LetterActions
     workers: HaltActions
     queue_workers: HaltActions
+    tasks: RetryActions
 
     @classmethod
-    def of(cls, app: Celery, *, broker_api: str | None, journal: Path | None) -> Hands:
-        """Those of an app's broker; `journal` is the one that this process writes, if any."""
+    def of(
+        cls,
+        app: Celery,
+        *,
+        broker_api: str | None,
+        journal: Path | None,
+        attempts: Callable[[str], Mapping[str, Any]],
+        flowers: Callable[[str], Mapping[str, Any] | None],
+    ) -> Hands:
+        """Those of an app's broker.
+
+        Args:
+            app: the app.
+            broker_api: the address of the broker's management API.
+            journal: the one that this process writes, if any.
+            attempts: gives the JSON of a task's attempts.
+            flowers: gives what Flower keeps of a task.
+        """
+        letters = LetterActions(app, broker_api=broker_api, journal=journal)
         return cls(
             queues=QueueActions(app, broker_api=broker_api, journal=journal),
-            letters=LetterActions(app, broker_api=broker_api, journal=journal),
+            letters=letters,
             workers=HaltActions(app, of="worker", broker_api=broker_api, journal=journal),
             queue_workers=HaltActions(app, of="queue", broker_api=broker_api, journal=journal),
+            tasks=RetryActions(app, Sources(attempts, flowers, letters.has), journal=journal),
         )
 
     def stop(self) -> None:
@@ -61,6 +82,7 @@ def action_routes(hands: Hands, *, read_only: bool, has_password: bool) -> list[
         url(rf"/dispatch/queues/({HALT}|{DRAIN})", ActionHandler, {**may, "actions": hands.queue_workers}),
         url(r"/dispatch/queues/cancel", CancelHaltHandler, {**may, "actions": hands.queue_workers}),
         url(rf"/dispatch/workers/({HALT})", ActionHandler, {**may, "actions": hands.workers}),
+        url(rf"/dispatch/tasks/({RETRY})", ActionHandler, {**may, "actions": hands.tasks}),
         url(r"/dispatch/halts", HaltsHandler, halts, name="dispatch_halts"),
         url(r"/dispatch/letters", LettersHandler, letters, name="dispatch_letters"),
         url(r"/dispatch/letters/(job|arguments)", LettersHandler, letters),
