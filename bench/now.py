@@ -1,4 +1,4 @@
-"""What the page of now costs: 30 queues, 50 workers of 8 slots, 2,000 tasks a second, for some simulated minutes.
+"""What the page costs: 30 queues, 50 workers of 8 slots, 2,000 tasks a second, for some simulated minutes.
 
 It also prints the memory of the process after each sixth of the time.
 """
@@ -10,7 +10,8 @@ import gc
 import json
 import random
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from celery import Celery
@@ -20,9 +21,12 @@ from proj.dashboard.live.broker_poll import BrokerState
 from proj.dashboard.live.event_source import EventSource
 from proj.dashboard.live.now.documents import Document
 from proj.dashboard.live.now.now import now_document
-from proj.dashboard.live.snapshot import event_counts
+from proj.dashboard.live.snapshot import event_counts, snapshot
 from proj.journal.recording.pollers import sample_of
 from proj.journal.records import Worker
+
+if TYPE_CHECKING:
+    from proj.dashboard.live.status import EventCounts
 
 QUEUES, WORKERS, SLOTS = 30, 50, 8
 #: Seconds of a batch of events, as the monitor takes them.
@@ -32,10 +36,11 @@ PARTS = 6
 
 
 def main() -> None:
-    """Print the processor time of one second's events, and the time of one refresh by window."""
+    """Print the processor time of one second's events, and the time of one refresh of both views."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=2000, help="tasks a second")
     parser.add_argument("--minutes", type=float, default=2.0, help="simulated minutes before the measurement")
+    parser.add_argument("--race", type=Path, metavar="FILE", help="write the JSON of the view Race to this file")
     options = parser.parse_args()
     source = EventSource(
         Celery("bench", broker="amqp://nobody@127.0.0.1:1//", set_as_current=False),
@@ -81,7 +86,22 @@ def main() -> None:
             f"{len(document.gzipped) / 1000:.0f} kB compressed, {len(rows['queues'])} queues, "
             f"{len(rows['workers'])} workers; {rows['sentences'][0]['text']}"
         )
+    race(source, counts, now, options.race)
     print(f"memory: {memory_mib():.0f} MiB")
+
+
+def race(source: EventSource, counts: EventCounts, now: float, file: Path | None) -> None:
+    """Print what one refresh of the view Race takes, and write its JSON."""
+    origin = {"generation": "1", "source": "live", "journal": None}
+    began = time.perf_counter()
+    document = Document(snapshot(source.state, None, counts, origin=origin, now=now)[0])
+    took, shown = time.perf_counter() - began, json.loads(document)
+    print(
+        f"race: {1000 * took:.0f} ms, {len(document) / 1000:.0f} kB, {len(document.gzipped) / 1000:.0f} kB compressed, "
+        f"{shown['kept']['attempts']:,} attempts, {len(shown['groups'])} groups"
+    )
+    if file is not None:
+        file.write_bytes(document)
 
 
 def memory_mib() -> float:

@@ -1,6 +1,7 @@
 """How long a refresh of a view takes in Chromium, and what it leaves in memory; an hour has 3,600 of them.
 
-Now has 30 queues and 50 workers, of which each changes. Race has 1,000 attempts of other tasks each time.
+Now has 30 queues and 50 workers, of which each changes. Race has 1,000 attempts of other tasks each time,
+or what a file has.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ def change(server: Server, number: int) -> None:
     """Let every row of Now have another figure, and every bar of Race be another task."""
     for one in (*server.monitor.now_said["queues"], *server.monitor.now_said["workers"]):
         one["done_per_s"] += 1
-    for run in server.monitor.said["report"]["runs"]:
+    report = server.monitor.said["report"]
+    for run in report["runs"]:
         run["span_s"] += 0.01
+    for run in (*report["runs"], *([report["together"]] if "together" in report else [])):
         for group in run["groups"]:
-            group["lanes"] = [[[*bar[:-1], f"task {number}"] for bar in lane] for lane in group["lanes"]]
+            group["lanes"] = [[[*bar[:3], f"task {number}", *bar[4:]] for bar in lane] for lane in group["lanes"]]
 
 
 def main() -> None:
@@ -48,9 +51,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=30, help="refreshes (30)")
     parser.add_argument("--view", choices=["now", "race"], default="now")
+    parser.add_argument("--race", type=Path, metavar="FILE", help="JSON of Race that bench/now.py --race has written")
     asked = parser.parse_args()
     with serving() as server, tempfile.TemporaryDirectory() as folder, browser(Path(folder)) as tab:
-        server.monitor.said = compared(Path(folder), messages=340)
+        server.monitor.said = (
+            json.loads(asked.race.read_bytes()) if asked.race else compared(Path(folder), messages=340)
+        )
         server.monitor.now_said = json.loads(now_scenes.document(now_scenes.many()))
         tab.look(width=1440)
         visit(tab, f"{server.url}?view={asked.view}")
