@@ -1,9 +1,10 @@
-"""deploy/keda.yml: its worker, its probe and what its scaler reads, on a real broker."""
+"""deploy/kubernetes: a worker, its probe and what KEDA's scaler reads, on a real broker, each as its own user."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import urllib.request
@@ -12,34 +13,58 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import yaml
+import pytest
 
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
 from tests.processes.worker import wait_until_ready
+from tests.unit.kubernetes.manifests import container, of_kind, words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
     from .conftest import Celery
 
-FILE = Path(__file__).parents[2] / "deploy" / "keda.yml"
-MANIFEST: dict[str, Any] = {document["kind"]: document for document in yaml.safe_load_all(FILE.read_text())}
-(CONTAINER,) = MANIFEST["Deployment"]["spec"]["template"]["spec"]["containers"]
-(TRIGGER,) = MANIFEST["ScaledObject"]["spec"]["triggers"]
+(TRIGGER,) = of_kind("ScaledObject")["worker"]["spec"]["triggers"]
 
 
-def counted(address: str, queue: str) -> dict[str, int]:
-    """The figures that KEDA's scaler reads of a queue, in the virtual host that its address ends with.
+@pytest.fixture
+def user_of(broker: Broker, vhost: str) -> Iterator[Callable[[str], dict[str, str]]]:
+    """Makes a user with the tags and the permissions of the manifests; returns the variables that it exports."""
+    made = []
 
-    Source: https://github.com/kedacore/keda/blob/main/pkg/scalers/rabbitmq_scaler.go (getQueueInfoViaHTTP)
+    def make(name: str) -> dict[str, str]:
+        user, password = f"{name}-{vhost}", secrets.token_hex(8)
+        tags = of_kind("User")[name]["spec"].get("tags", [])
+        broker.management.request("PUT", f"users/{user}", {"password": password, "tags": ",".join(tags)})
+        made.append(user)
+        broker.management.request(
+            "PUT", f"permissions/{vhost}/{user}", of_kind("Permission")[name]["spec"]["permissions"]
+        )
+        login = f"{user}:{password}@127.0.0.1"
+        return {
+            "CELERY_BROKER_URL": f"amqp://{login}:{broker.port}/{quote(vhost, safe='')}",
+            "FLOWER_BROKER_API": f"http://{login}:{broker.management_port}/api/",
+        }
+
+    yield make
+    for user in made:
+        broker.management.request("DELETE", f"users/{user}")
+
+
+def counted(api: str, vhost: str, queue: str) -> dict[str, int]:
+    """The figures that KEDA's scaler reads of a queue.
+
+    Source: https://github.com/kedacore/keda/blob/v2.20.2/pkg/scalers/rabbitmq_scaler.go (getQueueInfoViaHTTP)
     """
-    parts = urlsplit(address)
+    parts = urlsplit(api)
     login = b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     request = urllib.request.Request(
-        f"http://{parts.hostname}:{parts.port}/api/queues{parts.path}/{queue}",
+        f"http://{parts.hostname}:{parts.port}/api/queues/{quote(vhost, safe='')}/{queue}",
         headers={"Authorization": f"Basic {login}"},
     )
     with urllib.request.urlopen(request, timeout=5) as answer:
@@ -48,42 +73,47 @@ def counted(address: str, queue: str) -> dict[str, int]:
 
 
 def test_pod_runs_tasks_passes_its_probe_and_its_unacknowledged_messages_are_counted(
-    guard: Guard, broker: Broker, vhost: str, variables: dict[str, str], celery: Celery, tmp_path: Path
+    guard: Guard,
+    vhost: str,
+    celery: Celery,
+    user_of: Callable[[str], dict[str, str]],
+    tmp_path: Path,
 ) -> None:
     """KEDA counts ready and unacknowledged messages over the management API; AMQP would count the ready ones only."""
+    found: dict[str, Any] = container("worker")
     slots = int(TRIGGER["metadata"]["value"])
     pod = {
-        **{each["name"]: each["value"] for each in CONTAINER["env"] if "value" in each},
-        **variables,
-        "POD_NAME": f"proj-worker-{vhost}",
+        **{each["name"]: each["value"] for each in found["env"] if "value" in each},
+        **user_of("worker"),
+        "POD_NAME": f"worker-{vhost}",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    words = [*CONTAINER["command"], *CONTAINER["args"]]
     worker = Process(
         "pod",
-        [sys.executable, "-m", *(word.replace("$(POD_NAME)", pod["POD_NAME"]) for word in words)],
+        [sys.executable, "-m", *(word.replace("$(POD_NAME)", pod["POD_NAME"]) for word in words("worker"))],
         guard=guard,
         environment=child_environment(**pod),
         log=tmp_path / "pod.log",
     )
-    address = broker.management_url.replace("/api/", f"/{quote(vhost, safe='')}")
+    api = user_of("keda")["FLOWER_BROKER_API"]
     with worker:
         wait_until_ready(worker)
-        celery("-A", "proj", "send", *["long" + 60 * "."] * slots, "waits.", **variables)
+        celery("-A", "proj", "send", *["long" + 60 * "."] * slots, "waits.", **user_of("publisher"))
         there = {"messages": slots + 1, "messages_ready": 1, "messages_unacknowledged": slots}
         queue = TRIGGER["metadata"]["queueName"]
-        wait_until(lambda: counted(address, queue) == there, what="all to be counted", timeout_s=20)
+        wait_until(lambda: counted(api, vhost, queue) == there, what="all to be counted", timeout_s=20)
 
         probe = subprocess.run(
-            CONTAINER["livenessProbe"]["exec"]["command"],
+            found["livenessProbe"]["exec"]["command"],
             env=child_environment(**pod),
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=CONTAINER["livenessProbe"]["timeoutSeconds"],
+            timeout=found["livenessProbe"]["timeoutSeconds"],
             check=False,
         )
         worker.kill()
 
     assert probe.returncode == 0, probe.stdout + probe.stderr
     assert f"fair@{pod['POD_NAME']}" in probe.stdout
+    assert "refused" not in worker.log_text().lower()

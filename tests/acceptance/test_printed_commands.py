@@ -170,6 +170,16 @@ def journal(terminals: Terminals) -> None:
     assert "makespan" in terminals.run("celery -A proj journal compare run.sqlite")
 
 
+def kubernetes(terminals: Terminals) -> None:
+    for line in (
+        "kubectl apply --kustomize deploy/kubernetes",
+        "kubectl --namespace proj create secret generic dashboard-login --from-literal=basic_auth=USER:PASSWORD",
+        "kubectl --namespace proj get rabbitmqclusters,users,deployments,scaledobjects",
+        "kubectl --namespace proj port-forward service/dashboard 5555",
+    ):
+        terminals.leave_out(line, "no cluster is here; test_keda.py runs what the pods run")
+
+
 def operating(terminals: Terminals) -> None:
     worker = terminals.open(WORKER, until=READY)
     terminals.run("celery -A anyapp queues halt", answer="y")
@@ -213,6 +223,7 @@ STORIES: dict[str, Callable[[Terminals], None]] = {
     "docs/delivery.md": delivery,
     "docs/growing.md": growing,
     "docs/journal.md": journal,
+    "docs/kubernetes.md": kubernetes,
     "docs/operating.md": operating,
     "docs/pipelines.md": pipelines,
     "docs/plain-messages.md": plain_messages,
