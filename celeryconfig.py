@@ -37,6 +37,8 @@ worker_prefetch_multiplier = _MODES[proj_dispatch]["multiplier"]
 
 #: Celery reads CELERY_BROKER_URL itself too; here it is checked.
 broker_url = _environment.broker_url()
+#: For amqps://. Certificates and host names are always checked; PROJ_BROKER_CA names a CA of your own.
+broker_use_ssl = _environment.broker_tls(broker_url)
 #: For every connection.
 broker_transport_options = {
     # Seconds. Without these, a half-open connection blocks a worker in a read for ever: the worker

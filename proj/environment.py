@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import ssl
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from proj.errors import InvalidSetting, UnknownSetting
@@ -19,6 +20,9 @@ PREFIX = "PROJ_"
 VARIABLES = (
     "PROJ_BIND",
     "PROJ_BROKERS",
+    "PROJ_BROKER_CA",
+    "PROJ_BROKER_CERTIFICATE",
+    "PROJ_BROKER_KEY",
     "PROJ_CONSUMER_TIMEOUT_SECONDS",
     "PROJ_DISPATCH",
     "PROJ_DOT_SECONDS",
@@ -166,6 +170,56 @@ def broker_url() -> str:
         default="amqp://guest:guest@localhost:5672//",
         allowed=A_BROKER_URL,
     )
+
+
+def broker_tls(broker: str) -> bool | dict[str, Any]:
+    """Celery's `broker_use_ssl` for the broker at this URL, or these; False when the scheme alone decides.
+
+    PROJ_BROKER_CA names the file of the CAs to trust in place of the machine's. PROJ_BROKER_CERTIFICATE and
+    PROJ_BROKER_KEY name the client's certificate and its key, which may be in one file.
+
+    Raises:
+        InvalidSetting: a file cannot be used, or the URL is one without TLS.
+    """
+    ca, certificate, key = (os.environ.get(f"PROJ_BROKER_{name}") for name in ("CA", "CERTIFICATE", "KEY"))
+    if not (ca or certificate or key):
+        return False
+    if any(not part.startswith("amqps:") for part in broker.split(";")):
+        raise InvalidSetting(
+            "CELERY_BROKER_URL",
+            _shown(_without_password(broker)),
+            "an amqps:// URL while PROJ_BROKER_CA, PROJ_BROKER_CERTIFICATE or PROJ_BROKER_KEY is set, "
+            "because amqp:// does not use TLS",
+        )
+    if key and not certificate:
+        raise InvalidSetting("PROJ_BROKER_KEY", key, "the key of the certificate in PROJ_BROKER_CERTIFICATE, not set")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca:
+        try:
+            context.load_verify_locations(ca)
+        except OSError as error:
+            raise InvalidSetting("PROJ_BROKER_CA", ca, f"a file with the CA's certificate ({_said(error)})") from error
+    if certificate:
+        try:
+            # Without this OpenSSL asks for the passphrase in the terminal.
+            context.load_cert_chain(certificate, key or None, password=_refuse_passphrase)
+        except OSError as error:
+            raise InvalidSetting(
+                "PROJ_BROKER_CERTIFICATE",
+                certificate,
+                f"the file of a certificate, with its key, without a passphrase, there or in PROJ_BROKER_KEY "
+                f"({_said(error)})",
+            ) from error
+    options = {"ca_certs": ca, "certfile": certificate, "keyfile": key}
+    return {name: value for name, value in options.items() if value}
+
+
+def _refuse_passphrase() -> str:
+    raise PermissionError("the key has a passphrase")
+
+
+def _said(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _shown(value: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import kombu
 
 from proj.broker.connection import connected, default_channel
-from proj.broker.management_api import DEFAULT_PORT, Management
+from proj.broker.management_api import DEFAULT_PORT, TLS_PORT, Management
 from proj.errors import NoBroker, NoManagement, OtherBroker
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class AppManagement(Management):
         Raises:
             InvalidSetting: it is no such URL.
         """
-        super().__init__(api_url or _beside(app.connection_for_read()))
+        super().__init__(api_url or _beside(app.connection_for_read()), tls=app.conf.broker_use_ssl)
         self._app = app
         self._checking = threading.Lock()
         self._is_checked = False
@@ -119,11 +119,16 @@ class AppManagement(Management):
 
 
 def _beside(connection: Connection) -> str:
-    """The URL of the API on the default port of the broker's host, with the credentials used for AMQP; one a host."""
-    hosts = [kombu.Connection(each) for each in connection.alt] or [connection]
+    """The URL of the API on the default port of the broker's host, with the credentials used for AMQP; one a host.
+
+    Where AMQP is spoken over TLS it is that of HTTPS, because the password must not travel in plain text.
+    """
+    hosts = [kombu.Connection(each, ssl=connection.ssl or False) for each in connection.alt] or [connection]
     return ";".join(dict.fromkeys(_api_of(each) for each in hosts))
 
 
 def _api_of(connection: Connection) -> str:
     user, password = (quote(text or "guest", safe="") for text in (connection.userid, connection.password))
-    return f"http://{user}:{password}@{connection.hostname or 'localhost'}:{DEFAULT_PORT}/api/"
+    is_secured = connection.transport_cls == "amqps" or bool(connection.ssl)
+    scheme, port = ("https", TLS_PORT) if is_secured else ("http", DEFAULT_PORT)
+    return f"{scheme}://{user}:{password}@{connection.hostname or 'localhost'}:{port}/api/"

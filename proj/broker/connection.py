@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu.exceptions import OperationalError
 
+from proj.broker.tls.mistakes import TlsMistake
+from proj.broker.tls.transport import use_our_transports
 from proj.errors import NoBroker
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     import amqp
     from amqp.protocol import queue_declare_ok_t
     from kombu import Connection
+
+# Whoever connects with this package does so safely: the commands, the dashboard, and an app that has called `install`.
+use_our_transports()
 
 #: Seconds for one read or write of the socket. Without them a connection whose other end is gone blocks for ever.
 _TIMEOUT_S = 8
@@ -38,12 +43,14 @@ def connected(connection: Connection) -> Iterator[Connection]:
     """The connection, made now and released after the block. It is tried twice and not more: a person waits.
 
     Raises:
-        NoBroker: no broker answers, or it refuses the login.
+        NoBroker: no broker answers, or it refuses the login, or one of the two does not trust the other's certificate.
     """
     address = connection.as_uri()
     with connection:
         try:
             ensure_connected(connection, retry_after_s=0.2)
+        except TlsMistake as error:
+            raise NoBroker(str(error)) from error
         except connection.connection_errors as error:
             if is_login_refused(error):
                 raise login_refused(connection, error) from error

@@ -7,6 +7,7 @@ A message whose frames are all there is read at once (`whole_delivery.py`).
 from __future__ import annotations
 
 import socket
+import ssl
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +15,7 @@ from amqp.exceptions import RecoverableConnectionError, UnexpectedFrame
 from amqp.spec import Basic
 from amqp.transport import TCPTransport
 
+from proj.broker.tls.transport import TlsSocket
 from proj.broker.whole_delivery import whole_delivery
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ MOST_FRAMES = 96
 #: Type, channel and size. Source: AMQP 0-9-1, 4.2.3
 _HEADER = Struct(">BHI")
 _FRAME_END = 0xCE
-_WOULD_BLOCK = (BlockingIOError, InterruptedError, TimeoutError)
+_WOULD_BLOCK = (BlockingIOError, InterruptedError, TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Connection(Protocol):
@@ -40,7 +42,7 @@ class Connection(Protocol):
     on_inbound_frame: Callable[[tuple[int, int, bytes]], object]
     #: How many frames were read.
     bytes_recv: int
-    #: A `TCPTransport`.
+    #: A `TCPTransport` or a `TlsSocket`.
     transport: Any
 
     @property
@@ -49,12 +51,12 @@ class Connection(Protocol):
 
 
 def read_ahead(connection: kombu.Connection, hub: Hub) -> None:
-    """Read the connection with a `FrameReader` when `hub` finds it readable; TLS connections stay as they are."""
+    """Read the connection with a `FrameReader` when `hub` finds it readable."""
     beneath: Any = connection.connection
-    if type(beneath.transport) is not TCPTransport:
+    if type(beneath.transport) not in {TCPTransport, TlsSocket}:
         return
-    reader = FrameReader(beneath, hub)
     transport: Any = beneath.transport
+    reader = (TlsFrameReader if isinstance(transport, TlsSocket) else FrameReader)(beneath, hub)
     # py-amqp reads by this name when it waits for an answer.
     transport.read_frame = reader.read_frame
     hub.add_reader(transport.sock, reader.on_readable)
@@ -182,3 +184,56 @@ class FrameReader:
             return _HEADER.size - have
         _kind, _channel, size = _HEADER.unpack_from(self._buffer, self._position)
         return _HEADER.size + int(size) + 1 - have
+
+
+class TlsFrameReader(FrameReader):
+    """Reads a connection with TLS.
+
+    A record of TLS is decrypted as a whole, up to 16 KiB with many frames. What of it was not read is no longer in the
+    socket, where the loop would see it. So it is always read as a whole, and the loop is asked to handle the rest. With
+    py-amqp's own reader a message waits there until the broker sends something else; and a frame of which only a part
+    has come keeps the loop busy until the rest comes.
+    """
+
+    sock: ssl.SSLSocket
+
+    def __init__(self, connection: Connection, hub: Hub) -> None:
+        """Read from `connection`, on the loop `hub`; also what came before."""
+        super().__init__(connection, hub)
+        transport = connection.transport
+        self._buffer, transport._read_buffer = bytes(transport._read_buffer), b""  # noqa: SLF001 no public name
+        self._is_asked = False
+        self._ask_loop()
+
+    def read_frame(self) -> tuple[int, int, bytes]:
+        """As of a connection without TLS; the loop handles what has come with it."""
+        frame = super().read_frame()
+        self._ask_loop()
+        return frame
+
+    def receive(self, most: int, flags: int = 0) -> None:
+        """Read a record, however few bytes are asked for; with a flag, without waiting."""
+        if not flags:
+            super().receive(max(most, CHUNK))
+            return
+        timeout_s = self.sock.gettimeout()
+        self.sock.settimeout(0)
+        try:
+            super().receive(max(most, CHUNK))
+        finally:
+            self.sock.settimeout(timeout_s)
+
+    def _ask_loop(self) -> None:
+        """Let the loop handle what is in the buffer, or decrypted."""
+        if not self._is_asked and (self._position < len(self._buffer) or self.sock.pending()):
+            self._is_asked = True
+            self._hub.call_soon(self._on_asked)
+
+    def _on_asked(self) -> None:
+        self._is_asked = False
+        # Closed meanwhile; another reader reads the next connection.
+        if self._connection.connected:
+            if self.sock.pending():
+                self.on_readable()
+            else:
+                self._handle()

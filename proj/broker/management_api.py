@@ -6,13 +6,22 @@ import base64
 import json
 import urllib.error
 import urllib.request
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from proj.broker.tls.mistakes import mistake, only_tls, speaks_tls
+from proj.broker.tls.options import https_context
 from proj.errors import InvalidSetting, NoManagement
+
+if TYPE_CHECKING:
+    from proj.broker.tls.options import TlsOptions
 
 #: The plug-in's default port.
 DEFAULT_PORT = 15672
+#: And with TLS.
+TLS_PORT = 15671
 #: Seconds to wait for an answer; on loopback it takes milliseconds.
 TIMEOUT_S = 5.0
 #: The first status with which a node says that the fault is its own: it starts, or lacks the others.
@@ -24,15 +33,19 @@ _MOST_OF_A_REFUSAL = 500
 class Management:
     """A client of one broker's management API, which each node of a cluster has."""
 
-    def __init__(self, api_url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, api_url: str, *, timeout_s: float = TIMEOUT_S, tls: TlsOptions = None) -> None:
         """Take the URL in Flower's form, `http://user:password@host:15672/api/`, and the seconds to wait for an answer.
 
-        Several URLs have a `;` between them: a node that does not answer is passed over.
+        Several URLs have a `;` between them: a node that does not answer is passed over. `https://` trusts whom `tls`
+        trusts, options as of Celery's `broker_use_ssl`.
 
         Raises:
-            InvalidSetting: it is no such URL.
+            InvalidSetting: it is no such URL, or a file of the options cannot be used.
         """
         self._addresses = tuple(_read(url.strip()) for url in api_url.split(";"))
+        self._tls = tls
+        is_secured = any(address.base.startswith("https:") for address in self._addresses)
+        self._context = https_context(tls) if is_secured else None
         self._timeout_s = timeout_s
         #: The number of the address that answered last.
         self._current = 0
@@ -76,18 +89,37 @@ class Management:
         # What a node has taken and not answered may be done.
         is_harmless = method == "GET"
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310 as above
+            with urllib.request.urlopen(request, timeout=self._timeout_s, context=self._context) as answer:  # noqa: S310 as above
                 text = answer.read()
         except urllib.error.HTTPError as error:
             kind = _PassedOver if is_harmless and error.code >= _OUT_OF_ORDER else NoManagement
             said = f"{error.code} {error.reason}{_why(error)}"
             raise kind(f"The management API at {address.base} refuses {method} {path}: {said}.") from error
-        except (OSError, ValueError) as error:
+        # A port that speaks something else answers with what is no HTTP.
+        except (OSError, ValueError, HTTPException) as error:
             # The request was not sent.
             is_unsent = isinstance(error, urllib.error.URLError)
             kind = _PassedOver if is_harmless or is_unsent else NoManagement
-            raise kind(f"No management API answers at {address.base}: {error}.") from error
+            said = self._mistake(address, error) or f"No management API answers at {address.base}: {error}."
+            raise kind(said) from error
         return json.loads(text) if text else None
+
+    def _mistake(self, address: _Address, error: Exception) -> str | None:
+        """What is wrong with the use of TLS, if anything is."""
+        where = f"the management API at {address.base}"
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(cause, str):
+            return None
+        if address.base.startswith("https:"):
+            # The TLS of what answers, or says nothing, is in order.
+            if isinstance(cause, HTTPException):
+                return None
+            has_certificate = isinstance(self._tls, Mapping) and bool(self._tls.get("certfile"))
+            return mistake(cause, where, has_certificate=has_certificate, tls_port=TLS_PORT, plain="http://")
+        host, port = urlsplit(address.base).hostname or "", urlsplit(address.base).port or DEFAULT_PORT
+        if isinstance(cause, HTTPException | ConnectionResetError) and speaks_tls(host, port):
+            return only_tls(where, "https://", plain_port=DEFAULT_PORT)
+        return None
 
 
 class _PassedOver(NoManagement):
@@ -107,7 +139,7 @@ def _read(api_url: str) -> _Address:
         )
     credentials = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
     return _Address(
-        f"{parts.scheme}://{parts.hostname}:{parts.port or DEFAULT_PORT}",
+        f"{parts.scheme}://{parts.hostname}:{parts.port or (TLS_PORT if parts.scheme == 'https' else DEFAULT_PORT)}",
         "Basic " + base64.b64encode(credentials.encode()).decode(),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kombu import Connection
@@ -12,9 +12,10 @@ from kombu import Connection
 from proj.broker.management_api import Management
 from proj.broker.version import BrokerVersion
 from proj.errors import DeadlinePassed, NoManagement, ProcessEnded
+from proj.lab.certificates import certificates_in
 from proj.lab.definitions import GUEST, USER, vhost_definitions
 from proj.lab.epmd import Epmd
-from proj.lab.node_files import kept_password, make_private, node_environment, write_node_files
+from proj.lab.node_files import kept_password, listeners, make_private, node_environment, write_node_files
 from proj.lab.processes.ports import LOOPBACK, free_port
 from proj.lab.processes.process import Process
 from proj.lab.rabbitmq import installation
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from proj.lab.certificates import Tls
     from proj.lab.node_files import Member
     from proj.lab.processes.guard import Guard
 
@@ -43,7 +45,7 @@ class Broker(Service):
     It may be stopped or killed, and started again with its data. Its ports and its password stay the same.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 keyword-only, each with a default
         self,
         guard: Guard,
         *,
@@ -54,6 +56,7 @@ class Broker(Service):
         guest: bool = False,
         version: str | None = None,
         member: Member | None = None,
+        tls: Tls | None = None,
     ) -> None:
         """Choose ports and a password.
 
@@ -67,9 +70,10 @@ class Broker(Service):
                 RabbitMQ. When False, an earlier guest of the folder's data is deleted.
             version: of RabbitMQ, such as 4.3; without one that of `PROJ_RABBITMQ`, else the machine's own.
             member: its place in a cluster; without one it is alone.
+            tls: whether it speaks only TLS, with certificates in its folder; see `Tls`.
 
         Raises:
-            MissingProgram: this RabbitMQ is not there.
+            MissingProgram: this RabbitMQ is not there, or what makes certificates.
         """
         self._installation = installation(version)
         self.port = port or free_port()
@@ -79,11 +83,12 @@ class Broker(Service):
         self.folder = folder or guard.folder / f"broker-{secrets.token_hex(4)}"
         make_private(self.folder)
         self.password = kept_password(self.folder) if member is None else member.password
+        #: None when it does not speak TLS.
+        self.certificates = certificates_in(self.folder / "tls", demanded=tls == "mutual") if tls else None
         write_node_files(
             self.folder,
             password=self.password,
-            port=self.port,
-            management_port=self.management_port,
+            listeners=listeners(self.port, self.management_port, self.certificates),
             version=self._installation.version,
             guest=guest,
             settings=settings or {},
@@ -101,7 +106,7 @@ class Broker(Service):
             environment=self._environment,
             log=self.folder / "rabbitmq.log",
         )
-        self.management = Management(self.management_url, timeout_s=MANAGEMENT_TIMEOUT_S)
+        self.management = Management(self.management_url, timeout_s=MANAGEMENT_TIMEOUT_S, tls=self.use_ssl)
 
     @property
     def pid(self) -> int:
@@ -139,13 +144,20 @@ class Broker(Service):
         return self._server.log_tail()
 
     @property
+    def use_ssl(self) -> dict[str, Any] | None:
+        """What a client of it needs as Celery's `broker_use_ssl`; None without TLS."""
+        return None if self.certificates is None else self.certificates.of_client
+
+    @property
     def management_url(self) -> str:
         """The URL of the management API, with user and password, as Flower and `queues` take it."""
-        return f"http://{USER}:{self.password}@{LOOPBACK}:{self.management_port}/api/"
+        scheme = "http" if self.certificates is None else "https"
+        return f"{scheme}://{USER}:{self.password}@{LOOPBACK}:{self.management_port}/api/"
 
     def url(self, vhost: str = "/") -> str:
         """The AMQP URL of one of its virtual hosts; / is written %2F, which every client understands."""
-        return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.port}/{quote(vhost, safe='')}"
+        scheme = "amqp" if self.certificates is None else "amqps"
+        return f"{scheme}://{USER}:{self.password}@{LOOPBACK}:{self.port}/{quote(vhost, safe='')}"
 
     def start(self) -> None:
         """Start the node, and return when it answers AMQP and HTTP."""
@@ -226,7 +238,7 @@ class Broker(Service):
         self.management.request("DELETE", f"vhosts/{quote(name, safe='')}")
 
     def _answers(self) -> bool:
-        connection = Connection(self.url(), connect_timeout=2)
+        connection = Connection(self.url(), connect_timeout=2, ssl=self.use_ssl or False)
         errors: tuple[type[BaseException], ...] = (NoManagement, *connection.connection_errors)
         try:
             connection.connect()

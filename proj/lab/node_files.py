@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.broker.version import BrokerVersion
+    from proj.lab.certificates import Certificates
 
 #: It has its own epmd, so the name need not be unique on the machine.
 ALONE = "lab@localhost"
@@ -55,26 +56,31 @@ def kept_password(folder: Path) -> str:
     return kept.read_text()
 
 
+def listeners(port: int, management_port: int, certificates: Certificates | None) -> dict[str, object]:
+    """The lines of rabbitmq.conf that say where a node listens: on loopback, and with certificates only for TLS."""
+    if certificates is not None:
+        return certificates.configuration(LOOPBACK, port, management_port)
+    return {
+        "listeners.tcp.default": f"{LOOPBACK}:{port}",
+        "management.tcp.ip": LOOPBACK,
+        "management.tcp.port": management_port,
+    }
+
+
 def write_node_files(
     folder: Path,
     *,
     password: str,
-    port: int,
-    management_port: int,
+    listeners: Mapping[str, object],
     version: BrokerVersion,
     guest: bool,
     settings: Mapping[str, str],
     member: Member | None,
 ) -> None:
-    """Write the configuration of a node with these ports into its folder."""
+    """Write the configuration of a node with these listeners into its folder."""
     definitions = definitions_at_start(password, guest=guest, is_member=member is not None)
     _write_private(folder / "definitions.json", json.dumps(definitions))
-    configuration: dict[str, object] = {
-        "listeners.tcp.default": f"{LOOPBACK}:{port}",
-        "management.tcp.ip": LOOPBACK,
-        "management.tcp.port": management_port,
-        "load_definitions": folder / "definitions.json",
-    }
+    configuration: dict[str, object] = {**listeners, "load_definitions": folder / "definitions.json"}
     if version.knows_anonymous_login:
         # By default a client without a login enters as guest.
         configuration["anonymous_login_user"] = "none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from proj import environment, queues
 from proj.errors import InvalidSetting
@@ -36,6 +37,11 @@ def url(given: str | None) -> str:
     if not isinstance(given, str):
         raise InvalidSetting("url", given, environment.A_BROKER_URL)
     return environment.checked_url("url", given, environment.BROKER_SCHEMES, environment.A_BROKER_URL)
+
+
+def tls(broker: str) -> bool | dict[str, Any]:
+    """Whether and how to use TLS with the broker at this URL: PROJ_BROKER_CA and its like, if it is an amqps:// URL."""
+    return environment.broker_tls(broker) if broker.startswith("amqps:") else False
 
 
 def prefetch(given: int) -> int:

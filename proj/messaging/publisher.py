@@ -14,6 +14,7 @@ from proj.broker.declaration import declare_dead_letters
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Deadline, PublishOperation
 from proj.errors import Unroutable
+from proj.messaging import options
 
 if TYPE_CHECKING:
     import amqp
@@ -38,7 +39,7 @@ class Publisher:
         """
         # Without heartbeats, because nobody would send them between two messages. The next publish notices a dead
         # connection.
-        self._connection = Connection(url, transport_options=TRANSPORT_OPTIONS)
+        self._connection = Connection(url, ssl=options.tls(url), transport_options=TRANSPORT_OPTIONS)
         self._timeout_s = timeout_s
         self._full_timeout_s = full_timeout_s
         self._lock = threading.Lock()

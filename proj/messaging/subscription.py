@@ -22,6 +22,7 @@ from proj.broker.connection import (
 from proj.broker.nack import give_back
 from proj.delivery.broker_errors import NOT_FOUND, final_error
 from proj.delivery.unreadable_properties import tolerate
+from proj.messaging import options
 from proj.messaging.heartbeat import Heartbeat
 from proj.messaging.message import Message
 
@@ -54,7 +55,9 @@ class Subscription:
             prefetch: unacknowledged messages that the broker delivers at a time; 0 is without limit.
             heartbeat_s: seconds; both sides notice a dead connection in two of them.
         """
-        self.connection = Connection(url, heartbeat=heartbeat_s, transport_options=TRANSPORT_OPTIONS)
+        self.connection = Connection(
+            url, ssl=options.tls(url), heartbeat=heartbeat_s, transport_options=TRANSPORT_OPTIONS
+        )
         self._queue = queue
         self._prefetch = prefetch
         self._owner = threading.get_ident()

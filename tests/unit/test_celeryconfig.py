@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from proj.environment import LONGEST_SHOWN
 from proj.errors import EXIT_USAGE, InvalidSetting, UnknownSetting
+from proj.lab.certificates import Certificates, certificates_in
 
 FILE = Path(__file__).parents[2] / "celeryconfig.py"
 VARIABLES = (
     "CELERY_BROKER_URL",
     "CELERY_RESULT_BACKEND",
     "PROJ_BIND",
+    "PROJ_BROKER_CA",
+    "PROJ_BROKER_CERTIFICATE",
+    "PROJ_BROKER_KEY",
     "PROJ_CONSUMER_TIMEOUT_SECONDS",
     "PROJ_DISPATCH",
     "PROJ_DOT_SECONDS",
@@ -214,3 +219,67 @@ def test_variables_of_other_projects_are_left_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(theirs, "anything")
 
     assert settings()["proj_dispatch"] == "adaptive"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates_in(tmp_path_factory.mktemp("tls"))
+
+
+def test_files_of_certificates_become_options_of_tls(
+    monkeypatch: pytest.MonkeyPatch, certificates: Certificates
+) -> None:
+    """Without them the scheme of the URL decides."""
+    monkeypatch.setenv("CELERY_BROKER_URL", "amqps://one//;amqps://two//")
+    assert settings()["broker_use_ssl"] is False
+    monkeypatch.setenv("PROJ_BROKER_CA", str(certificates.ca))
+    assert settings()["broker_use_ssl"] == {"ca_certs": str(certificates.ca)}
+    monkeypatch.setenv("PROJ_BROKER_CERTIFICATE", str(certificates.client))
+    monkeypatch.setenv("PROJ_BROKER_KEY", str(certificates.client))
+    assert settings()["broker_use_ssl"] == {
+        "ca_certs": str(certificates.ca),
+        "certfile": str(certificates.client),
+        "keyfile": str(certificates.client),
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "variables", "said"),
+    [
+        ("amqps://h//", {"PROJ_BROKER_CA": "none.pem"}, "PROJ_BROKER_CA is 'none.pem'"),
+        ("amqps://h//", {"PROJ_BROKER_CA": __file__}, "must be a file with the CA's certificate"),
+        ("amqps://h//", {"PROJ_BROKER_CERTIFICATE": "none.pem"}, "PROJ_BROKER_CERTIFICATE is 'none.pem'"),
+        ("amqps://h//", {"PROJ_BROKER_KEY": "key.pem"}, "PROJ_BROKER_CERTIFICATE, not set"),
+        ("amqp://u:secret@h//", {"PROJ_BROKER_CA": "ca.pem"}, "CELERY_BROKER_URL is 'amqp://u:**@h//'"),
+        ("amqps://h//;amqp://i//", {"PROJ_BROKER_CA": "ca.pem"}, "because amqp:// does not use TLS"),
+    ],
+)
+def test_tls_that_would_not_be_used_or_not_work_is_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str, variables: dict[str, str], said: str
+) -> None:
+    """With the variable to correct."""
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSetting) as caught:
+        settings()
+    assert said in caught.value.message
+
+
+def test_key_with_a_passphrase_is_refused_without_asking_for_it(
+    monkeypatch: pytest.MonkeyPatch, certificates: Certificates, tmp_path: Path
+) -> None:
+    """A worker has no terminal."""
+    whole = certificates.client.read_bytes()
+    key = serialization.load_pem_private_key(whole, None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    (tmp_path / "key.pem").write_bytes(locked)
+    monkeypatch.setenv("CELERY_BROKER_URL", "amqps://h//")
+    monkeypatch.setenv("PROJ_BROKER_CERTIFICATE", str(certificates.client))
+    monkeypatch.setenv("PROJ_BROKER_KEY", str(tmp_path / "key.pem"))
+    with pytest.raises(InvalidSetting, match="the key has a passphrase"):
+        settings()

@@ -42,7 +42,7 @@ LADDERS = {
         {"install", "send_many"},
     ),
     "lab": (
-        {"processes", "rabbitmq", "definitions"},
+        {"processes", "rabbitmq", "definitions", "certificates"},
         {"epmd", "node_files"},
         {"broker"},
         {"cluster"},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from proj.broker.management_api import DEFAULT_PORT as MANAGEMENT_PORT
+from proj.broker.management_api import TLS_PORT as MANAGEMENT_TLS_PORT
 from proj.commands.terminal.console import echo
 from proj.commands.terminal.interrupt import Interrupted, interruptible
-from proj.errors import ProjError
+from proj.errors import InvalidSetting, ProjError
 from proj.lab.broker import Broker
 from proj.lab.cluster import Cluster
 from proj.lab.definitions import GUEST, USER
@@ -18,7 +20,9 @@ from proj.lab.processes.waiting import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-AMQP_PORT = 5672
+    from proj.lab.certificates import Tls
+
+AMQP_PORT, AMQPS_PORT = 5672, 5671
 
 
 def run_broker(
@@ -29,25 +33,35 @@ def run_broker(
     guest: bool = False,
     version: str | None = None,
     nodes: int = 1,
+    tls: Tls | None = None,
 ) -> None:
     """Run a broker until it is interrupted, and print how to reach it; with `guest`, also for the tutorials' programs.
 
     With several `nodes` it is a cluster, and the ports are those of the first node.
 
     Raises:
-        InvalidSetting: a port that the user asked for is not free.
-        MissingProgram: this version of RabbitMQ is not there.
+        InvalidSetting: a port that the user asked for is not free, or a cluster was asked for with TLS.
+        MissingProgram: this version of RabbitMQ is not there, or what makes certificates.
         ProjError: the broker did not start, or ended by itself.
     """
+    if tls and nodes > 1:
+        raise InvalidSetting("--nodes", nodes, "1 with --tls")
     with Guard() as guard:
-        first = demanded_port("--port", port) if port else free_port(AMQP_PORT)
-        first_page = (
-            demanded_port("--management-port", management_port) if management_port else free_port(MANAGEMENT_PORT)
-        )
+        usual, usual_page = (AMQPS_PORT, MANAGEMENT_TLS_PORT) if tls else (AMQP_PORT, MANAGEMENT_PORT)
+        first = demanded_port("--port", port) if port else free_port(usual)
+        first_page = demanded_port("--management-port", management_port) if management_port else free_port(usual_page)
         kept = folder.absolute() if folder else None
         broker: Broker | Cluster
         if nodes == 1:
-            broker = Broker(guard, port=first, management_port=first_page, folder=kept, guest=guest, version=version)
+            broker = Broker(
+                guard,
+                port=first,
+                management_port=first_page,
+                folder=kept,
+                guest=guest,
+                version=version,
+                tls=tls,
+            )
         else:
             broker = Cluster(
                 guard,
@@ -66,6 +80,8 @@ def run_broker(
                 with broker:
                     echo(f"export CELERY_BROKER_URL={_quoted(broker.url())}")
                     echo(f"export FLOWER_BROKER_API={_quoted(broker.management_url)}")
+                    for line in _files(broker):
+                        echo(line)
                     for line in _answers(broker):
                         echo(line, err=True)
                     if guest:
@@ -88,6 +104,16 @@ def _answers(broker: Broker | Cluster) -> list[str]:
         for node in broker.nodes
     ]
     return [f"RabbitMQ has {len(lines)} nodes ({login}). Ctrl-C ends them.", *lines]
+
+
+def _files(broker: Broker | Cluster) -> list[str]:
+    """The variables that name the files of a broker with TLS."""
+    if isinstance(broker, Cluster) or broker.certificates is None:
+        return []
+    files = {"PROJ_BROKER_CA": broker.certificates.ca}
+    if broker.certificates.demanded:
+        files["PROJ_BROKER_CERTIFICATE"] = broker.certificates.client
+    return [f"export {name}={shlex.quote(str(path))}" for name, path in files.items()]
 
 
 def _quoted(value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
@@ -13,6 +14,9 @@ from proj.commands.lab.run import run
 from proj.commands.lab.soak import soak
 from proj.commands.terminal.command import Group
 from proj.commands.terminal.options import nodes_option, rabbitmq_version_option
+
+if TYPE_CHECKING:
+    from proj.lab.certificates import Tls
 
 
 @click.group(cls=Group)
@@ -38,6 +42,13 @@ def lab() -> None:
     help="Make the user guest too, with the password guest, as a new RabbitMQ has: for the programs of "
     "RabbitMQ's tutorials, unchanged.",
 )
+@click.option(
+    "--tls",
+    type=click.Choice(["server", "mutual"]),
+    is_flag=False,
+    flag_value="server",
+    help="Speak only TLS, with a private CA. With `--tls mutual` clients need a certificate too.",
+)
 @nodes_option
 @rabbitmq_version_option
 @click.pass_context
@@ -49,6 +60,7 @@ def broker(
     management_port: int | None,
     folder: Path | None,
     guest: bool,
+    tls: Tls | None,
     nodes: int,
     version: str | None,
 ) -> None:
@@ -64,12 +76,23 @@ def broker(
     CELERY_BROKER_URL. It prints the process of each node, so that you can kill one and see what happens. It ends when
     all of them have ended.
 
+    With --tls it speaks only TLS, AMQP and management page alike. It makes a CA and certificates for localhost, and
+    prints the variables that name their files. --tls mutual refuses clients that have no certificate of this CA.
+
     Exit codes: 0 ended by Ctrl-C; 1 it did not start, or ended by itself; 2 wrong use.
     """
     del ctx
     from proj.commands.lab.broker import run_broker
 
-    run_broker(port=port, management_port=management_port, folder=folder, guest=guest, version=version, nodes=nodes)
+    run_broker(
+        port=port,
+        management_port=management_port,
+        folder=folder,
+        guest=guest,
+        version=version,
+        nodes=nodes,
+        tls=tls,
+    )
 
 
 lab.add_command(run)

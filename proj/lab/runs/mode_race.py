@@ -77,7 +77,7 @@ class ModeRace(Service):
         self._workers = {
             mode: [self._worker(mode, number, guard) for number in range(1, plan.workers + 1)] for mode in plan.modes
         }
-        self._listener = Listener(app, app.connection_for_read(broker.url()))
+        self._listener = Listener(app, app.connection_for_read(broker.url(), ssl=False))
         self._message_by_task: dict[str, str] = {}
         self._mode_by_task: dict[str, str] = {}
         self._running = ExitStack()
@@ -93,7 +93,7 @@ class ModeRace(Service):
             self._running.enter_context(worker)
         self._running.enter_context(self._listener)
         wait_for_consumers(
-            app.connection_for_read(self._broker.url()),
+            app.connection_for_read(self._broker.url(), ssl=False),
             self._all_workers,
             dict.fromkeys(self._queues, self.plan.workers),
         )
@@ -112,7 +112,10 @@ class ModeRace(Service):
 
     def publish(self) -> None:
         """Send each message once to the queue of each mode."""
-        with app.connection_for_write(self._broker.url()) as connection, app.amqp.Producer(connection) as producer:
+        with (
+            app.connection_for_write(self._broker.url(), ssl=False) as connection,
+            app.amqp.Producer(connection) as producer,
+        ):
             mark_began(app, connection, run=RUN, queues=self._queues)
             for message in self.plan.messages:
                 raise_if_interrupted()
@@ -123,7 +126,7 @@ class ModeRace(Service):
 
     def conclude(self) -> None:
         """Send the mark that ends the run, so that the Dispatch page stops its clock."""
-        with app.connection_for_write(self._broker.url()) as connection:
+        with app.connection_for_write(self._broker.url(), ssl=False) as connection:
             mark_ended(app, connection, run=RUN, queues=self._queues)
 
     def nodes(self, mode: str) -> list[str]:

@@ -43,8 +43,9 @@ class RunClient(Service):
         self.url = broker.url(run)
         self.app = Celery("proj.lab", set_as_current=False)
         self.app.config_from_object("proj.settings")
-        # Both URLs, because CELERY_BROKER_URL in the user's environment would overrule `broker_url`.
-        self.app.conf.update(broker_read_url=self.url, broker_write_url=self.url, **settings)
+        # Both URLs, because CELERY_BROKER_URL in the user's environment would overrule `broker_url`. That broker may
+        # speak TLS, and this one does not.
+        self.app.conf.update(broker_read_url=self.url, broker_write_url=self.url, broker_use_ssl=False, **settings)
         # Of messages that nobody confirms, a quorum queue loses the last ones when their connection closes soon.
         confirm_publishing(self.app)
         self.listener = Listener(self.app, self.app.connection_for_read())

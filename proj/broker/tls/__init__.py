@@ -1,0 +1,1 @@
+"""TLS: whom a connection to the broker trusts, and one sentence for each mistake."""
