@@ -30,12 +30,11 @@ def needed() -> str:
     return found
 
 
-def fired(after_s: float, within_s: float | None, *alerts: tuple[str, str]) -> dict[str, Any]:
-    """The expectation that just these alerts, by name and queue, have fired within the seconds before a time."""
-    reach_s = math.ceil((after_s if within_s is None else within_s) / STEP_S) * STEP_S
+def fired(at_s: float, *alerts: tuple[str, str]) -> dict[str, Any]:
+    """The expectation that at a time just these alerts are firing, by name and queue; of no queue that is empty."""
     return {
-        "expr": f'count by (alertname, queue) (max_over_time(ALERTS{{alertstate="firing"}}[{reach_s}s]))',
-        "eval_time": f"{math.ceil(after_s / STEP_S) * STEP_S}s",
+        "expr": 'count by (alertname, queue) (ALERTS{alertstate="firing"})',
+        "eval_time": f"{math.ceil(at_s / STEP_S) * STEP_S}s",
         "exp_samples": [
             {"labels": f'{{alertname="{name}"{f", queue={json.dumps(queue)}" if queue else ""}}}', "value": 1}
             for name, queue in sorted(set(alerts))
