@@ -7,7 +7,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import AccessRefused, NotFound
 from kombu import Exchange, Queue, binding
 from kombu.common import Broadcast
 from kombu.transport.native_delayed_delivery import MAX_NUMBER_OF_BITS_TO_USE
@@ -54,7 +54,8 @@ class WorkQueue(Queue):
         if routing_key != self.routing_key:
             try:
                 self.queue_declare(passive=True)
-            except NotFound:
+            except (NotFound, AccessRefused):
+                # RabbitMQ 4.3 does not even tell a user without any right on it whether it is there.
                 return
         super().bind_to(exchange, routing_key, arguments, nowait, channel)
 

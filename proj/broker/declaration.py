@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import AccessRefused, AMQPError, ChannelError, NotFound
 
+from proj.broker.permissions.undeclared import ordered
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,8 +23,10 @@ _ARGUMENTS = {"x-stream-offset": "?"}
 _TYPE = re.compile(r" of queue type (?:rabbit_)?(\w+?)(?:_queue)?$")
 
 
-def declare(connection: amqp.Connection, queue_name: str) -> int:
+def declare(connection: amqp.Connection, queue_name: str, *, by_order: bool = False) -> int:
     """Declare a durable quorum queue unless a queue of this name exists; the number of ready messages in it.
+
+    `by_order` is whether a person's command does it, which also an app that declares nothing may do.
 
     Raises:
         AMQPError: the broker refuses.
@@ -35,7 +39,8 @@ def declare(connection: amqp.Connection, queue_name: str) -> int:
     except NotFound:
         arguments = {"x-queue-type": "quorum"}
         with own_channel(connection) as channel:
-            channel.queue_declare(queue=queue_name, durable=True, auto_delete=False, arguments=arguments)
+            declaring = ordered(channel) if by_order else channel
+            declaring.queue_declare(queue=queue_name, durable=True, auto_delete=False, arguments=arguments)
         return 0
 
 

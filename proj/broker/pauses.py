@@ -16,6 +16,7 @@ from urllib.parse import quote
 from amqp.exceptions import AccessRefused, NotFound
 
 from proj.broker.declaration import own_channel
+from proj.broker.permissions.undeclared import ordered
 from proj.errors import ProjError
 from proj.user import whoami
 
@@ -51,7 +52,9 @@ def mark(connection: amqp.Connection, queue: str) -> None:
         with _permitted(exchange):
             if not _exists(connection, exchange):
                 with own_channel(connection) as channel:
-                    channel.exchange_declare(exchange, "fanout", durable=True, auto_delete=False, arguments=arguments)
+                    ordered(channel).exchange_declare(
+                        exchange, "fanout", durable=True, auto_delete=False, arguments=arguments
+                    )
 
 
 def unmark(connection: amqp.Connection, queue: str) -> None:
@@ -67,7 +70,7 @@ def unmark(connection: amqp.Connection, queue: str) -> None:
 def paused(connection: amqp.Connection, queues: Iterable[str]) -> frozenset[str]:
     """Those of the queues that are paused, as the broker says now; none, with a warning, where the user may not ask.
 
-    RabbitMQ 4.3 tells of an exchange only those who may configure it; 3.10 everyone.
+    RabbitMQ 4.3 tells of an exchange only those who have any permission on it; 3.10 everyone.
 
     Raises:
         AMQPError: the connection is lost.
@@ -80,7 +83,7 @@ def paused(connection: amqp.Connection, queues: Iterable[str]) -> frozenset[str]
     except AccessRefused as error:
         logger.warning(
             "It is not known whether queues are paused, so none counts as paused: %s. Give the user the permission to "
-            "configure the exchanges %s and %s.*.",
+            "read the exchanges %s and %s.*.",
             error.reply_text,
             PAUSES,
             PAUSES,

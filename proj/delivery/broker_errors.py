@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from proj.broker.permissions.rights import missing_right
 from proj.errors import PublishRefused, QueueFull, QueueMismatch, Unroutable
 from proj.queues import CLASSIC, QUEUE_TYPES
 
@@ -43,6 +44,9 @@ TEMPORARY = {
         re.DOTALL,
     ),
 }
+#: What a user does who lacks a queue or an exchange, or a permission.
+MUST_EXIST = "celery -A yourapp queues topology prints what must exist."
+ROLES = "celery -A yourapp queues topology --roles prints the permissions that each user needs."
 
 
 def final_error(error: BaseException, subject: str) -> PublishRefused | None:
@@ -59,12 +63,17 @@ def final_error(error: BaseException, subject: str) -> PublishRefused | None:
     if code == NO_ROUTE:
         return Unroutable(
             f"RabbitMQ did not accept {subject}: {text}. "
-            "Start a worker that declares the queue, or correct the exchange or the routing key."
+            "Start a worker that declares the queue, or correct the exchange or the routing key. "
+            f"{MUST_EXIST}"
         )
     if code not in FINAL or _is_temporary(code, text):
         return None
     if code == NOT_FOUND:
-        return Unroutable(f"RabbitMQ did not accept {subject}: {text!r}. Declare it first, or correct its name.")
+        return Unroutable(
+            f"RabbitMQ did not accept {subject}: {text!r}. Declare it first, or correct its name. {MUST_EXIST}"
+        )
+    if (right := missing_right(error)) is not None:
+        return PublishRefused(f"RabbitMQ did not accept {subject}: {right.sentence}. {ROLES}")
     return PublishRefused(f"RabbitMQ did not accept {subject}: {text!r}. Remove the reason before you try again.")
 
 

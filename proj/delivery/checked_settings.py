@@ -27,6 +27,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "proj_strikes": (1, 1_000_000),
     "proj_requeues": (0, 1_000_000),
 }
+#: Those that are True or False.
+SWITCHES = ("proj_declare",)
 #: Those that None switches off.
 OPTIONAL = frozenset({"proj_publish_timeout_s", "proj_queue_full_timeout_s", "proj_result_timeout_s"})
 
@@ -43,6 +45,9 @@ def check_settings(app: Celery) -> None:
         near = [] if name in known else get_close_matches(name, known, n=1, cutoff=ALIKE)
         if near:
             raise UnknownSetting(f"{PREFIX}{name}", f"{PREFIX}{near[0]}", "a setting of proj")
+    for name in SWITCHES:
+        if not isinstance(app.conf[name], bool):
+            raise InvalidSetting(name, app.conf[name], "True or False")
     for name, (least, most) in RANGES.items():
         value: object = app.conf[name]
         if value is None and name in OPTIONAL:

@@ -41,6 +41,8 @@ DEFAULTS: dict[str, Any] = {
     "proj_requeues": 20,
     # By the name of a queue, the task that runs its plain messages. A queue without one runs Celery's messages alone.
     "proj_adopt": {},
+    # Whether queues, exchanges and bindings are declared; False where somebody else makes them (`queues topology`).
+    "proj_declare": True,
     # Topic patterns. A worker with patterns consumes the tasks that match, and not those of its usual queues.
     "proj_bind": (),
 }

@@ -29,6 +29,7 @@ def watch_worker(app: Celery) -> None:
     )
     app.steps["consumer"].update(
         {
+            "proj.delivery.recovery.optional_steps:GoOnWithout",
             "proj.delivery.recovery.lost_consumers:LostConsumers",
             "proj.delivery.recovery.event_flushes:CoalesceEvents",
             "proj.delivery.dispatch.adapt:AdaptDispatch",

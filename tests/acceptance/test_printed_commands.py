@@ -194,6 +194,17 @@ def operating(terminals: Terminals) -> None:
     assert "yes: answers" in terminals.run("celery -A anyapp health --worker celery@$(hostname)")
 
 
+def permissions(terminals: Terminals) -> None:
+    assert "task_queue.suspects" in terminals.run("celery -A anyapp queues topology")
+    terminals.run("celery -A anyapp queues topology --definitions")
+    # No worker has made anything yet.
+    assert "+ queue dead_letters" in terminals.run("celery -A anyapp queues topology --check", status=1)
+    printed = terminals.run("celery -A anyapp queues topology --roles")
+    assert printed.strip().endswith(blocks("docs/permissions.md", "")[0].strip())
+    assert "set_permissions" in terminals.run("celery -A anyapp queues topology --roles --rabbitmqctl")
+    terminals.run("celery -A anyapp queues topology --roles --definitions")
+
+
 def pipelines(terminals: Terminals) -> None:
     (terminals.folder / "yourapp.py").write_text(blocks("docs/pipelines.md", "python")[0])
     terminals.start("celery -A yourapp worker -Q shout", until=READY)
@@ -225,6 +236,7 @@ STORIES: dict[str, Callable[[Terminals], None]] = {
     "docs/journal.md": journal,
     "docs/kubernetes.md": kubernetes,
     "docs/operating.md": operating,
+    "docs/permissions.md": permissions,
     "docs/pipelines.md": pipelines,
     "docs/plain-messages.md": plain_messages,
 }

@@ -178,7 +178,7 @@ def test_paused_queue_gets_back_what_waits_for_slot_eta_or_rate_limit(
 def test_user_who_may_not_ask_for_pauses_goes_on_with_a_warning(
     broker: Broker, vhost: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """RabbitMQ 4.3 tells of an exchange only those who may configure it. A worker must start all the same."""
+    """RabbitMQ 4.3 tells of an exchange only those who have any right on it. A worker must start all the same."""
     broker.management.request("PUT", f"users/{vhost}", {"password": vhost, "tags": ""})
     broker.management.request("PUT", f"permissions/{vhost}/{vhost}", {"configure": "^$", "write": "^$", "read": "^$"})
     with Connection(broker.url(vhost)) as ours:

@@ -35,7 +35,7 @@ LADDERS = {
         {"unreadable_properties"},
         {"validation", "dead_letters", "dispatch", "pausing"},
         {"settings", "health"},
-        {"publishing", "checked_settings"},
+        {"publishing", "checked_settings", "topology"},
         {"results"},
         {"consuming"},
         {"worker_steps", "worker_name", "late_acknowledgement", "stage"},

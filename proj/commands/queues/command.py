@@ -1,4 +1,4 @@
-"""`celery -A anyapp queues`: shows how many messages and consumers every queue has; a group with five commands."""
+"""`celery -A anyapp queues`: shows how many messages and consumers every queue has; a group with six commands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from proj.commands.queues.dead import dead
 from proj.commands.queues.halt import halt
 from proj.commands.queues.pause import pause, resume
 from proj.commands.queues.policy import policy
+from proj.commands.queues.topology.command import topology
 from proj.commands.terminal.command import Group
 from proj.commands.terminal.options import Seconds, broker_api_option
 
@@ -114,3 +115,4 @@ queues.add_command(halt)
 queues.add_command(pause)
 queues.add_command(policy)
 queues.add_command(resume)
+queues.add_command(topology)

@@ -33,6 +33,7 @@ def keep_messages(app: Celery) -> None:
     use_backend(app, RESULT_BACKEND)
     # By its name, because a client that publishes needs nothing of a worker's modules.
     app.steps["worker"].add("proj.delivery.consuming.keep_messages:WarnOfOtherConsumer")
+    app.steps["consumer"].add("proj.delivery.topology.required_queues:RequireQueues")
 
 
 class WarnOfOtherConsumer(bootsteps.Step):

@@ -48,8 +48,10 @@ class DeadLetterKeeper:
         consumer = self._consumer
         name = dead_letter_queue(consumer.app)
         self._missing = None
-        consumer.forwarder.ask(partial(self._make, name))
-        consumer.rounds.every(LOOK_S, partial(self._look, name))
+        # Otherwise somebody else makes it, and a worker does not start without it.
+        if consumer.app.conf.get("proj_declare", True):
+            consumer.forwarder.ask(partial(self._make, name))
+            consumer.rounds.every(LOOK_S, partial(self._look, name))
         if not self._has_asked:
             self._has_asked = True
             queues = consumer.task_consumer.queues if consumer.task_consumer else ()

@@ -75,7 +75,7 @@ class Requeue(Service):
         """
         connection: Any = self._resources.enter_context(connected(self._address)).connection
         try:
-            declare(connection, self._notes)
+            declare(connection, self._notes, by_order=True)
         except AccessRefused as error:
             self.warning = (
                 "If this is killed, nobody can tell which letters were requeued before: the user may not make the "

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-import kombu
 from celery.app.amqp import AMQP, _callback_publish_retry  # type: ignore[attr-defined] # celery-types lacks the second
 from celery.events.dispatcher import EventDispatcher
 
 from proj.broker.connection import TRANSPORT_OPTIONS, failures
+from proj.broker.permissions.undeclared import UndeclaringConnection
 from proj.delivery.publishing.deadline import Deadline, PublishOperation, current_operation, publishing
 from proj.delivery.publishing.producer import ConfirmingProducer
 from proj.delivery.publishing.producer_pool import ConfirmingProducerPool, DeadlineConnectionPool
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    import kombu
     from celery import Celery
     from celery.app.amqp import task_message
     from kombu import Exchange
@@ -75,8 +76,19 @@ def task_operation(app: Celery, task_id: str, options: Mapping[str, Any]) -> Pub
     )
 
 
+class _ConnectionClass:
+    """The class of an app's connections: one that declares nothing where the app says so."""
+
+    def __get__(self, amqp: ConfirmingAMQP | None, _owner: type) -> type[kombu.Connection]:
+        declares = amqp is None or setting(amqp.app, "proj_declare")
+        return AMQP.Connection if declares else UndeclaringConnection
+
+
 class ConfirmingAMQP(_AMQP):
     """Celery's own class, with confirms."""
+
+    #: Celery makes every connection of the app with it.
+    Connection: Any = _ConnectionClass()
 
     def Producer(  # type: ignore[override] # a class in Celery, which only calls it # noqa: N802 Celery's own name
         self,
@@ -164,7 +176,7 @@ class ConfirmingAMQP(_AMQP):
             name = f"{_pool_of_process()} {address}"
             found: ConfirmingProducerPool | None = self.__dict__.get(name)
             pool = found or self._add_pool(
-                name, kombu.Connection(**{**connection.info(), "transport_options": self._transport_options})
+                name, self.Connection(**{**connection.info(), "transport_options": self._transport_options})
             )
         return pool.acquire(block=True)
 

@@ -16,9 +16,9 @@ from amqp import spec
 from amqp.exceptions import ChannelError, MessageNacked
 from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
-from kombu.transport import pyamqp
 
 from proj.broker.connection import ensure_connected
+from proj.broker.permissions.undeclared import UndeclaringChannel
 from proj.broker.version import BrokerVersion
 from proj.delivery.publishing.encoded_message import check_address, encode
 from proj.delivery.publishing.outgoing_message import OutgoingMessage, message_id, nack_from, unroutable
@@ -51,7 +51,7 @@ MOST_ADDRESSES = 1000
 TCP_CORK: int | None = getattr(socket, "TCP_CORK", None)
 
 
-class ConfirmChannel(pyamqp.Channel):
+class ConfirmChannel(UndeclaringChannel):
     """A channel whose `basic_publish` returns when the broker has the message, and whose `write` does not wait.
 
     py-amqp has a confirm mode too (`confirm_publish`). It takes any confirm for the one that it waits for, ignores

@@ -10,6 +10,7 @@ from kombu.connection import ConnectionPool, PooledConnection
 from kombu.exceptions import LimitExceeded
 from kombu.pools import ProducerPool
 
+from proj.broker.permissions.undeclared import UndeclaringConnection
 from proj.delivery.publishing.deadline import LAST_PAUSE_S, current_operation, no_free_producer
 
 if TYPE_CHECKING:
@@ -68,12 +69,18 @@ class DeadlineConnection(_PooledConnection):
         return super().ensure(obj, fun, stop_at_deadline, **options)
 
 
+class UndeclaringDeadlineConnection(DeadlineConnection, UndeclaringConnection):
+    """Such a connection over which nothing is declared."""
+
+
 class DeadlineConnectionPool(ConnectionPool):
     """A pool of such connections."""
 
     def new(self) -> DeadlineConnection:
         """As kombu's, with another class."""
-        return DeadlineConnection(self, **dict(self.connection._info(resolve=False)))  # noqa: SLF001 as kombu's does
+        undeclaring = isinstance(self.connection, UndeclaringConnection)
+        kind = UndeclaringDeadlineConnection if undeclaring else DeadlineConnection
+        return kind(self, **dict(self.connection._info(resolve=False)))  # noqa: SLF001 as kombu's does
 
 
 class ConfirmingProducerPool(_ProducerPool):

@@ -12,6 +12,7 @@ from kombu.common import Broadcast
 from kombu.transport import native_delayed_delivery as native
 
 from proj.broker.connection import ensure_connected
+from proj.delivery.settings import setting
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -70,6 +71,9 @@ def ensure_route(app: Celery, connection: Connection, routing_key: str) -> None:
     """
     key = without_delay(routing_key)
     mark = (DELAY_EXCHANGE, key)
+    if not setting(app, "proj_declare"):
+        # It was made with the queues. Without it the publish is refused.
+        return
     # kombu closes the connection after any error, also after a publish that the broker refused.
     ensure_connected(connection)
     # The stub allows None, which kombu replaces when it makes a connection.

@@ -105,7 +105,7 @@ def test_worker_that_may_not_declare_its_queue_ends_at_its_start_alone(
     later = ways_to_end(consumer(has_consumed=True), NO_PERMISSION, monkeypatch)
 
     assert at_start == [EXIT_FAILED, EXIT_FAILED]
-    assert "refused for user 'u'" in caplog.records[0].getMessage()
+    assert "the user 'u' may not make or delete the queue 'q'" in caplog.records[0].getMessage()
     assert later == ["connects again", "raises"]
 
 

@@ -1,0 +1,193 @@
+"""An app that is not ours and declares nothing, with users who may do no more than their roles say."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from amqp.exceptions import AccessRefused
+from celery import Celery
+from click.testing import CliRunner
+
+from proj.broker.connection import connected, count_queue, default_channel
+from proj.commands.queues.command import queues as queues_command
+from proj.delivery.topology.app_topology import topology
+from proj.delivery.topology.entities import definitions
+from proj.delivery.topology.roles import permissions, roles, user_name
+from proj.errors import ProcessEnded, PublishRefused, Unroutable
+from proj.lab.processes.environment import child_environment
+from proj.lab.processes.process import Process
+from proj.lab.processes.waiting import wait_until
+from tests.integration import undeclared_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proj.lab.broker import Broker
+    from proj.lab.processes.guard import Guard
+
+TIMEOUT_S = 60
+PASSWORD = "secret"
+#: A user of the test, with no permission to configure anything.
+BARE = "bare"
+
+
+class Platform(NamedTuple):
+    """A virtual host that was made from the definitions file alone, with a user for each role."""
+
+    broker: Broker
+    vhost: str
+
+    def url(self, user: str) -> str:
+        return f"amqp://{self.vhost}-{user}:{PASSWORD}@127.0.0.1:{self.broker.port}/{self.vhost}"
+
+    def api(self, user: str) -> str:
+        return f"http://{self.vhost}-{user}:{PASSWORD}@127.0.0.1:{self.broker.management_port}/api/"
+
+    def app(self, user: str) -> Celery:
+        """The app, which connects as this user."""
+        made = Celery("undeclared", broker=self.url(user), set_as_current=False)
+        made.conf.update({name: undeclared_app.app.conf[name] for name in undeclared_app.app.conf.changes})
+        made.conf.broker_url = self.url(user)
+        undeclared_app.install(made)
+        return made
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        return self.broker.management.request(method, path, body)
+
+    def ready(self, queue: str) -> int:
+        with connected(Celery(broker=self.broker.url(self.vhost), set_as_current=False).connection()) as connection:
+            return int(count_queue(default_channel(connection), queue).message_count)
+
+    def command(self, *words: str) -> tuple[int, str]:
+        """The exit code and the output of `celery -A undeclared queues …` as the operator."""
+
+        class Context:
+            app = self.app("operator")
+
+        ran = CliRunner().invoke(queues_command, [*words], obj=Context(), catch_exceptions=False)
+        return ran.exit_code, ran.output
+
+
+@pytest.fixture(scope="module")
+def platform(broker: Broker) -> Iterator[Platform]:
+    """What a platform team does: it imports the files that `queues topology` prints."""
+    vhost = "undeclared"
+    request = broker.management.request
+    app = undeclared_app.app
+    request("POST", "definitions", definitions(topology(app), vhost))
+    made = permissions(roles(app), vhost, vhost)["permissions"]
+    bare = next(each for each in made if each["user"] == f"{vhost}-worker")
+    made.append({**bare, "user": f"{vhost}-{BARE}", "configure": "^$"})
+    tags = {user_name(each, vhost): each.tags for each in roles(app)}
+    for each in made:
+        request("PUT", f"users/{each['user']}", {"password": PASSWORD, "tags": tags.get(each["user"], "")})
+    request("POST", "definitions", {"permissions": made})
+    request("PUT", f"permissions/{vhost}/proj", {"configure": ".*", "write": ".*", "read": ".*"})
+    yield Platform(broker, vhost)
+    for each in made:
+        request("DELETE", f"users/{each['user']}")
+    broker.remove_vhost(vhost)
+
+
+@contextmanager
+def working(platform: Platform, user: str, guard: Guard, folder: Path) -> Iterator[Process]:
+    """A worker, with everything that Celery starts by default."""
+    worker = Process(
+        f"worker {user}",
+        [
+            *(sys.executable, "-m", "celery", "-A", "undeclared_app", "worker", "--hostname", f"{user}@host"),
+            *("--loglevel", "INFO", "--concurrency", "1", "-Q", "orders,mails"),
+        ],
+        guard=guard,
+        environment=child_environment(
+            CELERY_BROKER_URL=platform.url(user), NOTES=str(folder / "notes"), PYTHONPATH=str(Path(__file__).parent)
+        ),
+        log=folder / f"{user}.log",
+    )
+    with worker:
+        worker.wait_until_ready(lambda: " ready." in worker.log_text(), timeout_s=TIMEOUT_S)
+        yield worker
+
+
+def test_broker_has_what_the_file_says_and_the_check_says_what_it_lacks(platform: Platform) -> None:
+    """Exit code 0, and 1 with a line for each queue that is missing or has another argument."""
+    code, _ = platform.command("topology", "--check", "--broker-api", platform.broker.management_url)
+    assert code == 0
+
+    there = f"queues/{platform.vhost}/mails"
+    platform.request("DELETE", there)
+    platform.request("DELETE", f"exchanges/{platform.vhost}/celeryev")
+    platform.request("PUT", there, {"durable": True, "arguments": {"x-max-length": 7}})
+    code, printed = platform.command("topology", "--check", "--broker-api", platform.broker.management_url)
+    platform.request("DELETE", there)
+    platform.request("POST", "definitions", definitions(topology(undeclared_app.app), platform.vhost))
+
+    assert code == 1
+    assert "~ queue mails  (tasks)\n    x-max-length: 7 instead of none" in printed
+    assert "+ exchange celeryev  (events)" in printed
+    assert "+ binding mails to mails (queue) with 'mails'  (tasks)" in printed
+
+
+@pytest.mark.parametrize("user", ["worker", BARE])
+def test_task_is_run_or_kept_and_nothing_is_declared(
+    platform: Platform, user: str, guard: Guard, tmp_path: Path
+) -> None:
+    """At once and after a delay. A worker whose user may make no queue at all says what goes without."""
+    notes = tmp_path / "notes"
+    notes.touch()
+    before = platform.request("GET", f"exchanges/{platform.vhost}?columns=name")
+    publisher, letters = platform.app("publisher"), platform.ready("dead_letters")
+    with working(platform, user, guard, tmp_path) as worker:
+        publisher.send_task("undeclared.note", (1,))
+        publisher.send_task("undeclared.note", (2,), countdown=1)
+        publisher.send_task("undeclared.mail", queue="mails")
+        wait_until(lambda: notes.read_text().split() == ["1", "2"], what="both tasks", timeout_s=TIMEOUT_S)
+        wait_until(lambda: platform.ready("dead_letters") == letters + 1, what="the dead letter", timeout_s=TIMEOUT_S)
+        worker.terminate()
+        wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=TIMEOUT_S)
+        log = worker.log_text()
+    publisher.close()
+
+    assert worker.returncode == 0
+    assert platform.request("GET", f"exchanges/{platform.vhost}?columns=name") == before
+    refused = {"Control", "Mingle", "Gossip"} if user == BARE else set()
+    assert {step for step in ("Control", "Mingle", "Gossip", "Events") if f"without {step}" in log} == refused
+    # That of the task which fails.
+    assert log.count("Traceback") == 1
+
+
+def test_what_is_missing_is_named_with_the_command_that_prints_it(
+    platform: Platform, guard: Guard, tmp_path: Path
+) -> None:
+    """The worker ends with one sentence, `delay` raises one."""
+    publisher = platform.app("publisher")
+    platform.request("DELETE", f"queues/{platform.vhost}/orders.suspects")
+    platform.request("DELETE", f"queues/{platform.vhost}/orders")
+    with pytest.raises(Unroutable, match="queues topology prints what must exist"):
+        publisher.send_task("undeclared.note", (1,))
+    publisher.close()
+    with pytest.raises(ProcessEnded) as ended, working(platform, "worker", guard, tmp_path):
+        pass
+    platform.request("POST", "definitions", definitions(topology(undeclared_app.app), platform.vhost))
+
+    assert "there is no queue orders and no queue orders.suspects in the virtual host undeclared" in str(ended.value)
+    assert "queues topology prints what must exist" in str(ended.value)
+
+
+def test_publisher_may_do_nothing_else_and_is_told_which_right_it_lacks(platform: Platform) -> None:
+    """Read what waits, or make a queue. The sentence names the right, the queue and the command."""
+    publisher = platform.app("publisher")
+    publisher.conf.result_backend = "rpc://"
+    with pytest.raises(
+        PublishRefused, match=r"may not make or delete the queue .* \(the permission 'configure' on '"
+    ) as told:
+        publisher.send_task("undeclared.note", (1,))
+    publisher.close()
+    with connected(platform.app("publisher").connection()) as connection, pytest.raises(AccessRefused):
+        default_channel(connection).basic_get("orders")
+
+    assert "--roles" in str(told.value)
