@@ -227,6 +227,24 @@ def plain_messages(terminals: Terminals) -> None:
     terminals.run('celery -A proj send --exchange topic --key image.heavy "photo..."')
 
 
+def tls(terminals: Terminals) -> None:
+    broker = terminals.start("celery -A proj lab broker --tls", until="RabbitMQ answers on port")
+    terminals.variables.update(re.findall(r"^export (\w+)=(.*)$", broker.log_text(), re.MULTILINE))
+    worker = terminals.start("celery -A proj worker", until=READY)
+    terminals.run('celery -A proj send "Hello."')
+    assert "task_queue" in terminals.run("celery -A proj queues")
+    wait_until(lambda: "succeeded in" in worker.log_text(), what="the message", timeout_s=TIMEOUT_S)
+    assert "yes: answers" in terminals.run("celery -A proj health")
+    # An app that is not ours, at the same broker.
+    ours = f"app.conf.broker_use_ssl = {{'ca_certs': {terminals.variables['PROJ_BROKER_CA']!r}}}\ninstall(app)"
+    (terminals.folder / "anyapp.py").write_text(ANYAPP.replace("install(app)", ours))
+    terminals.start(
+        "celery -A anyapp dashboard --url_prefix=flower --xheaders=True --allowed_hosts=monitor.example "
+        "--basic_auth=ann:secret",
+        until="The Dispatch page is at",
+    )
+
+
 STORIES: dict[str, Callable[[Terminals], None]] = {
     "README.md": readme,
     "docs/dashboard.md": dashboard,
@@ -239,6 +257,7 @@ STORIES: dict[str, Callable[[Terminals], None]] = {
     "docs/permissions.md": permissions,
     "docs/pipelines.md": pipelines,
     "docs/plain-messages.md": plain_messages,
+    "docs/tls.md": tls,
 }
 
 
