@@ -152,7 +152,7 @@ def test_copy_is_published_over_another_channel_when_one_is_refused_for_long(mon
 
     assert forward(wire, moved, monkeypatch) == [moved]
     assert wire.channels == 2
-    assert len(wire.published) > 2
+    assert len(wire.published) >= 2
 
 
 def test_copy_is_not_published_when_the_broker_has_taken_its_original_back(monkeypatch: pytest.MonkeyPatch) -> None:
