@@ -10,6 +10,9 @@ import fcntl
 import os
 import pickle
 import select
+import termios
+import time
+from array import array
 from contextlib import suppress
 from io import BytesIO
 from struct import Struct
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 #: billiard's header of a message: its size.
 SIZE = Struct(">i")
+#: Seconds that a process may wait at its end until its results are read, as billiard's waits.
+READ_TIMEOUT_S = 30.0
+_LOOK_S = 0.02
 
 
 def keep_apart(reader: int, writer: int) -> bool:
@@ -120,8 +126,12 @@ class Worker(stock.Worker):
         return receive
 
     def _ensure_messages_consumed(self, completed: int) -> bool:
+        # billiard waits until the main process has counted each result. At a cold shutdown that process waits for this
+        # one, in a signal handler, and may have read results that it counts afterwards. Both waited for 30 s.
         if isinstance(self.outq, Results):
             self.outq.write()
+            if self.outq.wait_until_read(READ_TIMEOUT_S):
+                return True
         return super()._ensure_messages_consumed(completed)
 
 
@@ -160,6 +170,23 @@ class Results:
         kept, self._kept = self._kept, b""
         if kept:
             self._writer._send(kept)  # noqa: SLF001 no public name
+
+    def wait_until_read(self, timeout_s: float) -> bool:
+        """Wait until the main process has read all that was written; whether it has."""
+        end = time.monotonic() + timeout_s
+        while unread := _unread(self._writer.fileno()):
+            if time.monotonic() > end:
+                break
+            # No event says that a pipe is empty.
+            time.sleep(_LOOK_S)
+        return not unread
+
+
+def _unread(fd: int) -> int:
+    """The bytes that wait in the pipe, by either end of it (FIONREAD, see pipe(7))."""
+    count = array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]
 
 
 def _lacked_memory(contents: tuple[int, int | None, tuple[bool, Any], int]) -> bool:

@@ -127,6 +127,19 @@ def test_result_is_written_when_nothing_follows() -> None:
     assert len(queue.written) == 1
 
 
+def test_process_ends_when_its_results_are_read_although_nobody_has_counted_them() -> None:
+    """The main process may read several and be interrupted by a shutdown, which waits for the process."""
+    with pipe() as (reader, writer):
+        queue: Any = Queue()
+        queue.fileno = lambda: writer
+        results = Results(queue)
+        os.write(writer, b"a result")
+
+        assert not results.wait_until_read(0.0)
+        os.read(reader, select.PIPE_BUF)
+        assert results.wait_until_read(0.0)
+
+
 def test_result_that_cannot_be_pickled_is_an_error_at_once() -> None:
     """Billiard then sends what it could not encode, and the results before it stay."""
     queue: Any = Queue()
