@@ -68,13 +68,29 @@ def draw_race() -> None:
             (DOCS.parent / "dispatch.png").write_bytes(small(tab, base64.b64decode(shot["data"])))
 
 
+def draw_report(page: Path) -> None:
+    """Draw the top of a report, down to the timelines."""
+    with tempfile.TemporaryDirectory() as folder, browser(Path(folder)) as tab:
+        tab.look(width=985, still=True)
+        tab.open(page.resolve())
+        section = "document.querySelector('section[aria-label=\"Who did what, when\"]')"
+        end = tab.value(f"{section}.getBoundingClientRect().bottom + scrollY")
+        clip = {"x": 0, "y": 0, "width": 985, "height": end, "scale": 1}
+        shot = tab.do("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+        (DOCS.parent / "report.png").write_bytes(small(tab, base64.b64decode(shot["data"])))
+
+
 def main() -> None:
     """Draw them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DOCS, help="where the pictures go (docs/now)")
     parser.add_argument("--all", action="store_true", help="both widths, in light and dark")
     parser.add_argument("--race", action="store_true", help="draw a demo near its end into docs/dispatch.png instead")
+    parser.add_argument("--report", type=Path, metavar="PAGE", help="draw this page of `journal report` into docs/")
     options = parser.parse_args()
+    if options.report:
+        draw_report(options.report)
+        return
     if options.race:
         draw_race()
         return
