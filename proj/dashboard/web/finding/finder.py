@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -11,11 +10,10 @@ from proj.journal.finding.query import parsed_query, words_of
 from proj.journal.finding.search import Found, search, search_attempts
 from proj.journal.finding.started import StartedBetween
 from proj.journal.reader import open_journal
-from proj.journal.schema import unreadable
 from proj.plural import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from proj.journal.attempt import Attempt
@@ -82,7 +80,8 @@ class Finder:
         """
         attempts: Sequence[Attempt] = ()
         if self.place.journal is not None:
-            attempts = self._journal_attempts([task_id]).get(task_id, ())
+            with open_journal(self.place.journal, whole=False) as journal:
+                attempts = journal.attempts_of([task_id]).get(task_id, ())
         attempts = attempts or self._memory.attempts_of(task_id)
         where = self.place.words
         said = (
@@ -120,19 +119,10 @@ class Finder:
         }
 
     def _in_journal(self, path: Path, condition: Condition) -> tuple[Found, Mapping[str, Sequence[Attempt]]]:
-        try:
-            # It was checked when the dashboard started.
-            with open_journal(path, whole=False) as journal:
-                found = search(journal, condition, limit=LISTED, timeout_s=SEARCH_S)
-                return found, journal.attempts_of({one.task_id for one in found.attempts})
-        except sqlite3.Error as error:
-            raise unreadable(path, error) from error
-
-    def _journal_attempts(self, task_ids: Collection[str]) -> Mapping[str, Sequence[Attempt]]:
-        if self.place.journal is None:
-            return {}
-        with open_journal(self.place.journal, whole=False) as journal:
-            return journal.attempts_of(task_ids)
+        # It was checked when the dashboard started.
+        with open_journal(path, whole=False) as journal:
+            found = search(journal, condition, limit=LISTED, timeout_s=SEARCH_S)
+            return found, journal.attempts_of({one.task_id for one in found.attempts})
 
     def _documents(
         self, attempts: Sequence[Attempt], tasks: Mapping[str, Sequence[Attempt]]
