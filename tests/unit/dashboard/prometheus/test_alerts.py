@@ -14,7 +14,10 @@ from tests.promtool import DEPLOY
 from tests.unit.dashboard.prometheus.test_grafana import EXPORTED, metrics_of
 
 #: Names of PromQL itself that stand where a metric or label could.
-PROMQL = {"by", "sum", "rate", "increase", "min_over_time", "max_over_time", "and", "or", "on", "unless", "m"}
+PROMQL = {
+    *("by", "sum", "rate", "increase", "min_over_time", "max_over_time", "and", "or", "on", "unless", "offset"),
+    *("m", "h"),
+}
 RULES: list[dict[str, Any]] = [
     rule
     for group in yaml.safe_load((DEPLOY / "prometheus-alerts.yml").read_text())["groups"]
