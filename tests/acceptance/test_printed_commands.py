@@ -198,7 +198,7 @@ def permissions(terminals: Terminals) -> None:
     assert "task_queue.suspects" in terminals.run("celery -A anyapp queues topology")
     terminals.run("celery -A anyapp queues topology --definitions")
     # No worker has made anything yet.
-    assert "+ queue dead_letters" in terminals.run("celery -A anyapp queues topology --check", status=1)
+    assert "+ queue task_queue" in terminals.run("celery -A anyapp queues topology --check", status=1)
     printed = terminals.run("celery -A anyapp queues topology --roles")
     assert printed.strip().endswith(blocks("docs/permissions.md", "")[0].strip())
     assert "set_permissions" in terminals.run("celery -A anyapp queues topology --roles --rabbitmqctl")

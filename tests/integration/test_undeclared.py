@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import amqp
 import pytest
 from amqp.exceptions import AccessRefused
 from celery import Celery
@@ -18,6 +19,7 @@ from proj.delivery.topology.app_topology import topology
 from proj.delivery.topology.entities import definitions
 from proj.delivery.topology.roles import permissions, roles, user_name
 from proj.errors import ProcessEnded, PublishRefused, Unroutable
+from proj.journal.recording.recorder import Recorder
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
@@ -191,3 +193,32 @@ def test_publisher_may_do_nothing_else_and_is_told_which_right_it_lacks(platform
         default_channel(connection).basic_get("orders")
 
     assert "--roles" in str(told.value)
+
+
+def test_operator_reads_and_requeues_letters_pauses_a_queue_and_makes_policies(platform: Platform) -> None:
+    """With the rights of its role, by the commands of any app. It may not take a task."""
+    with connected(Celery(broker=platform.broker.url(platform.vhost), set_as_current=False).connection()) as ours:
+        default_channel(ours).basic_publish(amqp.Message(b"no task"), exchange="", routing_key="dead_letters")
+    letters, api = platform.ready("dead_letters"), ("--broker-api", platform.api("operator"))
+
+    assert platform.command("dead", "--json", *api)[0] == 0
+    assert "Requeued" in platform.command("dead", "--requeue", "--all", "--to", "mails", *api)[1]
+    assert (platform.ready("dead_letters"), platform.ready("mails")) == (0, letters)
+    assert platform.command("pause", "mails", "--timeout", "1", *api)[0] == 0
+    assert platform.command("resume", "mails", "--timeout", "1", *api)[0] == 0
+    assert platform.command("policy", "--apply", *api)[0] == 0
+    with connected(platform.app("operator").connection()) as connection, pytest.raises(AccessRefused):
+        default_channel(connection).basic_get("mails")
+    platform.request("DELETE", f"queues/{platform.vhost}/mails/contents")
+
+
+def test_monitor_records_events_and_may_take_no_task(platform: Platform, tmp_path: Path) -> None:
+    """It goes on although it may not tell workers to send their events."""
+    sender = platform.app("worker")
+    with Recorder(platform.app("monitor"), tmp_path / "run.sqlite", broker_api=platform.api("monitor")) as recorder:
+        with sender.events.default_dispatcher(hostname="w@host") as dispatcher:
+            dispatcher.send("worker-online")
+        wait_until(lambda: recorder.written > 0, what="an event", timeout_s=TIMEOUT_S)
+    sender.close()
+    with connected(platform.app("monitor").connection()) as connection, pytest.raises(AccessRefused):
+        default_channel(connection).basic_get("orders")
