@@ -48,6 +48,8 @@ def monitor(shared_server: Server, comparison: dict[str, Any]) -> Told:
 def tab(shared_tab: Tab) -> Tab:
     """A desktop tab in the light theme, without complaints and requests so far."""
     shared_tab.look()
+    # The page of the test before may ask a server that is gone.
+    shared_tab.visit("about:blank")
     shared_tab.complaints.clear()
     shared_tab.requests.clear()
     return shared_tab

@@ -164,8 +164,6 @@ def test_dead_letters_are_shown_by_reason_and_requeued_in_the_background(tab: Ta
     with serving(Actions(), letters) as server:
         server.monitor.now_said = said_now(14)
         visit(tab, server.url)
-        # Those of the page before, whose server is gone.
-        tab.complaints.clear()
         assert "14 wait in dead_letters; 2 came in these minutes." in text(tab, LETTERS)
         tab.click("[data-letters=look]")
         wait_until(lambda: "SIGKILL" in text(tab, LETTERS), what="the letters", timeout_s=60)
@@ -201,7 +199,6 @@ def test_worker_is_halted_after_a_question_and_shown_as_draining(tab: Tab) -> No
     with serving(Actions(), workers=workers) as server:
         server.monitor.now_said = json.loads(now_scenes.document(now_scenes.fine()))
         visit(tab, server.url)
-        tab.complaints.clear()
         tab.click("[data-key='row w1@host'] [data-act='workers/halt']")
         wait_until(lambda: text(tab, ASKED) == "halt w1@host?", what="the question", timeout_s=60)
         tab.click("#dispatch-ask [value=yes]")
