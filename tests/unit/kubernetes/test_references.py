@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from proj import queues
+from proj.celery import app
+from proj.delivery.topology.roles import roles
 from proj.lab.definitions import packaged_definitions
 from tests.unit.kubernetes.manifests import (
     FOLDER,
@@ -147,6 +149,45 @@ def test_ports_of_services_and_policies_are_those_that_listen() -> None:
     assert served["targetPort"] == port["name"]
     assert set(places(of_kind("NetworkPolicy")["dashboard"]["spec"]["ingress"], "port")) == {port["containerPort"]}
     assert set(places(of_kind("NetworkPolicy")["rabbitmq-clients"], "port")) == {5672, 15672, 15692}
+
+
+# --- Who may do what ---
+
+
+@pytest.mark.parametrize(
+    ("user", "right", "name"),
+    [
+        ("publisher", "write", "amq.default"),
+        ("publisher", "write", "celery.pidbox"),
+        ("publisher", "read", "task_queue"),
+        ("publisher", "read", "dead_letters"),
+        ("worker", "configure", "proj.paused.task_queue"),
+        ("worker", "configure", "another_queue"),
+        ("monitor", "read", "task_queue"),
+        ("monitor", "write", "tasks"),
+        ("keda", "read", "task_queue"),
+        ("operator", "read", "task_queue"),
+    ],
+)
+def test_user_may_not_do_what_is_not_its_work(user: str, right: str, name: str) -> None:
+    """RabbitMQ looks for the pattern anywhere in a name, so each begins and ends with an anchor."""
+    pattern = of_kind("Permission")[user]["spec"]["permissions"][right]
+
+    assert (pattern[0], pattern[-1]) == ("^", "$")
+    assert not re.search(pattern, name)
+
+
+@pytest.mark.parametrize("user", ["publisher", "monitor", "operator"])
+def test_user_has_at_least_the_permissions_and_tags_of_its_role(user: str) -> None:
+    """Those of `celery -A proj queues topology --roles`; what it declares besides is more."""
+    (role,) = [each for each in roles(app) if each.name == user]
+    mine = of_kind("Permission")[user]["spec"]["permissions"]
+    # Celery's delays have one pattern here, and the stages of the pipeline run elsewhere.
+    elsewhere = {"my_queue", "upper", "celery_delayed_27"} if user == "publisher" else set()
+
+    for right, lines in (("configure", role.configure), ("write", role.write), ("read", role.read)):
+        assert [line for line in lines if line not in mine[right] and line not in elsewhere] == []
+    assert of_kind("User")[user]["spec"].get("tags", []) == role.tags.split()
 
 
 # --- What the broker has ----------------------------------------------------------------------------
