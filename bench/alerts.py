@@ -83,7 +83,7 @@ def faults(names: tuple[str, ...], record: Path | None) -> None:
             next(play)
             struck[scene.name] = time.time()
             print(f"  {time.strftime('%H:%M:%S')} strikes: {scene.name}", flush=True)
-            next(play)
+            next(play, None)
             watch(system, seen, 2 * scene.within_s, scene)
             next(play, None)
             watch(system, seen, 2 * LOOK_S)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from alerts.system import System
 
-#: Seconds for which the dashboard is suspended: longer than the broker keeps an event, which is 5 s.
-SUSPENDED_S = 15.0
 #: A task of hours; and slots of a worker.
 HOURS_S, SLOTS = 7200.0, 2
 #: The memory above which RabbitMQ blocks publishers: as good as none, and what it was.
@@ -111,15 +109,6 @@ def suspects(system: System) -> Iterator[None]:
     threading.Thread(target=keep_busy, daemon=True).start()
 
 
-def events_lost(system: System) -> Iterator[None]:
-    """The dashboard does not read events for 15 s, and the broker keeps an event for 5 s."""
-    yield
-    os.kill(system.dashboard.pid, signal.SIGSTOP)
-    time.sleep(SUSPENDED_S)
-    os.kill(system.dashboard.pid, signal.SIGCONT)
-    yield
-
-
 def memory_alarm(system: System) -> Iterator[None]:
     """The broker accepts no message, because its memory is full."""
     yield
@@ -146,7 +135,6 @@ TOGETHER = (
 )
 #: Those that strike everything, in turn.
 ALONE = (
-    Scene(name="events-lost", play=events_lost, alert="CeleryEventsLost", within_s=180),
     Scene(name="memory-alarm", play=memory_alarm, alert="CeleryBrokerAlarm", within_s=180),
     Scene(name="broker-killed", play=broker_killed, alert="CeleryBrokerAway", within_s=120),
 )
