@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import ssl
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -154,15 +155,15 @@ def checked_url(name: str, value: str, schemes: Collection[str], allowed: str) -
         except ValueError:
             known = False
         if not known:
-            raise InvalidSetting(name, _shown(_without_password(value)), allowed)
+            raise InvalidSetting(name, _shown(_without_password(part)), allowed)
     return value
 
 
 def broker_url() -> str:
-    """The broker's URL: CELERY_BROKER_URL, or RabbitMQ's default address on this machine.
+    """The broker's URL: CELERY_BROKER_URL, one or several with `;` between them, or RabbitMQ's default address here.
 
     Raises:
-        InvalidSetting: it is not the URL of an AMQP broker.
+        InvalidSetting: one is not the URL of an AMQP broker; the error shows that one.
     """
     return url(
         "CELERY_BROKER_URL",
@@ -220,6 +221,16 @@ def _refuse_passphrase() -> str:
 
 def _said(error: OSError) -> str:
     return error.strerror or str(error)
+
+
+def in_random_order(urls: str) -> str:
+    """The URLs, which have `;` between them, in another order each time: kombu connects to the first, then in turn.
+
+    So clients spread over the nodes of a cluster.
+    """
+    parts = urls.split(";")
+    random.shuffle(parts)
+    return ";".join(parts)
 
 
 def _shown(value: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu.exceptions import OperationalError
+from kombu.utils.url import maybe_sanitize_url
 
 from proj.broker.tls.mistakes import TlsMistake
 from proj.broker.tls.transport import use_our_transports
@@ -45,7 +46,7 @@ def connected(connection: Connection) -> Iterator[Connection]:
     Raises:
         NoBroker: no broker answers, or it refuses the login, or one of the two does not trust the other's certificate.
     """
-    address = connection.as_uri()
+    address = addresses(connection)
     with connection:
         try:
             ensure_connected(connection, retry_after_s=0.2)
@@ -64,16 +65,21 @@ def connected(connection: Connection) -> Iterator[Connection]:
         yield connection
 
 
+def addresses(connection: Connection) -> str:
+    """The addresses of the broker without passwords, for people."""
+    return " or ".join(maybe_sanitize_url(url) for url in connection.alt) or connection.as_uri()
+
+
 def ensure_connected(connection: Connection, *, retry_after_s: float = 0.05) -> None:
     """Connect unless the connection is up; where that fails, try once more after `retry_after_s` seconds.
 
-    Once more, so that one stale address of several does not count as a failure.
+    Of several URLs each is tried, one after the other, before that pause.
 
     Raises:
         Exception: one of the transport's own errors, `connection.connection_errors` or `connection.channel_errors`.
     """
     connection.ensure_connection(
-        max_retries=1,
+        max_retries=max(1, len(connection.alt)),
         interval_start=retry_after_s,  # type: ignore[arg-type] # celery-types says int; kombu sleeps for any number
         reraise_as_library_errors=False,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,6 +21,30 @@ if TYPE_CHECKING:
 
     from celery import Celery
     from kombu import Connection
+
+
+#: A worker takes commands over the queue of one of these numbers where the broker refuses the usual one, number 1: a
+#: node that is down may keep the queue of a lost connection. Each lost node may have one.
+OTHERS = range(2, 5)
+_OTHER = re.compile(r"~[2-4]$")
+
+
+def numbered(mailbox: Mailbox, number: int) -> Mailbox:
+    """The mailbox with another queue for each worker; with 1 it is the mailbox itself."""
+    if number == 1:
+        return mailbox
+    other = copy(mailbox)
+    # kombu's nodes ask their mailbox for the queue by their name.
+    other.__dict__["get_queue"] = lambda node: mailbox.get_queue(f"{node}~{number}")
+    return other
+
+
+def node_of_mailbox(queue: str, control_exchange: str) -> str | None:
+    """The name of the worker that takes commands over this queue; None for a queue that is no worker's."""
+    suffix = f".{control_exchange}.pidbox"
+    if not queue.endswith(suffix) or queue.endswith(f".reply{suffix}"):
+        return None
+    return _OTHER.sub("", queue.removesuffix(suffix))
 
 
 class _Mailbox(Mailbox):
@@ -98,11 +124,16 @@ class ControlBus(Service):
 
     def mailbox_queue(self, node: str) -> str:
         """The name of the queue in which commands wait for a worker; it exists while the worker listens."""
-        return str(self._mailbox.get_queue(node).name)
+        return self._used_queue(node) or str(self._mailbox.get_queue(node).name)
 
     def is_listening(self, node: str) -> bool:
         """Whether a worker of that name is connected, and so would get a command."""
-        return self.is_in_use(self.mailbox_queue(node))
+        return self._used_queue(node) is not None
+
+    def _used_queue(self, node: str) -> str | None:
+        # The usual one last: RabbitMQ 4.3 takes more than a minute to say that its node is down.
+        names = (str(numbered(self._mailbox, number).get_queue(node).name) for number in (*OTHERS, 1))
+        return next((name for name in names if self.is_in_use(name)), None)
 
     def is_in_use(self, queue: str) -> bool:
         """Whether the queue exists and has a consumer; one that is exclusive to another connection has."""

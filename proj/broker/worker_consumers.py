@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from proj.broker.control_bus import node_of_mailbox
 from proj.queues import is_plumbing
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ def queues_by_worker(app: Celery, management: Management, vhost: str) -> dict[st
 
 def by_node(consumers: Iterable[Mapping[str, Any]], *, control_exchange: str) -> dict[str, frozenset[str]]:
     """The queues of each worker: those that are consumed over the connection on which it listens for commands."""
-    suffix = f".{control_exchange}.pidbox"
     by_connection: dict[str, set[str]] = {}
     for consumer in consumers:
         name = str(consumer["queue"]["name"])
@@ -39,8 +39,8 @@ def by_node(consumers: Iterable[Mapping[str, Any]], *, control_exchange: str) ->
         connection = details.get("connection_name", "") if isinstance(details, dict) else ""
         by_connection.setdefault(str(connection), set()).add(name)
     return {
-        name.removesuffix(suffix): frozenset(other for other in names if not is_plumbing(other))
+        node: frozenset(other for other in names if not is_plumbing(other))
         for names in by_connection.values()
         for name in names
-        if name.endswith(suffix) and not name.endswith(f".reply{suffix}")
+        if (node := node_of_mailbox(name, control_exchange)) is not None
     }

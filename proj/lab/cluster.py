@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Cluster(Service):
     """RabbitMQ nodes that know each other, with one user and one password; each of them is a `Broker` too.
 
-    A queue that a client declares has a member on three nodes, and its leader on the node that has the fewest.
+    A quorum queue that a client declares has a member on three nodes, and one for tasks has its leader on any of them.
     """
 
     def __init__(
@@ -107,6 +107,16 @@ class Cluster(Service):
         return ";".join(node.management_url for node in self.nodes)
 
     @property
+    def port(self) -> int:
+        """The AMQP port of the first node."""
+        return self.nodes[0].port
+
+    @property
+    def pid(self) -> int:
+        """The process id of the first node."""
+        return self.nodes[0].pid
+
+    @property
     def password(self) -> str:
         """The password of the user."""
         return self.nodes[0].password
@@ -145,8 +155,9 @@ class Cluster(Service):
         return self.url(name)
 
     def remove_vhost(self, name: str) -> None:
-        """Remove a virtual host with its queues and messages."""
-        self.first_up.remove_vhost(name)
+        """Remove a virtual host with its queues and messages; while a node is down that takes minutes, so it stays."""
+        if all(node.running for node in self.nodes):
+            self.first_up.remove_vhost(name)
 
     # --- Start and stop -----------------------------------------------------------------------------
 
@@ -162,8 +173,8 @@ class Cluster(Service):
         for node in began:
             node.await_answer()
         wait_until(self._is_whole, what="all nodes to know each other", timeout_s=START_TIMEOUT_S)
-        # Once more after each start, because a broker with kept data may have lost its queue meanwhile.
-        self.management.request("POST", "definitions", spread_definitions())
+        # Again after each start, because a broker with kept data may have lost its queue meanwhile.
+        wait_until(self._has_queues, what="the queue of dead letters", timeout_s=START_TIMEOUT_S)
 
     def stop(self) -> None:
         """End all nodes and their epmd: in order when the data are kept."""
@@ -184,6 +195,13 @@ class Cluster(Service):
 
     def _is_whole(self) -> bool:
         return all(self._sees_all(node) for node in self.nodes)
+
+    def _has_queues(self) -> bool:
+        # A busy node may close the connection before it has answered.
+        with suppress(NoManagement):
+            self.management.request("POST", "definitions", spread_definitions())
+            return True
+        return False
 
     def _sees_all(self, node: Broker) -> bool:
         with suppress(NoManagement):

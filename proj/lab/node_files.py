@@ -129,8 +129,6 @@ def _cluster_configuration(member: Member, version: BrokerVersion) -> dict[str, 
         "cluster_formation.peer_discovery_backend": "classic_config",
         # Nodes that start at the same time may find none of the others at first; by default they wait 0.5 s ten times.
         "cluster_formation.discovery_retry_limit": 60,
-        # The leader of a new queue is on the node that has the fewest, not on that of the client that declares it.
-        "queue_leader_locator": "balanced",
         "net_ticktime": TICK_S,
     }
     for number, name in enumerate(member.peers, start=1):

@@ -36,7 +36,8 @@ def url(given: str | None) -> str:
         return environment.broker_url()
     if not isinstance(given, str):
         raise InvalidSetting("url", given, environment.A_BROKER_URL)
-    return environment.checked_url("url", given, environment.BROKER_SCHEMES, environment.A_BROKER_URL)
+    checked = environment.checked_url("url", given, environment.BROKER_SCHEMES, environment.A_BROKER_URL)
+    return environment.in_random_order(checked)
 
 
 def tls(broker: str) -> bool | dict[str, Any]:

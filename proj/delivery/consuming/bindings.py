@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
 from celery import bootsteps
 from celery.signals import celeryd_after_setup, celeryd_init
 from kombu.common import ignore_errors
 
+from proj.broker.connection import connected, failures
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.receivers import connect
 from proj.delivery.recovery.lost_consumers import consumer_tags
 from proj.delivery.settings import provide_defaults
 from proj.environment import checked_patterns
-from proj.errors import InvalidSetting
+from proj.errors import InvalidSetting, NoBroker
 from proj.queues import BROADCAST, BROADCAST_EXPIRES_MS, CLASSIC, LONGEST_PATTERNS, bound_queue, broadcast_queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import amqp
+    import kombu
     from celery import Celery
 
     from proj.delivery.consuming.consumer import Consumer
+
+
+#: Seconds after which a worker asks again for a queue on a node that is down.
+_AGAIN_S = 5.0
 
 
 class Worker(Protocol):
@@ -87,6 +96,8 @@ class KeepBroadcasts(bootsteps.StartStopStep):
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     label = "Broadcast queue"
+    #: The queue that a worker has left at a lost connection.
+    _left: kombu.Queue | None = None
 
     def start(self, consumer: Consumer) -> None:
         """Ask the broker for the queue while it has no consumer, which begins its minute anew; by the forwarder."""
@@ -94,6 +105,9 @@ class KeepBroadcasts(bootsteps.StartStopStep):
         if not hasattr(consumer, "forwarder") or not consumer.is_amqp:
             return
         name = broadcast_queue(consumer.hostname).name
+        if self._left is not None and name not in consumer.app.amqp.queues.consume_from:
+            words = (consumer, cast("kombu.Connection", consumer.connection), self._left)
+            threading.Thread(target=_consume_later, args=words, name="broadcast queue", daemon=True).start()
 
         def ask(connection: amqp.Connection) -> None:
             channel = connection.channel()
@@ -105,6 +119,15 @@ class KeepBroadcasts(bootsteps.StartStopStep):
                 consumer.forwarder.ask(ask)
 
         consumer.rounds.every(BROADCAST_EXPIRES_MS / 1000 / 4, keep)
+
+    def stop(self, consumer: Consumer) -> None:
+        """Leave the queue at a lost connection: it is on one node, and the next connection may be to another.
+
+        When that node is down, RabbitMQ takes minutes to refuse the queue, in which the worker would not consume.
+        """
+        name = broadcast_queue(consumer.hostname).name
+        self._left = consumer.app.amqp.queues.consume_from.get(name, self._left)
+        consumer.app.amqp.queues.deselect([name])
 
     def shutdown(self, consumer: Consumer) -> None:
         """Unbind the queue from the exchange of broadcasts."""
@@ -119,3 +142,20 @@ class KeepBroadcasts(bootsteps.StartStopStep):
             channel.close()
 
         ignore_errors(connection, unbind)
+
+
+def _consume_later(consumer: Consumer, connection: kombu.Connection, queue: kombu.Queue) -> None:
+    """Declare the queue over a connection of its own until that succeeds, and let the worker consume from it."""
+    while consumer.connection is connection:
+        own = consumer.app.connection_for_write(heartbeat=0)
+        with suppress(NoBroker, *failures(own)), connected(own):
+            queue(own.default_channel).declare()
+            consumer.call_soon(_consume, consumer, connection, queue)
+            return
+        time.sleep(_AGAIN_S)
+
+
+def _consume(consumer: Consumer, connection: kombu.Connection, queue: kombu.Queue) -> None:
+    if consumer.connection is connection and consumer.is_running:
+        consumer.app.amqp.queues.select_add(queue)
+        consumer.add_task_queue(queue.name)

@@ -36,6 +36,7 @@ from proj.delivery.recovery.monitoring_events import tell_queue
 from proj.delivery.recovery.refusals import Refusals
 from proj.delivery.recovery.rounds import Rounds
 from proj.delivery.recovery.running import RUN
+from proj.delivery.recovery.steps.tolerant_steps import TolerantConsumer
 from proj.delivery.results.worker_results import WorkerResults
 from proj.delivery.unreadable_properties import tolerate
 from proj.delivery.validation.message import Kind, Refusal
@@ -61,7 +62,7 @@ REQUEST = "proj.delivery.consuming.request:Request"
 logger = get_logger(__name__)
 
 
-class Consumer(stock.Consumer):
+class Consumer(TolerantConsumer):
     """Celery's consumer, which inspects each message first and loses none; over any broker but RabbitMQ, Celery's."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -269,7 +270,6 @@ class Consumer(stock.Consumer):
         """Consume from one more queue, unless it is paused."""
         name = stock.queue_name(self.app.amqp.queues, queue)
         self.pauses.look(name)
-        # celery-types says that this is the queue; Celery returns nothing.
         added = super().add_task_queue(queue, exchange, exchange_type, routing_key, **options)
         if self.dispatcher is not None:
             self.dispatcher.renew()

@@ -23,7 +23,7 @@ from amqp.exceptions import FrameSyntaxError, MessageNacked
 from amqp.spec import Basic
 from celery.utils.log import get_logger
 
-from proj.broker.connection import TRANSPORT_OPTIONS
+from proj.broker.connection import TRANSPORT_OPTIONS, ensure_connected
 from proj.broker.heartbeats import beat, has_beaten, interval_s
 from proj.delivery.header_names import REASON
 from proj.delivery.publishing.confirm_channel import REFUSED_S
@@ -242,7 +242,7 @@ class Forwarder(Service):
         if channel is None or not channel.is_open:
             self._disconnect()
             self._connection = self._connect()
-            self._connection.connect()
+            ensure_connected(self._connection)
             beneath: Any = self._connection.connection
             self._is_blocked = False
             beneath.on_blocked = partial(self._note_blocked, is_blocked=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+import kombu
 from celery.app.amqp import AMQP, _callback_publish_retry  # type: ignore[attr-defined] # celery-types lacks the second
 from celery.events.dispatcher import EventDispatcher
 
@@ -20,6 +21,7 @@ from proj.delivery.publishing.retry_policy import chosen_policy
 from proj.delivery.publishing.routes.delayed_delivery import ensure_route, is_delayed
 from proj.delivery.settings import setting
 from proj.delivery.validation.limits import is_canvas_deeper
+from proj.environment import in_random_order
 from proj.errors import PublishRefused
 from proj.queues import exchange_of
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    import kombu
     from celery import Celery
     from celery.app.amqp import task_message
     from kombu import Exchange
@@ -76,12 +77,25 @@ def task_operation(app: Celery, task_id: str, options: Mapping[str, Any]) -> Pub
     )
 
 
+class SpreadConnection(kombu.Connection):
+    """kombu's connection, which begins with any of several URLs: with the first of them, one node would get all."""
+
+    def __init__(self, hostname: str | list[str] = "localhost", *words: object, **options: object) -> None:
+        """As kombu's, whose first parameter is a URL, or several with `;` between them or in a list."""
+        urls = ";".join(hostname) if isinstance(hostname, (list, tuple)) else hostname
+        super().__init__(in_random_order(urls) if urls else urls, *words, **options)  # type: ignore[arg-type] # as given
+
+
+class _UndeclaringSpreadConnection(SpreadConnection, UndeclaringConnection):
+    """One that does both."""
+
+
 class _ConnectionClass:
-    """The class of an app's connections: one that declares nothing where the app says so."""
+    """The class of an app's connections: it spreads over several URLs, and declares nothing where the app says so."""
 
     def __get__(self, amqp: ConfirmingAMQP | None, _owner: type) -> type[kombu.Connection]:
         declares = amqp is None or setting(amqp.app, "proj_declare")
-        return AMQP.Connection if declares else UndeclaringConnection
+        return SpreadConnection if declares else _UndeclaringSpreadConnection
 
 
 class ConfirmingAMQP(_AMQP):

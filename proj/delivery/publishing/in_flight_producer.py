@@ -18,7 +18,7 @@ from proj.delivery.publishing.deadline import Deadline, current_operation, publi
 from proj.delivery.publishing.producer import ConfirmingProducer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from kombu import Connection, Exchange, Queue
     from kombu.transport.base import StdChannel
@@ -148,12 +148,13 @@ class InFlightProducer(ConfirmingProducer):
             )
         self._in_flight.add(outgoing)
 
-    def declare_before_next(self, queue: Queue) -> None:
-        """Declare the queue now: it is asked for once a second only.
+    def declare_before_next(self, queue: Queue, when_lost: Callable[[], None] | None = None) -> None:
+        """Declare the queue now: it is asked for once a second only. `when_lost` is not called.
 
         The first time this waits for the answer, which may be a refusal. Later the queue exists as it is declared, or
         has been deleted, and the answer would come behind those to all messages in flight.
         """
+        del when_lost
         if queue.name in self._declared_before and self._declare_unanswered(queue):
             return
         self._declare((queue,), current_operation() or self._operation(None, {}))

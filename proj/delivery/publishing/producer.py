@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import kombu
+from amqp import spec
+from amqp.exceptions import NotFound
 
-from proj.broker.connection import disconnect, ensure_connected
+from proj.broker.connection import disconnect, ensure_connected, failures
 from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Deadline, PublishOperation, current_operation
 
@@ -53,6 +55,7 @@ class ConfirmingProducer(kombu.Producer):
     beside: Callable[[Connection], AbstractContextManager[ConfirmingProducer]] | None = None
     #: The queue that is declared with the next message.
     _declare_first: Queue | None = None
+    _when_lost: Callable[[], None] | None = None
     _channel: Connection | StdChannel | Callable[[], StdChannel] | None
     #: Replaced by the pool that lends the producer.
     release: Callable[[], None]
@@ -117,11 +120,12 @@ class ConfirmingProducer(kombu.Producer):
             )
             return
         first, self._declare_first = self._declare_first, None
+        when_lost, self._when_lost = self._when_lost, None
         if self.beside is not None and _consumes(connection):
             others: PublishOptions = {"serializer": self.serializer, "compression": self.compression, **options}
             with self.beside(connection) as other:
                 if first is not None:
-                    other.declare_before_next(first)
+                    other.declare_before_next(first, when_lost)
                 other.publish(
                     body,
                     self.routing_key if routing_key is None else routing_key,
@@ -136,22 +140,44 @@ class ConfirmingProducer(kombu.Producer):
         operation = self._operation(confirm_timeout, options)
         if mandatory is None:
             mandatory = operation.mandatory
-        operation.until_done(
-            lambda: self._publish_once(
-                operation, first, body, routing_key, exchange=exchange, mandatory=mandatory, declare=declare, **options
-            ),
-            connection,
-            recover=lambda: self.reset(connection),
-            retry=retry,
-        )
 
-    def declare_before_next(self, queue: Queue) -> None:
+        def publish() -> None:
+            nonlocal first
+            try:
+                self._publish_once(
+                    operation,
+                    first,
+                    body,
+                    routing_key,
+                    exchange=exchange,
+                    mandatory=mandatory,
+                    declare=declare,
+                    **options,
+                )
+            except failures(connection) as error:
+                is_down = isinstance(error, NotFound) and error.method_sig == spec.Queue.Declare
+                # RabbitMQ 4 takes a minute or more to say that the node of a queue is down. Of several nodes it is most
+                # likely the one to which the connection was lost.
+                is_likely_down = isinstance(error, connection.connection_errors) and bool(connection.alt)
+                if first is not None and (is_down or is_likely_down):
+                    # The next attempt goes without it: a task is worth more than its result.
+                    first = None
+                    if when_lost is not None:
+                        when_lost()
+                raise
+
+        operation.until_done(publish, connection, recover=lambda: self.reset(connection), retry=retry)
+
+    def declare_before_next(self, queue: Queue, when_lost: Callable[[], None] | None = None) -> None:
         """Declare the queue with the next message, without waiting for an answer of its own.
+
+        `when_lost` is called when the broker has the queue on a node that is down.
 
         Both go over one channel, so the queue exists before the message is routed. When the broker refuses the
         declaration, it closes the channel, and the publish fails with the reason.
         """
         self._declare_first = queue
+        self._when_lost = when_lost
 
     def note_event(self, fields: Mapping[str, object]) -> None:
         """Learn that the event of a task is published with these fields."""

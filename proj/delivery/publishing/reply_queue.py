@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from celery._state import task_join_will_block  # type: ignore[attr-defined] # celery-types lacks it
 from celery.backends.rpc import RPCBackend
+from celery.utils import uuid
 
 from proj.delivery.publishing.producer import ConfirmingProducer
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import kombu
+
+logger = logging.getLogger(__name__)
 
 #: Seconds after which the queue is declared again.
 DECLARED_FOR_S = 1.0
@@ -29,7 +33,22 @@ class ReplyingBackend(RPCBackend):
             super().on_task_call(producer, task_id)
         elif not task_join_will_block():
             # Otherwise this is a pool process, and Celery says that the queue exists.
-            producer.declare_before_next(self.binding)
+            producer.declare_before_next(self.binding, self._move)
+
+    def _move(self) -> None:
+        """Let this thread's next tasks have another reply queue, because the node of the usual one is down.
+
+        The results of the tasks before come when that node is back.
+        """
+        app: Any = cast("Any", self).app
+        # Celery's own would be the same again, because it is made of the ids of process and thread.
+        app._local.oid = uuid()  # noqa: SLF001 Celery has no public name for it
+        self.__dict__.pop("oid", None)
+        logger.warning(
+            "The reply queue of this process is probably on a node that is down. Results of the tasks that it has sent "
+            "come when that node is back; its next tasks have another reply queue.",
+            extra={"action": "reply_queue_moved"},
+        )
 
 
 class OnceASecond:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from amqp.exceptions import ResourceLocked
 from celery.exceptions import WorkerShutdown
@@ -48,14 +48,8 @@ def end_when_name_is_taken(app: Celery, node: str, error: Exception, refusals: R
     if refusals.locked_for_s(time.monotonic()) < OWN_S and has_consumed:
         time.sleep(AGAIN_S)
         return
-    if _answers(app, node):
-        logger.critical(
-            "Another worker named %s runs on this broker, and workers of one name cannot run at the same time: "
-            "start this one with another --hostname, such as w2@%%h.",
-            node,
-            extra={"action": "name_taken"},
-        )
-        raise WorkerShutdown(EXIT_USAGE) from error
+    if answers(app, node):
+        end_because_taken(node)
     logger.warning(
         "The control queue of %s belongs to another connection, whose worker does not answer: trying again until the "
         "broker has given that connection up. If another worker has this name, start one of them with another "
@@ -65,7 +59,23 @@ def end_when_name_is_taken(app: Celery, node: str, error: Exception, refusals: R
     )
 
 
-def _answers(app: Celery, node: str) -> bool:
+def end_because_taken(node: str) -> NoReturn:
+    """End this worker with one sentence, because another one named `node` answers.
+
+    Raises:
+        WorkerShutdown: always.
+    """
+    logger.critical(
+        "Another worker named %s runs on this broker, and workers of one name cannot run at the same time: "
+        "start this one with another --hostname, such as w2@%%h.",
+        node,
+        extra={"action": "name_taken"},
+    )
+    raise WorkerShutdown(EXIT_USAGE)
+
+
+def answers(app: Celery, node: str) -> bool:
+    """Whether a worker named `node` answers within `ANSWER_S` seconds; this one must not listen yet."""
     with suppress(NoBroker, *failures(app.connection_for_write())), ControlBus(app) as bus:
         return bool(bus.ask("ping", nodes=[node], timeout_s=ANSWER_S))
     return False

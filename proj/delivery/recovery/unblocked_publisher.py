@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from amqp.basic_message import Message
 
+from proj.broker.connection import ensure_connected
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -37,7 +39,7 @@ def unblocked_publisher(connection: Connection) -> Iterator[Publish]:
         Exception: one of the connection's errors, also by the function. The broker may have the message then.
     """
     try:
-        connection.connect()
+        ensure_connected(connection)
         beneath: Any = connection.connection
         beneath.on_blocked = _refuse
         channel = beneath.channel()

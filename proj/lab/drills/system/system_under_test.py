@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.broker import Broker
+    from proj.lab.cluster import Cluster
     from proj.lab.processes.guard import Guard
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ class SystemUnderTest(Service):
         name: str,
         needs: Needs,
         *,
-        broker: Broker,
+        broker: Broker | Cluster,
         guard: Guard,
         queue_type: str,
         dispatch: str,

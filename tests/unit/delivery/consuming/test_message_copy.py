@@ -92,7 +92,9 @@ class Wire:
         self.connection = self
         self.events = {"basic_return": set[Any]()}
 
-    def connect(self) -> None: ...
+    alt: tuple[str, ...] = ()
+
+    def ensure_connection(self, **_: object) -> None: ...
 
     def channel(self) -> Wire:
         return self

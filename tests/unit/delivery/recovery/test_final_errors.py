@@ -45,7 +45,7 @@ LOGIN = AccessRefused("ACCESS_REFUSED - Login was refused using authentication m
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The workers that answer; no broker is asked."""
     answering: list[str] = []
-    monkeypatch.setattr(taken_name, "_answers", lambda _app, node: node in answering)
+    monkeypatch.setattr(taken_name, "answers", lambda _app, node: node in answering)
     return answering
 
 
