@@ -44,9 +44,14 @@ class GoOnWithout(bootsteps.Step):
         # celery-types lacks them.
         steps: list[Any] = vars(parent.blueprint)["order"]
         for step in steps:
-            if type(step) in WITHOUT:
-                step.start = partial(_start, step, step.start, WITHOUT[type(step)])
+            if (without := what_is_missing(step)) is not None:
+                step.start = partial(_start, step, step.start, without)
         return False
+
+
+def what_is_missing(step: object) -> str | None:
+    """What a worker does not do without this step, Celery's or one of ours in its place; None for any other."""
+    return next((without for kind, without in WITHOUT.items() if isinstance(step, kind)), None)
 
 
 def _start(step: Any, start: Callable[[object], None], without: str, consumer: stock.Consumer) -> None:  # noqa: ANN401 any of four
