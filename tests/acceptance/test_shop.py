@@ -109,6 +109,7 @@ def test_every_command_for_any_app_works_with_a_users_app_that_loses_a_worker_an
     assert "w2@user" in shop.celery("health")
     assert "orders" in shop.celery("queues")
     shop.celery("queues", "dead")
+    assert "orders" in shop.celery("queues", "topology")
     assert "w2@user" in shop.celery("queues", "pause", "mails")
     assert "w2@user" in shop.celery("queues", "resume", "mails")
     shop.celery("queues", "halt", *[word for name in QUEUES for word in ("--queue", name)], "--drain")
