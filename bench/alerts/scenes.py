@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from proj.lab.processes.supervisor import Supervisor
 from proj.lab.processes.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -96,8 +95,7 @@ def letters(system: System) -> Iterator[None]:
 
 def suspects(system: System) -> Iterator[None]:
     """A task kills the whole worker twice, and then all slots have tasks of hours, so no worker can run it alone."""
-    supervisor = Supervisor(system.worker("suspects"))
-    supervisor.start()
+    supervisor = system.supervise(system.worker("suspects"))
 
     def keep_busy() -> None:
         wait_until(lambda: supervisor.ends[1:], what="the second end of the worker", timeout_s=300)

@@ -17,6 +17,7 @@ from proj.lab.processes.environment import child_environment
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.ports import LOOPBACK, free_port
 from proj.lab.processes.process import Process
+from proj.lab.processes.supervisor import Supervisor
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class System(Service):
             f"worker {name or queue}", "worker", *words, "--concurrency", str(slots), SHOP_PREFETCH=str(prefetch)
         )
         return self._running.enter_context(process)
+
+    def supervise(self, process: Process) -> Supervisor:
+        """Start the process again whenever it ends, until the end of the system."""
+        return self._running.enter_context(Supervisor(process))
 
     def command(self, *words: str) -> None:
         """Run a command of the app to its end."""
