@@ -99,6 +99,8 @@ class HeldMessages:
         if quorum or consumer.acks_late(message.delivery):
             consumer.disposition.give_back(message, quorum=quorum, version=consumer.broker_version)
         if not message.is_moving:
+            if quorum and consumer.broker_version.counts_nacks:
+                consumer.inspection.survivals.note((message,))
             message.requeue()
 
     def give_back(self) -> None:
@@ -117,9 +119,9 @@ class HeldMessages:
 
 
 class Survivals:
-    """How often this worker lost its connection with a message in hand, and lived on.
+    """How often this worker lost its connection with a message in hand, or gave it back, and lived on.
 
-    The broker counts a lost connection as it counts a dead worker. Only the worker itself can tell them apart.
+    The broker counts both as it counts a dead worker. Only the worker itself can tell them apart.
     """
 
     def __init__(self) -> None:
@@ -127,7 +129,7 @@ class Survivals:
         self._times: LRUCache[str, int] = LRUCache(limit=MOST_SURVIVALS)
 
     def note(self, messages: Iterable[KeptMessage]) -> None:
-        """The connection is lost with these messages unsettled: the broker takes them back and counts that."""
+        """The broker takes these messages back from this worker and counts that: they are unsettled or given back."""
         for message in messages:
             copy = name_of_copy(message.headers)
             if copy is not None:

@@ -141,7 +141,12 @@ def lost_workers_of_copy(history: History, *, quorum: bool, version: BrokerVersi
     """
     if not quorum:
         return history.lost_workers
-    if not version.counts_nacks or not history.lost_workers_here:
+    if not version.counts_nacks:
+        return None
+    # The broker may count one more than the worker knows of: RabbitMQ 3.10 takes back, and counts, what was on its way
+    # to a consumer that was cancelled.
+    returned_before = history.lost_workers_here or (history.innocent_returns and not history.doubtful)
+    if not returned_before:
         return None
     return history.lost_workers - history.lost_workers_here
 

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proj.broker.version import BrokerVersion
-from proj.delivery.consuming.redeliveries import Decision, decide, failed_deliveries, history, last_death
+from proj.delivery.consuming.redeliveries import (
+    Decision,
+    decide,
+    failed_deliveries,
+    history,
+    last_death,
+    lost_workers_of_copy,
+)
 from proj.queues import home_queue, quarantine_queue
 from tests.hostility import VALUES
 
@@ -131,6 +138,25 @@ def test_redelivery_after_a_lost_connection_is_no_lost_worker() -> None:
     assert told.lost_workers_here == 1
     assert decide(told, alone=False, limit=3) is Decision.RUN
     assert history({}, redelivered=True, version=NEWEST, survived=5).lost_workers_here == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "count", "survived", "lost"),
+    [
+        (OLDEST, 0, 0, None),
+        (OLDEST, 1, 0, 0),
+        # This worker gave it back before. For another one, a second return by basic.nack would be a second lost worker.
+        (OLDEST, 1, 1, 0),
+        (NEWEST, 1, 1, None),
+    ],
+)
+def test_message_that_was_returned_before_is_given_back_as_a_copy(
+    version: BrokerVersion, count: int, survived: int, lost: int | None
+) -> None:
+    """Only where RabbitMQ counts `basic.nack`."""
+    told = history({"x-delivery-count": count}, redelivered=count > 0, version=version, survived=survived)
+
+    assert lost_workers_of_copy(told, quorum=True, version=version) == lost
 
 
 @pytest.mark.parametrize("alone", [False, True])
