@@ -19,6 +19,8 @@ _REFUSED = {
     "SSLV3_ALERT_CERTIFICATE_REVOKED",
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
 }
+#: When the connection ended instead.
+_ENDED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 #: And when what came is no TLS.
 _PLAIN = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
 
@@ -50,11 +52,17 @@ def mistake(error: BaseException, where: str, *, has_certificate: bool, tls_port
         return f"The port of {where} does not speak TLS. Use the port that does (RabbitMQ: {tls_port}), or {plain}."
     if isinstance(error, ssl.SSLError) and reason in _REFUSED:
         return f"{_began(where)} refuses our client certificate ({reason}). Correct {_CERTIFICATE}."
-    if has_certificate or not (reason in _MISSING or isinstance(error, ConnectionResetError | BrokenPipeError)):
-        return None
-    if reason in _MISSING:
+    if reason in _MISSING and not has_certificate:
         return f"{_began(where)} demands a client certificate, and we have none. Set {_CERTIFICATE}."
-    return f"{_began(where)} ended the connection at once. If it demands a client certificate, set {_CERTIFICATE}."
+    if not isinstance(error, _ENDED):
+        return None
+    # What it said of the certificate may be lost with the connection.
+    remedy = (
+        f"refuses our client certificate, correct {_CERTIFICATE}"
+        if has_certificate
+        else (f"demands a client certificate, set {_CERTIFICATE}")
+    )
+    return f"{_began(where)} ended the connection at once. If it {remedy}."
 
 
 def speaks_tls(host: str, port: int) -> bool:

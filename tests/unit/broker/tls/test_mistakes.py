@@ -62,8 +62,14 @@ def server(leaf: trustme.LeafCert | None, clients: trustme.CA | None = None) -> 
                         raw.recv(100)
                         raw.sendall(PLAIN)
                         continue
-                    with context.wrap_socket(raw, server_side=True) as secured:
-                        secured.recv(100)
+                    with context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False) as secured:
+                        try:
+                            secured.do_handshake()
+                            secured.recv(100)
+                        except ssl.SSLError:
+                            # A socket that is closed before all is read resets the connection, and the client may
+                            # lose the alert.
+                            socket.socket.recv(secured, 100)
 
     thread = threading.Thread(target=serve)
     thread.start()
