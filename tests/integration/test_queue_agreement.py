@@ -88,6 +88,7 @@ def test_task_queue_is_under_the_policy_with_dead_letters(broker: Broker, vhost:
         "dead-letter-strategy": "at-least-once",
         "delivery-limit": 20,
         "overflow": "reject-publish",
+        "queue-leader-locator": "balanced",
     }
 
 
