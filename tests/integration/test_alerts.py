@@ -6,6 +6,7 @@ import json
 import urllib.request
 from typing import TYPE_CHECKING
 
+import pytest
 from kombu import Connection
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
+
+pytestmark = pytest.mark.one_version
 
 Scrape = dict[str, float]
 READY, CONSUMERS = 'proj_queue_messages_ready{queue="nobodys"}', 'proj_queue_consumers{queue="nobodys"}'

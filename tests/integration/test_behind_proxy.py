@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from .conftest import Serve
 
+pytestmark = pytest.mark.one_version
+
 PAGE = Path(__file__).parents[2] / "docs" / "tls.md"
 NAME = "monitor.example"
 TIMEOUT_S = 30

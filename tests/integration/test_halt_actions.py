@@ -6,6 +6,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import pytest
 from kombu import Connection
 
 from proj.journal.reader import open_journal
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
 
     from .conftest import Answer, Serve, Site
+
+pytestmark = pytest.mark.one_version
 
 PASSWORD = f"Basic {b64encode(b'ann:secret').decode()}"
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from .conftest import Answer, Serve, Site
 
+pytestmark = pytest.mark.one_version
+
 PASSWORD = f"Basic {b64encode(b'ann:secret').decode()}"
 WORK = "work"
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from .conftest import Answer, Serve, Site
 
+pytestmark = pytest.mark.one_version
+
 PAUSE = "/dispatch/queues/pause"
 BUTTONS = (PAUSE, *(f"/dispatch/letters/{verb}" for verb in ("requeue", "export", "purge", "cancel")))
 BUTTONS += (

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from .conftest import Answer, Serve, Site
 
+pytestmark = pytest.mark.one_version
+
 PASSWORD = f"Basic {b64encode(b'ann:secret').decode()}"
 QUEUE = "sums"
 
