@@ -7,7 +7,7 @@ from celery.bin.base import CeleryCommand
 
 from proj.commands.terminal.app_hint import naming_the_app
 from proj.commands.terminal.interrupt import Interrupted
-from proj.errors import ProjError
+from proj.errors import EXIT_FAILED, ProjError
 from proj.printable import printable
 
 
@@ -42,6 +42,23 @@ class _Plain(click.Command):
             if named == error.message:
                 raise
             raise _Named(named, error.exit_code) from error
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            said = _of_a_missing_right(error)
+            if said is None:
+                raise
+            raise _Named(naming_the_app(said), EXIT_FAILED) from error
+
+
+def _of_a_missing_right(error: Exception) -> str | None:
+    """What the user of the broker may not do; None when the error says something else."""
+    # Light commands do not load what speaks AMQP.
+    from proj.broker.permissions.rights import missing_right
+    from proj.delivery.broker_errors import ROLES
+
+    right = missing_right(error)
+    return f"{right.sentence[:1].upper()}{right.sentence[1:]}. {ROLES}" if right is not None else None
 
 
 class Command(_Plain, CeleryCommand):

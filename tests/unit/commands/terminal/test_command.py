@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 import pytest
+from amqp.exceptions import AccessRefused
 from click.testing import CliRunner
 
 from proj.commands.terminal.command import Command, Group
@@ -47,6 +48,24 @@ def program(end: Callable[[], NoReturn], kind: type[Command | Group]) -> click.G
         group.add_command(click.Command("part", callback=end))
         celery.add_command(group)
     return celery
+
+
+def refused() -> NoReturn:
+    text = "ACCESS_REFUSED - access to exchange 'proj.paused.mail' in vhost '/' refused for user 'monitor'"
+    raise AccessRefused(text, (40, 10), "Exchange.declare")
+
+
+@pytest.mark.parametrize("words", [["-A", "shop", "ours"], ["-A", "shop", "ours", "part"]])
+def test_command_says_which_right_the_user_of_the_broker_lacks(words: list[str]) -> None:
+    """And how to print the rights of each role. Without this it ended in a traceback."""
+    done = CliRunner().invoke(program(refused, Group if len(words) > 3 else Command), words)
+
+    assert done.exit_code == 1
+    assert done.output == (
+        "Error: The user 'monitor' may not make or delete the exchange 'proj.paused.mail' "
+        "(the permission 'configure' on 'proj.paused.mail'). "
+        "celery -A shop queues topology --roles prints the permissions that each user needs.\n"
+    )
 
 
 @pytest.mark.parametrize("words", [["ours"], ["ours", "part"]])
