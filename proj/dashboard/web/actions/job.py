@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -20,7 +21,7 @@ RUNNING, STOPPING, DONE, STOPPED, FAILED = "running", "stopping", "done", "stopp
 
 
 @dataclass(kw_only=True)
-class Progress:
+class Progress(ABC):
     """How far a job is; its thread writes, and any thread reads."""
 
     verb: str
@@ -38,9 +39,9 @@ class Progress:
         """Whether all was done."""
         return True
 
+    @abstractmethod
     def said(self) -> str:
         """How far it is, and what became of it, in plain sentences."""
-        raise NotImplementedError
 
     def document(self) -> dict[str, Any]:
         """Its JSON, with one text for people."""

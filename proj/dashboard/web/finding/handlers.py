@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -60,9 +61,9 @@ class FindingHandler(ReadOnlyHandler):
         self.set_header("Cache-Control", "no-store")
         self.write(json_encode(document))
 
+    @abstractmethod
     async def document(self, *words: str) -> dict[str, Any]:
         """What is written; the words are of the address."""
-        raise NotImplementedError
 
     async def found(self, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What `find` returns, called in another thread."""
