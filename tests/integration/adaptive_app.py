@@ -11,6 +11,7 @@ from celery.utils.log import get_task_logger
 from kombu import Exchange, Queue
 
 from proj.delivery.install import install
+from proj.lab.processes.waiting import wait_until
 
 logger = get_task_logger(__name__)
 
@@ -43,7 +44,7 @@ install(app, dispatch="adaptive")
 def run(text: str, seconds: float = 0.0) -> None:
     """Take so long."""
     logger.info("began %r", text)
-    time.sleep(seconds)  # the work itself, of a known length
+    time.sleep(seconds)  # the work: a task that waited for its test would block a slot again when it is redelivered
     logger.info("ran %r", text)
 
 
@@ -51,9 +52,7 @@ def run(text: str, seconds: float = 0.0) -> None:
 def wait(text: str, path: str) -> None:
     """Take until there is a file at that path."""
     logger.info("began %r", text)
-    end = time.monotonic() + LONGEST_S
-    while not Path(path).exists() and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_until(Path(path).exists, what=f"the file {path}", timeout_s=LONGEST_S)
     logger.info("ran %r", text)
 
 
@@ -61,7 +60,7 @@ def wait(text: str, path: str) -> None:
 def overtime(text: str) -> None:
     """Take longer than the time limit."""
     logger.info("began %r", text)
-    time.sleep(LONGEST_S)
+    wait_until(lambda: False, what="the time limit", timeout_s=LONGEST_S)
 
 
 @app.task(acks_late=False)

@@ -16,6 +16,10 @@ from kombu import Consumer, Queue
 
 from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
+from proj.lab.processes.waiting import wait_until
+
+#: Seconds that a task may wait for its test.
+LONGEST_S = 60.0
 
 
 class OwnConsumer(Consumer):
@@ -66,10 +70,17 @@ def note(line: str) -> None:
         file.write(f"{line}\n".encode())
 
 
+def wait_for(path: str | None) -> None:
+    """Wait until there is a file at that path; not at all without one."""
+    if path is not None:
+        wait_until(Path(path).exists, what=f"the file {path}", timeout_s=LONGEST_S)
+
+
 @app.task(bind=True)
-def good(self: Any, number: int, seconds: float = 0.0) -> int:
+def good(self: Any, number: int, until: str | None = None) -> int:
+    """Wait until there is a file, if one is named."""
     note(f"begin {number} {os.getpid()} {self.request.id}")
-    time.sleep(seconds)  # the work, of a known length
+    wait_for(until)
     note(f"end {number} {os.getpid()} {self.request.id}")
     return number
 
@@ -84,15 +95,15 @@ def loses_backend(self: Any) -> str:
 
 
 @app.task(bind=True)
-def answers(self: Any, *states: str, seconds: float = 0.0, length: int = 0) -> str:
-    """Tell the caller these states, and then that it has ended."""
+def answers(self: Any, *states: str, until: str | None = None, length: int = 0) -> str:
+    """Tell the caller these states, wait until there is a file, and then tell that it has ended."""
     for state in states:
         if state == "FAILURE":
             raise LookupError(self.request.id)
         if state == "RETRY":
             raise self.retry(args=states[states.index("RETRY") + 1 :], countdown=0, max_retries=9)
         self.update_state(state=state)
-    time.sleep(seconds)  # the work, of a known length
+    wait_for(until)
     note(f"end {self.request.id} {os.getpid()} {self.request.id}")
     return "x" * length
 

@@ -11,12 +11,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.hostility import MESSAGES, Hostile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.integration.keeping.conftest import SystemUnderTest
 
 NUMBER = 300
 
 
-def test_any_message_is_run_or_dead_lettered_once_and_the_worker_goes_on(system: SystemUnderTest) -> None:
+def test_any_message_is_run_or_dead_lettered_once_and_the_worker_goes_on(
+    system: SystemUnderTest, tmp_path: Path
+) -> None:
     """Each of 300 generated messages ends once, the valid ones between them run, and no slot is lost."""
     worker = system.worker(slots=2)
     pid = worker.pid
@@ -47,11 +51,12 @@ def test_any_message_is_run_or_dead_lettered_once_and_the_worker_goes_on(system:
 
     system.await_(lambda: counted().keys() >= set(published), "the end of every message", timeout_s=60)
     system.await_(lambda: system.ended() >= good, "the good ones to run")
-    last = {system.send("kept.good", number, 0.5) for number in (1, 2)}
+    last = {system.send("kept.good", number, str(tmp_path / "end")) for number in (1, 2)}
     system.await_(lambda: system.begun() >= last, "both slots")
     assert not last & system.ended()
     assert counted() == Counter(published)
     assert all(reason.endswith(".") for reason in system.reasons())
     assert worker.running
     assert worker.pid == pid
+    (tmp_path / "end").touch()
     system.await_(lambda: system.ended() >= last and system.depth() == 0, "the end")

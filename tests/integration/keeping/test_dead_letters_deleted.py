@@ -14,11 +14,13 @@ from proj.errors import NoManagement
 from tests.integration.keeping.conftest import DEAD_LETTERS, QUEUE, SystemUnderTest, task_message
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from proj.lab.broker import Broker
 
 
 def test_queue_of_dead_letters_that_was_deleted_comes_back_with_its_binding(
-    system: SystemUnderTest, broker: Broker
+    system: SystemUnderTest, broker: Broker, tmp_path: Path
 ) -> None:
     """On a classic queue RabbitMQ drops what expires meanwhile. The worker and `health` say when there is no policy."""
     vhost = quote(system.url.rpartition("/")[2], safe="")
@@ -32,7 +34,7 @@ def test_queue_of_dead_letters_that_was_deleted_comes_back_with_its_binding(
     system.channel.queue_delete(DEAD_LETTERS)
     system.await_(lambda: is_bound(broker, vhost), "the binding")
 
-    system.send("kept.good", 1, 30)
+    system.send("kept.good", 1, str(tmp_path / "never"))
     system.await_(system.begun, "the task that has the only slot")
     expiring = task_message("kept.good", 2)
     expiring.properties["expiration"] = "1"

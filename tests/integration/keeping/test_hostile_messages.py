@@ -13,6 +13,7 @@ from tests.integration.keeping.messages import HARMLESS, HOSTILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from amqp.basic_message import Message
 
@@ -68,14 +69,17 @@ def test_odd_message_runs_when_it_can_be_run(served: tuple[SystemUnderTest, Proc
     assert identity(HARMLESS[name]) in served[0].ended()
 
 
-def test_worker_has_both_slots_after_all_these_messages(served: tuple[SystemUnderTest, Process]) -> None:
+def test_worker_has_both_slots_after_all_these_messages(
+    served: tuple[SystemUnderTest, Process], tmp_path: Path
+) -> None:
     """Two tasks run at the same time in the worker that was started first, and the queue is empty."""
     system, worker = served
-    ids = {system.send("kept.good", number, 0.5) for number in (71, 72)}
+    ids = {system.send("kept.good", number, str(tmp_path / "end")) for number in (71, 72)}
 
     system.await_(lambda: len(system.begun() & ids) == 2, "both to begin")
 
     assert not system.ended() & ids
+    (tmp_path / "end").touch()
     system.await_(lambda: system.ended() >= ids, "both to end")
     assert worker.running
     assert len(system.dead()) == len(HOSTILE)

@@ -17,6 +17,7 @@ from tests.integration.keeping.conftest import QUEUE, SystemUnderTest, task_mess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
@@ -104,22 +105,25 @@ def test_caller_gets_the_end_of_each_task(shared: SystemUnderTest) -> None:
     assert (failed["result"]["exc_type"], failed["result"]["exc_message"]) == ("LookupError", [bad])
 
 
-def test_caller_of_a_task_that_lasts_is_told_that_it_has_started(shared: SystemUnderTest) -> None:
+def test_caller_of_a_task_that_lasts_is_told_that_it_has_started(shared: SystemUnderTest, tmp_path: Path) -> None:
     """Before its result, and while it runs."""
     caller = Caller(shared)
-    task_id = caller.call(seconds=2)
+    task_id = caller.call(until=str(tmp_path / "end"))
 
     shared.await_(lambda: caller.states(task_id), "the first state")
     assert task_id not in shared.ended()
+    (tmp_path / "end").touch()
     caller.await_states(task_id, "SUCCESS")
     assert caller.states(task_id) == ["STARTED", "SUCCESS"]
 
 
-def test_state_that_a_task_sets_is_not_followed_by_started(shared: SystemUnderTest) -> None:
+def test_state_that_a_task_sets_is_not_followed_by_started(shared: SystemUnderTest, tmp_path: Path) -> None:
     """It would take the caller back from the task's own state."""
     caller = Caller(shared)
-    task_id = caller.call("PROGRESS", seconds=0.5)
+    task_id = caller.call("PROGRESS", until=str(tmp_path / "end"))
 
+    shared.await_(lambda: caller.states(task_id), "the task's own state")
+    (tmp_path / "end").touch()
     caller.await_states(task_id, "PROGRESS", "SUCCESS")
 
 
@@ -221,15 +225,21 @@ def test_warm_shutdown_waits_for_the_last_results(system: SystemUnderTest, pool:
     assert len(set(done) - results()) <= 1
 
 
-def test_no_result_is_lost_when_connections_are_lost(system: SystemUnderTest, broker: Broker, pool: str) -> None:
+def test_no_result_is_lost_when_connections_are_lost(
+    system: SystemUnderTest, broker: Broker, pool: str, tmp_path: Path
+) -> None:
     """A task may be done twice then, and has a result at least once."""
     caller = Caller(system)
     system.worker("--pool", pool, slots=1, KEPT_CONFIRM="1", KEPT_MULTIPLIER="9")
-    ids = [caller.call(seconds=0.03) for _ in range(300)]
-    for share in (0.2, 0.4, 0.6):
-        system.await_(lambda share=share: len(system.ended()) >= share * len(ids), "some tasks to end")  # type: ignore[misc] # a default argument
+    # Of each hundred, the last ones wait until the connections were closed.
+    gates = [tmp_path / str(number) for number in range(3)]
+    ids = [caller.call(until=str(gates[number // 100]) if number % 100 >= 60 else None) for number in range(300)]
+    for number, gate in enumerate(gates):
+        enough = 100 * number + 60
+        system.await_(lambda enough=enough: len(set(system.ended())) >= enough, "some tasks to end")  # type: ignore[misc] # a default argument
         # The management API lists a new connection some seconds late.
         system.await_(lambda: _close_connections_of_workers(system, broker), "a connection to close")
+        gate.touch()
 
     system.await_(lambda: all("SUCCESS" in caller.states(one) for one in ids), "all results")
 
