@@ -18,6 +18,7 @@ from io import BytesIO
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined] # celery-types lacks it
 from billiard.pool import EX_RECYCLE, READY
 from billiard.reduction import dump
 
@@ -130,7 +131,9 @@ class Worker(stock.Worker):
         # one, in a signal handler, and may have read results that it counts afterwards. Both waited for 30 s.
         if isinstance(self.outq, Results):
             self.outq.write()
-            if self.outq.wait_until_read(READ_TIMEOUT_S):
+            # Nobody reads in time what a process writes that is told to end: a worker that goes on reads it when the
+            # process has ended, and one that ends at once does not. It waited for the process, which waited for 60 s.
+            if terminate_handler_fired() or self.outq.wait_until_read(READ_TIMEOUT_S):
                 return True
         return super()._ensure_messages_consumed(completed)
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from billiard import common
 from billiard.einfo import ExceptionInfo
 from billiard.pool import ACK, READY
 
-from proj.delivery.pool.packets import SIZE, Results, are_kept_apart, keep_apart, take_back, whole_message
+from proj.delivery.pool.packets import SIZE, Results, Worker, are_kept_apart, keep_apart, take_back, whole_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +139,21 @@ def test_process_ends_when_its_results_are_read_although_nobody_has_counted_them
         assert not results.wait_until_read(0.0)
         os.read(reader, select.PIPE_BUF)
         assert results.wait_until_read(0.0)
+
+
+def test_process_that_is_told_to_end_does_not_wait_until_its_results_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that ends at once waits for the process, and reads nothing meanwhile."""
+    with pipe() as (_reader, writer):
+        queue: Any = Queue()
+        queue.fileno = lambda: writer
+        worker: Any = object.__new__(Worker)
+        worker.outq = Results(queue)
+        worker.outq.put((READY, ended("the result")))
+        os.write(writer, b"an earlier result")
+        monkeypatch.setattr(common, "_should_have_exited", [True])
+
+        assert worker._ensure_messages_consumed(1)  # noqa: SLF001 billiard calls it by this name
+        assert len(queue.written) == 1
 
 
 def test_result_that_cannot_be_pickled_is_an_error_at_once() -> None:
