@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -19,11 +21,14 @@ from proj.lab.processes.guard import Guard
 from proj.lab.rabbitmq import VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 # A shell starts what runs in its background deaf to Ctrl-C, and whatever that starts inherits it: the commands that
 # tests interrupt would hear nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: What a broker writes into its log when something is wrong with it.
+_BAD_LINE = re.compile(r"\[(error|warning|critical)\]|alarm|crash", re.IGNORECASE)
 
 # --- Hypothesis on a busy machine -------------------------------------------------------------------
 
@@ -83,6 +88,20 @@ def broker(guard: Guard) -> Iterator[Broker]:
     # RabbitMQ 4 refuses messages above 16 MiB unless told otherwise, and tests show what a worker does with one.
     with Broker(guard, settings={"max_message_size": str(128 * 1024 * 1024)}) as broker:
         yield broker
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test what its broker said of errors and alarms, and how full the disk is."""
+    report = yield
+    broker = getattr(item, "funcargs", {}).get("broker")
+    if report.failed and isinstance(broker, Broker):
+        bad = [line for line in broker.log_text().splitlines() if _BAD_LINE.search(line)]
+        free = shutil.disk_usage(broker.folder).free
+        report.sections.append(("the broker", "\n".join([f"Free on its disk: {free >> 20} MiB", *bad[-40:]])))
+    return report
 
 
 @pytest.fixture
