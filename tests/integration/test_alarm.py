@@ -86,6 +86,8 @@ def test_worker_with_events_goes_on_during_an_alarm(
         send_many(short.s(number, TEXT) for number in range(TASKS))
         with alarm(broker):
             is_alarm.set()
+            # rabbitmqctl returns before the alarm is known to every connection.
+            wait_until(lambda: "events_blocked" in actions(), what="the alarm to be known", timeout_s=TIMEOUT_S)
             end, before = time.monotonic() + ALARM_S, runs.total()
             with pytest.raises(PublishersBlocked), unblocked_publisher(own_connection(app)):
                 pass

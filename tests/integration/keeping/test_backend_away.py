@@ -56,12 +56,13 @@ def test_backend_that_is_away_makes_no_task_fail(
 
 def test_result_is_stored_when_the_backend_is_back_in_time(system: SystemUnderTest, tmp_path: Path) -> None:
     """Also that of a task that failed: its own error, and not that of the backend."""
-    away = tmp_path / "away"
+    away, may_end = tmp_path / "away", tmp_path / "may-end"
     system.worker(KEPT_BACKEND="away:Backend", KEPT_RESULTS=str(tmp_path))
 
-    good, bad = system.send(TASK, 1, 1.0), system.send("kept.answers", "FAILURE")
+    good, bad = system.send(TASK, 1, str(may_end)), system.send("kept.answers", "FAILURE")
     system.await_(lambda: status(tmp_path, bad) == "FAILURE" and good in system.begun(), "the first results")
     away.touch()
+    may_end.touch()
     system.await_(lambda: good in system.ended(), "the end of the task")
     away.unlink()
 
