@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,12 @@ LONGEST_S = 0.01
 #: Acknowledgements that are written together, at most. The tasks of those that are not written yet are run again when
 #: the worker is killed. A quarter of the largest window, 64, was no faster.
 MOST = 8
+#: None is written while more than this must wait.
+_UNLIMITED = sys.maxsize
+#: The last share of the budget, before held messages are given back, in which none is written. Each lets the broker
+#: send another message. Before RabbitMQ 4.3 a quorum queue counts what is on its way to a consumer when that is
+#: cancelled, as if a worker was lost. Messages are usually held for less than the rest of the budget (`ahead.SHARE`).
+QUIET_SHARE = 0.4
 
 logger = get_logger(__name__)
 
@@ -30,7 +37,7 @@ class Acknowledgements:
         self._consumer = consumer
         #: Threads add to it while the loop takes from it.
         self._pending: deque[KeptMessage] = deque()
-        self._together = Together(consumer.hub, self.write, longest_s=LONGEST_S, is_enough=self._are_enough)
+        self._together = Together(consumer.hub, self._write_due, longest_s=LONGEST_S, is_enough=self._are_enough)
 
     def begin(self) -> None:
         """Begin anew with a new connection: the broker delivers what was not acknowledged on the last one again."""
@@ -64,6 +71,12 @@ class Acknowledgements:
         except consumer.connection_errors as error:
             logger.critical("Couldn't ack %d messages, reason: %r", len(here), error, exc_info=True)
 
+    def _write_due(self) -> None:
+        if self._pending and self._at_once == _UNLIMITED:
+            self._together.plan()
+        else:
+            self.write()
+
     def _write(self, messages: dict[object, KeptMessage]) -> None:
         """One frame for the oldest of the unsettled messages, as far as all of them are meant; one for each other."""
         oldest: list[KeptMessage] = []
@@ -82,5 +95,14 @@ class Acknowledgements:
             message.ack()
 
     def _are_enough(self) -> bool:
-        dispatcher = self._consumer.dispatcher
-        return dispatcher is None or len(self._pending) >= dispatcher.acknowledges_at
+        return len(self._pending) >= self._at_once
+
+    @property
+    def _at_once(self) -> int:
+        """How many of them are written together; called from any thread."""
+        consumer, dispatcher = self._consumer, self._consumer.dispatcher
+        if dispatcher is None:
+            return 0
+        if consumer.broker_version.counts_nacks and dispatcher.may_hold_s < QUIET_SHARE * dispatcher.budget_s:
+            return _UNLIMITED
+        return dispatcher.acknowledges_at

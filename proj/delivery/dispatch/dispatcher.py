@@ -346,16 +346,16 @@ class Dispatcher:
             return
         try:
             with reconnect_if_closed(consumer.channel_errors):
-                if self._may_hold_s <= 0:
+                if self.may_hold_s <= 0:
                     self.give_back()
                 self.plan(now_is_time=True)
         finally:
             if self.waiting_since is not None:
-                self._next_look.within(max(_SHORTEST_S, self._may_hold_s))
+                self._next_look.within(max(_SHORTEST_S, self.may_hold_s))
 
     @property
-    def _may_hold_s(self) -> float:
-        """For how long the oldest message may still be held."""
+    def may_hold_s(self) -> float:
+        """For how many seconds the oldest message may still be held; the budget when there is none."""
         now, since = self._clock(), self.waiting_since
         return self.budget_s - (now - since if since is not None else 0.0)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from proj.broker.version import BrokerVersion
 from proj.delivery.dispatch.acknowledgements import Acknowledgements
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class Worker(SimpleNamespace):
             connection_errors=(ConnectionError,),
             dispatcher=None,
             held=SimpleNamespace(unsettled={}),
-            hub=SimpleNamespace(call_soon=self.turns.append),
+            hub=SimpleNamespace(call_soon=self.turns.append, call_later=lambda _s, turn: self.turns.append(turn)),
+            broker_version=BrokerVersion(3, 10),
         )
         for tag in range(1, 6):
             self.held.unsettled[tag] = self.message(tag)
@@ -71,3 +73,35 @@ def test_one_frame_acknowledges_several_messages_only_up_to_the_first_that_goes_
 
     assert worker.frames == frames
     assert set(worker.held.unsettled) == {1, 2, 3, 4, 5} - set(ended)
+
+
+@pytest.mark.parametrize(
+    ("version", "may_hold_s", "is_written"),
+    [
+        (BrokerVersion(3, 10), 0.04, True),
+        (BrokerVersion(3, 10), 0.01, False),
+        (BrokerVersion(3, 10), -0.01, False),
+        (BrokerVersion(4, 3), 0.01, True),
+    ],
+)
+def test_nothing_is_acknowledged_shortly_before_held_messages_are_given_back(
+    version: BrokerVersion, may_hold_s: float, *, is_written: bool
+) -> None:
+    """A quorum queue would count what comes for it while the consumer is cancelled, except that of RabbitMQ 4.3."""
+    worker: Any = Worker()
+    worker.broker_version = version
+    worker.dispatcher = SimpleNamespace(budget_s=0.05, may_hold_s=may_hold_s, acknowledges_at=1, plan=lambda: None)
+    acknowledgements = Acknowledgements(worker)
+    acknowledgements.add(worker.held.unsettled[1])
+
+    # The turn of the loop, and then the timer.
+    for _ in range(2):
+        if worker.turns:
+            worker.turns.pop(0)()
+    assert (worker.frames == [(1, False)]) is is_written
+
+    # They were given back, or a slot is free.
+    worker.dispatcher.may_hold_s = 0.05
+    while worker.turns:
+        worker.turns.pop(0)()
+    assert worker.frames == [(1, False)]
