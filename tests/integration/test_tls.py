@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
+import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +16,7 @@ from celery import Celery
 
 from proj.broker.connection import connected
 from proj.broker.queue_depths import QueueDepths
+from proj.broker.tls.mistakes import speaks_tls
 from proj.delivery.install import install
 from proj.delivery.send_many import send_many
 from proj.lab.broker import Broker
@@ -173,3 +178,23 @@ def test_timeouts_of_the_app_hold_over_tls(app: Celery) -> None:
         sock = connection.connection.transport.sock
         assert isinstance(sock, ssl.SSLSocket)
         assert sock.gettimeout() == 7
+
+
+def test_port_that_resets_its_connections_speaks_no_tls() -> None:
+    """Python 3.11 takes a socket that was reset before it was wrapped for a TLS connection, or leaves it open."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(_reset_all, server)
+        try:
+            assert [speaks_tls(*server.getsockname()) for _ in range(50)] == [False] * 50
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            ending.result(timeout=TIMEOUT_S)
+
+
+def _reset_all(server: socket.socket) -> None:
+    """Reset each connection, until nobody listens any more."""
+    with suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

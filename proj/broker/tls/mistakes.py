@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import suppress
 
 #: Seconds to find out whether a port speaks TLS.
 _PROBE_S = 2.0
@@ -71,11 +72,20 @@ def speaks_tls(host: str, port: int) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with socket.create_connection((host, port), timeout=_PROBE_S) as raw, context.wrap_socket(raw):
-            return True
+        for family, kind, protocol, _name, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            # Wrapped before it is connected: Python 3.11 leaves a socket open that the other end resets before that, or
+            # takes it for a TLS connection.
+            with (
+                context.wrap_socket(socket.socket(family, kind, protocol)) as secured,
+                suppress(ConnectionRefusedError),
+            ):
+                secured.settimeout(_PROBE_S)
+                secured.connect(address)
+                return True
     except OSError as error:
         # A server that demands a certificate has answered too.
         return (getattr(error, "reason", None) or "") in _MISSING
+    return False
 
 
 def only_tls(where: str, secured: str, *, plain_port: int) -> str:
