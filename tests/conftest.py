@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,16 +60,20 @@ def _draw_once(_number: int, _text: str) -> None:
     pass
 
 
-# --- What a worker inside the process of the tests leaves behind --------------------------------------
+# --- What workers and clients inside the process of the tests leave behind --------------------------------------
 
 
 @pytest.fixture(autouse=True)
 def _without_traces_of_workers() -> None:
     """Let each test begin as in a process of its own.
 
-    Celery's worker raises the level of the root logger, and forbids `result.get()` for the whole process.
+    Celery's worker raises the level of the root logger, and forbids `result.get()` for the whole process. A client adds
+    the queues to the app that something is sent to.
     """
     logging.getLogger().setLevel(logging.WARNING)
+    if ours := sys.modules.get("proj.celery"):
+        for cached in ("queues", "router", "send_task_message"):
+            vars(ours.app.amqp).pop(cached, None)
     _set_task_join_will_block(False)  # noqa: FBT003 Celery's signature
 
 

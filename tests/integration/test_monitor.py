@@ -109,12 +109,8 @@ def is_settled(document: dict[str, Any], finished: int) -> bool:
 
 
 @pytest.mark.usefixtures("workers")
-def test_three_modes_on_one_queue_are_three_groups_while_they_run(
-    broker: Broker, vhost: str, app: Celery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_three_modes_on_one_queue_are_three_groups_while_they_run(broker: Broker, vhost: str, app: Celery) -> None:
     """By the dispatch mode that each worker reports, with the broker's windows, in the marked run."""
-    # Celery adds a queue to the app that something is sent to, and other tests of this process ask for its queues.
-    monkeypatch.setitem(ours.amqp.queues, "mixed", ours.amqp.queues.new_missing("mixed"))
     with Monitor(app, settings(broker)) as monitor, Bus(app, monitor):
         wait_until(
             lambda: {one.dispatch for one in monitor._events.state.workers.at(time.time())} == {*MODES},  # noqa: SLF001 no other sign of it yet
