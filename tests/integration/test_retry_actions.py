@@ -82,7 +82,7 @@ def test_failed_task_is_sent_again_with_the_same_arguments_and_a_new_id(
         messages = [channel.basic_get(QUEUE, no_ack=True) for _ in range(3)]
 
     assert [answer.status for answer in refused] == [409, 409]
-    assert "it is shortened" in refused[0].text
+    assert "Celery has shortened it" in refused[0].text
     assert answers["by-text"][0].startswith("Send 1 task t.add again to sums, with a new id and with its arguments as")
     assert [json.loads(one.body)[:2] for one in messages[:2]] == [[[1, "two"], {}], [["it's", {"k": [1]}], {"n": 2}]]
     assert messages[2] is None

@@ -228,7 +228,7 @@ def test_failed_task_is_sent_again_from_its_attempts_or_refused_with_the_reason(
         assert RULE in text(tab, "#dispatch-task")
         tab.value("document.querySelector('#dispatch-task [data-act]').focus()")
         tab.press("Enter")
-        wait_until(lambda: "No event tells the arguments" in text(tab, ASKED), what="the reason", timeout_s=60)
+        wait_until(lambda: "no event tells its arguments" in text(tab, ASKED), what="the reason", timeout_s=60)
         for scheme in ("light", "dark"):
             tab.look(scheme=scheme, still=True)
             assert tab.value(CONTRAST.read_text())["poor"] == []

@@ -11,7 +11,7 @@ from celery.utils.saferepr import saferepr
 from proj.errors import ProjError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 #: The rule, for the page and docs/dashboard.md.
 RULE = (
@@ -19,14 +19,17 @@ RULE = (
     "(result_extended), else with those in its events if their text tells every value exactly; a dead letter is "
     "requeued instead, and anything else is refused."
 )
-#: What shows that the text of arguments does not tell their values: Celery's text of them shortens with three dots,
-#: puts backslashes before quotes but not before backslashes, and writes bytes as if they were hexadecimal; and senders
-#: put asterisks in the place of secrets (`argsrepr`).
+#: What shows that the text of arguments does not tell their values: Celery's text of them shortens with three dots, and
+#: puts backslashes before quotes but not before backslashes; and senders put asterisks in the place of secrets
+#: (`argsrepr`).
 _INEXACT = {
-    "...": "it is shortened",
-    "\\": "it has a backslash, and Celery does not write these so that they can be read back",
+    "...": "Celery has shortened it",
+    "\\": "it has a backslash, which is of a value or was put before a quote by Celery",
     "***": "its sender has hidden a part of it",
 }
+#: Celery writes the bytes of ASCII as they are, and all others as hexadecimal digits.
+_BYTES = "it has bytes, and Celery writes different bytes alike"
+_OTHER = "it has a value that is no text, number, list, tuple or dict, such as an object, or it cannot be read"
 #: The state of an attempt that failed.
 FAILED = "failed"
 #: Characters of the arguments in a question.
@@ -92,7 +95,10 @@ def decide(known: Known) -> Again:
     if isinstance(args, (list, tuple)) and isinstance(kwargs, dict):
         return Again(name=name, queue=queue, args=[*args], kwargs=kwargs, is_stored=True)
     if known.pickled:
-        raise ProjError(f"Tasks are serialized with pickle, so that no text tells their arguments. {_REMEDY}")
+        raise ProjError(
+            "This task is not sent again: tasks are serialized with pickle, so no text tells their arguments. "
+            f"{_REMEDY}"
+        )
     found, named = literal(known.args, "arguments"), literal(known.kwargs, "keyword arguments")
     if not isinstance(found, (list, tuple)) or not isinstance(named, dict):
         raise ProjError(f"The text of its arguments is {known.args} {known.kwargs}, which are no arguments. {_REMEDY}")
@@ -106,31 +112,55 @@ def literal(text: str | None, what: str) -> object:
         ProjError: the text is missing, or does not tell the value exactly.
     """
     if not text:
-        raise ProjError(f"No event tells the {what} of the task. {_REMEDY}")
-    for sign, why in _INEXACT.items():
-        if sign in text:
-            raise ProjError(f"The text of its {what} does not tell them exactly: {why}. {_REMEDY}")
+        raise ProjError(f"This task is not sent again: no event tells its {what}. {_REMEDY}")
     try:
-        value = ast.literal_eval(text)
-        exact = _is_exact(value) and saferepr(value) == text
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        exact = False
-    if not exact:
-        raise ProjError(f"The text of its {what} does not tell them exactly: it is no plain literal. {_REMEDY}")
-    return value
+        return _value(text)
+    except ValueError as error:
+        raise ProjError(
+            f"This task is not sent again, because the text of its {what} does not tell them exactly: {error}. "
+            f"{_REMEDY}"
+        ) from error
 
 
 _REMEDY = (
-    "With result_extended = True and a result backend that the dashboard can read, the next failure can be sent again."
+    "Send it from your own code, with the arguments that it had. Of tasks that fail from now on, the result backend "
+    "can keep the arguments: set result_extended = True, with a result backend that the dashboard can read."
 )
 
 
-def _is_exact(value: object) -> bool:
+def _value(text: str) -> object:
+    """The value.
+
+    Raises:
+        ValueError: the text does not tell it exactly; the error says why.
+    """
+    for sign, why in _INEXACT.items():
+        if sign in text:
+            raise ValueError(why)
+    try:
+        value = ast.literal_eval(text)
+        parts = [*_parts(value)]
+        is_same = saferepr(value) == text
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(_OTHER) from error
+    if any(isinstance(part, bytes) for part in parts):
+        raise ValueError(_BYTES)
+    if not is_same or not all(isinstance(part, _EXACT) for part in parts):
+        raise ValueError(_OTHER)
+    return value
+
+
+def _parts(value: object) -> Iterator[object]:
+    """The values in lists, tuples and dicts."""
     if isinstance(value, (list, tuple)):
-        return all(map(_is_exact, value))
-    if isinstance(value, dict):
-        return all(_is_exact(key) and _is_exact(item) for key, item in value.items())
-    return isinstance(value, _EXACT)
+        inner: Iterable[object] = value
+    elif isinstance(value, dict):
+        inner = (*value.keys(), *value.values())
+    else:
+        yield value
+        return
+    for one in inner:
+        yield from _parts(one)
 
 
 def _text(value: object) -> str | None:

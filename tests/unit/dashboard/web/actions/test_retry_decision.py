@@ -37,28 +37,44 @@ def test_text_that_celery_writes_of_plain_values_tells_them(values: tuple[Any, .
     assert literal(saferepr(values), "arguments") == values
 
 
+SHORTENED, BACKSLASH, BYTES = "Celery has shortened it", "it has a backslash, which", "it has bytes, and"
+OTHER, HIDDEN = "it has a value that is no text", "its sender has hidden a part"
+
+
 @pytest.mark.parametrize(
-    "values",
+    ("values", "why"),
     [
-        ("x" * 2000,),
-        (list(range(500)),),
-        ([[[["deep"]]]],),
-        ("a\\nb",),
-        ("a\nb",),
-        ("it's",),
-        (b"bytes",),
-        ({1, 2},),
-        (dt.date(2026, 1, 1),),
-        (float("inf"),),
-        (Exception,),
-        ("**** **** **** 5678",),
-        ("and so on ...",),
+        (("x" * 2000,), SHORTENED),
+        ((list(range(500)),), SHORTENED),
+        (([[[["deep"]]]],), SHORTENED),
+        (("and so on ...",), SHORTENED),
+        (("a\\nb",), BACKSLASH),
+        (("it's",), BACKSLASH),
+        ((b"bytes",), BYTES),
+        (({"key": [b"\xff"]},), BYTES),
+        (("a\nb",), OTHER),
+        (({1, 2},), OTHER),
+        ((dt.date(2026, 1, 1),), OTHER),
+        ((float("inf"),), OTHER),
+        ((Exception,), OTHER),
+        (("**** **** **** 5678",), HIDDEN),
     ],
 )
-def test_text_that_does_not_tell_the_values_exactly_is_refused(values: tuple[Any, ...]) -> None:
-    """Celery shortens a text inside its quotes, and writes a backslash and a line break alike."""
-    with pytest.raises(ProjError, match="does not tell them exactly"):
+def test_text_that_does_not_tell_the_values_exactly_is_refused_with_the_reason(
+    values: tuple[Any, ...], why: str
+) -> None:
+    """The sentence says that this task is not sent, why, and what to do."""
+    with pytest.raises(ProjError) as refused:
         literal(saferepr(values, maxlen=1024), "arguments")
+
+    told = "This task is not sent again, because the text of its arguments does not tell them exactly: "
+    assert refused.value.message.startswith(f"{told}{why}")
+    assert "Send it from your own code" in refused.value.message
+
+
+def test_celery_writes_different_bytes_alike() -> None:
+    """The reason why arguments with bytes are refused."""
+    assert saferepr((b"61ff",)) == saferepr((b"a\xff",))
 
 
 def test_arguments_are_those_of_the_result_backend_else_those_of_the_events() -> None:
@@ -82,9 +98,9 @@ def test_arguments_are_those_of_the_result_backend_else_those_of_the_events() ->
         ({"name": None}, "The name of the task"),
         ({"queue": None}, "task_send_sent_event"),
         ({"pickled": True}, "serialized with pickle"),
-        ({"args": None}, "No event tells the arguments"),
+        ({"args": None}, "no event tells its arguments"),
         ({"kwargs": "(1,)"}, "which are no arguments"),
-        ({"stored": {"args": None, "kwargs": None}, "args": "(...)"}, "it is shortened"),
+        ({"stored": {"args": None, "kwargs": None}, "args": "(...)"}, "Celery has shortened it"),
     ],
 )
 def test_task_that_cannot_be_sent_again_faithfully_is_refused_with_the_reason(more: dict[str, Any], why: str) -> None:
