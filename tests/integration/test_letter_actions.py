@@ -33,6 +33,7 @@ pytestmark = pytest.mark.one_version
 
 PASSWORD = f"Basic {b64encode(b'ann:secret').decode()}"
 WORK = "work"
+NOTES = f"dead_letters{NOTES_SUFFIX}"
 
 
 @pytest.fixture
@@ -141,12 +142,16 @@ def test_letters_are_requeued_exported_and_removed_with_a_line_each(
 def test_requeue_that_is_cancelled_stops_between_two_letters_and_names_what_may_be_doubled(
     site: Callable[..., Any], channel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was done is told and counted; the others stay. An earlier requeue that was killed had one in hand."""
+    """What was done is told and counted; the others stay. An earlier requeue that was killed had one in hand.
+
+    It had requeued another one, which is no dead letter any more: when all letters were looked at, its note is deleted.
+    """
     names = [f"letter-{number:02}" for number in range(40)]
     put(channel, names, "It expired.")
-    channel.queue_declare(f"dead_letters{NOTES_SUFFIX}", durable=True, auto_delete=False)
-    note = Message(json.dumps(["letter-03 1.5"]).encode())
-    channel.basic_publish_confirm(note, exchange="", routing_key=f"dead_letters{NOTES_SUFFIX}")
+    put(channel, ["other"], "It killed its pool process.")
+    channel.queue_declare(NOTES, durable=True, auto_delete=False)
+    note = Message(json.dumps(["letter-03 1.5", "requeued 1.5"]).encode())
+    channel.basic_publish_confirm(note, exchange="", routing_key=NOTES)
     reached, go_on, stock = threading.Event(), threading.Event(), DeadLetterQueue.requeue
 
     def requeue(self: DeadLetterQueue, unacked: UnackedLetter, **more: Any) -> None:
@@ -165,6 +170,7 @@ def test_requeue_that_is_cancelled_stops_between_two_letters_and_names_what_may_
         cancelled = press(served, "cancel")
         go_on.set()
         job = ended(served)
+        noted = count(channel, NOTES)
         left = look(served, Authorization=PASSWORD)["look"]
         _, again = confirmed(served, "requeue", look=left["key"], group="0")
         last = ended(served)
@@ -173,10 +179,13 @@ def test_requeue_that_is_cancelled_stops_between_two_letters_and_names_what_may_
     assert (during["look"]["key"], during["job"]["state"]) == (key, "running")
     assert (job["state"], job["done"], job["twice"]) == ("stopped", 16, ["letter-03"])
     assert "ann@dashboard cancelled it: 16 of 40 letters were requeued, and 24 stay in dead_letters." in job["said"]
+    assert noted == 1
     assert left["groups"][0]["count"] == 24
     assert (again.status, last["done"], last["twice"]) == (200, 24, [])
     requeued = [channel.basic_get(WORK, no_ack=True).headers["id"] for _ in range(40)]
     assert requeued == names
+    with pytest.raises(channel.connection.channel_errors):
+        count(channel, NOTES)
 
 
 def test_letters_are_shown_where_nothing_may_be_done_but_not_to_another_page_or_without_the_password(

@@ -55,13 +55,15 @@ class Chosen:
         self._choice = choice
         #: Ids that were asked for, and not found so far.
         self.missing = set(choice.ids)
+        #: The marks of the letters that were looked at, and how many these were.
         self._seen: set[str] = set()
+        self._looked = 0
+        self._reading = self._read()
 
     def __iter__(self) -> Iterator[UnackedLetter]:
         """The letters, the oldest first."""
         left = self._choice.limit
-        for unacked in self._letters:
-            self._seen.add(unacked.letter.mark)
+        for unacked in self._reading:
             if not self._choice.takes(unacked.letter):
                 continue
             self.missing.discard(unacked.letter.id)
@@ -75,9 +77,18 @@ class Chosen:
     def requeue(self, requeue: Requeue) -> Generator[Requeued, None, None]:
         """Requeue them, and say of each what became of it; to iterate no further ends it between two letters."""
         yield from requeue.run(self)
-        if self._choice.limit is None and self._letters.total == self._letters.count:
-            # All letters were looked at.
-            requeue.forget_absent(self._seen)
+        if requeue.is_in_doubt:
+            # The letters after the last one that was meant, so that all are looked at.
+            for _ in self._reading:
+                pass
+            if self._looked == self._letters.total:
+                requeue.forget_absent(self._seen)
+
+    def _read(self) -> Iterator[UnackedLetter]:
+        for unacked in self._letters:
+            self._looked += 1
+            self._seen.add(unacked.letter.mark)
+            yield unacked
 
 
 def named(ids: Iterable[str]) -> str:

@@ -122,6 +122,11 @@ class Requeue(Service):
             raise
         self._is_settled = True
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether an earlier requeue may have requeued letters that this one has not."""
+        return bool(self._doubtful)
+
     def forget_absent(self, there: Collection[str]) -> None:
         """All letters were looked at: what is not among these marks was acknowledged after all."""
         self._doubtful &= set(there)

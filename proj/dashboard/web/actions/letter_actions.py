@@ -208,6 +208,7 @@ class LetterActions:
             letters,
             closing(Chosen(letters, choice).requeue(requeue)) as requeued,
         ):
+            progress.warning = requeue.warning
             for each in requeued:
                 if each.error is None:
                     count.value = progress.done = progress.done + 1

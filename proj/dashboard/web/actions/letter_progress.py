@@ -28,6 +28,8 @@ class LetterProgress(Progress):
     twice: list[str] = field(default_factory=list)
     #: Why the first ones could not be requeued.
     errors: list[str] = field(default_factory=list)
+    #: Why the next requeue could not name doubles if this one is killed; None when it can.
+    warning: str | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -66,7 +68,9 @@ class LetterProgress(Progress):
             parts.append(f"{self.failed:,} could not be {verb}, and {stay}: {self.errors[0]}")
         if self.doubles:
             parts.append(self._doubles())
-        if self.state == FAILED and self.verb == REQUEUE:
+        if self.warning and self.state not in {DONE, STOPPED}:
+            parts.append(self.warning)
+        elif self.state == FAILED and self.verb == REQUEUE:
             parts.append("The next requeue names each letter that this one may have requeued.")
         return " ".join(parts)
 

@@ -45,6 +45,19 @@ def test_outcome_names_doubles_and_what_could_not_be_requeued() -> None:
     )
 
 
+def test_requeue_that_cannot_note_doubts_says_so_while_it_may_be_killed() -> None:
+    """As the command does; it does not promise that the next requeue names doubles."""
+    warning = "If this is killed, nobody can tell which letters were requeued before."
+
+    assert progress(done=3, warning=warning).said() == f"3 of 10 letters were requeued so far. {warning}"
+    assert (
+        progress(state=FAILED, trouble="No broker answers.", warning=warning)
+        .said()
+        .endswith(f"stay in dead_letters. {warning}")
+    )
+    assert warning not in progress(done=10, state=DONE, warning=warning).said()
+
+
 def test_job_that_fails_says_why_and_one_that_is_cancelled_ends() -> None:
     """It is never at work for ever."""
     entered = threading.Event()
