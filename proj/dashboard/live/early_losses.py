@@ -35,13 +35,13 @@ def ended_with_worker(attempt: Attempt, workers: Workers, now: float) -> float |
 
 
 def left_by_worker(attempt: Attempt, workers: Workers, now: float) -> float | None:
-    """When the worker that has an open attempt was last heard, if it is gone; None while it may be there."""
+    """When the worker that has an open attempt was last heard, if it is gone; None while it may end the attempt."""
     if attempt.finished is not None or attempt.worker is None or not (attempt.running or attempt.held):
         return None
     begun = attempt.started or attempt.received
     if begun is None:
         return None
-    gone = workers.gone_since(attempt.worker, begun, now)
+    gone = workers.gone_since(attempt.worker, begun, now, runs=attempt.running)
     return None if gone is None else max(gone, begun)
 
 

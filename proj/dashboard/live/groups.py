@@ -189,7 +189,8 @@ def group_status(
         queue=group.queue,
         dispatch=group.dispatch,
         workers=statuses[:MOST_WORKERS],
-        slots=sum(worker.slots or 0 for worker in statuses if worker.alive is not False),
+        # Of a worker that ends its last tasks, the slots that these have.
+        slots=sum(worker.busy_slots if worker.alive is False else worker.slots or 0 for worker in statuses),
         busy_slots=sum(worker.busy_slots for worker in statuses),
         held=sum(worker.held for worker in statuses),
         tasks=sum(worker.tasks for worker in statuses),

@@ -50,13 +50,14 @@ class History:
         runs: Runs,
         *,
         queue_of: Callable[[Attempt], str | None],
-        is_gone: Callable[[str], bool],
+        is_gone: Callable[[Attempt], bool],
         observer: Callable[[Sequence[Attempt], Sequence[Attempt], float], None] | None = None,
     ) -> None:
         """Keep at most `keep` attempts, and assign their tasks to `runs`.
 
-        `queue_of` returns the queue of an attempt, and `is_gone` whether a worker is known to have stopped. `observer`
-        is given the attempts of each task before and after its events, and when the first of them was received.
+        `queue_of` returns the queue of an attempt, and `is_gone` whether its worker is known to have stopped.
+        `observer` is given the attempts of each task before and after its events, and when the first of them was
+        received.
         """
         self._keep = keep
         self._runs = runs
@@ -86,8 +87,7 @@ class History:
         """Whether a task is still expected to end."""
         if not task.open or now - task.heard > PATIENCE_S:
             return False
-        worker = task.attempts[-1].worker
-        return worker is None or not self._is_gone(worker)
+        return not self._is_gone(task.attempts[-1])
 
     def update(self, by_task: Mapping[str, tuple[float, list[TaskEvent]]]) -> list[tuple[str, Attempt]]:
         """Update the tasks from the result of `grouped`, and return the attempts that started, with their task ids."""

@@ -46,7 +46,7 @@ class State:
             keep,
             self.runs,
             queue_of=lambda attempt: queue_of(attempt, self.workers.get(attempt.worker)),
-            is_gone=lambda worker: self.workers.is_alive(worker, self.now) is False,
+            is_gone=self._is_gone,
             observer=self._observe,
         )
         #: What happens now: the attempts that workers have, the tallies of the last hour, up to which time these are,
@@ -145,6 +145,10 @@ class State:
             run.attempts += len(own)
             if name is None and (task := self.history.get(task_id)) is not None and task.open:
                 until = max(until, last + PATIENCE_S)
+
+    def _is_gone(self, attempt: Attempt) -> bool:
+        worker = attempt.worker
+        return worker is not None and self.workers.is_gone(worker, self.now, runs=attempt.running)
 
     def _observe(self, before: Sequence[Attempt], after: Sequence[Attempt], heard: float) -> None:
         self.recent.update(before, after, heard)

@@ -26,6 +26,8 @@ MOST_FORMER = 10
 #: Seconds between two heartbeats when a worker does not report it, and heartbeats that may be missed.
 HEARTBEAT_S = 2.0
 MISSED = 3
+#: Seconds after a worker's goodbye for which it is taken to end what it runs.
+DRAIN_S = 300.0
 #: The fields of a worker that are counted from its heartbeats and events.
 _COUNTED = ("skew_s", "processed", "started_seen", "window", "held", "given_back")
 
@@ -152,16 +154,25 @@ class Workers:
         state = self._heartbeats.get(worker)
         return state is not None and state.since is not None and state.since > time
 
-    def gone_since(self, worker: str, time: float, now: float) -> float | None:
+    def is_draining(self, worker: str, now: float) -> bool:
+        """Whether it said goodbye lately: in a warm shutdown it does so before its last tasks end."""
+        presence = self._presences.get(worker)
+        return presence is not None and presence.offline and now - presence.last <= DRAIN_S
+
+    def is_gone(self, worker: str, now: float, *, runs: bool) -> bool:
+        """Whether nothing of it is expected any more; `runs` is whether it had begun the task in question."""
+        return self.is_alive(worker, now) is False and not (runs and self.is_draining(worker, now))
+
+    def gone_since(self, worker: str, time: float, now: float, *, runs: bool) -> float | None:
         """When the process of the worker that was there at `time` was last heard; None while it may be there.
 
-        A worker that came back has another process.
+        A worker that came back has another process. One that said goodbye may be there for a task that it `runs`.
         """
         state = self._heartbeats.get(worker)
         if state is not None and state.since is not None and state.since > time:
             return state.since
         presence = self._presences.get(worker)
-        return presence.last if presence is not None and self.is_alive(worker, now) is False else None
+        return presence.last if presence is not None and self.is_gone(worker, now, runs=runs) else None
 
     def adaptive(self, worker: str) -> AdaptiveCounts | None:
         """What its last heartbeat told of adaptive dispatch; None in another mode."""

@@ -84,6 +84,11 @@ function waits(run) {
 
 const HEARTBEATS = new Map([[true, "up"], [false, "gone"], [null, "not known"]]);
 
+// What a worker had that is gone does not count as running: one with a busy slot ends its last tasks.
+function heartbeat({ alive, busy_slots: busy }) {
+  return alive === false && busy ? "draining" : HEARTBEATS.get(alive) || NOT_KNOWN;
+}
+
 // Whether a worker has told of adaptive dispatch.
 const isAdaptive = (group) => group.workers.some((one) => one.given_back !== null);
 
@@ -98,7 +103,7 @@ function workers(group) {
     ...inAdvance,
     ["tasks", ({ tasks }) => count(tasks)],
     ["busy time", ({ busy_s: busy }) => seconds(busy)],
-    ["heartbeat", ({ alive }) => HEARTBEATS.get(alive) || NOT_KNOWN],
+    ["heartbeat", heartbeat],
   ];
   const table = grid("Workers", columns.map(([head]) => head),
     group.workers.map((one) => columns.map(([, shown]) => shown(one))));

@@ -60,6 +60,11 @@ def test_adaptive_workers_have_their_window_and_what_they_hold_and_gave_back(pag
     assert re.search(r"worker\s+slots in use\s+held\s+window\s+given back\s+tasks\s+busy time\s+heartbeat", card)
     assert re.search(r"adaptive-1@host\s+0 of 1\s+32\s+1,256\s+2,040\s+6\s+6\.30 s\s+up", card)
     assert re.search("adaptive-2@host\\s+0 of 1\\s+0\\s+\N{EN DASH}\\s+7\\s+6\\s+6\\.30 s\\s+gone", card)
+    # Tasks of a worker that is gone are not running; one that said goodbye ends its last ones.
+    group["workers"][1].update(busy_slots=1)
+    refreshed(page)
+    drains = text(page, "#dispatch-now .dispatch-group:nth-child(3)")
+    assert re.search("adaptive-2@host\\s+1 of 1\\s+0\\s+\N{EN DASH}\\s+7\\s+6\\s+6\\.30 s\\s+draining", drains)
     assert "window" not in other
     assert "given back" not in other
     assert re.search(r"held, in adaptive dispatch\s.*\swindow\s.*\sgiven back\s", meaning, re.DOTALL)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from proj.journal.records import Worker
 
 ALIVE, SILENT, DRAINING, GONE, NEVER_HEARD = "alive", "silent", "draining", "gone", "unknown"
-#: Seconds after a worker's goodbye for which it is taken to end what it runs.
-DRAIN_S = 300.0
 #: Seconds of silence after which a worker is taken to be gone.
 GONE_S = 60.0
 #: The same for one with the pool solo, which sends no heartbeat while it runs a task.
@@ -69,8 +67,7 @@ def worker_state(state: State, worker: str, now: float) -> str:
     if age_s is None:
         return GONE
     if workers.said_goodbye(worker):
-        # In a warm shutdown a worker says goodbye first, and then its last tasks end.
-        return DRAINING if age_s <= DRAIN_S and _runs_one(state, worker) else GONE
+        return DRAINING if workers.is_draining(worker, now) and _runs_one(state, worker) else GONE
     # While the broker was away no heartbeat could come.
     silent_s = age_s if state.deaf_until is None else min(age_s, now - state.deaf_until)
     known = workers.get(worker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -59,6 +60,33 @@ def test_task_of_a_worker_that_was_started_again_is_lost() -> None:
             "(task_acks_late is False): pack."
         )
     ]
+
+
+def test_task_of_a_worker_that_said_goodbye_runs_until_its_end_or_for_five_minutes() -> None:
+    """In a warm shutdown, and when it is halted, the worker ends what it runs. What it held is back in its queue."""
+    workers = workers_with({"time": 102.0, "kind": "offline"})
+    held = Attempt(task_id="u", state="received", name="pack", worker="w@h", received=100.0)
+
+    drains = with_losses([STARTED, held], workers, 120.0)
+    (lost,) = with_losses([STARTED], workers, 403.0)
+
+    assert [(one.state, one.finished) for one in drains] == [("started", None), ("returned", 102.0)]
+    assert loss_notes([STARTED], workers, 120.0) == []
+    assert (lost.state, lost.finished) == ("lost", 102.0)
+
+
+def test_page_draws_a_task_of_a_worker_that_said_goodbye_as_running() -> None:
+    """Its run goes on; the slot that it has is all that is left of its worker."""
+    state = State(100, workers=workers_with({"time": 102.0, "kind": "offline"}))
+    state.now = 120.0
+    state.load([STARTED], [], now=120.0)
+    counts = event_counts(state, heard=1, refused=0, dropped=0)
+
+    said, is_open = snapshot(state, None, counts, origin={}, now=120.0)
+
+    assert '"lanes":[[[1.0,21.0,"unfinished","pack",1,1,0]],[]]' in said.decode()
+    (group,) = json.loads(said)["groups"]
+    assert (is_open, group["busy_slots"], group["slots"], group["workers"][0]["alive"]) == (True, 1, 1, False)
 
 
 @pytest.mark.parametrize(
