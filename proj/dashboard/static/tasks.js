@@ -145,6 +145,12 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   search();
 });
+// At once, and without a fragment in the address, which would lead here again at each reload.
+find("find").addEventListener("click", (event) => {
+  event.preventDefault();
+  words.scrollIntoView({ block: "center", behavior: "instant" });
+  words.focus({ preventScroll: true });
+});
 dialog.addEventListener("close", () => keepInAddress("task", ""));
 find("task-close").addEventListener("click", () => dialog.close());
 page.addEventListener("click", (event) => {

@@ -112,6 +112,29 @@ def test_phone_shows_the_sentence_and_the_queues_without_horizontal_scrolling(
     assert now.value("document.documentElement.scrollWidth") == 390
 
 
+@pytest.mark.parametrize("view", ["now", "race"])
+def test_phone_has_a_link_at_the_top_that_leads_to_the_search(now: Tab, shared_server: Server, view: str) -> None:
+    """The search is below all queues; one can type at once, and the first sentence is on the first screen as before."""
+    now.look(width=390)
+    visit(now, f"{shared_server.url}?view={view}")
+
+    def seen(selector: str) -> bool:
+        """Whether it is below Flower's bar, which stays at the top, and on the screen."""
+        bar = "document.querySelector('.app-navbar').getBoundingClientRect().bottom"
+        place = f"document.querySelector('{selector}').getBoundingClientRect()"
+        return bool(now.value(f"(({{top, bottom}}) => top >= {bar} && bottom <= innerHeight)({place})"))
+
+    assert seen("#dispatch-find")
+    assert not seen("#dispatch-search-words")
+
+    now.click("#dispatch-find")
+
+    wait_until(lambda: seen("#dispatch-search-words"), what="the search", timeout_s=60)
+    assert now.value("document.activeElement.id") == "dispatch-search-words"
+    assert now.value("document.documentElement.scrollWidth") == 390
+    assert now.complaints == []
+
+
 def test_filter_shows_the_rows_with_its_words_and_stays_in_the_address(now: Tab, shared_server: Server) -> None:
     """Of a queue its workers are shown, and of a worker its queues; the names in a sentence are a filter."""
     now.click("#dispatch-verdict [data-filter='thumbnails.west']")
