@@ -10,7 +10,7 @@ from proj.journal.event import LARGEST
 from proj.journal.records import Gap, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from proj.journal.event import AdaptiveCounts, WorkerEvent
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST_WORKERS = 10_000
 #: The most starts of one worker whose times are remembered: more than come between two heartbeats of a busy worker.
 MOST_STARTS = 10_000
+#: Queues whose dead letters of one worker are counted, over its restarts.
+MOST_LETTER_QUEUES = 200
 #: Seconds: the timestamp of a `task-started` event may be later by this than the heartbeat that counts the start.
 LATE_S = 0.1
 
@@ -48,6 +50,9 @@ class HeartbeatState:
     given_back: int | None = None
     #: What its last heartbeat told of adaptive dispatch.
     adaptive: AdaptiveCounts | None = None
+    #: The dead letters that it made, by queue, as in `Worker`; and those that its last heartbeat told.
+    letters: dict[str, int] | None = None
+    letters_told: Mapping[str, int] | None = None
     _starts: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_STARTS))
 
     def count_start(self, time: float) -> None:
@@ -60,11 +65,11 @@ class HeartbeatState:
 
         A worker sends heartbeats at once and collects events of tasks for a moment. So the starts that a heartbeat
         counts are checked when the next heartbeat comes. Of a worker that goes offline, only its last counts of
-        adaptive dispatch are taken: tasks that it has begun may still end.
+        adaptive dispatch and of dead letters are taken: tasks that it has begun may still end.
         """
         if event.kind == "offline":
-            if event.adaptive is not None and event.pid == self.pid:
-                self._add_counts(event.adaptive, is_new=False)
+            if event.pid == self.pid:
+                self._add_told(event, is_new=False)
             return None
         ahead_s = event.time - received
         self.skew_s = ahead_s if self.skew_s is None else max(self.skew_s, ahead_s)
@@ -73,10 +78,7 @@ class HeartbeatState:
             return None
         gap = None
         is_new = event.pid != self.pid or processed < self.processed
-        if event.adaptive is not None:
-            self._add_counts(event.adaptive, is_new=is_new)
-        elif is_new:
-            self.adaptive = None
+        self._add_told(event, is_new=is_new)
         if self.pid is None:
             self.offset = self._seen_until(event.time) - processed
         elif is_new:
@@ -102,14 +104,23 @@ class HeartbeatState:
             window=self.window,
             held=self.held,
             given_back=self.given_back,
+            letters=None if self.letters is None else tuple(self.letters.items()),
         )
 
-    def _add_counts(self, counts: AdaptiveCounts, *, is_new: bool) -> None:
+    def _add_told(self, event: WorkerEvent, *, is_new: bool) -> None:
         """Add what a heartbeat tells; `is_new` says that its process is not that of the heartbeat before it."""
+        if is_new:
+            self.adaptive, self.letters_told = None, None
+        if event.adaptive is not None:
+            self._add_counts(event.adaptive)
+        if event.letters is not None:
+            self._add_letters(event.letters)
+
+    def _add_counts(self, counts: AdaptiveCounts) -> None:
         if self.pid is None:
             # It began before we listened.
             more = 0
-        elif is_new or self.adaptive is None:
+        elif self.adaptive is None:
             more = counts.given_back
         else:
             more = max(0, counts.given_back - self.adaptive.given_back)
@@ -117,6 +128,16 @@ class HeartbeatState:
         self.given_back = min((self.given_back or 0) + more, LARGEST)
         self.window = max(self.window or 0, counts.window)
         self.held = max(self.held or 0, counts.held)
+
+    def _add_letters(self, told: Mapping[str, int]) -> None:
+        made = self.letters = self.letters or {}
+        # What was made before we listened is left out.
+        before = told if self.pid is None else self.letters_told or {}
+        for queue, count in told.items():
+            more = count - before.get(queue, 0)
+            if more > 0 and (queue in made or len(made) < MOST_LETTER_QUEUES):
+                made[queue] = min(made.get(queue, 0) + more, LARGEST)
+        self.letters_told = told
 
     def _gap(self, now: float) -> Gap | None:
         missing = self.offset + self.processed - self._seen_until(self.time + LATE_S)

@@ -203,11 +203,17 @@ class JournalReader:
         states = []
         for row in self._rows("SELECT * FROM heartbeats"):
             told = [row.pop(name, None) for name in AdaptiveCounts._fields]
-            state = HeartbeatState(**row, adaptive=None if None in told else AdaptiveCounts(*told))
+            letters = row.pop("letters", None)
+            state = HeartbeatState(
+                **row,
+                adaptive=None if None in told else AdaptiveCounts(*told),
+                letters_told=None if letters is None else _loaded(letters),
+            )
             worker = workers.get(state.worker)
             if worker is not None:
                 state.seen, state.skew_s = worker.started_seen, worker.skew_s
                 state.window, state.held, state.given_back = worker.window, worker.held, worker.given_back
+                state.letters = None if worker.letters is None else dict(worker.letters)
             states.append(state)
         return states
 
@@ -259,9 +265,13 @@ def _loaded(text: str) -> Any:  # noqa: ANN401 JSON has no narrower type
 
 
 def _worker(row: dict[str, Any]) -> Worker:
-    """A worker; a journal of an older version has no `early`."""
-    early = row.get("early")
-    lists = {"queues": tuple(_loaded(row["queues"])), "early": None if early is None else tuple(_loaded(early))}
+    """A worker; a journal of an older version has no `early` or no `letters`."""
+    early, letters = row.get("early"), row.get("letters")
+    lists = {
+        "queues": tuple(_loaded(row["queues"])),
+        "early": None if early is None else tuple(_loaded(early)),
+        "letters": None if letters is None else tuple(_loaded(letters).items()),
+    }
     return Worker(**{**row, **lists})
 
 

@@ -93,6 +93,9 @@ class Worker:
     held: int | None = None
     #: The messages that it gave back to their queues since its first heartbeat came, also over restarts.
     given_back: int | None = None
+    #: The dead letters that it made since its first heartbeat came, also over restarts: pairs of queue and number; None
+    #: if its heartbeats do not count them.
+    letters: tuple[tuple[str, int], ...] | None = None
     #: The names of its tasks that are acknowledged before they run; None if it has not reported them.
     early: tuple[str, ...] | None = None
     #: The most resident memory that its main process has had, in bytes, by its last answer; the journal does not keep

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x70726F6A
 
 #: A reader accepts every version up to its own. History, newest first:
+#: 5: the dead letters that each worker made, by queue.
 #: 4: what people did.
 #: 3: the tasks that a worker acknowledges early.
 #: 2: adaptive dispatch in workers and heartbeats.
 #: 1: attempts, runs, workers, samples, gaps, heartbeats, notes.
-VERSION = 4
+VERSION = 5
 #: The first version that has the table `actions`.
 ACTIONS_SINCE = 4
 
@@ -63,7 +64,8 @@ CREATE TABLE workers (
     window INTEGER,
     held INTEGER,
     given_back INTEGER,
-    early TEXT
+    early TEXT,
+    letters TEXT
 );
 CREATE TABLE samples (
     time REAL NOT NULL,
@@ -89,7 +91,8 @@ CREATE TABLE heartbeats (
     missing INTEGER NOT NULL,
     window INTEGER,
     held INTEGER,
-    given_back INTEGER
+    given_back INTEGER,
+    letters TEXT
 );
 CREATE TABLE notes (
     key TEXT PRIMARY KEY,
@@ -119,6 +122,10 @@ ALTER TABLE heartbeats ADD COLUMN given_back INTEGER;
 ALTER TABLE workers ADD COLUMN early TEXT;
 """,
     4: _ACTIONS,
+    5: """
+ALTER TABLE workers ADD COLUMN letters TEXT;
+ALTER TABLE heartbeats ADD COLUMN letters TEXT;
+""",
 }
 
 

@@ -59,8 +59,10 @@ ON CONFLICT (task_id, number) DO UPDATE SET
     run = coalesce(run, excluded.run)
 """
 _MERGE_WORKER = """
-INSERT INTO workers (name, slots, queues, dispatch, skew_s, processed, started_seen, window, held, given_back, early)
-VALUES (:name, :slots, :queues, :dispatch, :skew_s, :processed, :started_seen, :window, :held, :given_back, :early)
+INSERT INTO workers (name, slots, queues, dispatch, skew_s, processed, started_seen, window, held, given_back, early,
+    letters)
+VALUES (:name, :slots, :queues, :dispatch, :skew_s, :processed, :started_seen, :window, :held, :given_back, :early,
+    :letters)
 ON CONFLICT (name) DO UPDATE SET
     slots = coalesce(excluded.slots, slots),
     queues = coalesce(nullif(excluded.queues, '[]'), queues),
@@ -71,7 +73,8 @@ ON CONFLICT (name) DO UPDATE SET
     window = coalesce(max(excluded.window, window), excluded.window, window),
     held = coalesce(max(excluded.held, held), excluded.held, held),
     given_back = coalesce(max(excluded.given_back, given_back), excluded.given_back, given_back),
-    early = coalesce(excluded.early, early)
+    early = coalesce(excluded.early, early),
+    letters = coalesce(excluded.letters, letters)
 """
 
 
@@ -169,6 +172,7 @@ class JournalWriter(Service):
                 **vars(worker),
                 "queues": json.dumps(worker.queues),
                 "early": None if worker.early is None else json.dumps(worker.early),
+                "letters": None if worker.letters is None else json.dumps(dict(worker.letters)),
             }
             for worker in workers
         )
@@ -200,8 +204,8 @@ class JournalWriter(Service):
         """Write what is known from the last heartbeats of workers."""
         self._transaction().executemany(
             "INSERT OR REPLACE INTO heartbeats "
-            "(worker, pid, time, processed, offset, missing, window, held, given_back) "
-            "VALUES (:worker, :pid, :time, :processed, :offset, :missing, :window, :held, :given_back)",
+            "(worker, pid, time, processed, offset, missing, window, held, given_back, letters) "
+            "VALUES (:worker, :pid, :time, :processed, :offset, :missing, :window, :held, :given_back, :letters)",
             ({**vars(state), **_told(state)} for state in heartbeats),
         )
 
@@ -222,6 +226,7 @@ class JournalWriter(Service):
         return connection
 
 
-def _told(state: HeartbeatState) -> dict[str, int | None]:
-    """What the last heartbeat told of adaptive dispatch; None for each when it is in another mode."""
-    return dict.fromkeys(AdaptiveCounts._fields) if state.adaptive is None else state.adaptive._asdict()
+def _told(state: HeartbeatState) -> dict[str, int | str | None]:
+    """What the last heartbeat told of adaptive dispatch and of dead letters; None for what it did not tell."""
+    adaptive = dict.fromkeys(AdaptiveCounts._fields) if state.adaptive is None else state.adaptive._asdict()
+    return {**adaptive, "letters": None if state.letters_told is None else json.dumps(dict(state.letters_told))}

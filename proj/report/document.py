@@ -27,6 +27,8 @@ The scripts of the HTML page and of the dashboard read it. Version 1, with times
         depth            the table under the depths
         waits            {broker, held, avoidable}: seconds in order, thinned to 201 quantiles
         live             true while the run goes on, with its figures so far; else left out
+    letters              dead letters that workers counted in their heartbeats, by queue, in the whole journal; left out
+                         where there are none
     together             a run, with queues and groups alone, of the attempts of all: there if a worker took part in
                          several, so that what each of its slots did is in one lane; then `runs` have no groups
 
@@ -38,11 +40,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proj import metrics
 from proj.errors import ProjError
 from proj.journal.records import Run
+from proj.plural import counted
 from proj.report import drawing, tables
 
 if TYPE_CHECKING:
@@ -61,6 +65,8 @@ SKEW_S = 0.1
 _NOT_TOGETHER = frozenset({"depths", "depth", "depths_source", "waits"})
 #: What people did, in the notes: the latest.
 MOST_ACTIONS = 20
+#: Queues whose dead letters are named in the notes.
+MOST_QUEUES = 20
 
 
 class ReportSource(Protocol):
@@ -115,6 +121,10 @@ def document(
         for run, attempts in measured
     ]
     made = document_of_runs(measured_runs, workers, gaps, title=title, arguments=arguments)
+    letters = _letters_by_queue(workers)
+    if letters:
+        made["letters"] = letters
+        made["notes"].append(_letters(letters))
     made["notes"] += _actions(source.actions())
     return made
 
@@ -250,6 +260,25 @@ def _over_runs(workers: Sequence[Worker], took_part: Mapping[str, int]) -> list[
         for worker in workers
         if worker.given_back is not None and took_part.get(worker.name, 0) > 1
     ]
+
+
+def _letters_by_queue(workers: Sequence[Worker]) -> dict[str, int]:
+    """The dead letters that workers made, by queue, the most first."""
+    made: Counter[str] = Counter()
+    for worker in workers:
+        made.update(dict(worker.letters or ()))
+    return dict(made.most_common())
+
+
+def _letters(made: Mapping[str, int]) -> str:
+    """A sentence about them."""
+    named = [f"{count:,} of {queue}" for queue, count in islice(made.items(), MOST_QUEUES)]
+    others = f" and {counted(len(made) - len(named), 'more queue')}" if len(made) > len(named) else ""
+    letters = counted(sum(made.values()), "dead letter")
+    return (
+        f"Workers counted {letters} in the whole journal: {', '.join(named)}{others}. Those that the broker made "
+        "itself are not among them."
+    )
 
 
 def _actions(actions: Sequence[Action]) -> list[str]:

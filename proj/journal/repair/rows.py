@@ -51,8 +51,9 @@ _ALL = (
         types="TITtttTIInnnnnnt",
     ),
     _Columns(kind=Run, names=("name", "dispatch", "began", "ended", "settings", "machine"), types="TtNnTT"),
+    _Columns(kind=Worker, names=(*_WORKER, *_ADAPTIVE, "early", "letters"), types="TiTtniIiiitt"),
+    # Of versions 4, 2 and 1, and a worker that was written before the journal got a newer version.
     _Columns(kind=Worker, names=(*_WORKER, *_ADAPTIVE, "early"), types="TiTtniIiiit"),
-    # Of versions 2 and 1, and a worker that was written before the journal got a newer version.
     _Columns(kind=Worker, names=(*_WORKER, *_ADAPTIVE), types="TiTtniIiii"),
     _Columns(kind=Worker, names=_WORKER, types="TiTtniI"),
     _Columns(kind=Action, names=("time", "who", "verb", "what", "count"), types="NTTTI"),
@@ -89,6 +90,8 @@ def _made(kind: type[Record], values: dict[str, Any]) -> Record | None:
         values["queues"] = tuple(values["queues"])
     if values.get("early") is not None:
         values["early"] = tuple(json.loads(values["early"]))
+    if values.get("letters") is not None:
+        values["letters"] = tuple(dict(json.loads(values["letters"])).items())
     return kind(**values)
 
 

@@ -147,9 +147,9 @@ def test_journal_of_version_1_is_brought_to_the_newest_when_it_is_written(old: P
             writer.commit()
             assert contents(before) == known
             (state,) = writer.journal.heartbeats()
-            state.adaptive = told
+            state.adaptive, state.letters_told = told, {"mail": 2}
             writer.put_heartbeats([state])
-            writer.put_workers([Worker(name="w@h", window=16, held=4, given_back=9)])
+            writer.put_workers([Worker(name="w@h", window=16, held=4, given_back=9, letters=(("mail", 5),))])
             writer.commit()
         (worker,), (heartbeat,) = before.workers(), before.heartbeats()
     with JournalWriter(tmp_path / "new"):
@@ -157,6 +157,7 @@ def test_journal_of_version_1_is_brought_to_the_newest_when_it_is_written(old: P
 
     assert (worker.slots, worker.window, worker.held, worker.given_back) == (1, 16, 4, 9)
     assert (heartbeat.processed, heartbeat.adaptive, heartbeat.given_back) == (2, told, 9)
+    assert (worker.letters, heartbeat.letters_told, heartbeat.letters) == ((("mail", 5),), {"mail": 2}, {"mail": 5})
     assert tables(old) == tables(tmp_path / "new") == (VERSION, tables(tmp_path / "new")[1])
 
 

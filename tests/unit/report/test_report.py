@@ -197,6 +197,24 @@ def test_counts_of_the_whole_journal_are_called_so_beside_several_runs() -> None
     assert [len(notes) for notes in of_whole] == [2, 0]
 
 
+def test_dead_letters_are_told_by_queue() -> None:
+    """The sum of all workers, in a note and for programs; nothing where no worker counted any."""
+    journal = both()
+    first, second, *others = journal.kept_workers
+    without = document(journal, title="run.sqlite")
+    journal.kept_workers = [
+        replace(first, letters=(("mail", 1200), ("media", 2))),
+        replace(second, letters=(("media", 1),)),
+        *others,
+    ]
+
+    made = document(journal, title="run.sqlite")
+
+    assert ("letters" in without, list(made["letters"].items())) == (False, [("mail", 1200), ("media", 3)])
+    (note,) = [note for note in made["notes"] if note not in without["notes"]]
+    assert note.startswith("Workers counted 1,203 dead letters in the whole journal: 1,200 of mail, 3 of media. Those")
+
+
 def test_mode_of_a_recorded_run_is_that_of_its_workers() -> None:
     """A recording knows what the workers told of their settings."""
     journal = dispatched("adaptive")

@@ -8,6 +8,7 @@ import pytest
 
 from proj.journal.attempt import Attempt
 from proj.journal.event import AdaptiveCounts
+from proj.journal.heartbeats import MOST_LETTER_QUEUES
 from proj.journal.recording.event_writer import EventWriter
 from proj.journal.records import Worker
 from proj.journal.writer import JournalWriter
@@ -205,6 +206,47 @@ def test_messages_given_back_before_the_recording_do_not_count(writer: JournalWr
 
     assert worker.given_back == 2
     assert heartbeat.adaptive == AdaptiveCounts(4, 0, 52)
+
+
+#: A worker that restarts twice, once under the same process id; an offline event has its last counts.
+MAKES = [
+    beat(0.0, 0, type="worker-online", dead_letters={}),
+    beat(2.0, 10, dead_letters={"mail": 2}),
+    beat(4.0, 20, dead_letters={"mail": 3, "media": 1}),
+    beat(5.0, 20, type="worker-offline", dead_letters={"mail": 4, "media": 1}),
+    beat(10.0, 0, pid=2, type="worker-online", dead_letters={}),
+    beat(12.0, 10, pid=2, dead_letters={"mail": 1}),
+    beat(14.0, 5, pid=2, dead_letters={"mail": 2}),
+    beat(16.0, 6, pid=2),
+]
+
+
+@pytest.mark.parametrize("cut", range(len(MAKES) + 1))
+def test_dead_letters_are_counted_by_queue_over_restarts_of_worker_and_recorder(
+    writer: JournalWriter, cut: int
+) -> None:
+    """A worker counts from its own start; the journal has the sum. A heartbeat without counts changes nothing."""
+    for part in (MAKES[:cut], MAKES[cut:]):
+        EventWriter(writer).write(part)
+        EventWriter(writer).write(part[-1:])
+        writer.commit()
+
+    (worker,), (heartbeat,) = writer.journal.workers(), writer.journal.heartbeats()
+
+    assert dict(worker.letters or ()) == {"mail": 4 + 1 + 2, "media": 1}
+    assert heartbeat.letters_told == {"mail": 2}
+
+
+def test_dead_letters_of_before_the_recording_do_not_count(writer: JournalWriter) -> None:
+    """Nor does the journal grow with the names of queues that anyone may publish."""
+    EventWriter(writer).write([beat(0.0, 90, dead_letters={"mail": 50}), beat(2.0, 95, dead_letters={"mail": 52})])
+    forged = ({f"q{number}-{one}": 1 for one in range(50)} for number in range(20))
+    EventWriter(writer).write(beat(3.0 + at, 95, dead_letters=letters) for at, letters in enumerate(forged))
+
+    (worker,) = writer.journal.workers()
+
+    assert worker.letters is not None
+    assert (dict(worker.letters)["mail"], len(worker.letters)) == (2, MOST_LETTER_QUEUES)
 
 
 @pytest.mark.parametrize(

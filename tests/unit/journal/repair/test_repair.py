@@ -42,7 +42,15 @@ ATTEMPTS = [
     for number in range(3000)
 ]
 RUN = Run(name="fair-1", dispatch="fair", began=999.0, ended=5000.0, settings={"seed": 7}, machine={"host": "h"})
-WORKER = Worker(name="w1@host", slots=2, queues=("task_queue",), dispatch="fair", started_seen=3000, early=("work",))
+WORKER = Worker(
+    name="w1@host",
+    slots=2,
+    queues=("task_queue",),
+    dispatch="fair",
+    started_seen=3000,
+    early=("work",),
+    letters=(("task_queue", 2),),
+)
 SAMPLES = [
     Sample(time=1000.0 + number, queue="task_queue", ready=number, unacknowledged=None, consumers=2)
     for number in range(500)
