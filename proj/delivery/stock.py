@@ -68,8 +68,15 @@ if TYPE_CHECKING:
 else:
     Consumer, Request = consumer.Consumer, request.Request
 
+
+class _State(Protocol):
+    """What celery-types leaves out of `celery.worker.state`."""
+
+    scheduled_requests: Collection[Request]
+
+
 #: The tasks of this worker that wait for their ETA or countdown.
-SCHEDULED: Collection[Request] = state.scheduled_requests  # type: ignore[attr-defined] # celery-types lacks it
+SCHEDULED = cast("_State", state).scheduled_requests
 
 
 class ControlState(Protocol):
@@ -93,6 +100,12 @@ def queue_name(queues: Queues, queue: str | kombu.Queue) -> str:
     return found.name if isinstance(found, kombu.Queue) else found
 
 
+class _Rejection(Protocol):
+    """What celery-types leaves out of `Reject`."""
+
+    reason: object
+
+
 def reason_of(error: Reject) -> object:
     """Why a task rejects its message."""
-    return error.reason  # type: ignore[attr-defined] # celery-types lacks it
+    return cast("_Rejection", error).reason

@@ -132,10 +132,15 @@ class UndeclaringConnection(Connection):
         return HashedSeq("undeclared", *super().__eqhash__())
 
 
+def options_of(connection: Connection) -> dict[str, Any]:
+    """The options with which kombu's pool makes a further connection like this one."""
+    return dict(connection._info(resolve=False))  # noqa: SLF001 as kombu's pool does
+
+
 class _Pooled(_PooledConnection, UndeclaringConnection):
     pass
 
 
 class _Pool(ConnectionPool):
     def new(self) -> Connection:
-        return _Pooled(self, **dict(self.connection._info(resolve=False)))  # noqa: SLF001 as kombu's does
+        return _Pooled(self, **options_of(self.connection))

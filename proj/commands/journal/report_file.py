@@ -57,7 +57,7 @@ def _replace(path: Path, content: str) -> None:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with open(handle, "w", encoding="utf-8") as beside:  # noqa: PTH123 it opens a descriptor, which Path.open cannot
+            with os.fdopen(handle, "w", encoding="utf-8") as beside:
                 beside.write(content)
             # The permissions of a new file; those of a temporary file allow only its owner to read it.
             mask = os.umask(0)

@@ -215,7 +215,7 @@ def _together(
     had = Counter(
         name for one in measured_runs for name in {span.attempt.worker for span in one.record.spans} if name is not None
     )
-    if max(had.values(), default=0) < 2:  # noqa: PLR2004 several
+    if all(groups_of_worker == 1 for groups_of_worker in had.values()):
         return None
     attempts = [attempt for one in measured_runs for attempt in one.record.attempts]
     taking_part = [worker for name, worker in workers.items() if name in had]

@@ -11,6 +11,7 @@ from proj.delivery.pausing.follow_command import FOLLOW
 
 if TYPE_CHECKING:
     from proj.delivery.consuming.consumer import Consumer
+    from proj.delivery.stock import ControlState
 
 
 class FollowPauses(bootsteps.StartStopStep):
@@ -30,15 +31,16 @@ class FollowPauses(bootsteps.StartStopStep):
         return {"paused_queues": pauses.names} if pauses is not None and pauses.names else {}
 
 
-def follow(state: Any, queue: str, **_: object) -> dict[str, object]:  # noqa: ANN401 a SimpleNamespace that Celery makes
+def follow(state: ControlState, queue: str, **_: object) -> dict[str, object]:
     """Look at the queue's pause soon, and reply how it is now.
 
     The connection is being read here, so a question to the broker has to wait.
     """
     # An app may have a consumer of its own.
-    pauses = getattr(state.consumer, "pauses", None)
+    consumer: Any = state.consumer
+    pauses = getattr(consumer, "pauses", None)
     if pauses is None:
         return {"error": "the consumer of this worker cannot leave a queue alone"}
-    state.consumer.call_soon(pauses.look, queue)
+    consumer.call_soon(pauses.look, queue)
     reply: dict[str, object] = {"ok": "looks", **pauses.state_of(queue)}
     return reply

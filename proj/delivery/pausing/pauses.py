@@ -15,6 +15,7 @@ from proj.delivery.recovery.closed_channel import reconnect_if_closed
 from proj.queues import is_deleted_without_consumers
 
 if TYPE_CHECKING:
+    import kombu
     from kombu import Queue
 
     from proj.delivery.consuming.consumer import Consumer
@@ -137,7 +138,7 @@ class Pauses:
             task_consumer.consume()
 
 
-def _find(task_consumer: Any, name: str) -> Queue | None:  # noqa: ANN401 kombu's, None before it is there
+def _find(task_consumer: kombu.Consumer | None, name: str) -> Queue | None:
     return next((queue for queue in task_consumer.queues if queue.name == name), None) if task_consumer else None
 
 

@@ -15,9 +15,8 @@ from proj.delivery.stock import SCHEDULED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from celery.worker.request import Request
-
     from proj.delivery.consuming.consumer import Consumer
+    from proj.delivery.stock import Request
 
 
 def count_tasks(queue: str) -> tuple[int, int]:
@@ -37,8 +36,10 @@ def give_back_unstarted(consumer: Consumer, queue: str) -> int:
     return count
 
 
-def _unstarted(consumer: Any, queue: str) -> Iterator[Request]:  # noqa: ANN401 celery-types leaves out what Celery's has
+def _unstarted(ours: Consumer, queue: str) -> Iterator[Request]:
     """Those that Celery has, each taken out of the place where it waits."""
+    # celery-types leaves out some of these places.
+    consumer: Any = ours
     for request in tuple(SCHEDULED):
         if _is_of(request, queue) and (entry := request._eta_timer_entry) is not None:  # noqa: SLF001 no public name
             consumer.timer.cancel(entry)
@@ -50,10 +51,11 @@ def _unstarted(consumer: Any, queue: str) -> Iterator[Request]:  # noqa: ANN401 
                 bucket.contents.remove(waiting)
                 yield waiting[0]
     semaphore: Any = getattr(consumer.controller, "semaphore", None)
-    for waiter in tuple(semaphore._waiting) if semaphore is not None else ():  # noqa: SLF001 no public name
+    waiting_for_slots: Any = semaphore._waiting if semaphore is not None else ()  # noqa: SLF001 no public name
+    for waiter in tuple(waiting_for_slots):
         _call, arguments, _options = waiter
         if arguments and _is_of(arguments[0], queue):
-            semaphore._waiting.remove(waiter)  # noqa: SLF001 as above
+            waiting_for_slots.remove(waiter)
             yield arguments[0]
     for request in tuple(state.reserved_requests):
         future = getattr(request, "future", None)
@@ -61,11 +63,11 @@ def _unstarted(consumer: Any, queue: str) -> Iterator[Request]:  # noqa: ANN401 
             yield request
 
 
-def _give_back(request: Any) -> None:  # noqa: ANN401 of our class, or of one of the app's own
+def _give_back(request: Request) -> None:
     state.task_ready(request)
     if not request.acknowledged:
         request.acknowledged = True
-        message = request.message
+        message: Any = request.message
         message.disposition.give_back_unrun(message)
         request.send_event("task-rejected", requeue=True)
     end = getattr(request, "end", None)
@@ -73,6 +75,6 @@ def _give_back(request: Any) -> None:  # noqa: ANN401 of our class, or of one of
         end()
 
 
-def _is_of(request: Any, queue: str) -> bool:  # noqa: ANN401 anything that waits for a slot
+def _is_of(request: object, queue: str) -> bool:
     delivery = getattr(getattr(request, "message", None), "delivery", None)
     return delivery is not None and bool(delivery.home == queue)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from proj.delivery.pool import packets, pipes
-from proj.delivery.pool.stock import reader_of, writer_of
+from proj.delivery.pool.stock import process_of, reader_of, writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ class AsynPool(pipes.AsynPool):
             others_wait = bool(self.outbound_buffer)
             put(job)
             result = self._cache[job[1][0]]
-            process = result._write_to  # noqa: SLF001 no public name
+            process = process_of(result)
             if process is not None and not others_wait and _packet_of(result) is not None:
                 self._small.add(process.inqW_fd)
 

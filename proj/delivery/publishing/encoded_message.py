@@ -9,6 +9,7 @@ from amqp.basic_message import Message
 from amqp.serialization import dumps
 
 from proj.delivery.publishing.outgoing_message import message_id
+from proj.delivery.serializers import encoded_properties
 from proj.errors import PublishRefused
 from proj.printable import shown
 
@@ -61,7 +62,7 @@ def encode(outgoing: OutgoingMessage, frame_max: int) -> EncodedMessage:
             if isinstance(body, str):
                 # As py-amqp's writer does, which sees only the encoded properties.
                 body = body.encode(message.properties.setdefault("content_encoding", "utf-8"))
-            encoded = EncodedMessage(body, message._serialize_properties(), message.properties)  # noqa: SLF001 py-amqp's writer calls it too
+            encoded = EncodedMessage(body, encoded_properties(message), message.properties)
             headers = message.properties.get(_HEADERS)
             is_finite = not headers or _is_finite(headers)
         except Exception as error:

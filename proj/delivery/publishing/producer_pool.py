@@ -10,7 +10,7 @@ from kombu.connection import ConnectionPool, PooledConnection
 from kombu.exceptions import LimitExceeded
 from kombu.pools import ProducerPool
 
-from proj.broker.permissions.undeclared import UndeclaringConnection
+from proj.broker.permissions.undeclared import UndeclaringConnection, options_of
 from proj.delivery.publishing.deadline import LAST_PAUSE_S, current_operation, no_free_producer
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class DeadlineConnectionPool(ConnectionPool):
         """As kombu's, with another class."""
         undeclaring = isinstance(self.connection, UndeclaringConnection)
         kind = UndeclaringDeadlineConnection if undeclaring else DeadlineConnection
-        return kind(self, **dict(self.connection._info(resolve=False)))  # noqa: SLF001 as kombu's does
+        return kind(self, **options_of(self.connection))
 
 
 class ConfirmingProducerPool(_ProducerPool):

@@ -21,6 +21,8 @@ from proj.broker.permissions.rights import missing_right
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from celery.events import EventDispatcher
+
     from proj.delivery import stock
 
 #: What a worker does not do without the step.
@@ -54,7 +56,7 @@ def what_is_missing(step: object) -> str | None:
     return next((without for kind, without in WITHOUT.items() if isinstance(step, kind)), None)
 
 
-def _start(step: Any, start: Callable[[object], None], without: str, consumer: stock.Consumer) -> None:  # noqa: ANN401 any of four
+def _start(step: object, start: Callable[[object], None], without: str, consumer: stock.Consumer) -> None:
     try:
         start(consumer)
     except (AccessRefused, NotFound) as error:
@@ -85,7 +87,7 @@ def warn(name: str, without: str, error: BaseException) -> None:
     )
 
 
-def _disable_when_refused(dispatcher: Any) -> None:  # noqa: ANN401 Celery's, whose stub lacks its producer
+def _disable_when_refused(dispatcher: EventDispatcher | None) -> None:
     """Send no events any more when the broker refuses the first one; py-amqp would raise that in the worker's loop.
 
     No answer is waited for: the refusal comes with the frames that the loop reads.
@@ -93,7 +95,7 @@ def _disable_when_refused(dispatcher: Any) -> None:  # noqa: ANN401 Celery's, wh
     producer = getattr(dispatcher, "producer", None)
     channel: Any = getattr(producer, "channel", None)
     callbacks = getattr(channel, "_callbacks", None)
-    if callbacks is None:
+    if dispatcher is None or callbacks is None:
         return
     close: Callable[..., object] = callbacks[spec.Channel.Close]
 

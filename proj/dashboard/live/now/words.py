@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST_NAMES = 3
 _WINDOWS = {60: "the last minute", 300: "the last 5 minutes", 900: "the last 15 minutes", 3600: "the last hour"}
 MINUTE_S, HOUR_S = 60.0, 3600.0
+#: From this on, seconds are told without a decimal.
+ROUND_S = 2.0
 #: Above this, a rate is told without a decimal.
 LARGE_RATE = 20.0
 
@@ -44,7 +46,7 @@ def listed(names: Sequence[str]) -> str:
 def seconds(value: float) -> str:
     """A duration: in seconds up to two minutes, then in minutes, then in hours."""
     if value < 2 * MINUTE_S:
-        return f"{value:.0f} s" if value >= 2.0 else f"{value:.1f} s"  # noqa: PLR2004 one decimal where it matters
+        return f"{value:.0f} s" if value >= ROUND_S else f"{value:.1f} s"
     return f"{value / MINUTE_S:.0f} min" if value < 2 * HOUR_S else f"{value / HOUR_S:.1f} h"
 
 

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, authenticated
 
+from proj.dashboard.web.error_message import message_of
 from proj.dashboard.web.flower_types import BaseHandler
 from proj.errors import NoBroker, ProjError
 
@@ -124,14 +125,12 @@ class ActionHandler(BaseHandler):
         else:
             self._answer(done)
 
-    def write_error(self, status_code: int, **details: Any) -> None:  # noqa: ANN401 as Tornado's
+    def write_error(self, status_code: int, **details: object) -> None:
         """Say it in plain text, because a script asks."""
-        error = details.get("exc_info", (None, None))[1]
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
         if status_code == HTTPStatus.UNAUTHORIZED:
             self.set_header("WWW-Authenticate", 'Basic realm="flower"')
-        message = error.get_message() if isinstance(error, HTTPError) else None
-        self.finish(f"{message or self._reason}\n")
+        self.finish(f"{message_of(details) or self._reason}\n")
 
     def _fields(self) -> Fields:
         names = (*self._actions.needs, *self._actions.may_have)

@@ -11,6 +11,7 @@ from tornado.escape import json_encode
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, authenticated, url
 
+from proj.dashboard.web.error_message import message_of
 from proj.dashboard.web.flower_types import TaskView
 from proj.dashboard.web.handlers import ReadOnlyHandler
 from proj.errors import ProjError
@@ -74,14 +75,13 @@ class FindingHandler(ReadOnlyHandler):
         except ProjError as error:
             raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, "%s", error.message) from error
 
-    def write_error(self, status_code: int, **details: Any) -> None:  # noqa: ANN401 as Tornado's
+    def write_error(self, status_code: int, **details: object) -> None:
         """Say what is wrong in plain text, because a script asks."""
-        error = details.get("exc_info", (None, None))[1]
         if status_code not in {HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE}:
             super().write_error(status_code, **details)
             return
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
-        self.finish(f"{error.get_message() if isinstance(error, HTTPError) else self._reason}\n")
+        self.finish(f"{message_of(details) or self._reason}\n")
 
 
 class SearchHandler(FindingHandler):
