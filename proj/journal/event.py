@@ -81,6 +81,8 @@ class WorkerEvent(NamedTuple):
     adaptive: AdaptiveCounts | None = None
     #: Dead letters that its process has made, by the queue of the message; None when it does not count them.
     letters: Mapping[str, int] | None = None
+    #: Results that its processes could not store; None when it does not count them.
+    results_lost: int | None = None
 
 
 def parsed(event: object, *, arguments: bool = True) -> TaskEvent | WorkerEvent | None:
@@ -105,7 +107,7 @@ def parsed(event: object, *, arguments: bool = True) -> TaskEvent | WorkerEvent 
             pid, processed = _count(event.get("pid")) or 0, _count(event.get("processed"))
             freq_s = _time(event.get("freq")) or None
             interval_s = None if freq_s is None else min(freq_s, SLOWEST_S)
-            told = _adaptive_counts(event), _letters(event.get("dead_letters"))
+            told = _adaptive_counts(event), _letters(event.get("dead_letters")), _count(event.get("results_lost"))
             return WorkerEvent(worker, rest, time, pid, processed, interval_s, *told)
     return None
 

@@ -92,6 +92,7 @@ def readings(state: State, counts: EventCounts, now: float) -> Readings:
         depths=state.fresh_broker(now).depths or {},
         consuming=_consuming(state, workers.values(), now),
         oldest_s={queue: max(0.0, now - since) for queue, since in oldest_of(state, now).items()},
+        results_lost=state.workers.results_lost(now),
         dead_letters=state.dead_letters,
         broker_answers=state.broker.answers,
         broker_alarm=state.broker.alarm,

@@ -143,6 +143,8 @@ class Readings:
     consuming: Mapping[str, frozenset[str]] = field(default_factory=dict)
     #: Seconds that the oldest task of each queue waits.
     oldest_s: Mapping[str | None, float] = field(default_factory=dict)
+    #: Results that each worker could not store since it was first heard.
+    results_lost: Mapping[str, int] = field(default_factory=dict)
     #: The app's queue of dead letters.
     dead_letters: str = DEAD_LETTERS
     #: Whether the broker answers; None before the first answer.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from proj.dashboard.live.status import LostEvents
-from proj.journal.event import LONGEST_NAME
+from proj.journal.event import LARGEST, LONGEST_NAME
 from proj.journal.heartbeats import Heartbeats
 from proj.journal.records import Worker
 
@@ -42,11 +42,21 @@ class _Presence:
     offline: bool = False
     #: When it last said that it is online.
     online: float | None = None
+    #: Results that it could not store, as its process told last; and how many there were since it was first heard.
+    told_lost: tuple[int, int] | None = None
+    results_lost: int = 0
 
     @property
     def until(self) -> float:
         """Until when it counts as alive without a further heartbeat."""
         return self.last + MISSED * max(1.0, self.freq_s)
+
+    def count_lost(self, pid: int, count: int) -> None:
+        """Take the count of a process; what it had lost before it was first heard is not new."""
+        if self.told_lost is not None:
+            before = self.told_lost[1] if self.told_lost[0] == pid else 0
+            self.results_lost = min(LARGEST, self.results_lost + max(0, count - before))
+        self.told_lost = (pid, count)
 
 
 class Workers:
@@ -112,6 +122,8 @@ class Workers:
             presence.online = heard
         presence.last, presence.offline = heard, event.kind == "offline"
         presence.freq_s = event.freq_s or presence.freq_s
+        if event.results_lost is not None:
+            presence.count_lost(event.pid, event.results_lost)
         state = self._heartbeats.follow(event.worker)
         return state.add_event(event, heard) if state is not None else None
 
@@ -210,6 +222,14 @@ class Workers:
     def missing(self) -> dict[str, int]:
         """Starts that each worker counted and for which no event came, of those with any."""
         return {name: state.missing for name, state in self._heartbeats.items() if state.missing}
+
+    def results_lost(self, now: float) -> dict[str, int]:
+        """Results that each worker which is alive could not store since it was first heard, of those that count."""
+        return {
+            name: presence.results_lost
+            for name, presence in self._presences.items()
+            if presence.told_lost is not None and self.is_alive(name, now)
+        }
 
     def memory_bytes(self, worker: str) -> int | None:
         """The most resident memory that its main process had had at its last answer; None when it did not tell."""

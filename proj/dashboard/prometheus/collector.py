@@ -46,6 +46,9 @@ class DispatchCollector(Collector):
         #: Lost events by worker, as they were read last; and all that were lost, because a counter never falls.
         self._lost_before: dict[str, int] = {}
         self._lost: Counter[str] = Counter()
+        #: The same of results that could not be stored.
+        self._results_lost_before: dict[str, int] = {}
+        self._results_lost: Counter[str] = Counter()
         self._broker_waits = WaitHistogram()
         self._held_waits = WaitHistogram()
         self._avoidable_waits = WaitHistogram()
@@ -100,10 +103,7 @@ class DispatchCollector(Collector):
             for worker in group.workers:
                 if worker.alive is not False:
                     self._worker(worker.name, now)
-        lost_now = {row.worker: row.lost for row in readings.events.lost_by_worker}
-        for name, count in lost_now.items():
-            self._lost[self._worker(name, now)] += max(0, count - self._lost_before.get(name, 0))
-        self._lost_before = lost_now
+        self._count_lost(readings, now)
         queues = {label(queue.queue) for queue in readings.queues}
         queues |= {label(name) for name in (*watched_queues(readings), readings.dead_letters)}
         for name in sorted(queues):
@@ -113,11 +113,25 @@ class DispatchCollector(Collector):
             if pair[0] in queues:
                 self._pairs.admit(pair, now)
 
+    def _count_lost(self, readings: Readings, now: float) -> None:
+        """Count what was lost since the last scrape."""
+        lost_now = {row.worker: row.lost for row in readings.events.lost_by_worker}
+        for name, count in lost_now.items():
+            self._lost[self._worker(name, now)] += max(0, count - self._lost_before.get(name, 0))
+        self._lost_before = lost_now
+        for name, count in readings.results_lost.items():
+            more = max(0, count - self._results_lost_before.get(name, 0))
+            self._results_lost[self._worker(name, now)] += more
+        known = {name: n for name, n in self._results_lost_before.items() if self._placed(name) != OTHER}
+        self._results_lost_before = {**known, **readings.results_lost}
+
     def _forget(self, now: float) -> None:
         for labels in (self._workers, self._queues, self._pairs):
             labels.forget(now)
-        for name in [name for name in self._lost if name not in self._workers]:
-            self._lost[OTHER] += 0 if name == OTHER else self._lost.pop(name)
+        # Not to those of others, which would be an increase, and an alert.
+        for counts in (self._lost, self._results_lost):
+            for name in [name for name in counts if name != OTHER and name not in self._workers]:
+                del counts[name]
         for key in [key for key in self._started if key[1] != OTHER and key[1] not in self._workers]:
             del self._started[key]
         for waits in (self._broker_waits, self._held_waits, self._avoidable_waits):
@@ -270,5 +284,11 @@ class DispatchCollector(Collector):
                 "proj_events_refused", "Events that were refused because they were malformed.", {(): events.refused}
             ),
             counter("proj_events_dropped", "Events that were dropped because too many came.", {(): events.dropped}),
+            counter(
+                "proj_results_lost",
+                "Results that the worker's processes could not store in its result backend.",
+                {(name,): count for name, count in self._results_lost.items()},
+                "worker",
+            ),
             counter("proj_events_lost", "Starts that the worker counted and for which no event came.", lost, "worker"),
         ]

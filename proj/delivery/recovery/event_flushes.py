@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from celery import bootsteps
 from celery.concurrency import solo
 
-from proj.delivery.recovery.monitoring_events import EventDispatcher, count_letters
+from proj.delivery.recovery.monitoring_events import EventDispatcher, count_letters, tell_lost_results
 from proj.delivery.recovery.running import is_running
 
 if TYPE_CHECKING:
@@ -107,6 +107,9 @@ class CoalesceEvents(bootsteps.StartStopStep):
         # An app may have a consumer of its own, which leaves dead letters to the broker.
         if hasattr(consumer, "disposition"):
             count_letters(consumer.event_dispatcher)
+        lost = getattr(getattr(consumer, "results", None), "lost", None)
+        if lost is not None:
+            tell_lost_results(consumer.event_dispatcher, lost.count)
         dispatcher = _buffering(consumer)
         hub = consumer.hub
         if dispatcher is None or hub is None:

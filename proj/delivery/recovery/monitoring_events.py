@@ -79,6 +79,8 @@ class EventDispatcher(_EventDispatcher):
     heartbeat_fields: Callable[[], Mapping[str, int]] | None = None
     #: The dead letters that this process has made, by the queue of the message; None where nobody counts them.
     letters: dict[str, int] | None = None
+    #: Returns how many results of this process's tasks could not be stored; None where they go over the broker.
+    lost_results: Callable[[], int] | None = None
     #: Whether the broker has blocked publishers, as it said last.
     is_blocked = False
     #: The queue of the message that Celery is given now; None when nothing of it is told.
@@ -158,6 +160,7 @@ class EventDispatcher(_EventDispatcher):
         """Take over what the dispatcher of the lost connection has kept, and also what it has only buffered."""
         super().extend_buffer(other)
         self.heartbeat_fields, self.letters = other.heartbeat_fields, other.letters
+        self.lost_results = other.lost_results
         # The same lists, because a thread may be about to add an event to them.
         self._group_buffer = other._group_buffer
         self._origin = getattr(other, "_origin", {})
@@ -165,7 +168,8 @@ class EventDispatcher(_EventDispatcher):
     def _further_fields(self) -> dict[str, object]:
         """What a heartbeat tells besides Celery's own fields."""
         letters = {} if self.letters is None else {"dead_letters": dict(self.letters)}
-        return {**letters, **(self.heartbeat_fields() if self.heartbeat_fields is not None else {})}
+        lost = {} if self.lost_results is None else {"results_lost": self.lost_results()}
+        return {**letters, **lost, **(self.heartbeat_fields() if self.heartbeat_fields is not None else {})}
 
     def _add_queue(self, kind: str, fields: dict[str, Any]) -> None:
         """Tell the queue of a receipt; the event of its publish does, but few producers send it."""
@@ -250,6 +254,12 @@ def count_letter(dispatcher: object, queue: str) -> None:
     letters = dispatcher.letters if isinstance(dispatcher, EventDispatcher) else None
     if letters is not None and (queue in letters or len(letters) < MOST_LETTER_QUEUES):
         letters[queue] = letters.get(queue, 0) + 1
+
+
+def tell_lost_results(dispatcher: object, count: Callable[[], int]) -> None:
+    """Let heartbeats tell how many results could not be stored, from now on."""
+    if isinstance(dispatcher, EventDispatcher):
+        dispatcher.lost_results = count
 
 
 def _count(sent: dict[str, Any] | list[dict[str, Any]]) -> int:

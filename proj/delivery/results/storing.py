@@ -156,26 +156,29 @@ def may_be_away(app: Celery) -> bool:
     return not isinstance(app.backend, (DisabledBackend, RPCBackend))
 
 
-def store_surely(app: Celery, requests: Collection[object]) -> None:
+def store_surely(app: Celery, requests: Collection[object], on_lost: Callable[[], object]) -> None:
     """Let pool processes that start from now on try again what a backend does not store.
 
     Args:
         app: whose tasks.
         requests: the request classes that give back the message of a task that was not run.
+        on_lost: called, in the process that ran the task, for each result that could not be stored.
     """
 
     def in_new_process(**_: object) -> None:
-        trace_tasks(app, requests)
+        trace_tasks(app, requests, on_lost)
 
     signals.worker_process_init.connect(in_new_process, weak=False, dispatch_uid=f"proj-storing-{id(app)}")
 
 
-def trace_tasks(app: Celery, requests: Collection[object]) -> None:
+def trace_tasks(app: Celery, requests: Collection[object], on_lost: Callable[[], object]) -> None:
     """Let the tracers of all tasks, which Celery has just built, try again what a backend does not store."""
     timeout_s = setting(app, "proj_result_timeout_s")
     for task in app.tasks.values():
         late = bool(task.acks_late) and task.Request in requests
-        task.__trace__ = _storing_surely(task, task.__trace__, may_be_given_back=late, timeout_s=timeout_s)
+        task.__trace__ = _storing_surely(
+            task, task.__trace__, may_be_given_back=late, timeout_s=timeout_s, on_lost=on_lost
+        )
 
 
 def _storing_surely(
@@ -184,6 +187,7 @@ def _storing_surely(
     *,
     may_be_given_back: bool,
     timeout_s: float | None,
+    on_lost: Callable[[], object],
 ) -> Tracer:
     @wraps(trace)
     def trace_task(uuid: str, args: object, kwargs: object, request: object = None) -> trace_ok_t:
@@ -202,6 +206,7 @@ def _storing_surely(
                 error,
                 extra={"action": "result_not_stored"},
             )
+            on_lost()
             return attempt.outcome()
         finally:
             _of_thread.attempt = None

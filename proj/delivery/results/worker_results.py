@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from proj.delivery.dispatch.together import Together
 from proj.delivery.results import storing
 from proj.delivery.results.hand_over import can_hand_over, hand_over, publish, trace_tasks
+from proj.delivery.results.lost_results import LostResults
 from proj.delivery.results.sender import Sender
 from proj.delivery.results.storing import may_be_away, store_surely
 from proj.service import Service
@@ -54,19 +55,22 @@ class WorkerResults(Service):
         self._requests = requests
         self._sender: Sender | None = None
         self._together: Together | None = None
+        #: The results that could not be stored; None where they go over the broker, or nowhere.
+        self.lost: LostResults | None = None
         if hub is not None and can_hand_over(app, connection, app.connection_for_write()):
             self._sender = Sender(app)
             self._together = Together(hub, self._wake, longest_s=LONGEST_S, is_enough=self._are_enough)
             hand_over(app, requests)
         elif may_be_away(app):
-            store_surely(app, requests)
+            self.lost = LostResults()
+            store_surely(app, requests, self.lost.add)
 
     def trace(self) -> None:
         """Let this process hand over or try again, when it runs tasks itself; Celery has just built their tracers."""
         if self._sender is not None:
             trace_tasks(self._app, self._requests)
-        elif may_be_away(self._app):
-            storing.trace_tasks(self._app, self._requests)
+        elif self.lost is not None:
+            storing.trace_tasks(self._app, self._requests, self.lost.add)
 
     def register(self, hub: Hub) -> None:
         """Let the loop call back for confirmed results."""

@@ -89,3 +89,17 @@ def test_flood_of_forged_names_is_bounded() -> None:
     assert workers.overflowed
     assert max(len(text) for one in known for text in (one.name, one.dispatch or "", *one.queues)) <= 255
     assert max(len(one.queues) for one in known) <= 100
+
+
+def test_results_that_a_worker_lost_are_counted_since_it_was_first_heard() -> None:
+    """Also over its restarts; a worker that is gone tells none."""
+    workers = Workers()
+    told = [(1, 7), (1, 9), (2, 0), (2, 1)]
+    for time, (pid, lost) in enumerate(told):
+        event = {"type": "worker-heartbeat", "hostname": "w@h", "timestamp": float(time), "pid": pid, "processed": 1}
+        beats = parsed({**event, "results_lost": lost})
+        assert isinstance(beats, WorkerEvent)
+        workers.add_event(beats, float(time))
+
+    assert workers.results_lost(4.0) == {"w@h": 3}
+    assert workers.results_lost(99.0) == {}

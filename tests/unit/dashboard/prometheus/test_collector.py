@@ -18,6 +18,7 @@ from proj.dashboard.live.status import (
 )
 from proj.dashboard.prometheus.collector import DispatchCollector
 from proj.dashboard.prometheus.histogram import LONGEST_WAIT_S
+from proj.dashboard.prometheus.labels import FORGET_S
 from tests.unit.dashboard.prometheus.scraping import Scraped, flood, group, queue, readings, started_attempt, worker
 
 
@@ -162,6 +163,31 @@ def test_counter_of_lost_events_never_falls(scraped: Scraped) -> None:
     assert told == [5, 5, 5, 8]
 
 
+def test_losses_of_a_worker_that_is_gone_are_not_counted_again(scraped: Scraped) -> None:
+    """Its series is forgotten after an hour. Were they added to those of others then, the alert would come again."""
+    rows = (LostEvents(worker="w@h", lost=5),)
+    events = EventCounts(heard=9, refused=0, dropped=0, lost=5, lost_by_worker=rows)
+    scraped.readings = readings(group(worker("w@h")), events=events)
+    scraped.samples()
+    scraped.now += 2 * FORGET_S
+    scraped.readings = readings()
+
+    assert scraped.samples()["proj_events_lost_total", ("other",)] == 0
+
+
+def test_results_that_were_lost_are_counted_by_worker(scraped: Scraped) -> None:
+    """Those of a worker that is gone do not become those of others when its series is forgotten."""
+    told = []
+    for lost in ({"w@h": 0}, {"w@h": 2}, {}, {"w@h": 3}):
+        scraped.readings = replace(readings(group(worker("w@h"))), results_lost=lost)
+        told.append(scraped.samples()["proj_results_lost_total", ("w@h",)])
+    scraped.now += 2 * FORGET_S
+    scraped.readings = readings()
+
+    assert told == [0, 2, 2, 3]
+    assert not any(name == "proj_results_lost_total" for name, _ in scraped.samples())
+
+
 def test_process_that_only_publishes_has_no_series(scraped: Scraped) -> None:
     """Celery gives a new name to every start of every producer."""
     events = EventCounts(
@@ -204,7 +230,7 @@ def test_every_metric_follows_the_naming_rules_of_prometheus(scraped: Scraped) -
 
     families = list(text_string_to_metric_families(scraped.text()))
 
-    assert len(families) == 26
+    assert len(families) == 27
     for family in families:
         assert family.name.startswith("proj_")
         assert family.documentation.endswith(".")

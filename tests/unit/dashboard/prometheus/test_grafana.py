@@ -71,6 +71,7 @@ def exported() -> dict[str, set[str]]:
         events=EVENTS,
         depths={"q": DEPTH, DEAD_LETTERS: replace(DEPTH, name=DEAD_LETTERS)},
         oldest_s={"q": 1.0},
+        results_lost={"w@h": 1},
         broker_answers=True,
         broker_alarm=False,
     )

@@ -10,6 +10,7 @@ from celery.app.trace import build_tracer
 from celery.backends.base import KeyValueStoreBackend
 from celery.exceptions import Retry
 
+from proj.delivery.results.lost_results import LostResults
 from proj.delivery.results.storing import NotRun, may_be_away, trace_tasks
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Traced:
         self.task: Any = self.app.task(task, name="task", acks_late=late, shared=False)
         self.task.Request = LATE
         self.task.__trace__ = build_tracer("task", self.task, app=self.app)
-        trace_tasks(self.app, {LATE})
+        self.lost = LostResults()
+        trace_tasks(self.app, {LATE}, self.lost.add)
         self.backend: Any = self.task.backend
 
     def refuse(self, times: int = 99) -> None:
@@ -112,6 +114,7 @@ def test_end_of_a_task_is_a_success_although_its_result_is_lost() -> None:
     ended = traced.trace()
 
     assert (ended.info, ended.retstr, traced.ran) == (None, "'value'", 1)
+    assert traced.lost.count() == 1
 
 
 @pytest.mark.filterwarnings("ignore:Exception raised outside body")
@@ -130,6 +133,7 @@ def test_own_failure_of_a_task_is_stored_when_celery_tries_once_more() -> None:
     traced.trace()
 
     assert isinstance(traced.kept.result, LookupError)
+    assert traced.lost.count() == 0
 
 
 @pytest.mark.filterwarnings("ignore:Exception raised outside body")
