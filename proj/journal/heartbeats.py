@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: The most workers that are followed; everyone who can publish events could invent any number of names.
 MOST_WORKERS = 10_000
-#: The most starts of one worker whose times are remembered: more than come between two heartbeats of a busy worker.
+#: The most starts of one worker whose times are remembered until its next heartbeat: more than come between two.
 MOST_STARTS = 10_000
 #: Queues whose dead letters of one worker are counted, over its restarts.
 MOST_LETTER_QUEUES = 200
@@ -90,6 +90,9 @@ class HeartbeatState:
         else:
             gap = self._gap(event.time)
         self.pid, self.time, self.processed = event.pid, event.time, processed
+        # What comes from now on is compared with later times.
+        while self._starts and self._starts[0] <= self.time:
+            self._starts.popleft()
         return gap
 
     @property

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from sys import getsizeof
+
 from proj.dashboard.live.status import LostEvents
 from proj.dashboard.live.workers import MOST_WORKERS, Workers
 from proj.journal.event import WorkerEvent, parsed
+from proj.journal.heartbeats import Heartbeats
 from proj.journal.records import Worker
 
 
@@ -103,3 +106,18 @@ def test_results_that_a_worker_lost_are_counted_since_it_was_first_heard() -> No
 
     assert workers.results_lost(4.0) == {"w@h": 3}
     assert workers.results_lost(99.0) == {}
+
+
+def test_starts_are_remembered_only_until_the_next_heartbeat() -> None:
+    """Those of a busy worker would fill the memory for an hour."""
+    heartbeats = Heartbeats(())
+    state = heartbeats.follow("w@h")
+    assert state is not None
+    sizes = []
+    for second in range(1, 5_000):
+        state.count_start(second - 0.5)
+        state.add_event(beat(float(second), processed=second), second)
+        sizes.append(getsizeof(vars(state)["_starts"]))
+
+    assert (state.missing, state.as_worker.missing_events) == (0, 0)
+    assert max(sizes) == sizes[0]
