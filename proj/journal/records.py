@@ -56,7 +56,7 @@ class Action:
         return f"{self.who}: {self.verb} {self.what} ({self.count:,})"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """The depth of one queue at one time, as the broker counted it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from proj.errors import UnreadableJournal
@@ -181,9 +182,8 @@ class JournalWriter(Service):
     def put_samples(self, samples: Iterable[Sample]) -> None:
         """Add depths of queues."""
         self._transaction().executemany(
-            "INSERT OR IGNORE INTO samples (time, queue, ready, unacknowledged, consumers) "
-            "VALUES (:time, :queue, :ready, :unacknowledged, :consumers)",
-            map(vars, samples),
+            "INSERT OR IGNORE INTO samples (time, queue, ready, unacknowledged, consumers) VALUES (?, ?, ?, ?, ?)",
+            map(attrgetter("time", "queue", "ready", "unacknowledged", "consumers"), samples),
         )
 
     def put_gaps(self, gaps: Iterable[Gap]) -> None:

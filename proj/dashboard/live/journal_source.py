@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proj.dashboard.live.now.restored import restore
 from proj.dashboard.live.runs import MOST_RUNS
-from proj.dashboard.live.state import MOST_SAMPLES, State
+from proj.dashboard.live.state import State
 from proj.dashboard.live.workers import Workers
 from proj.journal.reader import open_journal
 from proj.journal.schema import unreadable
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from proj.delivery.dead_letters.app_queues import Routes
     from proj.journal.reader import JournalReader
+
+#: The most depths of queues that are read of a run.
+MOST_SAMPLES = 28_800
 
 
 class JournalSource(Service):
@@ -102,9 +105,7 @@ class JournalSource(Service):
         state.gaps.extend(journal.gaps())
         shown = state.runs[run] if run is not None and run in state.runs else state.newest_run()
         if shown is not None:
-            state.add_samples(
-                journal.samples_between(shown.began, max(shown.heard, shown.began), most=4 * MOST_SAMPLES)
-            )
+            state.add_samples(journal.samples_between(shown.began, max(shown.heard, shown.began), most=MOST_SAMPLES))
         return state
 
 

@@ -16,6 +16,7 @@ from proj.dashboard.live.now.recent import Recent
 from proj.dashboard.live.now.rolling import Rolling
 from proj.dashboard.live.runs import Runs
 from proj.dashboard.live.workers import Workers
+from proj.journal.recording.depths import Depths
 from proj.journal.records import Gap
 from proj.queues import DEAD_LETTERS
 
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.journal.records import Run, Sample
 
-#: Gaps that are kept; depths of one queue (two hours of a queue that changes every second); and queues with depths.
+#: Gaps that are kept, and queues with depths.
 MOST_GAPS = 200
-MOST_SAMPLES = 7200
 MOST_QUEUES = 50
 
 
@@ -67,7 +67,7 @@ class State:
         #: Until when the broker was away; the silence of a worker begins then.
         self.deaf_until: float | None = None
         self.gaps: deque[Gap] = deque(maxlen=MOST_GAPS)
-        self._samples: dict[str, deque[Sample]] = {}
+        self._depths: dict[str, Depths] = {}
         #: Names of the runs in the journal, which can be read when someone asks for them.
         self.stored_runs: frozenset[str] = frozenset()
         #: What went wrong, in one sentence for the page; None when nothing did.
@@ -78,12 +78,12 @@ class State:
     def add_samples(self, samples: Iterable[Sample]) -> None:
         """Add depths of queues."""
         for sample in samples:
-            kept = self._samples.get(sample.queue)
+            kept = self._depths.get(sample.queue)
             if kept is None:
-                if len(self._samples) >= MOST_QUEUES:
+                if len(self._depths) >= MOST_QUEUES:
                     continue
-                kept = self._samples[sample.queue] = deque(maxlen=MOST_SAMPLES)
-            kept.append(sample)
+                kept = self._depths[sample.queue] = Depths()
+            kept.add(sample)
 
     def routed(self, task: str | None, worker: str | None) -> str | None:
         """The queue of a task at a worker by the routes of the app; None when they do not tell."""
@@ -109,8 +109,9 @@ class State:
         return [*self.gaps, Gap(began=away_since, ended=now, events=None, reason="The broker is away.")]
 
     def samples(self, queue: str | None) -> Sequence[Sample]:
-        """The depths of a queue, by time."""
-        return self._samples.get(queue or "", ())
+        """The depths of a queue, by time; the older the fewer."""
+        depths = self._depths.get(queue or "")
+        return () if depths is None else depths.samples
 
     def fresh_broker(self, now: float) -> BrokerState:
         """The broker's last answers, without counts that are too old."""
