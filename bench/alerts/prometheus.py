@@ -25,8 +25,8 @@ STEP_S = 15
 class Prometheus(Process):
     """Scrapes one dashboard and evaluates the rules."""
 
-    def __init__(self, guard: Guard, port: int) -> None:
-        """Scrape the dashboard at this port; `start` starts the process.
+    def __init__(self, guard: Guard, port: int, *, name: str) -> None:
+        """Scrape the dashboard at this port; `start` starts the process, whose files have the name.
 
         Raises:
             MissingProgram: Prometheus is not installed.
@@ -40,19 +40,19 @@ class Prometheus(Process):
             "scrape_configs": [{"job_name": "celery", "static_configs": [{"targets": [f"{LOOPBACK}:{port}"]}]}],
         }
         # YAML contains JSON.
-        (guard.folder / "prometheus.yml").write_text(json.dumps(configuration))
+        (guard.folder / f"{name}.prometheus.yml").write_text(json.dumps(configuration))
         super().__init__(
             "Prometheus",
             [
                 "prometheus",
-                f"--config.file={guard.folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={guard.folder / 'prometheus'}",
+                f"--config.file={guard.folder / f'{name}.prometheus.yml'}",
+                f"--storage.tsdb.path={guard.folder / f'{name}.prometheus'}",
                 f"--web.listen-address={LOOPBACK}:{self.port}",
                 "--log.level=warn",
             ],
             guard=guard,
             environment=child_environment(),
-            log=guard.folder / "prometheus.log",
+            log=guard.folder / f"{name}.prometheus.log",
         )
 
     def ask(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 JSON has no narrower type

@@ -1,0 +1,1 @@
+"""The scenes, by the part of the system that the fault strikes."""
