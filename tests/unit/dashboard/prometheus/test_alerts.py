@@ -15,7 +15,20 @@ from tests.unit.dashboard.prometheus.test_grafana import EXPORTED, metrics_of
 
 #: Names of PromQL itself that stand where a metric or label could.
 PROMQL = {
-    *("by", "sum", "rate", "increase", "min_over_time", "max_over_time", "and", "or", "on", "unless", "offset"),
+    *(
+        "by",
+        "sum",
+        "rate",
+        "increase",
+        "min_over_time",
+        "max_over_time",
+        "last_over_time",
+        "and",
+        "or",
+        "on",
+        "unless",
+        "offset",
+    ),
     *("m", "h"),
 }
 RULES: list[dict[str, Any]] = [
