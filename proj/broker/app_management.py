@@ -12,7 +12,7 @@ from urllib.parse import quote
 import kombu
 
 from proj.broker.connection import connected, default_channel
-from proj.broker.management_api import DEFAULT_PORT, TLS_PORT, Management
+from proj.broker.management_api import DEFAULT_PORT, TLS_PORT, Management, bracketed
 from proj.errors import NoBroker, NoManagement, OtherBroker
 
 if TYPE_CHECKING:
@@ -131,4 +131,4 @@ def _api_of(connection: Connection) -> str:
     user, password = (quote(text or "guest", safe="") for text in (connection.userid, connection.password))
     is_secured = connection.transport_cls == "amqps" or bool(connection.ssl)
     scheme, port = ("https", TLS_PORT) if is_secured else ("http", DEFAULT_PORT)
-    return f"{scheme}://{user}:{password}@{connection.hostname or 'localhost'}:{port}/api/"
+    return f"{scheme}://{user}:{password}@{bracketed(connection.hostname or 'localhost')}:{port}/api/"

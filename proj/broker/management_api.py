@@ -91,18 +91,19 @@ class Management:
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_s, context=self._context) as answer:  # noqa: S310 as above
                 text = answer.read()
+            return json.loads(text) if text else None
         except urllib.error.HTTPError as error:
             kind = _PassedOver if is_harmless and error.code >= _OUT_OF_ORDER else NoManagement
             said = f"{error.code} {error.reason}{_why(error)}"
             raise kind(f"The management API at {address.base} refuses {method} {path}: {said}.") from error
-        # A port that speaks something else answers with what is no HTTP.
+        # Another server, or a port that speaks something else, answers with what is no JSON or no HTTP.
         except (OSError, ValueError, HTTPException) as error:
             # The request was not sent.
             is_unsent = isinstance(error, urllib.error.URLError)
             kind = _PassedOver if is_harmless or is_unsent else NoManagement
-            said = self._mistake(address, error) or f"No management API answers at {address.base}: {error}."
+            why = "its answer is no JSON" if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) else error
+            said = self._mistake(address, error) or f"No management API answers at {address.base}: {why}."
             raise kind(said) from error
-        return json.loads(text) if text else None
 
     def _mistake(self, address: _Address, error: Exception) -> str | None:
         """What is wrong with the use of TLS, if anything is."""
@@ -132,16 +133,25 @@ class _Address(NamedTuple):
 
 
 def _read(api_url: str) -> _Address:
-    parts = urlsplit(api_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(api_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a port that is no number, or a bracket that is not closed
+        host = None
+    if not host or parts.scheme not in {"http", "https"}:
         raise InvalidSetting(
             "The broker API", api_url.rpartition("@")[2], "a URL such as http://user:password@localhost:15672/api/"
         )
     credentials = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
     return _Address(
-        f"{parts.scheme}://{parts.hostname}:{parts.port or (TLS_PORT if parts.scheme == 'https' else DEFAULT_PORT)}",
+        f"{parts.scheme}://{bracketed(host)}:{port or (TLS_PORT if parts.scheme == 'https' else DEFAULT_PORT)}",
         "Basic " + base64.b64encode(credentials.encode()).decode(),
     )
+
+
+def bracketed(host: str) -> str:
+    """The host as a URL has it: an address of IPv6 is in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _why(refusal: urllib.error.HTTPError) -> str:

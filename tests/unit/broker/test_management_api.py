@@ -22,11 +22,17 @@ def test_page_is_the_address_without_the_password() -> None:
     assert Management("http://me:secret@host:1234/api/").page == "http://host:1234/"
 
 
-@pytest.mark.parametrize("url", ["host:15672", "ftp://host", "", "http://"])
+@pytest.mark.parametrize("url", ["host:15672", "ftp://host", "", "http://", "http://host:port/", "http://[::1/"])
 def test_address_that_is_no_http_url_is_refused_with_an_example(url: str) -> None:
     """The error shows what such a URL looks like."""
     with pytest.raises(InvalidSetting, match="http://user:password@localhost:15672/api/"):
         Management(url)
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[::1]:15672"])
+def test_address_of_ipv6_keeps_its_brackets(host: str) -> None:
+    """Without them its last part would be the port."""
+    assert Management(f"http://{host}/api/").page == "http://[::1]:15672/"
 
 
 @contextmanager
@@ -75,6 +81,15 @@ def test_refusal_has_the_reason_that_the_api_gives(body: bytes, why: str) -> Non
         Management(url).request("GET", "consumers/%2F")
 
     assert str(caught.value) == f"The management API at {url} refuses GET consumers/%2F: 400 Bad Request{why}."
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\xff"])
+def test_answer_of_another_server_is_an_error(body: bytes) -> None:
+    """A wrong port may be that of any web server."""
+    with refusing(body, 200) as url, pytest.raises(NoManagement) as caught:
+        Management(url).request("GET", "overview")
+
+    assert caught.value.message == f"No management API answers at {url}: its answer is no JSON."
 
 
 def test_api_that_does_not_answer_in_time_is_an_error() -> None:
