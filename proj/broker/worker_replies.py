@@ -137,11 +137,14 @@ def _small(value: object) -> int | None:
 
 
 def _memory_bytes(maxrss: object) -> int | None:
-    """The bytes of `ru_maxrss`, which Linux gives in KiB and macOS in bytes: no worker has a GiB of KiB."""
+    """The bytes of `ru_maxrss`, which Linux gives in KiB and macOS in bytes.
+
+    It is taken for bytes from 2**24 on: as KiB it would be 16 GiB or more, and Python alone has as many bytes.
+    """
     count = _count(maxrss)
     if count is None or not 0 < count < 2**50:
         return None
-    return count if count >= 2**30 else count * 1024
+    return count if count >= 2**24 else count * 1024
 
 
 def _number(value: object) -> float | None:

@@ -72,6 +72,24 @@ def test_slots_that_no_worker_has_are_unknown(slots: object) -> None:
     assert read_stats({"pool": {"max-concurrency": slots}}).slots is None
 
 
+@pytest.mark.parametrize(
+    ("maxrss", "memory_bytes"),
+    [
+        (80_000, 80_000 * 1024),
+        (9_000_000, 9_000_000 * 1024),
+        (82_000_000, 82_000_000),
+        (2**31, 2**31),
+        (0, None),
+        (-1, None),
+        (2**50, None),
+        ("80000", None),
+    ],
+)
+def test_memory_is_read_as_linux_and_as_macos_tell_it(maxrss: object, memory_bytes: int | None) -> None:
+    """Linux counts in KiB, and macOS in bytes."""
+    assert read_stats({"rusage": {"maxrss": maxrss}}).memory_bytes == memory_bytes
+
+
 def test_queues_are_read_by_their_names() -> None:
     """Elements without one are left out."""
     assert read_queues([{"name": "broadcast.w1@host"}, {"name": "task_queue"}, {"name": 1}, {}, 2]) == [
