@@ -188,7 +188,7 @@ def broker_tls(broker: str) -> bool | dict[str, Any]:
     if any(not part.startswith("amqps:") for part in broker.split(";")):
         raise InvalidSetting(
             "CELERY_BROKER_URL",
-            _shown(_without_password(broker)),
+            _shown(";".join(map(_without_password, broker.split(";")))),
             "an amqps:// URL while PROJ_BROKER_CA, PROJ_BROKER_CERTIFICATE or PROJ_BROKER_KEY is set, "
             "because amqp:// does not use TLS",
         )

@@ -262,18 +262,20 @@ def test_files_of_certificates_become_options_of_tls(
         ("amqps://h//", {"PROJ_BROKER_KEY": "key.pem"}, "PROJ_BROKER_CERTIFICATE, not set"),
         ("amqp://u:secret@h//", {"PROJ_BROKER_CA": "ca.pem"}, "CELERY_BROKER_URL is 'amqp://u:**@h//'"),
         ("amqps://h//;amqp://i//", {"PROJ_BROKER_CA": "ca.pem"}, "because amqp:// does not use TLS"),
+        ("amqp://u:secret@h;amqp://u:secret@i", {"PROJ_BROKER_CA": "ca.pem"}, "'amqp://u:**@h;amqp://u:**@i'"),
     ],
 )
 def test_tls_that_would_not_be_used_or_not_work_is_refused(
     monkeypatch: pytest.MonkeyPatch, url: str, variables: dict[str, str], said: str
 ) -> None:
-    """With the variable to correct."""
+    """With the variable to correct, and without a password."""
     monkeypatch.setenv("CELERY_BROKER_URL", url)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSetting) as caught:
         settings()
     assert said in caught.value.message
+    assert "secret" not in caught.value.message
 
 
 def test_key_with_a_passphrase_is_refused_without_asking_for_it(
