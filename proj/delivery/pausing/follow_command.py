@@ -33,8 +33,9 @@ class FollowReply:
 
     def is_final(self, *, paused: bool) -> bool:
         """Whether nothing is left to do, when the queue is to be paused, or is not to be."""
+        # A queue that the worker refuses to leave alone was never paused, so there is nothing to resume either.
         if self.refused is not None:
-            return paused
+            return True
         return not self.consumes and not self.starting if paused else not self.paused
 
 

@@ -30,6 +30,7 @@ def outcomes(reply: dict[str, object] | None, *, paused: bool, queues: dict[str,
         (PAUSED, False, "has not followed yet", False),
         ({"error": "No such control command"}, False, "does not know the command", True),
         (None, False, "none", False),
+        ({**CONSUMES, "refused": "it cannot"}, False, "consumes", True),
     ],
 )
 def test_worker_has_followed_only_if_it_said_so(
@@ -40,6 +41,26 @@ def test_worker_has_followed_only_if_it_said_so(
 
     assert outcome.answer.startswith(answer)
     assert outcome.followed is followed
+
+
+@pytest.mark.parametrize(
+    ("reply", "paused", "final"),
+    [
+        (CONSUMES, True, False),
+        (CONSUMES, False, True),
+        (PAUSED, True, True),
+        (PAUSED, False, False),
+        ({**PAUSED, "starting": 2}, True, False),
+        ({**CONSUMES, "refused": "it cannot"}, True, True),
+        ({**CONSUMES, "refused": "it cannot"}, False, True),
+    ],
+)
+def test_worker_is_asked_until_nothing_is_left_to_do(reply: dict[str, object], *, paused: bool, final: bool) -> None:
+    """One that refuses to pause a queue consumes from it: a resume need not wait for it."""
+    said = read_follow(reply)
+
+    assert said is not None
+    assert said.is_final(paused=paused) is final
 
 
 def test_worker_of_other_queues_is_not_named_unless_it_may_have_the_queue_paused() -> None:
