@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -136,7 +137,7 @@ class AlertWebhook(Service):
             return
         try:
             _post(self._url, change.document(time.time()))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             wait_s = self._changes.failed(time.monotonic())
             # The URL may have a token.
             logger.warning(
@@ -174,6 +175,7 @@ def _post(url: str, document: dict[str, Any]) -> None:
 
     Raises:
         OSError: nothing answers in time, or it answers with an error.
+        HTTPException: what answers does not speak HTTP.
     """
     request = urllib.request.Request(  # noqa: S310 checked_webhook has refused other schemes
         url, data=json.dumps(document).encode(), headers={"Content-Type": "application/json"}, method="POST"

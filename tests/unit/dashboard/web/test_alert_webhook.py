@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -138,6 +139,30 @@ def test_post_says_what_is_wrong_and_is_tried_again(
     assert posted[1] == {"format": "proj-alert", "version": 1, "before": "ok", **sentence("bad")}
     assert [vars(each)["action"] for each in caplog.records] == ["alert_not_sent", "alert_sent"]
     assert "token" not in caplog.text
+
+
+def test_receiver_that_speaks_no_http_is_tried_again_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that does not answer, and not at every look."""
+    monkeypatch.setattr(alert_webhook, "LASTS_S", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+
+        def greet() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(65_536)
+                connection.sendall(b"220 mail.example ready\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/token"
+        webhook = AlertWebhook(url, lambda: json.dumps({"sentences": [sentence("bad")]}).encode())
+        for _ in range(3):
+            webhook.look()
+        thread.join()
+
+    assert [vars(each)["action"] for each in caplog.records] == ["alert_not_sent"]
 
 
 def test_nothing_is_posted_before_something_is_known() -> None:
