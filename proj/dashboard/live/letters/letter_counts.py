@@ -40,7 +40,7 @@ class LetterCounts:
         """Begin with none."""
         self._told: OrderedDict[str, _Told] = OrderedDict()
         #: The processes that said that they begin, by worker.
-        self._online: dict[str, int] = {}
+        self._online: OrderedDict[str, int] = OrderedDict()
         #: Letters that were made since no letter waited, as far as is known, and when one was counted last.
         self._made: Counter[str] = Counter()
         self._changed = 0.0
@@ -52,6 +52,9 @@ class LetterCounts:
         """
         if event.kind == "online":
             self._online[event.worker] = event.pid
+            self._online.move_to_end(event.worker)
+            if len(self._online) > MOST_WORKERS:
+                self._online.popitem(last=False)
         if event.letters is None:
             return {}
         told = self._told.get(event.worker)
@@ -62,8 +65,7 @@ class LetterCounts:
         self._told[event.worker] = _Told(event.pid, event.letters)
         self._told.move_to_end(event.worker)
         if len(self._told) > MOST_WORKERS:
-            forgotten, _ = self._told.popitem(last=False)
-            self._online.pop(forgotten, None)
+            self._told.popitem(last=False)
         for name, count in more.items():
             if name in self._made or len(self._made) < MOST_QUEUES:
                 self._made[name] += count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proj.dashboard.live.letters.letter_counts import SETTLED_S, LetterCounts
+from proj.dashboard.live.letters.letter_counts import MOST_WORKERS, SETTLED_S, LetterCounts
 from proj.journal.event import WorkerEvent, parsed
 from proj.queues import DEAD_LETTERS
 from tests.unit.dashboard.live.now.scene import Scene
@@ -32,6 +32,16 @@ def test_letters_of_a_new_worker_are_new_from_its_begin() -> None:
     assert counts.add(beat({"mail": 2}, worker="new"), 3.0) == {"mail": 2}
     assert counts.add(beat({"mail": 5}, worker="old"), 3.0) == {}
     assert counts.waiting("mail", 7) == (7, True)
+
+
+def test_only_so_many_workers_that_began_are_remembered() -> None:
+    """Each pod has a name of its own, and stock workers tell no letters at all."""
+    counts = LetterCounts()
+    for number in range(MOST_WORKERS + 1):
+        counts.add(beat(None, kind="online", worker=f"w{number}"), 1.0)
+
+    assert counts.add(beat({"mail": 2}, worker="w0"), 3.0) == {}
+    assert counts.add(beat({"mail": 2}, worker="w1"), 3.0) == {"mail": 2}
 
 
 def test_letters_that_were_taken_out_make_the_number_a_limit() -> None:
