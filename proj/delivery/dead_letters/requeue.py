@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from amqp.basic_message import Message
 from amqp.exceptions import AccessRefused, AMQPError
 
 from proj.broker.connection import connected, open_channel
 from proj.broker.declaration import declare, own_channel
-from proj.delivery.dead_letters.confirmed import CONFIRM_TIMEOUT_S
+from proj.delivery.dead_letters.confirmed import publish_to_queue
 from proj.errors import ProjError
 from proj.interruption import raise_if_interrupted
 from proj.service import Service
@@ -60,6 +60,9 @@ class Requeue(Service):
         self._address = app.connection_for_write(heartbeat=0)
         self._resources = contextlib.ExitStack()
         self._channel: amqp.Channel | None = None
+        self._reading: Any = None
+        #: Whether the notes are this one's: it has the letters, so no other requeue is at work.
+        self._has_begun = False
         #: What an earlier requeue that was killed was at work on, and this one has not requeued.
         self._doubtful: set[str] = set()
         #: Whether every acknowledgement has reached the broker.
@@ -68,7 +71,7 @@ class Requeue(Service):
         self.warning: str | None = None
 
     def start(self) -> None:
-        """Connect, and read what an earlier requeue left.
+        """Connect, and make the queue of notes; another requeue may be at work on it still.
 
         Raises:
             NoBroker: no broker answers.
@@ -82,16 +85,13 @@ class Requeue(Service):
                 f"queue {self._notes} ({error.reply_text})."
             )
             return
-        with own_channel(connection) as channel:
-            # They return when the channel is closed.
-            while (note := channel.basic_get(self._notes)) is not None:
-                self._doubtful.update(json.loads(note.body))
+        self._reading = connection
         self._channel = open_channel(self._resources.enter_context(connected(self._address.clone())))
 
     def stop(self) -> None:
         """Delete the notes, unless some letter is in doubt still."""
-        with self._resources, contextlib.suppress(AMQPError, OSError):
-            if self._channel is None or not self._is_settled or self._letters.is_lost:
+        with self._resources, contextlib.suppress(AMQPError, OSError, ProjError):
+            if self._channel is None or not self._has_begun or not self._is_settled or self._letters.is_lost:
                 return
             if self._doubtful:
                 self._channel.queue_purge(self._notes)
@@ -106,6 +106,7 @@ class Requeue(Service):
         Raises:
             AMQPError, OSError: the connection is lost; the letters that were not acknowledged return.
         """
+        self._begin()
         self._is_settled = False
         batch: list[UnackedLetter] = []
         size = 0
@@ -131,6 +132,18 @@ class Requeue(Service):
         """All letters were looked at: what is not among these marks was acknowledged after all."""
         self._doubtful &= set(there)
 
+    def _begin(self) -> None:
+        """Read what an earlier requeue left; the letters' reader has started, so that no other one is at work."""
+        if self._channel is None or self._has_begun:
+            return
+        # A requeue that has ended since the start has deleted the queue.
+        declare(self._reading, self._notes, by_order=True)
+        with own_channel(self._reading) as channel:
+            # They return when the channel is closed.
+            while (note := channel.basic_get(self._notes)) is not None:
+                self._doubtful.update(_marks(note.body))
+        self._has_begun = True
+
     def _send(self, batch: list[UnackedLetter]) -> Iterator[Requeued]:
         if batch:
             self._note([unacked.letter.mark for unacked in batch])
@@ -148,10 +161,25 @@ class Requeue(Service):
             yield Requeued(letter=unacked.letter, twice=twice and error is None, error=error)
 
     def _note(self, marks: Collection[str]) -> None:
-        if self._channel is not None:
-            self._channel.basic_publish_confirm(
-                Message(json.dumps(sorted(marks)).encode(), delivery_mode=2),
-                exchange="",
-                routing_key=self._notes,
-                confirm_timeout=CONFIRM_TIMEOUT_S,
-            )
+        if self._channel is None:
+            return
+        note = json.dumps(sorted(marks)).encode()
+        try:
+            self._publish(note)
+        except ProjError:
+            # Another requeue, which had the letters before, has ended and deleted the queue.
+            declare(self._reading, self._notes, by_order=True)
+            self._publish(note)
+
+    def _publish(self, note: bytes) -> None:
+        channel = cast("amqp.Channel", self._channel)
+        publish_to_queue(channel, Message(note, delivery_mode=2), self._notes, what="a note of this requeue")
+
+
+def _marks(body: str | bytes) -> list[str]:
+    """The marks in a note; none in a message of somebody else's."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return []
+    return [mark for mark in found if isinstance(mark, str)] if isinstance(found, list) else []

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from amqp.basic_message import Message
 
 from proj.delivery.dead_letters.requeue import NOTES_SUFFIX, Requeue
+from proj.errors import DeadLettersNotRead
 from tests.integration.dead_letters.letters import WORK, Read, dead_letter, ids, take_all
 
 if TYPE_CHECKING:
@@ -89,3 +91,45 @@ def test_requeue_that_is_interrupted_between_two_letters_leaves_no_doubt(
 
     assert done == ["letter-0"]
     assert requeue(app, read) == [("letter-1", False), ("letter-2", False)]
+
+
+def test_requeue_that_comes_while_another_is_at_work_leaves_its_notes(
+    app: Celery, read: Read, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets no letter, and the doubles of the first one, which is killed then, are named all the same."""
+    for number in range(2):
+        dead_letter(channel, f"letter-{number}")
+    letters, second = read(), read()
+    monkeypatch.setattr("proj.delivery.dead_letters.queue.LOCK_TIMEOUT_S", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(letters, "is_lost", True)
+        with Requeue(app, letters) as first, letters:
+            with pytest.raises(DeadLettersNotRead), Requeue(app, second), second:
+                pass
+            patched.setattr(letters._reading, "basic_ack", lambda _tag: None)  # noqa: SLF001 as if it never arrived
+            next(first.run(letters))
+    monkeypatch.undo()
+
+    assert requeue(app, read) == [("letter-0", True), ("letter-1", True)]
+
+
+def test_requeue_that_waited_for_another_to_end_has_notes_too(
+    app: Celery, read: Read, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one deletes the queue of notes when it ends, which may be a moment after the letters are free."""
+    for number in range(2):
+        dead_letter(channel, f"letter-{number}")
+    letters = read()
+    monkeypatch.setattr("proj.delivery.dead_letters.requeue.BATCH", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(letters, "is_lost", True)
+        with Requeue(app, letters) as later, letters:
+            channel.queue_delete(NOTES)
+            patched.setattr(letters._reading, "basic_ack", lambda _tag: None)  # noqa: SLF001 as if it never arrived
+            requeued = later.run(letters)
+            next(requeued)
+            channel.queue_delete(NOTES)
+            next(requeued)
+
+    channel.basic_publish_confirm(Message(b"of somebody else"), exchange="", routing_key=NOTES)
+    assert requeue(app, read) == [("letter-0", False), ("letter-1", True)]
