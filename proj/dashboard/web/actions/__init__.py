@@ -1,1 +1,1 @@
-"""What the buttons of the page do: pausing and resuming queues, and requeuing, exporting and removing dead letters."""
+"""What the buttons of the page do: to queues, to workers, to dead letters and to tasks that failed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 DRAIN_S = HALT_S = 3600.0
 #: Halts that are remembered after their end.
 MOST_HALTS = 20
-#: Seconds that a halt may take to end with the dashboard.
+#: Seconds that all halts together may take to end with the dashboard.
 STOP_S = 3.0
 #: Workers that a question names.
 MOST_NAMED = 10
@@ -58,6 +59,8 @@ class HaltActions:
         self._journal = journal
         self._jobs: dict[str, Job[HaltProgress]] = {}
         self._starting = threading.Lock()
+        #: Held while workers are about to be told or a halt is cancelled: one of the two comes first.
+        self._telling = threading.Lock()
 
     def ask(self, verb: str, fields: Fields) -> Asked | None:
         """The question.
@@ -106,15 +109,17 @@ class HaltActions:
     def cancel(self, key: str, who: str) -> None:
         """Let a halt end that waits for an empty queue; a worker that was told cannot be held back."""
         job = self._jobs.get(key)
-        if job is not None and not job.progress.told:
-            job.cancel(who)
+        with self._telling:
+            if job is not None and not job.progress.told:
+                job.cancel(who)
 
     def stop(self) -> None:
         """Wait for no worker any more: the dashboard ends."""
         for job in self._jobs.values():
             job.cancel("The end of the dashboard")
+        until = time.monotonic() + STOP_S
         for job in self._jobs.values():
-            job.wait(STOP_S)
+            job.wait(max(0.0, until - time.monotonic()))
 
     def _nodes(self, workers: RunningWorkers, name: str) -> list[str]:
         nodes = workers.select(**{"worker": None, "queue": None, self._of: name})
@@ -131,11 +136,14 @@ class HaltActions:
                 except _Cancelled:
                     return
             listening = RunningWorkers(self._app, bus, self._depths).listening
+            with self._telling:
+                if job.is_cancelled:
+                    return
+                progress.told, progress.left = True, None
             with recorded(
                 HALT, ", ".join(progress.workers), journal=self._journal, who=progress.who, is_writer=True
             ) as n:
                 n.value = len(progress.workers)
-                progress.told, progress.left = True, None
                 halt_workers(
                     bus,
                     progress.workers,

@@ -59,6 +59,8 @@ class Job(Generic[P]):
         self.progress = progress
         self._work = work
         self._cancelled = threading.Event()
+        #: Held while the state changes, so that one that has ended is not called stopping.
+        self._changing = threading.Lock()
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"job-{progress.verb}")
 
@@ -78,10 +80,11 @@ class Job(Generic[P]):
 
     def cancel(self, who: str) -> None:
         """Let it end between two steps; nothing when it has ended."""
-        if self.progress.state == RUNNING:
-            self.progress.stopped_by = who
-            self.progress.state = STOPPING
-            self._cancelled.set()
+        with self._changing:
+            if self.progress.state == RUNNING:
+                self.progress.stopped_by = who
+                self.progress.state = STOPPING
+                self._cancelled.set()
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it ended within so many seconds."""
@@ -99,5 +102,6 @@ class Job(Generic[P]):
             progress.trouble = f"{type(error).__name__}: {shown(error)}."
         progress.ended = round(time.time(), 3)
         progress.seconds = round(time.monotonic() - self._began, 1)
-        stopped = self.is_cancelled and not progress.is_whole
-        progress.state = FAILED if progress.trouble else STOPPED if stopped else DONE
+        with self._changing:
+            stopped = self.is_cancelled and not progress.is_whole
+            progress.state = FAILED if progress.trouble else STOPPED if stopped else DONE
