@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from proj.delivery.topology.entities import Part
     from proj.delivery.topology.roles import Role
 
-#: The end of a name of which there may be many, one after the other.
-_NUMBERED = re.compile(r"(.*_)(\d+)")
+#: A name with a number, and its type in brackets: there may be many, one after the other.
+_NUMBERED = re.compile(r"(.*_)(\d+)( \(.*\))?")
 
 
 def show_definitions(parts: Sequence[Part], vhost: str) -> None:
@@ -122,16 +122,21 @@ def show_differences(
 
 def _listed(kind: str, names: Iterable[str]) -> list[str]:
     """A line for each; of many that are numbered in a row only the first and the last."""
-    lines: list[str] = []
-    groups: dict[str, list[str]] = {}
+    rows: list[list[str]] = []
     for name in names:
-        numbered = _NUMBERED.match(name)
-        groups.setdefault(numbered[1] if numbered else name, []).append(name)
-    for members in groups.values():
-        lines += [f"{kind} {members[0]}"]
-        if len(members) > 1:
-            lines[-1] += f" … {members[-1]}"
-    return lines
+        if rows and _follows(name, rows[-1][-1]):
+            rows[-1].append(name)
+        else:
+            rows.append([name])
+    return [f"{kind} {row[0]}" + (f" … {row[-1]}" if len(row) > 1 else "") for row in rows]
+
+
+def _follows(name: str, before: str) -> bool:
+    """Whether the names are the same but for their numbers, which are next to each other."""
+    one, other = _NUMBERED.fullmatch(name), _NUMBERED.fullmatch(before)
+    if one is None or other is None:
+        return False
+    return (one[1], one[3]) == (other[1], other[3]) and abs(int(one[2]) - int(other[2])) == 1
 
 
 def _arguments(arguments: object) -> str:
