@@ -81,15 +81,21 @@ function again(task, attempts) {
     make("p", { class: "task-about" }, may ? dialog.dataset.rule : `${dialog.dataset.rule} For that the dashboard needs --read_only=false and --basic_auth=user:password.`));
 }
 
+// How often something was shown: an answer that comes late must not take the place of a later one.
+let shows = 0;
+
 // Shows in the dialog what `load` returns: a title, what is said of it, and elements.
 async function show(heading, load) {
+  const mine = shows += 1;
   title.textContent = heading;
   body.replaceChildren(make("p", {}, "Looking …"));
   if (!dialog.open) dialog.showModal();
   try {
     const elements = await load();
+    if (mine !== shows) return;
     body.replaceChildren(...elements.filter((one) => one !== null));
   } catch (error) {
+    if (mine !== shows) return;
     body.replaceChildren(make("p", { class: "dispatch-bad" }, error.message));
   }
   announce(body.querySelector("p")?.textContent);
