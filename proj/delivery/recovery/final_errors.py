@@ -36,7 +36,7 @@ def end_when_login_refused(consumer: Consumer) -> Iterator[None]:
     except Exception as error:
         if is_login_refused(error):
             sentence = login_refused(consumer.conninfo, error)
-            if not _has_consumed(consumer) or not consumer.refusals.wait(sentence):
+            if not has_consumed(consumer) or not consumer.refusals.wait(sentence):
                 _end(sentence, "login_refused", error)
         raise
 
@@ -49,12 +49,12 @@ def end_when_final(consumer: Consumer, error: Exception) -> None:
     Raises:
         WorkerShutdown: it would fail again; Celery's loop would try for ever, or end with a stack trace.
     """
-    has_consumed = _has_consumed(consumer)
-    end_when_name_is_taken(consumer.app, consumer.hostname, error, consumer.refusals, has_consumed=has_consumed)
+    before = has_consumed(consumer)
+    end_when_name_is_taken(consumer.app, consumer.hostname, error, consumer.refusals, has_consumed=before)
     mismatched = mismatch(error)
     if mismatched is not None:
         _end(mismatched, "declaration_mismatch", error)
-    refused = None if has_consumed else final_error(error, f"the start of the worker {consumer.hostname}")
+    refused = None if before else final_error(error, f"the start of the worker {consumer.hostname}")
     if refused is not None:
         _end(refused, "start_refused", error)
 
@@ -72,7 +72,8 @@ def wait_when_refused(consumer: Consumer, error: Exception) -> None:
         _end(refused, "start_refused", error)
 
 
-def _has_consumed(consumer: Consumer) -> bool:
+def has_consumed(consumer: Consumer) -> bool:
+    """Whether the worker has consumed since it began: then it has the version of a broker."""
     return consumer.broker_version != BrokerVersion(0, 0)
 
 

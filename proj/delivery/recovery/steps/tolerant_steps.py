@@ -17,8 +17,8 @@ from celery.worker.consumer import control, delayed_delivery
 from kombu.transport.native_delayed_delivery import declare_native_delayed_delivery_exchanges_and_queues
 
 from proj.broker.control_bus import OTHERS, numbered
-from proj.broker.version import BrokerVersion
 from proj.delivery import stock
+from proj.delivery.recovery.final_errors import has_consumed
 from proj.delivery.recovery.running import is_running
 from proj.delivery.recovery.silence import silence_limit_s
 from proj.delivery.recovery.taken_name import AGAIN_S, OWN_S, answers, end_because_taken
@@ -79,7 +79,7 @@ class Control(CeleryControl):
         connection = cast("kombu.Connection", c.connection)
         if refusal is None:
             return
-        if c.broker_version != BrokerVersion(0, 0):
+        if has_consumed(c):
             self._try_later(c, connection, AGAIN_S)
             return
         # The broker has given up any connection that was merely lost.
