@@ -32,11 +32,11 @@ class Recent:
         self.attempts: dict[tuple[str, int], Attempt] = {}
         self.counted = Tally(0.0, 0.0)
         #: When the last event of a task of a queue was counted, by the clock of the events' receipt.
+        self.active: dict[QueueKey, float] = {}
         #: Attempts from a journal that were open, and until when they are kept without a further event: their ends may
         #: have come while the dashboard was not running.
         self._restored: dict[tuple[str, int], Attempt] = {}
         self._restored_until = 0.0
-        self.active: dict[QueueKey, float] = {}
 
     def update(self, before: Sequence[Attempt], after: Sequence[Attempt], heard: float) -> None:
         """Count what is new in the attempts of one task."""
