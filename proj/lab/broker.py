@@ -230,7 +230,7 @@ class Broker(Service):
         there = quote(name, safe="")
         self.management.request("PUT", f"vhosts/{there}", {})
         self.management.request("PUT", f"permissions/{there}/{USER}", {"configure": ".*", "write": ".*", "read": ".*"})
-        self.management.request("POST", f"definitions/{there}", vhost_definitions())
+        self.management.request("POST", f"definitions/{there}", vhost_definitions(self._installation.version))
         return self.url(name)
 
     def remove_vhost(self, name: str) -> None:

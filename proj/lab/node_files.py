@@ -78,7 +78,7 @@ def write_node_files(
     member: Member | None,
 ) -> None:
     """Write the configuration of a node with these listeners into its folder."""
-    definitions = definitions_at_start(password, guest=guest, is_member=member is not None)
+    definitions = definitions_at_start(password, guest=guest, is_member=member is not None, version=version)
     _write_private(folder / "definitions.json", json.dumps(definitions))
     configuration: dict[str, object] = {**listeners, "load_definitions": folder / "definitions.json"}
     if version.knows_anonymous_login:

@@ -89,6 +89,8 @@ def test_task_queue_is_under_the_policy_with_dead_letters(broker: Broker, vhost:
         "delivery-limit": 20,
         "overflow": "reject-publish",
         "queue-leader-locator": "balanced",
+        # A broker that does not know this key refuses the policy.
+        **({"consumer-disconnected-timeout": 5000} if broker.version.waits_for_lost_nodes else {}),
     }
 
 

@@ -64,19 +64,22 @@ def policy(
         if not 0 < len(name.encode(errors="surrogateescape")) <= LONGEST_NAME:
             raise click.UsageError(f"--queue is {name[:40]!r}, but must have 1 to {LONGEST_NAME} bytes.")
     from proj.broker.queue_depths import QueueDepths
+    from proj.broker.version import BrokerVersion
     from proj.commands.queues.policy_table import show_policy
     from proj.delivery.dead_letters.app_queues import dead_letter_queue, queue_types
     from proj.delivery.dead_letters.policies import QueuePolicies
-    from proj.lab.definitions import packaged_definitions
+    from proj.lab.definitions import shipped_policies
 
     app = ctx.obj.app
+    management = QueueDepths(app, broker_api=broker_api).management
     policies = QueuePolicies(
-        QueueDepths(app, broker_api=broker_api).management,
+        management,
         vhost=app.connection_for_write().virtual_host or "/",
         queue_types=queue_types(app, additional),
         dead_letters=dead_letter_queue(app),
         max_length=max_length,
-        shipped=packaged_definitions()["policies"],
+        shipped=shipped_policies(),
+        version=BrokerVersion.read(management.request("GET", "overview").get("rabbitmq_version")),
     )
     if apply_it:
         policies.apply()

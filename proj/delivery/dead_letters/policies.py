@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from proj.broker.management_api import Management
+    from proj.broker.version import BrokerVersion
 
 
 class QueuePolicies:
@@ -36,6 +37,7 @@ class QueuePolicies:
         dead_letters: str,
         max_length: int | None = None,
         shipped: Sequence[Mapping[str, Any]] = (),
+        version: BrokerVersion | None = None,
     ) -> None:
         """Take the app's queues.
 
@@ -46,7 +48,9 @@ class QueuePolicies:
             dead_letters: the name of the dead-letter queue and of its exchange. This queue has no length limit.
             max_length: the length limit that the queues shall have; 0 is no limit, None leaves it as it is.
             shipped: the policies that our broker has from the start. Ours may extend one of these, and no other.
+            version: of the broker, where ours shall have what only this one knows.
         """
+        self._version = version
         self._max_length = max_length
         self._shipped = shipped
         self._management = management
@@ -76,6 +80,7 @@ class QueuePolicies:
                 ),
                 max_length=self._max_length,
                 shipped=self._shipped,
+                version=self._version,
             )
             for name, declared in self._queue_types.items()
         ]

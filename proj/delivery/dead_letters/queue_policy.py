@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from proj.broker.management_api import Management
+    from proj.broker.version import BrokerVersion
 
 #: Our policies have this prefix and the name of their queue. No policy with another name is ever changed.
 POLICY_PREFIX = "proj.dead_letters."
@@ -22,6 +23,11 @@ POLICY_PREFIX = "proj.dead_letters."
 DEAD_LETTERS_DELIVERY_LIMIT = 1_000_000
 #: The delivery limit of other queues; RabbitMQ 4 has the same default.
 DELIVERY_LIMIT = 20
+#: The key that says for how many milliseconds a quorum queue waits for a node that is gone, before it gives what the
+#: node's consumers held to others; 60,000 without it. A node that is killed never acknowledges: each second is one in
+#: which these tasks wait. A node of which only the network is gone may acknowledge after it: a task that another worker
+#: has begun by then is done twice. Erlang needs less than a second to connect again after a reset.
+LOST_NODE_KEY, LOST_NODE_TIMEOUT_MS = "consumer-disconnected-timeout", 5000
 #: Keys of which the lower value counts where both a policy and an argument of the queue have them.
 LOWER_COUNTS = frozenset({"max-length", "delivery-limit"})
 #: Keys that a type of queue does not support. A policy with any of them is not effective for such a queue, and another
@@ -90,6 +96,11 @@ def required_definition(queue_type: str, *, dead_letters: str, is_dead_letters: 
     }
 
 
+def lost_node_definition(version: BrokerVersion) -> dict[str, Any]:
+    """The key for nodes that are gone, for a broker that knows it; others refuse the whole policy."""
+    return {LOST_NODE_KEY: LOST_NODE_TIMEOUT_MS} if version.waits_for_lost_nodes else {}
+
+
 def policy_status(
     name: str,
     described: Mapping[str, Any] | None,
@@ -99,6 +110,7 @@ def policy_status(
     policy: Mapping[str, Any] | None = None,
     max_length: int | None = None,
     shipped: Iterable[Mapping[str, Any]] = (),
+    version: BrokerVersion | None = None,
 ) -> PolicyStatus:
     """Compare a queue's effective policy with what the queue needs.
 
@@ -113,6 +125,7 @@ def policy_status(
         policy: the effective policy, where it is known better than from `described`.
         max_length: the length limit that was asked for; 0 is no limit, None is any.
         shipped: the policies that our broker has from the start.
+        version: of the broker. A policy of ours gets what this one knows besides.
     """
     exists, described = described is not None, described or {}
     arguments = described.get("arguments") or {}
@@ -133,6 +146,11 @@ def policy_status(
         missing = required
     if name != dead_letters and max_length is not None:
         missing.update({key: value for key, value in length_limit(max_length).items() if has.get(key) != value})
+    base = policy if policy and (policy["name"].startswith(POLICY_PREFIX) or is_shipped(policy, shipped)) else None
+    is_made_or_changed = missing and (base is not None or policy is None)
+    is_ours = policy is not None and policy["name"].startswith(POLICY_PREFIX)
+    if version and queue_type == queues.QUORUM and name != dead_letters and (is_made_or_changed or is_ours):
+        missing.update({key: value for key, value in lost_node_definition(version).items() if key not in has})
     return PolicyStatus(
         queue=name,
         type=queue_type,
@@ -148,7 +166,7 @@ def policy_status(
             if f"x-{key}" in arguments
             and not (key in LOWER_COUNTS and value is not None and value < arguments[f"x-{key}"])
         },
-        base=policy if policy and (policy["name"].startswith(POLICY_PREFIX) or is_shipped(policy, shipped)) else None,
+        base=base,
     )
 
 
@@ -235,5 +253,10 @@ def is_redundant(
         return False
     others = [policy for policy in policies if policy["name"] != base["name"]]
     next_policy = effective_policy(others, status.queue, status.type)
-    rest = {key: value for key, value in base["definition"].items() if key != "max-length"}
-    return next_policy is not None and is_shipped(next_policy, shipped) and next_policy["definition"] == rest
+    added = {"max-length", LOST_NODE_KEY}
+    rest = {key: value for key, value in base["definition"].items() if key not in added}
+    return (
+        next_policy is not None
+        and is_shipped(next_policy, shipped)
+        and {key: value for key, value in next_policy["definition"].items() if key not in added} == rest
+    )

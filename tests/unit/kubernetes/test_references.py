@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from proj import queues
+from proj.broker.version import BrokerVersion
 from proj.celery import app
 from proj.delivery.topology.roles import roles
 from proj.lab.definitions import packaged_definitions
@@ -205,8 +206,9 @@ def test_policies_are_those_of_the_lab() -> None:
         }
         for spec in (policy["spec"] for policy in of_kind("Policy").values())
     ]
+    version = BrokerVersion.read(of_kind("RabbitmqCluster")["rabbitmq"]["spec"]["image"].partition(":")[2])
     expected = [
-        {key: each for key, each in row.items() if key != "vhost"} for row in packaged_definitions()["policies"]
+        {key: each for key, each in row.items() if key != "vhost"} for row in packaged_definitions(version)["policies"]
     ]
 
     assert sorted(made, key=lambda each: each["name"]) == sorted(expected, key=lambda each: each["name"])

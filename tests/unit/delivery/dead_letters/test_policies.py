@@ -232,3 +232,39 @@ def test_looking_is_allowed_where_the_limit_is_high_or_probably_none() -> None:
     doubt = check_delivery_limit("dead_letters", version=old, management=Silent("http://x/api/"), vhost="/")
     assert doubt is not None
     assert "not known" in doubt
+
+
+def test_policy_of_ours_gets_the_timeout_of_lost_nodes_where_the_broker_knows_it() -> None:
+    """An older broker would refuse the policy; a policy of someone else is not ours to change for that."""
+    old, new = BrokerVersion.read("4.2.9"), BrokerVersion.read("4.3.6")
+    ours = {"name": "proj.dead_letters.q", "definition": SAFE}
+
+    def lacks(version: BrokerVersion, policy: dict[str, Any] | None, kind: str = "quorum") -> set[str]:
+        there = {"type": kind}
+        found = policy_status(
+            "q", there, declared_type=kind, dead_letters="dead_letters", policy=policy, version=version
+        )
+        return set(found.missing)
+
+    key = {"consumer-disconnected-timeout"}
+    assert (lacks(old, ours), lacks(new, ours)) == (set(), key)
+    assert (lacks(old, None), lacks(new, None)) == (set(SAFE), set(SAFE) | key)
+    assert lacks(new, {"name": "theirs", "definition": SAFE}) == set()
+    assert lacks(new, None, "classic") == {"dead-letter-exchange"}
+
+
+def test_policies_of_the_lab_have_a_key_only_where_the_broker_knows_it() -> None:
+    """A node refuses all definitions with a key that it does not know, and does not start."""
+    known = {
+        version: {
+            each["name"]: each["definition"].get("consumer-disconnected-timeout")
+            for each in packaged_definitions(BrokerVersion.read(version))["policies"]
+        }
+        for version in ("3.10.8", "4.2.9", "4.3.6")
+    }
+
+    assert known == {
+        "3.10.8": {"dead_letters": None, "work": None, "work_classic": None},
+        "4.2.9": {"dead_letters": None, "work": None, "work_classic": None},
+        "4.3.6": {"dead_letters": None, "work": 5000, "work_classic": None},
+    }
