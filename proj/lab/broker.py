@@ -70,7 +70,8 @@ class Broker(Service):
                 RabbitMQ. When False, an earlier guest of the folder's data is deleted.
             version: of RabbitMQ, such as 4.3; without one that of `PROJ_RABBITMQ`, else the machine's own.
             member: its place in a cluster; without one it is alone.
-            tls: whether it speaks only TLS, with certificates in its folder; see `Tls`.
+            tls: whether it speaks only TLS, with certificates in its folder; see `Tls`. A member of a cluster has those
+                of the cluster.
 
         Raises:
             MissingProgram: this RabbitMQ is not there, or what makes certificates.
@@ -85,6 +86,8 @@ class Broker(Service):
         self.password = kept_password(self.folder) if member is None else member.password
         #: None when it does not speak TLS.
         self.certificates = certificates_in(self.folder / "tls", demanded=tls == "mutual") if tls else None
+        if member is not None:
+            self.certificates = member.certificates
         write_node_files(
             self.folder,
             password=self.password,

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from proj.errors import NoManagement
 from proj.lab.broker import START_TIMEOUT_S, Broker
+from proj.lab.certificates import certificates_in
 from proj.lab.definitions import spread_definitions
 from proj.lab.epmd import Epmd
 from proj.lab.node_files import Member, kept_password, make_private
@@ -22,7 +23,21 @@ if TYPE_CHECKING:
 
     from proj.broker.management_api import Management
     from proj.broker.version import BrokerVersion
+    from proj.lab.certificates import Tls
     from proj.lab.processes.guard import Guard
+
+
+def private_broker(
+    guard: Guard, *, nodes: int = 1, settings: Mapping[str, str] | None = None, version: str | None = None
+) -> Broker | Cluster:
+    """A broker of one node or a cluster of several, which is not started yet; the arguments are those of both.
+
+    Raises:
+        MissingProgram: this RabbitMQ is not there.
+    """
+    if nodes == 1:
+        return Broker(guard, settings=settings, version=version)
+    return Cluster(guard, nodes=nodes, settings=settings, version=version)
 
 
 class Cluster(Service):
@@ -31,7 +46,7 @@ class Cluster(Service):
     A quorum queue that a client declares has a member on three nodes, and one for tasks has its leader on any of them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 keyword-only, each with a default
         self,
         guard: Guard,
         *,
@@ -42,6 +57,7 @@ class Cluster(Service):
         settings: Mapping[str, str] | None = None,
         guest: bool = False,
         version: str | None = None,
+        tls: Tls | None = None,
     ) -> None:
         """Choose ports and a password.
 
@@ -54,9 +70,10 @@ class Cluster(Service):
             settings: as in `Broker`, of each node.
             guest: as in `Broker`.
             version: as in `Broker`.
+            tls: as in `Broker`; all nodes have one CA. They speak without TLS to each other.
 
         Raises:
-            MissingProgram: this RabbitMQ is not there.
+            MissingProgram: this RabbitMQ is not there, or what makes certificates.
         """
         home = folder or guard.folder / f"cluster-{secrets.token_hex(4)}"
         make_private(home)
@@ -66,6 +83,8 @@ class Cluster(Service):
         self._epmd = Epmd(programs, home, guard=guard)
         names = tuple(f"lab{number}@localhost" for number in range(1, nodes + 1))
         cookie = secrets.token_hex(16)
+        #: None when it does not speak TLS.
+        self.certificates = certificates_in(home / "tls", demanded=tls == "mutual") if tls else None
         given, given_management = ([*each, *[None] * nodes] for each in (ports, management_ports))
         self.nodes = [
             Broker(
@@ -83,6 +102,7 @@ class Cluster(Service):
                     cookie=cookie,
                     password=password,
                     epmd=self._epmd.environment,
+                    certificates=self.certificates,
                     keeps_data=folder is not None,
                 ),
             )

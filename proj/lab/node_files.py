@@ -36,6 +36,8 @@ class Member:
     password: str
     #: The variables by which it finds the epmd of them all.
     epmd: Mapping[str, str]
+    #: With which all nodes speak TLS to clients; None without TLS.
+    certificates: Certificates | None
     #: Whether the data are kept, so that nodes are stopped in order.
     keeps_data: bool
 

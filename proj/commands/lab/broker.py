@@ -9,7 +9,7 @@ from proj.broker.management_api import DEFAULT_PORT as MANAGEMENT_PORT
 from proj.broker.management_api import TLS_PORT as MANAGEMENT_TLS_PORT
 from proj.commands.terminal.console import echo
 from proj.commands.terminal.interrupt import Interrupted, interruptible
-from proj.errors import InvalidSetting, ProjError
+from proj.errors import ProjError
 from proj.lab.broker import Broker
 from proj.lab.cluster import Cluster
 from proj.lab.definitions import GUEST, USER
@@ -40,12 +40,10 @@ def run_broker(
     With several `nodes` it is a cluster, and the ports are those of the first node.
 
     Raises:
-        InvalidSetting: a port that the user asked for is not free, or a cluster was asked for with TLS.
+        InvalidSetting: a port that the user asked for is not free.
         MissingProgram: this version of RabbitMQ is not there, or what makes certificates.
         ProjError: the broker did not start, or ended by itself.
     """
-    if tls and nodes > 1:
-        raise InvalidSetting("--nodes", nodes, "1 with --tls")
     with Guard() as guard:
         usual, usual_page = (AMQPS_PORT, MANAGEMENT_TLS_PORT) if tls else (AMQP_PORT, MANAGEMENT_PORT)
         first = demanded_port("--port", port) if port else free_port(usual)
@@ -71,6 +69,7 @@ def run_broker(
                 folder=kept,
                 guest=guest,
                 version=version,
+                tls=tls,
             )
         # Before the broker listens on its port.
         programs = _programs(first)
@@ -108,7 +107,7 @@ def _answers(broker: Broker | Cluster) -> list[str]:
 
 def _files(broker: Broker | Cluster) -> list[str]:
     """The variables that name the files of a broker with TLS."""
-    if isinstance(broker, Cluster) or broker.certificates is None:
+    if broker.certificates is None:
         return []
     files = {"PROJ_BROKER_CA": broker.certificates.ca}
     if broker.certificates.demanded:

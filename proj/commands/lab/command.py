@@ -77,7 +77,8 @@ def broker(
     all of them have ended.
 
     With --tls it speaks only TLS, AMQP and management page alike. It makes a CA and certificates for localhost, and
-    prints the variables that name their files. --tls mutual refuses clients that have no certificate of this CA.
+    prints the variables that name their files. --tls mutual refuses clients that have no certificate of this CA. The
+    nodes of a cluster have one CA, and speak without TLS to each other.
 
     Exit codes: 0 ended by Ctrl-C; 1 it did not start, or ended by itself; 2 wrong use.
     """
