@@ -6,7 +6,7 @@ import click
 from celery.bin.base import handle_preload_options
 
 from proj.commands.terminal.command import Command
-from proj.commands.terminal.options import dot_seconds_option, rabbitmq_version_option
+from proj.commands.terminal.options import dot_seconds_option, nodes_option, rabbitmq_version_option
 
 
 @click.command(cls=Command)
@@ -20,11 +20,12 @@ from proj.commands.terminal.options import dot_seconds_option, rabbitmq_version_
     help="Open the Dispatch page in a browser; implies --keep, but not with --json.",
 )
 @click.option("--keep", is_flag=True, help="Keep the page, the broker and the workers running until Ctrl-C.")
+@nodes_option
 @rabbitmq_version_option
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.pass_context
 @handle_preload_options
-def demo(
+def demo(  # noqa: PLR0913 one parameter for each option
     ctx: click.Context,
     *,
     messages: int,
@@ -32,6 +33,7 @@ def demo(
     dot_seconds: float,
     open_page: bool,
     keep: bool,
+    nodes: int,
     version: str | None,
     as_json: bool,
 ) -> None:
@@ -50,4 +52,11 @@ def demo(
 
     plan = RacePlan(messages=odd_heavy(messages), workers=workers, dot_seconds=dot_seconds)
     # A user who opens the page wants to look at it after the run too.
-    run_race(plan, keep=keep or (open_page and not as_json), open_page=open_page, version=version, as_json=as_json)
+    run_race(
+        plan,
+        keep=keep or (open_page and not as_json),
+        open_page=open_page,
+        version=version,
+        nodes=nodes,
+        as_json=as_json,
+    )

@@ -12,7 +12,7 @@ from proj.commands.demo.scoreboard import results_table, scoreboard
 from proj.commands.terminal.browser import opened
 from proj.commands.terminal.console import SafeConsole, echo, echo_json
 from proj.commands.terminal.interrupt import interruptible
-from proj.lab.broker import Broker
+from proj.lab.cluster import private_broker
 from proj.lab.definitions import USER
 from proj.lab.processes.flower import START_TIMEOUT_S, FlowerProcess
 from proj.lab.processes.guard import Guard
@@ -23,6 +23,8 @@ from proj.plural import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from proj.lab.broker import Broker
+    from proj.lab.cluster import Cluster
     from proj.lab.runs.mode_race import RacePlan
 
 #: Frames per second of the live view.
@@ -31,7 +33,9 @@ FRAMES_PER_SECOND = 8
 PATIENCE_S = 60.0
 
 
-def run_race(plan: RacePlan, *, keep: bool, open_page: bool, version: str | None = None, as_json: bool) -> None:
+def run_race(
+    plan: RacePlan, *, keep: bool, open_page: bool, version: str | None = None, nodes: int = 1, as_json: bool
+) -> None:
     """Run the plan on a private broker with the Dispatch page beside it, and print what its workers did.
 
     Raises:
@@ -41,7 +45,7 @@ def run_race(plan: RacePlan, *, keep: bool, open_page: bool, version: str | None
     """
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
         _say("Starting a private RabbitMQ …")
-        with Broker(guard, version=version) as broker:
+        with private_broker(guard, nodes=nodes, version=version) as broker:
             _say(f"Starting Flower, and {plan.workers} workers for each of {_listed(plan.modes)} …")
             flower = FlowerProcess(guard, broker_url=broker.url(), management_url=broker.management_url)
             with flower, ModeRace(plan, broker=broker, guard=guard) as race:
@@ -80,7 +84,7 @@ def _watch(race: ModeRace) -> None:
         wait_until(race.finished, what="the end of all work", timeout_s=timeout_s)
 
 
-def _keep(broker: Broker, flower: FlowerProcess) -> None:
+def _keep(broker: Broker | Cluster, flower: FlowerProcess) -> None:
     """Keep everything running until Ctrl-C, which is then not a failure."""
     _say(f"The page stays at {flower.page} until Ctrl-C, and so do the broker and the workers.")
     _say(f"RabbitMQ's own page: {broker.management.page}  user: {USER}  password: {broker.password}")

@@ -15,7 +15,7 @@ from proj.commands.terminal.clock import format_duration
 from proj.commands.terminal.console import SafeConsole, echo
 from proj.commands.terminal.interrupt import interruptible
 from proj.journal.writer import JournalWriter
-from proj.lab.broker import Broker
+from proj.lab.cluster import private_broker
 from proj.lab.processes.guard import Guard
 from proj.lab.runs.machine import machine
 from proj.lab.runs.measured_run import MeasuredRun
@@ -29,9 +29,14 @@ if TYPE_CHECKING:
 
 
 def repeat_runs(
-    setups: Sequence[Setup], messages: Sequence[Message], *, output: Path, version: str | None = None
+    setups: Sequence[Setup],
+    messages: Sequence[Message],
+    *,
+    output: Path,
+    version: str | None = None,
+    nodes: int = 1,
 ) -> None:
-    """Measure the messages in each setup on this RabbitMQ, and add a run for each to the journal at `output`.
+    """Measure the messages in each setup on a RabbitMQ of so many nodes, and add a run for each to this journal.
 
     Raises:
         UnreadableJournal: the file at `output` is not a journal.
@@ -44,7 +49,7 @@ def repeat_runs(
         taken = {run.name for run in writer.journal.runs()}
         writer.commit()
         _say("Starting a private RabbitMQ …")
-        with Broker(guard, version=version) as broker:
+        with private_broker(guard, nodes=nodes, version=version) as broker:
             here = machine(broker.management)
             seconds: list[float] = []
             for number, setup in enumerate(setups, start=1):

@@ -12,6 +12,7 @@ from proj.commands.terminal.options import (
     dispatch_option,
     dot_seconds_option,
     journal_option,
+    nodes_option,
     queue_type_option,
     rabbitmq_version_option,
 )
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     help="Kill one worker (SIGKILL) this long after the first publish, and start another.",
 )
 @journal_option(required=True)
+@nodes_option
 @rabbitmq_version_option
 @click.pass_context
 @handle_preload_options
@@ -56,6 +58,7 @@ def run(  # noqa: PLR0913 one parameter for each option
     queue_type: str,
     kill_worker_at: float | None,
     output: Path,
+    nodes: int,
     version: str | None,
 ) -> None:
     """Measure a workload on a private RabbitMQ, and keep every attempt in a journal.
@@ -107,4 +110,4 @@ def run(  # noqa: PLR0913 one parameter for each option
         for number in range(1, repeat + 1)
         for mode in dict.fromkeys(modes)
     ]
-    repeat_runs(setups, chosen, output=output, version=version)
+    repeat_runs(setups, chosen, output=output, version=version, nodes=nodes)

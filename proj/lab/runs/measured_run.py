@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.journal.writer import JournalWriter
     from proj.lab.broker import Broker
+    from proj.lab.cluster import Cluster
     from proj.lab.processes.guard import Guard
     from proj.lab.runs.workload import Message
 
@@ -68,7 +69,7 @@ class MeasuredRun(Service):
         setup: Setup,
         messages: Sequence[Message],
         *,
-        broker: Broker,
+        broker: Broker | Cluster,
         guard: Guard,
         writer: JournalWriter,
     ) -> None:

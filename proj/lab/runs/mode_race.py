@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from proj.journal.attempt import Attempt
     from proj.lab.broker import Broker
+    from proj.lab.cluster import Cluster
     from proj.lab.processes.guard import Guard
 
 #: The name of the run on the Dispatch page.
@@ -70,7 +71,7 @@ class Outcome:
 class ModeRace(Service):
     """The workers of each mode, and the attempts that they report."""
 
-    def __init__(self, plan: RacePlan, *, broker: Broker, guard: Guard) -> None:
+    def __init__(self, plan: RacePlan, *, broker: Broker | Cluster, guard: Guard) -> None:
         """Prepare the workers; nothing is started before `start`."""
         self.plan = plan
         self._broker = broker

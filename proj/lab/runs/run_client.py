@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from proj.journal.attempt import Attempt
     from proj.journal.records import Worker as WorkerRecord
     from proj.lab.broker import Broker
+    from proj.lab.cluster import Cluster
     from proj.lab.processes.worker import Worker
 
 #: Seconds until all workers must consume and answer; 5 s were measured for four workers on two cores. The demo starts
@@ -38,7 +39,7 @@ WORKERS_TIMEOUT_S = 120.0
 class RunClient(Service):
     """A virtual host that is named after the run, an app on it, and a listener to the events of its workers."""
 
-    def __init__(self, run: str, *, broker: Broker, **settings: object) -> None:
+    def __init__(self, run: str, *, broker: Broker | Cluster, **settings: object) -> None:
         """Prepare the app with `settings` besides those of `proj.settings`; nothing is started before `start`."""
         self.url = broker.url(run)
         self.app = Celery("proj.lab", set_as_current=False)
