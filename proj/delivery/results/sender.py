@@ -179,11 +179,10 @@ class Sender(Service):
     def _begin(self, connection: Connection) -> _Results:
         amqp = cast("ConfirmingAMQP", self._app.amqp)
         producer = amqp.Producer(connection, auto_declare=False)
-        return _Results(
-            producer,
-            timeout_s=setting(self._app, "proj_publish_timeout_s"),
-            full_timeout_s=setting(self._app, "proj_queue_full_timeout_s"),
-        )
+        timeout_s = setting(self._app, "proj_publish_timeout_s")
+        # A reply queue is on one node. While that is away, RabbitMQ 4.3 rejects its messages, as a full queue does.
+        full_timeout_s = timeout_s if connection.alt else setting(self._app, "proj_queue_full_timeout_s")
+        return _Results(producer, timeout_s=timeout_s, full_timeout_s=full_timeout_s)
 
     def _end(self, messages: _Results) -> list[_Outgoing]:
         left = [cast("_Outgoing", outgoing) for outgoing in messages.unsettled()]
