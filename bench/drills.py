@@ -4,7 +4,8 @@
     python bench/drills.py 3.10.json 4.0.json 4.3.json
 
 The name of a file is the heading of its columns. It prints two Markdown tables: the sums of all drills, and a row for
-each fault with one cell for its drills on a quorum and on a classic queue.
+each fault with one cell for its drills on a quorum and on a classic queue. Of drills on a cluster (`--nodes 3`) it
+prints a row for each fault and version.
 
 Caveats: how many tasks were in progress when a fault struck is chance, so the counts differ from run to run. The time
 of a drill includes the start of its workers, the wait for the effect of the fault, and the check of all slots.
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from proj.lab.drills.faults.catalogue import FAULTS
+from proj.lab.drills.faults.catalogue import CLUSTER_FAULTS, FAULTS
 from proj.queues import CLASSIC, QUORUM
 
 Drills = list[dict[str, Any]]
@@ -30,6 +31,11 @@ def main(paths: list[str]) -> None:
     if not paths:
         sys.exit("Name the files that `celery -A proj lab drill --json` wrote.")
     versions = {Path(path).stem: json.loads(Path(path).read_text()) for path in paths}
+    if any(
+        each["fault"] in {fault.name for fault in CLUSTER_FAULTS} for drills in versions.values() for each in drills
+    ):
+        show_cluster(versions)
+        return
     rows: dict[str, list[str]] = {"": list(versions), "---": ["---"] * len(versions)}
     for drills in versions.values():
         for what, value in sums(drills).items():
@@ -42,6 +48,33 @@ def main(paths: list[str]) -> None:
     for fault in FAULTS:
         chosen = [drills_of(fault.name, drills) for drills in versions.values()]
         show([f"`{fault.name}`", *(cell for drills in chosen for cell in (twice(drills), seconds(drills)))])
+
+
+def show_cluster(versions: dict[str, Drills]) -> None:
+    """Print what each drill on a cluster counted and measured."""
+    show(["fault", "RabbitMQ", "confirmed", "raised", "lost", "twice / in flight", "longest pause", "rest done after"])
+    show(["---"] * 8)
+    for fault in CLUSTER_FAULTS:
+        for name, drills in versions.items():
+            for each in drills:
+                if each["fault"] == fault.name:
+                    show(
+                        [
+                            f"`{fault.name}`",
+                            name,
+                            str(each["confirmed"]),
+                            str(each["raised"]),
+                            str(len(each["lost"])),
+                            f"{each['executed_twice']}/{each['in_flight']}",
+                            measured(each["pause_s"]),
+                            measured(each["rest_s"]),
+                        ]
+                    )
+
+
+def measured(value: float | None) -> str:
+    """Seconds, or that they were not measured."""
+    return SKIPPED if value is None else f"{value:.1f} s"
 
 
 def sums(drills: Drills) -> dict[str, str]:

@@ -49,8 +49,8 @@ def test_fault_that_cannot_happen_is_skipped_with_the_reason(guard: Guard) -> No
     """It has no result, so it can neither succeed nor fail."""
 
     class Impossible(Fault):
-        def obstacle(self, version: BrokerVersion, queue_type: str) -> str:
-            return f"not on {queue_type} queues" if version > BrokerVersion(0, 0) else ""
+        def obstacle(self, version: BrokerVersion, queue_type: str, nodes: int = 1) -> str:
+            return f"not on {queue_type} queues" if nodes == 1 and version > BrokerVersion(0, 0) else ""
 
     fault = Impossible(name="impossible", strike=lambda _: pytest.fail("It was injected."))
     skipped: list[tuple[str, str, str]] = []

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
-from proj.commands.terminal.options import dispatch_option, rabbitmq_version_option
+from proj.commands.terminal.options import dispatch_option, nodes_option, rabbitmq_version_option
+from proj.errors import InvalidSetting
 
 
 @click.command(cls=CeleryCommand)
@@ -23,8 +24,7 @@ from proj.commands.terminal.options import dispatch_option, rabbitmq_version_opt
     "queue_types",
     type=click.Choice(["quorum", "classic"]),
     multiple=True,
-    default=("quorum", "classic"),
-    show_default="both, at the same time",
+    show_default="both, at the same time; quorum with --nodes 3",
     help="Type of queue.",
 )
 @click.option("--short", is_flag=True, help="Only a few faults, in less than a minute.")
@@ -35,11 +35,12 @@ from proj.commands.terminal.options import dispatch_option, rabbitmq_version_opt
     metavar="FOLDER",
     help="Copy evidence and logs of a drill that broke a promise into this folder.",
 )
+@nodes_option
 @rabbitmq_version_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 @handle_preload_options
-def drill(
+def drill(  # noqa: PLR0913 one parameter for each option
     ctx: click.Context,
     *,
     names: tuple[str, ...],
@@ -47,6 +48,7 @@ def drill(
     short: bool,
     dispatch: str,
     keep: Path | None,
+    nodes: int,
     version: str | None,
     as_json: bool,
 ) -> None:
@@ -95,6 +97,20 @@ def drill(
       stage-killed        SIGKILL of a stage's main process, three times
       stage-child-killed  SIGKILL of a stage's pool process, three times
       stage-raises        a stage that raises an error for some messages
+    Faults of a cluster, with --nodes 3:
+      leader-killed       SIGKILL of the node that leads the queue
+      follower-killed     SIGKILL of another node
+      leader-moved        the lead of the queue is transferred, three times
+      disk-alarm          the disk alarm of one node, upon which all nodes block publishers
+      node-cut-off        a node loses its connections to the others for 20 seconds, and keeps its clients
+      majority-killed     SIGKILL of two nodes, and one of them started again
+      rolling-restart     each node in turn is stopped in order, and started again
+      cluster-killed      SIGKILL of all nodes, and started again
+
+    With --nodes 3 the drills run on a private cluster: those of a cluster, or the named ones. Workers and publisher
+    know all nodes, and the queue has a member on each. The table then has also the longest time without the end of a
+    task after the fault (pause), and the time until all tasks were done that were confirmed before it (rest). Where
+    no majority was left, both begin when there is one again.
 
     \b
     What is counted:
@@ -110,13 +126,21 @@ def drill(
     """
     del ctx
     from proj.commands.lab.drill_table import show_drills
+    from proj.lab.drills.faults.cluster import NODES
     from proj.lab.drills.run_drills import chosen_faults
 
-    faults = {queue_type: chosen_faults(names, queue_type, short=short) for queue_type in dict.fromkeys(queue_types)}
+    if nodes not in (1, NODES):
+        raise InvalidSetting("--nodes", nodes, f"1 or {NODES}")
+    queue_types = queue_types or (("quorum", "classic") if nodes == 1 else ("quorum",))
+    faults = {
+        queue_type: chosen_faults(names, queue_type, short=short, nodes=nodes)
+        for queue_type in dict.fromkeys(queue_types)
+    }
     show_drills(
         {queue_type: some for queue_type, some in faults.items() if some},
         dispatch=dispatch,
         keep=keep,
         version=version,
+        nodes=nodes,
         as_json=as_json,
     )

@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 #: Seconds of a drill before one was measured: 24 on each type of queue took 334 s.
 USUAL_S = 14.0
+#: The same on a cluster, with the start of the nodes that were ended.
+USUAL_CLUSTER_S = 60.0
 
 
 class DrillProgress(Service):
     """Prints to stderr; its methods may be called from any thread."""
 
-    def __init__(self, faults: Mapping[str, Sequence[Fault]], *, console: Console | None = None) -> None:
-        """Take the faults of each type of queue, which are drilled at the same time."""
+    def __init__(
+        self, faults: Mapping[str, Sequence[Fault]], *, nodes: int = 1, console: Console | None = None
+    ) -> None:
+        """Take the faults of each type of queue, which are drilled at the same time, and the nodes of each broker."""
+        self._nodes = nodes
         self._console = console or SafeConsole(stderr=True, soft_wrap=True, highlight=False)
         self._left = {queue_type: len(some) for queue_type, some in faults.items()}
         self._total = sum(self._left.values())
@@ -45,8 +50,9 @@ class DrillProgress(Service):
 
     def start(self) -> None:
         """Say how many drills there are, and how long they may take."""
+        broker = "RabbitMQ" if self._nodes == 1 else f"cluster of {self._nodes} RabbitMQ nodes"
         self._say(
-            f"{counted(self._total, 'drill')}, on a private RabbitMQ for each type of queue, {self._remaining()} …"
+            f"{counted(self._total, 'drill')}, on a private {broker} for each type of queue, {self._remaining()} …"
         )
         self._bar.start()
 
@@ -79,7 +85,8 @@ class DrillProgress(Service):
 
     def _remaining(self) -> str:
         """About how long the drills that are left take: those of the longest lane, as long as the others took."""
-        each_s = fmean(self._seconds) if self._seconds else USUAL_S
+        usual_s = USUAL_S if self._nodes == 1 else USUAL_CLUSTER_S
+        each_s = fmean(self._seconds) if self._seconds else usual_s
         return f"about {format_duration(each_s * max(self._left.values(), default=0))} left"
 
     def _advance(self, queue_type: str) -> None:

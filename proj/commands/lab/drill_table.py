@@ -28,10 +28,18 @@ if TYPE_CHECKING:
 
 #: The columns with numbers, in order.
 NUMBERS = ("confirmed", "raised", "done", "twice", "dead", "lost", "slots")
+#: Those of a cluster's drills.
+CLUSTER_NUMBERS = ("confirmed", "raised", "done", "twice", "lost", "pause", "rest")
 
 
 def show_drills(
-    faults: dict[str, list[Fault]], *, dispatch: str, keep: Path | None, version: str | None = None, as_json: bool
+    faults: dict[str, list[Fault]],
+    *,
+    dispatch: str,
+    keep: Path | None,
+    version: str | None = None,
+    nodes: int = 1,
+    as_json: bool,
 ) -> None:
     """Run the faults, print what became of all tasks, and exit with 1 when a promise was broken.
 
@@ -43,8 +51,10 @@ def show_drills(
     began = time.monotonic()
     with interruptible("Interrupted; nothing is left running."), Guard() as guard:
         count = sum(map(len, faults.values()))
-        with DrillProgress(faults) as progress:
-            results = run_drills(faults, dispatch=dispatch, guard=guard, progress=progress, keep=keep, version=version)
+        with DrillProgress(faults, nodes=nodes) as progress:
+            results = run_drills(
+                faults, dispatch=dispatch, guard=guard, progress=progress, keep=keep, version=version, nodes=nodes
+            )
     if as_json:
         echo_json([_as_json(result) for result in results], indent=2)
     else:
@@ -69,22 +79,32 @@ def table(results: Sequence[Result]) -> Table:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     drawn.add_column("fault", no_wrap=True)
     drawn.add_column("queue", no_wrap=True)
-    for heading in NUMBERS:
+    headings = NUMBERS if all(result.pause_s is None for result in results) else CLUSTER_NUMBERS
+    for heading in headings:
         drawn.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         verdict = result.verdict
+        cells = {
+            "confirmed": str(verdict.confirmed),
+            "raised": str(verdict.raised),
+            "done": str(verdict.finished),
+            "twice": f"{verdict.executed_twice}/{verdict.in_flight}",
+            "dead": str(verdict.dead_lettered),
+            "lost": f"[bold red]{len(verdict.lost)}[/]" if verdict.lost else "0",
+            "slots": f"{result.slots}/{result.all_slots}",
+            "pause": _seconds(result.pause_s),
+            "rest": _seconds(result.rest_s),
+        }
         drawn.add_row(
             f"[red]{result.fault}[/]" if result.complaints else result.fault,
             result.queue_type,
-            str(verdict.confirmed),
-            str(verdict.raised),
-            str(verdict.finished),
-            f"{verdict.executed_twice}/{verdict.in_flight}",
-            str(verdict.dead_lettered),
-            f"[bold red]{len(verdict.lost)}[/]" if verdict.lost else "0",
-            f"{result.slots}/{result.all_slots}",
+            *(cells[heading] for heading in headings),
         )
     return drawn
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
 
 
 def _as_json(result: Result) -> dict[str, object]:

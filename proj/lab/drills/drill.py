@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proj.errors import DeadlinePassed, ProjError
 from proj.lab.drills.system.evidence import RAISED, peak
+from proj.lab.drills.system.pauses import longest_pause, rest_done_after
 from proj.lab.drills.system.strike import Cancelled, NotStruck
 from proj.lab.drills.system.system_under_test import SLOTS, SystemUnderTest
 from proj.lab.drills.verdict import Verdict, missing, verdict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proj.lab.broker import Broker
+    from proj.lab.cluster import Cluster
     from proj.lab.drills.faults.catalogue import Fault
     from proj.lab.processes.guard import Guard
 
@@ -62,6 +64,10 @@ class Result:
     raised: str
     reasons: Mapping[str, str]
     seconds: float
+    #: The longest time without the end of a task while the fault was watched, and the seconds until all tasks had ended
+    #: that were confirmed before; None where nothing was watched, or one has not ended.
+    pause_s: float | None = None
+    rest_s: float | None = None
 
     @property
     def complaints(self) -> tuple[str, ...]:
@@ -79,7 +85,14 @@ class Drill:
     """A drill of one fault on one type of queue."""
 
     def __init__(
-        self, fault: Fault, *, queue_type: str, dispatch: str, broker: Broker, guard: Guard, cancel: threading.Event
+        self,
+        fault: Fault,
+        *,
+        queue_type: str,
+        dispatch: str,
+        broker: Broker | Cluster,
+        guard: Guard,
+        cancel: threading.Event,
     ) -> None:
         """Prepare the system under test; nothing is started before `run`."""
         self.fault = fault
@@ -144,6 +157,8 @@ class Drill:
             raised=next((record.detail for record in records if record.kind == RAISED), ""),
             reasons=reasons,
             seconds=time.monotonic() - began,
+            pause_s=longest_pause(records, *system.watched) if system.watched else None,
+            rest_s=rest_done_after(records, system.watched[0]) if system.watched else None,
         )
 
     def keep(self, folder: Path) -> None:

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from proj.errors import InvalidSetting
-from proj.lab.broker import Broker
+from proj.lab.cluster import private_broker
 from proj.lab.drills.drill import Drill
-from proj.lab.drills.faults.catalogue import BY_NAME, FAULTS
+from proj.lab.drills.faults.catalogue import BY_NAME, CLUSTER_FAULTS, FAULTS
 from proj.lab.drills.system.strike import Cancelled
 from proj.lab.processes.waiting import wait_until
 
@@ -38,18 +38,22 @@ class Progress(Protocol):
         """A fault cannot happen there."""
 
 
-def chosen_faults(names: Sequence[str], queue_type: str, *, short: bool) -> list[Fault]:
-    """The named faults, or all without a name; with `short`, only those of the short run on this type of queue.
+def chosen_faults(names: Sequence[str], queue_type: str, *, short: bool, nodes: int = 1) -> list[Fault]:
+    """The named faults, or all without a name: with several nodes those of a cluster, else those of one broker.
+
+    With `short`, only those of the short run on this type of queue.
 
     Raises:
-        InvalidSetting: there is no fault of a given name.
+        InvalidSetting: there is no fault of a given name, or it needs a cluster.
     """
     for name in names:
         if name not in BY_NAME:
             raise InvalidSetting("--fault", name, "one of " + ", ".join(BY_NAME))
-    return [
-        fault for fault in FAULTS if (not names or fault.name in names) and (not short or fault.short_on == queue_type)
-    ]
+        if BY_NAME[name].on_cluster and nodes == 1:
+            raise InvalidSetting("--fault", name, "given with --nodes 3")
+    usual = CLUSTER_FAULTS if nodes > 1 else FAULTS
+    chosen = [fault for fault in BY_NAME.values() if fault.name in names] if names else usual
+    return [fault for fault in chosen if not short or fault.short_on == queue_type]
 
 
 def run_drills(
@@ -60,12 +64,13 @@ def run_drills(
     progress: Progress,
     keep: Path | None = None,
     version: str | None = None,
+    nodes: int = 1,
 ) -> list[Result]:
     """The results of all faults on each type of queue, in the order of the faults.
 
     `progress` is told of each drill. A fault that cannot happen on this RabbitMQ is skipped and has no result. Evidence
     and logs of a drill that broke a promise are copied into the folder `keep`. `version` chooses the RabbitMQ, as in
-    `Broker`.
+    `Broker`. With several `nodes` it is a cluster.
 
     Raises:
         ProjError: a broker did not start.
@@ -76,13 +81,14 @@ def run_drills(
     def lane(queue_type: str) -> None:
         for settings, group in itertools.groupby(faults[queue_type], key=lambda fault: fault.needs.broker_settings):
             with ExitStack() as running:
-                broker = running.enter_context(Broker(guard, settings=dict(settings), version=version))
+                broker = private_broker(guard, nodes=nodes, settings=dict(settings), version=version)
+                running.enter_context(broker)
                 for fault in group:
                     if cancel.is_set():
                         raise Cancelled("The drills were interrupted.")
                     # The drill before may have left the broker stopped.
                     broker.start()
-                    if obstacle := fault.obstacle(broker.version, queue_type):
+                    if obstacle := fault.obstacle(broker.version, queue_type, nodes):
                         progress.skip(fault, queue_type, obstacle)
                         continue
                     progress.begin(fault, queue_type)
@@ -107,7 +113,7 @@ def run_drills(
             # would start them again.
             cancel.set()
             raise
-    order = [fault.name for fault in FAULTS]
+    order = list(BY_NAME)
     return sorted(results, key=lambda result: (order.index(result.fault), list(faults).index(result.queue_type)))
 
 

@@ -11,6 +11,8 @@ from celery import Celery
 from proj.broker.app_management import AppManagement
 from proj.broker.control_bus import ControlBus
 from proj.lab.cluster import Cluster
+from proj.lab.drills.drill import Drill
+from proj.lab.drills.faults.catalogue import BY_NAME
 from proj.lab.drills.system.system_under_test import Needs, SystemUnderTest
 from proj.lab.drills.verdict import verdict
 from proj.lab.processes.guard import Guard
@@ -51,6 +53,35 @@ def system(cluster: Cluster) -> Iterator[SystemUnderTest]:
 def nodes_of_connections(cluster: Cluster) -> set[str]:
     rows = cluster.management.request("GET", f"vhosts/{VHOST}/connections?columns=node")
     return {row["node"] for row in rows if "node" in row}
+
+
+def test_nodes_of_a_cluster_with_tls_have_one_ca() -> None:
+    """A client has one file for all of them. Nothing is started."""
+    with Guard() as guard:
+        cluster = Cluster(guard, tls="mutual")
+        assert cluster.certificates is not None
+        configurations = [(node.folder / "rabbitmq.conf").read_text() for node in cluster.nodes]
+
+        assert all(f"ssl_options.cacertfile = {cluster.certificates.ca}\n" in lines for lines in configurations)
+        assert all("ssl_options.fail_if_no_peer_cert = true\n" in lines for lines in configurations)
+        assert [url.partition(":")[0] for url in cluster.url().split(";")] == ["amqps"] * 3
+
+
+@pytest.mark.timeout(400)
+def test_drill_in_which_the_leader_is_killed_goes_as_promised(cluster: Cluster) -> None:
+    """Nothing is lost, and what was published before is done; a node's loss costs no more than what was in flight."""
+    with Guard() as guard:
+        result = Drill(
+            BY_NAME["leader-killed"],
+            queue_type="quorum",
+            dispatch="adaptive",
+            broker=cluster,
+            guard=guard,
+            cancel=threading.Event(),
+        ).run()
+
+    assert result.complaints == ()
+    assert result.rest_s is not None
 
 
 @pytest.mark.timeout(400)

@@ -15,6 +15,7 @@ from amqp.exceptions import MessageNacked
 from celery.utils import uuid
 
 from proj.broker.queue_depths import depths_by_management
+from proj.delivery.dead_letters.queue_policy import LOST_NODE_KEY
 from proj.errors import DeadlinePassed, NoManagement
 from proj.lab.drills.system.client import CONNECTION_NAME
 from proj.lab.drills.system.evidence import CONFIRMED
@@ -37,7 +38,7 @@ BLOCKED_S = 4.0
 #: Seconds until the broker must show the effect of a command.
 NOTICE_TIMEOUT_S = 20.0
 #: Keys of a policy for quorum queues only. RabbitMQ applies a policy with one of them to no classic queue.
-QUORUM_KEYS = {"dead-letter-strategy", "delivery-limit"}
+QUORUM_KEYS = {"dead-letter-strategy", "delivery-limit", "queue-leader-locator", LOST_NODE_KEY}
 #: The length limit of the full queue.
 FULL = 10
 #: Messages that expire.
@@ -68,7 +69,7 @@ def restart(system: SystemUnderTest) -> str:
 
 def kill(system: SystemUnderTest) -> str:
     """SIGKILL the broker, and start it again with its data."""
-    _settle(system)
+    settle(system)
     pid = system.broker.pid
     with system.hitting(None):
         system.broker.kill()
@@ -232,6 +233,11 @@ def outlast_timeout(system: SystemUnderTest) -> str:
     )
 
 
+def settle(system: SystemUnderTest) -> None:
+    """Return when the queue is so old that a SIGKILL of the broker cannot lose it."""
+    system.wait(lambda: time.time() >= system.since + SETTLED_S, what="the queue to settle", timeout_s=SETTLED_S + 1)
+
+
 def _has_lease(system: SystemUnderTest) -> bool:
     """Whether a worker has leased a message; the management API lists a queue as soon as it is declared."""
     with contextlib.suppress(NoManagement):
@@ -311,10 +317,6 @@ def _stopped(system: SystemUnderTest) -> Iterator[None]:
     finally:
         for worker in system.workers:
             os.killpg(worker.pid, signal.SIGCONT)
-
-
-def _settle(system: SystemUnderTest) -> None:
-    system.wait(lambda: time.time() >= system.since + SETTLED_S, what="the queue to settle", timeout_s=SETTLED_S + 1)
 
 
 def _refuse_same(before: int, after: int) -> None:

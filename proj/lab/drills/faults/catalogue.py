@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proj.lab.drills.faults import backend, broker, descriptors, embedded, messages, network, pipeline, workers
+from proj.lab.drills.faults import backend, broker, cluster, descriptors, embedded, messages, network, pipeline, workers
 from proj.lab.drills.system.system_under_test import Needs
 from proj.queues import CLASSIC
 
@@ -31,9 +31,15 @@ class Fault:
     is_timeout: bool = False
     #: Whether it is a task or a message that deserves to be a dead letter.
     has_guilty: bool = False
+    #: Whether it happens only to a cluster.
+    on_cluster: bool = False
 
-    def obstacle(self, version: BrokerVersion, queue_type: str) -> str:
+    def obstacle(self, version: BrokerVersion, queue_type: str, nodes: int = 1) -> str:
         """Why it cannot happen on this type of queue of this RabbitMQ, in one sentence; empty when it can."""
+        if self.on_cluster and queue_type == CLASSIC:
+            return "A classic queue is on one node of a cluster."
+        if self.needs.through_proxy and nodes > 1:
+            return "The proxy of the drills leads to one node."
         if self.is_timeout and queue_type == CLASSIC and not version.times_out_classic_queues:
             return f"RabbitMQ {version} has no consumer timeout on classic queues."
         return ""
@@ -113,4 +119,18 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
 )
-BY_NAME = {fault.name: fault for fault in FAULTS}
+#: A reply queue is on one node. While that is away, the results of tasks that were sent before are tried for 90 s, and
+#: their workers wait: these drills are about the tasks.
+_NO_RESULTS = Needs(worker_settings={"result_backend": "disabled://"})
+#: Those of a cluster, in the order in which they are tried.
+CLUSTER_FAULTS: tuple[Fault, ...] = (
+    Fault(name="leader-killed", strike=cluster.kill_leader, short_on="quorum", needs=_NO_RESULTS, on_cluster=True),
+    Fault(name="follower-killed", strike=cluster.kill_follower, needs=_NO_RESULTS, on_cluster=True),
+    Fault(name="leader-moved", strike=cluster.move_leader, needs=_NO_RESULTS, on_cluster=True),
+    Fault(name="disk-alarm", strike=cluster.alarm_one_disk, needs=_NO_RESULTS, on_cluster=True),
+    Fault(name="node-cut-off", strike=cluster.cut_off, needs=_NO_RESULTS, on_cluster=True),
+    Fault(name="majority-killed", strike=cluster.kill_majority, needs=_NO_RESULTS, on_cluster=True),
+    Fault(name="rolling-restart", strike=cluster.restart_in_turn, needs=_NO_RESULTS, on_cluster=True),
+    Fault(name="cluster-killed", strike=cluster.kill_all, needs=_NO_RESULTS, on_cluster=True),
+)
+BY_NAME = {fault.name: fault for fault in (*FAULTS, *CLUSTER_FAULTS)}

@@ -16,6 +16,7 @@ from proj.broker.queue_depths import depths_by_management
 from proj.errors import NoManagement
 from proj.lab.drills.system.client import DrillClient
 from proj.lab.drills.system.evidence import FINISHED, STARTED, Evidence, Record, running
+from proj.lab.drills.system.pauses import is_new_work_done, unfinished
 from proj.lab.drills.system.processes import embedded_worker, publisher, worker
 from proj.lab.drills.system.strike import Cancelled, Hit
 from proj.lab.drills.system.tasks import LAST_QUEUE
@@ -88,6 +89,8 @@ class SystemUnderTest(Service):
         self.guilty: set[str] = set()
         self.probes: set[str] = set()
         self.hits: list[Hit] = []
+        #: From when until when work should go on in spite of the fault (seconds since the epoch); None: not measured.
+        self.watched: tuple[float, float] | None = None
         #: The queues that the workers consume from: one for all, or one for each stage.
         self.queues = (WORK_QUEUE, LAST_QUEUE) if needs.pipeline else (WORK_QUEUE,)
         self.proxy = Proxy(broker.port) if needs.through_proxy else None
@@ -234,6 +237,23 @@ class SystemUnderTest(Service):
         self.wait(all_work, what="every worker to work again", timeout_s=timeout_s)
         return time.time() - began
 
+    def wait_for_new_work(self, timeout_s: float) -> None:
+        """Return when a task has ended whose publish began after this call."""
+        moment = time.time()
+        self.wait(
+            lambda: is_new_work_done(self.evidence.read(), moment),
+            what="the end of a task that is published now",
+            timeout_s=timeout_s,
+        )
+
+    def wait_for_old_work(self, moment: float, timeout_s: float) -> None:
+        """Return when every task has ended that was confirmed before this moment."""
+        self.wait(
+            lambda: not unfinished(self.evidence.read(), moment),
+            what="the end of all tasks that were published before the fault",
+            timeout_s=timeout_s,
+        )
+
     def consumers(self) -> int:
         """The number of consumers of the workers' queues now."""
         depths = [self.client.depth(queue) for queue in self.queues]
@@ -269,6 +289,15 @@ class SystemUnderTest(Service):
             yield
         finally:
             self.hits.append(Hit(began=began, ended=time.time(), window=window))
+
+    @contextmanager
+    def watching(self, since: float | None = None) -> Iterator[float]:
+        """Measure in this block for how long no task ends; the value is its beginning, or `since` (seconds, epoch)."""
+        began = since or time.time()
+        try:
+            yield began
+        finally:
+            self.watched = (began, time.time())
 
     def print_stacks(self) -> None:
         """Let every worker write the stacks of its threads into its log, by SIGUSR1."""

@@ -12,7 +12,7 @@ from proj.broker.version import BrokerVersion
 from proj.commands.lab.drill import drill
 from proj.errors import InvalidSetting
 from proj.lab.drills.drill import Result
-from proj.lab.drills.faults.catalogue import BY_NAME, FAULTS
+from proj.lab.drills.faults.catalogue import BY_NAME, CLUSTER_FAULTS, FAULTS
 from proj.lab.drills.run_drills import chosen_faults
 from proj.lab.drills.verdict import verdict
 from proj.queues import CLASSIC, QUEUE_TYPES, QUORUM
@@ -63,6 +63,18 @@ def test_all_faults_are_chosen_unless_some_are_named() -> None:
 
     assert chosen_faults([], "quorum", short=False) == list(FAULTS)
     assert [fault.name for fault in named] == ["worker-killed", "malformed"]
+
+
+def test_faults_of_a_cluster_are_those_of_several_nodes() -> None:
+    """One broker has no leader to lose; a classic queue has none either."""
+    assert chosen_faults([], "quorum", short=False, nodes=3) == list(CLUSTER_FAULTS)
+    assert [fault.name for fault in chosen_faults([], "quorum", short=True, nodes=3)] == ["leader-killed"]
+    with pytest.raises(InvalidSetting, match=r"--fault is 'leader-killed', but must be given with --nodes 3"):
+        chosen_faults(["leader-killed"], "quorum", short=False)
+    version = BrokerVersion.read("4.3.6")
+    assert BY_NAME["leader-killed"].obstacle(version, CLASSIC, 3) == "A classic queue is on one node of a cluster."
+    assert BY_NAME["half-open"].obstacle(version, QUORUM, 3) == "The proxy of the drills leads to one node."
+    assert BY_NAME["worker-killed"].obstacle(version, QUORUM, 3) == ""
 
 
 def test_unknown_fault_is_refused_with_the_known_ones() -> None:
