@@ -57,8 +57,8 @@ def topology(
 
     --check asks the management API. It needs a user with the tag policymaker to see policies.
 
-    Exit codes: 0 printed, or the broker has it all; 1 something is missing or unlike; 2 wrong use; 3 no management
-    API answers.
+    Exit codes: 0 printed, or the broker has it all; 1 something is missing or unlike; 2 wrong use; 3 no broker
+    answers, or no management API.
     """
     if sum((as_definitions, check, as_orders, as_json and not check)) > 1:
         raise click.UsageError(

@@ -11,6 +11,7 @@ import click
 from rich import box
 from rich.table import Table
 
+from proj.broker.connection import connected
 from proj.broker.queue_depths import QueueDepths
 from proj.commands.terminal.console import cell, console, echo, echo_json
 from proj.commands.terminal.fitted import Fitted
@@ -90,9 +91,13 @@ def show_differences(
     """Print what the broker lacks or has otherwise.
 
     Raises:
+        NoBroker: no broker answers.
         NoManagement: the management API does not answer, or refuses.
         Exit: it lacks something, or has something otherwise.
     """
+    # Where neither answers, this error says how to start a broker, as that of every other command.
+    with connected(app.connection_for_read()):
+        pass
     management = QueueDepths(app, broker_api=broker_api).management
     live = read_live(management, vhost)
     sees_policies = may_see_policies(management, vhost)
