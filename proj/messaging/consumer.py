@@ -27,6 +27,7 @@ class Consumer(ABC):
         *,
         queue_type: str | None = None,
         pill: str | None = PILL,
+        declare: bool = True,
     ) -> None:
         """Prepare to consume; nothing is connected yet.
 
@@ -37,12 +38,13 @@ class Consumer(ABC):
             queue_type: quorum or classic; by default PROJ_QUEUE_TYPE.
             pill: the text that ends all consumers of the queue, or None for no such text. A `MessageQueue` has none by
                 default, so make the one that is to halt this consumer with the same pill.
+            declare: whether queues are declared, as in `MessageQueue`.
 
         Raises:
             InvalidSetting: an argument or an environment variable has a value that is not allowed.
         """
         self.name = name
-        self.input = MessageQueue(input_queue, url, queue_type=queue_type, pill=pill)
+        self.input = MessageQueue(input_queue, url, queue_type=queue_type, pill=pill, declare=declare)
         self.input.register(lambda message: self.work(message.text), when_last=self.when_last)
 
     @abstractmethod

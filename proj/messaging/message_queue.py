@@ -38,7 +38,7 @@ LOOK_S = 0.02
 class MessageQueue:
     """A queue by its name. It connects when it is first used; any thread may call `publish` and `stop`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 keyword-only, each with a default
         self,
         name: str,
         url: str | None = None,
@@ -49,6 +49,7 @@ class MessageQueue:
         pill: str | None = None,
         timeout_s: float | None = 90.0,
         heartbeat_s: float = 10.0,
+        declare: bool = True,
     ) -> None:
         """Name the queue, which is declared when it is first used.
 
@@ -64,6 +65,8 @@ class MessageQueue:
                 default of `Consumer` and `Worker` is 'HALT'.
             timeout_s: seconds until an unconfirmed publish is given up; None is never.
             heartbeat_s: seconds, 1 or more; a dead connection is noticed in two of them. 0 is without heartbeats.
+            declare: whether the queue, and that of its dead letters, are declared. With False somebody else makes
+                them, so the user needs no permission to configure.
 
         Raises:
             InvalidSetting: an argument or an environment variable has a value that is not allowed.
@@ -75,7 +78,8 @@ class MessageQueue:
         self._prefetch = options.prefetch(prefetch)
         self._attempts = options.attempts(attempts)
         self._heartbeat_s = options.heartbeat_s(heartbeat_s)
-        self._publisher = Publisher(self._url, timeout_s=options.timeout_s(timeout_s))
+        self._declares = options.declare(declare)
+        self._publisher = Publisher(self._url, timeout_s=options.timeout_s(timeout_s), declares=self._declares)
         self._handler: Handler | None = None
         self._when_last: Callable[[], None] = _do_nothing
         #: Asked before the first message is worked on, until it returns True; see `launch`.
@@ -93,7 +97,8 @@ class MessageQueue:
             InvalidMessage: it is not a text that UTF-8 can write.
             NoBroker: no broker answers.
             QueueMismatch: the queue exists with other arguments.
-            PublishRefused: the broker will never accept it; `QueueFull` when it may accept it later.
+            PublishRefused: the broker will never accept it; `QueueFull` when it may accept it later, `Unroutable` when
+                there is no such queue and it is not declared.
             Unconfirmed: the deadline has passed; the broker may have it or not.
         """
         try:
@@ -126,9 +131,10 @@ class MessageQueue:
         self.publish(self.pill)
 
     def declare(self) -> None:
-        """Declare the queue now.
+        """Declare the queue now; where queues are not declared, ask whether there is one.
 
         Raises:
+            Unroutable: there is none, and it is not declared.
             NoBroker, QueueMismatch, PublishRefused, Unconfirmed: as `publish`.
         """
         try:
@@ -178,7 +184,8 @@ class MessageQueue:
         Raises:
             NoBroker: the broker refuses the login.
             QueueMismatch: the queue exists with other arguments.
-            PublishRefused: the broker does not let us consume.
+            PublishRefused: the broker does not let us consume; `Unroutable` when there is no such queue and it is not
+                declared.
             KeyboardInterrupt: or any other `BaseException` of a handler that is no `Exception`; the message is
                 requeued.
         """
@@ -272,7 +279,13 @@ class MessageQueue:
                 raise error.with_traceback(None) from None  # as `publish`
 
     def _subscription(self) -> Subscription:
-        return Subscription(self._url, self._queue, prefetch=self._prefetch, heartbeat_s=self._heartbeat_s)
+        return Subscription(
+            self._url,
+            self._queue,
+            prefetch=self._prefetch,
+            heartbeat_s=self._heartbeat_s,
+            declares=self._declares,
+        )
 
     def _is_pill(self, message: Message) -> bool:
         return self.pill is not None and message.body == self.pill.encode()

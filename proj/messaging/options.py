@@ -45,6 +45,13 @@ def tls(broker: str) -> bool | dict[str, Any]:
     return environment.broker_tls(broker) if broker.startswith("amqps:") else False
 
 
+def declare(given: object) -> bool:
+    """Whether queues are declared."""
+    if not isinstance(given, bool):
+        raise InvalidSetting("declare", given, "True or False")
+    return given
+
+
 def prefetch(given: int) -> int:
     """How many unacknowledged messages at a time; 0 is without limit."""
     return _whole("prefetch", given, lowest=0, highest=_LARGEST_SHORT)

@@ -15,6 +15,7 @@ from proj.delivery.publishing.confirm_channel import ConfirmChannel
 from proj.delivery.publishing.deadline import Deadline, PublishOperation
 from proj.errors import Unroutable
 from proj.messaging import options
+from proj.messaging.missing_queue import missing_queue
 
 if TYPE_CHECKING:
     import amqp
@@ -29,12 +30,20 @@ FULL_TIMEOUT_S = 10.0
 class Publisher:
     """Publishes one message at a time. It connects when there is something to publish, and again when it must."""
 
-    def __init__(self, url: str, *, timeout_s: float | None, full_timeout_s: float | None = FULL_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float | None,
+        declares: bool,
+        full_timeout_s: float | None = FULL_TIMEOUT_S,
+    ) -> None:
         """Publish to the broker at `url`.
 
         Args:
             url: of the broker.
             timeout_s: seconds until a publish is given up; None is never.
+            declares: whether a missing queue is declared; else somebody else makes it.
             full_timeout_s: seconds of these for which a full queue is tried.
         """
         # Without heartbeats, because nobody would send them between two messages. The next publish notices a dead
@@ -42,6 +51,7 @@ class Publisher:
         self._connection = Connection(url, ssl=options.tls(url), transport_options=TRANSPORT_OPTIONS)
         self._timeout_s = timeout_s
         self._full_timeout_s = full_timeout_s
+        self._declares = declares
         self._lock = threading.Lock()
         self._declared: set[str] = set()
         self._has_connected = False
@@ -49,7 +59,7 @@ class Publisher:
     def publish(
         self, body: bytes, *, queue: Queue, subject: str, dead_letters: bool = False, **properties: object
     ) -> None:
-        """Return when the broker has the message in `queue`, on disk. A missing queue is declared.
+        """Return when the broker has the message in `queue`, on disk. A missing queue is declared, if any is.
 
         Args:
             body: of the message.
@@ -62,27 +72,31 @@ class Publisher:
         Raises:
             NoBroker: no broker has ever answered, and none does now.
             QueueMismatch: the queue exists with other arguments.
-            PublishRefused: the broker will never accept the message; `QueueFull` when it may accept it later.
+            PublishRefused: the broker will never accept the message; `QueueFull` when it may accept it later,
+                `Unroutable` when the queue is missing and not declared.
             Unconfirmed: the deadline has passed; the broker may have the message or not.
         """
         message = Message(body, **{"delivery_mode": 2, **properties})
         with self._lock:
             self._check_broker()
             operation = self._operation(subject, str(properties.get("message_id") or ""))
-            if not dead_letters:
+            if self._declares and not dead_letters:
                 self._declare(queue, operation)
             try:
                 self._send(message, queue.name, operation)
-            except Unroutable:
+            except Unroutable as error:
+                if not self._declares:
+                    raise missing_queue(queue.name) from error
                 # The queue was not declared yet, or somebody has deleted it.
                 self._declared.discard(queue.name)
                 self._declare(queue, operation, dead_letters=dead_letters)
                 self._send(message, queue.name, operation)
 
     def declare(self, queue: Queue) -> None:
-        """Declare the queue.
+        """Declare the queue; where none is declared, ask whether there is one.
 
         Raises:
+            Unroutable: there is none, and it is not declared.
             NoBroker, QueueMismatch, PublishRefused, Unconfirmed: as `publish`.
         """
         with self._lock:
@@ -116,10 +130,13 @@ class Publisher:
                 declare_dead_letters(cast("amqp.Connection", self._connection.connection), queue.name)
                 return
             with self._connection.channel() as channel:
-                queue(channel).queue_declare()
+                queue(channel).queue_declare(passive=not self._declares)
 
         if queue.name not in self._declared:
-            operation.until_done(declare, self._connection, recover=self._disconnect)
+            try:
+                operation.until_done(declare, self._connection, recover=self._disconnect)
+            except Unroutable as error:
+                raise missing_queue(queue.name) from error
             self._declared.add(queue.name)
 
     def _send(self, message: Message, routing_key: str, operation: PublishOperation) -> None:

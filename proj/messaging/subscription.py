@@ -25,6 +25,7 @@ from proj.delivery.unreadable_properties import tolerate
 from proj.messaging import options
 from proj.messaging.heartbeat import Heartbeat
 from proj.messaging.message import Message
+from proj.messaging.missing_queue import missing_queue
 
 if TYPE_CHECKING:
     import amqp
@@ -46,19 +47,21 @@ class Subscription:
     _amqp_connection: amqp.Connection
     _channel: pyamqp.Channel
 
-    def __init__(self, url: str, queue: Queue, *, prefetch: int, heartbeat_s: float) -> None:
+    def __init__(self, url: str, queue: Queue, *, prefetch: int, heartbeat_s: float, declares: bool) -> None:
         """Prepare to connect.
 
         Args:
             url: of the broker.
-            queue: declared when it connects.
+            queue: where the messages come from.
             prefetch: unacknowledged messages that the broker delivers at a time; 0 is without limit.
             heartbeat_s: seconds; both sides notice a dead connection in two of them.
+            declares: whether the queue is declared when it connects; else somebody else makes it.
         """
         self.connection = Connection(
             url, ssl=options.tls(url), heartbeat=heartbeat_s, transport_options=TRANSPORT_OPTIONS
         )
         self._queue = queue
+        self._declares = declares
         self._prefetch = prefetch
         self._owner = threading.get_ident()
         self._arrived: deque[Message] = deque()
@@ -79,7 +82,8 @@ class Subscription:
         Raises:
             NoBroker: the broker refuses the login.
             QueueMismatch: the queue exists with other arguments.
-            PublishRefused: the broker does not let us consume, and will not later.
+            PublishRefused: the broker does not let us consume, and will not later; `Unroutable` when there is no such
+                queue and it is not declared.
         """
         try:
             ensure_connected(self.connection)
@@ -95,16 +99,18 @@ class Subscription:
         # A body that does not match its content encoding would end the whole connection.
         self._channel.auto_decode = False
         try:
-            self._queue(self._channel).queue_declare()
+            if self._declares:
+                self._queue(self._channel).queue_declare()
             self._channel.basic_qos(0, self._prefetch, a_global=False)
             if consume:
                 self._tag = self._channel.basic_consume(self._queue.name, callback=self._receive)
         except self.connection.channel_errors as error:
             final = final_error(error, f"a consumer of queue {self._queue.name!r}")
             # The next attempt declares a queue again that was deleted meanwhile.
-            if final is None or getattr(error, "reply_code", None) == NOT_FOUND:
+            is_missing = getattr(error, "reply_code", None) == NOT_FOUND
+            if final is None or (is_missing and self._declares):
                 raise
-            raise final from error
+            raise (missing_queue(self._queue.name) if is_missing else final) from error
         if self._heartbeat is not None:
             self._heartbeat.start()
 

@@ -21,19 +21,21 @@ class Worker(Consumer):
         *,
         queue_type: str | None = None,
         pill: str | None = PILL,
+        declare: bool = True,
     ) -> None:
         """Prepare to consume from one queue and publish to the other, also the pill. The rest is as in `Consumer`.
 
         Raises:
             InvalidSetting: as `Consumer`.
         """
-        super().__init__(name, input_queue, url, queue_type=queue_type, pill=pill)
-        self.output = MessageQueue(output_queue, url, queue_type=queue_type, pill=pill)
+        super().__init__(name, input_queue, url, queue_type=queue_type, pill=pill, declare=declare)
+        self.output = MessageQueue(output_queue, url, queue_type=queue_type, pill=pill, declare=declare)
 
     def start(self) -> None:
         """As `Consumer.start`; the output queue is declared before any work is done.
 
         Raises:
+            Unroutable: one of the queues is missing and not declared.
             QueueMismatch: one of the queues exists with other arguments.
             NoBroker, PublishRefused: as `MessageQueue.start`.
         """
