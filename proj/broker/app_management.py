@@ -89,6 +89,10 @@ class AppManagement(Management):
             channel.queue_declare(queue, exclusive=True)
         except connection.channel_errors:
             return False
+        except TimeoutError:
+            # A cluster without a majority of its nodes makes no queue. Nor would it answer that this is closed.
+            connection.collect()
+            return False
         try:
             return self._lacks(queue, there)
         finally:

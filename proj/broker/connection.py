@@ -11,6 +11,7 @@ from amqp.exceptions import AccessRefused, NotAllowed
 from kombu.exceptions import OperationalError
 from kombu.utils.url import maybe_sanitize_url
 
+from proj.broker.cluster.answering import answering
 from proj.broker.tls.mistakes import TlsMistake
 from proj.broker.tls.transport import use_our_transports
 from proj.errors import NoBroker
@@ -43,10 +44,15 @@ _TEMPORARY = re.compile(r"(limit \(\d+\) is reached|limit of \(\d+\)|' is down)$
 def connected(connection: Connection) -> Iterator[Connection]:
     """The connection, made now and released after the block. It is tried twice and not more: a person waits.
 
+    In the block, no answer of the broker is waited for longer than some seconds.
+
     Raises:
-        NoBroker: no broker answers, or it refuses the login, or one of the two does not trust the other's certificate.
+        NoBroker: no broker answers, or it refuses the login, or one of the two does not trust the other's certificate;
+            or it has let us in, and does not answer in the block.
     """
     address = addresses(connection)
+    # A cluster without a majority of its nodes lets clients in, and answers some questions never.
+    connection.transport_options = {**TRANSPORT_OPTIONS, **(connection.transport_options or {})}
     with connection:
         try:
             ensure_connected(connection, retry_after_s=0.2)
@@ -62,7 +68,20 @@ def connected(connection: Connection) -> Iterator[Connection]:
         # A refused login is one of these, because the broker closes a channel with it.
         except connection.channel_errors as error:
             raise login_refused(connection, error) from error
-        yield connection
+        try:
+            yield connection
+        except TimeoutError as error:
+            # The broker would not answer that the connection is closed either.
+            connection.collect()
+            raise unanswered(connection) from error
+
+
+def unanswered(connection: Connection) -> NoBroker:
+    """The error for a broker that lets us in and does not answer; each address is tried for it."""
+    return NoBroker(
+        f"The broker at {addresses(connection)} has let us in, and did not answer within {_TIMEOUT_S} s. "
+        f"{answering(connection)} A cluster without a majority of its nodes does not answer: start another of them."
+    )
 
 
 def addresses(connection: Connection) -> str:

@@ -6,14 +6,14 @@ import contextlib
 import re
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from amqp.exceptions import NotFound, ResourceLocked
 from celery.app.control import Control
 from kombu.pidbox import Mailbox
 
-from proj.broker.connection import connected, count_queue, open_channel
+from proj.broker.connection import connected, count_queue, disconnect, ensure_connected, open_channel, unanswered
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from celery import Celery
     from kombu import Connection
 
+
+T = TypeVar("T")
 
 #: A worker takes commands over the queue of one of these numbers where the broker refuses the usual one, number 1: a
 #: node that is down may keep the queue of a lost connection. Each lost node may have one.
@@ -81,9 +83,7 @@ class ControlBus(Service):
         """
         # Without a heartbeat: nobody would send one between two commands.
         self.connection = self._resources.enter_context(connected(self._app.connection_for_write(heartbeat=0)))
-        self._mailbox = _Control(self._app).mailbox(self.connection)
-        # Commands go out over this connection too: one of the app's pool would be closed while it is idle.
-        self._mailbox.producer_pool = None
+        self._mailbox = self._new_mailbox()
 
     def stop(self) -> None:
         """Disconnect."""
@@ -101,15 +101,20 @@ class ControlBus(Service):
         """The replies of all workers, or of `nodes`, by node name; `worker_replies` reads them.
 
         It returns as soon as all nodes, or `limit` workers, have replied. A worker that is silent for `timeout_s`
-        seconds is missing.
+        seconds is missing. Where the connection is lost, all are asked once more, over another one.
+
+        Raises:
+            NoBroker: the broker does not answer.
         """
         by_node: dict[str, Any] = {}
         if nodes is not None and not nodes:
             return by_node
-        replies = (
-            self._mailbox.multi_call(command, arguments, timeout=timeout_s, limit=limit)
-            if nodes is None
-            else self._mailbox.call(sorted(nodes), command, arguments, timeout=timeout_s)
+        replies = self._tried_again(
+            lambda: (
+                self._mailbox.multi_call(command, arguments, timeout=timeout_s, limit=limit)
+                if nodes is None
+                else self._mailbox.call(sorted(nodes), command, arguments, timeout=timeout_s)
+            )
         )
         for reply in replies or ():
             # Anyone who can publish may reply with anything.
@@ -118,9 +123,13 @@ class ControlBus(Service):
         return by_node
 
     def tell(self, command: str, nodes: Collection[str]) -> None:
-        """Send the nodes a command without waiting for a reply."""
+        """Send the nodes a command without waiting for a reply.
+
+        Raises:
+            NoBroker: the broker does not answer.
+        """
         if nodes:
-            self._mailbox.cast(sorted(nodes), command)
+            self._tried_again(lambda: self._mailbox.cast(sorted(nodes), command))
 
     def mailbox_queue(self, node: str) -> str:
         """The name of the queue in which commands wait for a worker; it exists while the worker listens."""
@@ -136,15 +145,56 @@ class ControlBus(Service):
         return next((name for name in names if self.is_in_use(name)), None)
 
     def is_in_use(self, queue: str) -> bool:
-        """Whether the queue exists and has a consumer; one that is exclusive to another connection has."""
+        """Whether the queue exists and has a consumer; one that is exclusive to another connection has.
+
+        One of which the broker does not say anything is on a node that is down.
+
+        Raises:
+            NoBroker: the broker does not answer.
+        """
+        return self._tried_again(lambda: self._is_in_use(queue))
+
+    def _is_in_use(self, queue: str) -> bool:
         channel = open_channel(self.connection)
         try:
             # A mailbox that is not exclusive (`control_queue_exclusive`) outlives its worker, without a consumer.
-            return count_queue(channel, queue).consumer_count > 0
+            has_consumers = count_queue(channel, queue).consumer_count > 0
         except ResourceLocked:
             return True
         except NotFound:
             return False
-        finally:
-            if channel.is_open:
-                channel.close()
+        except TimeoutError:
+            # The channel is not closed: the broker would not answer that either.
+            return False
+        channel.close()
+        return has_consumers
+
+    def _tried_again(self, act: Callable[[], T]) -> T:
+        """What `act` returns, called again over another connection where this one is lost."""
+        try:
+            return self._answered(act)
+        except self.connection.connection_errors:
+            self._connect_again()
+            return self._answered(act)
+
+    def _answered(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except TimeoutError as error:
+            self.connection.collect()
+            raise unanswered(self.connection) from error
+
+    def _connect_again(self) -> None:
+        disconnect(self.connection)
+        try:
+            ensure_connected(self.connection, retry_after_s=0.2)
+        except self.connection.connection_errors as error:
+            raise unanswered(self.connection) from error
+        # The reply queue of the earlier one may be on a node that is down.
+        self._mailbox = self._new_mailbox()
+
+    def _new_mailbox(self) -> _Mailbox:
+        mailbox = _Control(self._app).mailbox(self.connection)
+        # Commands go out over this connection too: one of the app's pool would be closed while it is idle.
+        mailbox.producer_pool = None
+        return mailbox

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from proj.broker.app_management import AppManagement
+from proj.broker.cluster import majority
 from proj.broker.connection import connected, count_queue, open_channel
 from proj.broker.pauses import paused, paused_by_management
 from proj.errors import NoManagement
@@ -45,6 +46,8 @@ class Depth:
     made: float | None = None
     #: Whether workers are told not to consume from it (`proj.broker.pauses`).
     paused: bool = False
+    #: Of a quorum queue of which too few members are online: which are.
+    lost_majority: majority.LostMajority | None = None
 
     @property
     def is_plumbing(self) -> bool:
@@ -76,6 +79,8 @@ class QueueDepths:
         self.management = AppManagement(app, broker_api)
         #: Why the last reading is not complete, for people; None when it is.
         self.doubt: str | None = None
+        #: Which queues of the last reading have no majority, for people; None when none is known.
+        self.without_majority: str | None = None
 
     def read(self, also: Iterable[str] = ()) -> list[Depth]:
         """The depths of all queues now, by name; without the management API, of the app's own queues and `also`.
@@ -95,10 +100,16 @@ class QueueDepths:
             )
             return self._by_declare({*self._app.amqp.queues, *also}, with_pauses=True)
         self.doubt = None
+        self.without_majority = majority.sentence([lost for each in depths if (lost := each.lost_majority) is not None])
         depths = [replace(depth, paused=depth.name in at_rest) for depth in depths]
         # The API knows consumers, and a quorum queue's ready messages, seconds late; a passive declaration counts now.
         # But it restarts the time after which an unused queue expires, and so would keep what a dead worker left.
-        asked = (depth.name for depth in depths if not depth.is_plumbing and not depth.expires)
+        # Of a queue without a majority it says that it is empty.
+        asked = (
+            depth.name
+            for depth in depths
+            if not depth.is_plumbing and not depth.expires and depth.lost_majority is None
+        )
         now = {depth.name: depth for depth in self._by_declare(asked)}
         return [
             replace(depth, ready=now[depth.name].ready, consumers=now[depth.name].consumers)
@@ -217,4 +228,5 @@ def _from_listing(queue: dict[str, Any], consumers: dict[str, int], policies: di
         expires="x-expires" in arguments or "expires" in policy,
         journal=arguments.get(JOURNAL_ARGUMENT),
         made=arguments.get(MADE_ARGUMENT),
+        lost_majority=majority.lost_majority(queue),
     )

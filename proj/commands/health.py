@@ -73,4 +73,4 @@ def health(
     with ControlBus(app) as bus:
         check = HealthCheck(app, bus, QueueDepths(app, broker_api=broker_api).management, timeout_s=timeout)
         healths = check.run(worker=worker, interval_s=interval, stuck_after_s=stuck_after)
-    show_health(healths, notes=[check.doubt, check.dropped], as_json=as_json)
+    show_health(healths, notes=[check.doubt, check.without_majority, check.dropped], as_json=as_json)

@@ -73,8 +73,8 @@ def show_depths(
             raise
     for depth in left:
         echo(note(depth, now=time.time()), err=True)
-    if queue_depths.doubt:
-        echo(queue_depths.doubt, err=True)
+    for sentence in filter(None, (queue_depths.doubt, queue_depths.without_majority)):
+        echo(sentence, err=True)
 
 
 def open_management(queue_depths: QueueDepths) -> None:

@@ -7,7 +7,7 @@ from celery.bin.base import CeleryCommand
 
 from proj.commands.terminal.app_hint import naming_the_app
 from proj.commands.terminal.interrupt import Interrupted
-from proj.errors import EXIT_FAILED, ProjError
+from proj.errors import EXIT_FAILED, EXIT_NO_BROKER, ProjError
 from proj.printable import printable
 
 
@@ -45,10 +45,11 @@ class _Plain(click.Command):
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:
-            said = _of_a_missing_right(error)
-            if said is None:
-                raise
-            raise _Named(naming_the_app(said), EXIT_FAILED) from error
+            if (said := _of_a_missing_right(error)) is not None:
+                raise _Named(naming_the_app(said), EXIT_FAILED) from error
+            if (said := _of_a_lost_connection(error)) is not None:
+                raise _Named(said, EXIT_NO_BROKER) from error
+            raise
 
 
 def _of_a_missing_right(error: Exception) -> str | None:
@@ -59,6 +60,23 @@ def _of_a_missing_right(error: Exception) -> str | None:
 
     right = missing_right(error)
     return f"{right.sentence[:1].upper()}{right.sentence[1:]}. {ROLES}" if right is not None else None
+
+
+def _of_a_lost_connection(error: Exception) -> str | None:
+    """What to do when the broker has closed the connection, or does not answer; None when the error says else."""
+    # Light commands do not load what speaks AMQP.
+    from amqp.exceptions import ConnectionError as AmqpConnectionError
+
+    # py-amqp's error for a socket that the other end has closed has no number, those of files have one. A broken pipe
+    # may be that of stdout.
+    is_closed = isinstance(error, OSError) and error.errno is None
+    is_lost = isinstance(error, AmqpConnectionError | ConnectionResetError | TimeoutError) or is_closed
+    if not is_lost:
+        return None
+    return (
+        f"The connection to the broker was lost ({error}). What is said to be done is done; give the command again for "
+        "the rest."
+    )
 
 
 class Command(_Plain, CeleryCommand):

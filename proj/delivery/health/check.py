@@ -6,12 +6,13 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from proj.broker.cluster import majority
 from proj.broker.queue_depths import depths_by_declare
 from proj.broker.worker_consumers import queues_by_worker
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.dead_letters.destinations import dropped, sentence
 from proj.delivery.health.verdict import Consumers, Health, Reading, alive, consuming, progressing, read_worker
-from proj.errors import NoManagement
+from proj.errors import NoBroker, NoManagement
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,10 +36,14 @@ class HealthCheck:
         self.dropped: str | None = None
         self._app = app
         self._management = management
+        #: Which queues have no majority, for people; None when none is known.
+        self.without_majority: str | None = None
         #: The queues of each worker as the broker lists them; None when it cannot be asked.
         self._listed: dict[str, frozenset[str]] | None = None
+        vhost = app.connection_for_read().virtual_host or "/"
         try:
-            self._listed = queues_by_worker(app, management, app.connection_for_read().virtual_host or "/")
+            self._listed = queues_by_worker(app, management, vhost)
+            self.without_majority = majority.sentence(majority.ask_for_lost_majorities(management, vhost))
         except NoManagement as error:
             self.doubt = (
                 f"{error.message} So it is not known whose consumers the broker has, "
@@ -51,8 +56,16 @@ class HealthCheck:
         The two readings are `interval_s` seconds apart.
 
         Raises:
-            NoBroker: no broker answers.
+            NoBroker: no broker answers, or not this question; the error also has the queues without a majority.
         """
+        try:
+            return self._run(worker=worker, interval_s=interval_s, stuck_after_s=stuck_after_s)
+        except NoBroker as error:
+            if self.without_majority is None:
+                raise
+            raise NoBroker(f"{error.message} {self.without_majority}") from error
+
+    def _run(self, *, worker: str | None, interval_s: float, stuck_after_s: float | None) -> list[Health]:
         # A worker that is named is asked alone, which ends as soon as it replies. Without the broker's list all are
         # asked: then the number of consumers tells something only beside all workers that say they consume.
         alone = worker is not None and self._listed is not None

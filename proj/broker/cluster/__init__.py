@@ -1,0 +1,1 @@
+"""Which nodes of a cluster answer, and which of its queues have no majority."""
