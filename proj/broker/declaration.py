@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from amqp.exceptions import AccessRefused, AMQPError, ChannelError, NotFound
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import amqp
+    from kombu import Exchange
+    from kombu.transport.base import StdChannel
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,21 @@ def declare_dead_letters(connection: amqp.Connection, name: str) -> None:
             error.reply_text,
             extra={"action": "dead_letters_not_bound"},
         )
+
+
+def may_declare(connection: amqp.Connection, exchange: Exchange) -> bool:
+    """Declare the exchange, and return whether the user may; whoever may not needs that somebody else has made it.
+
+    Raises:
+        AMQPError: the broker refuses it for another reason.
+    """
+    try:
+        with own_channel(connection) as channel:
+            exchange(cast("StdChannel", channel)).declare()
+    except AccessRefused as error:
+        logger.debug("The exchange %s is not declared: %s", exchange.name, error.reply_text)
+        return False
+    return True
 
 
 def queue_type(connection: amqp.Connection, name: str) -> str | None:

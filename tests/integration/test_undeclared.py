@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 
 from proj.broker.connection import connected, count_queue, default_channel
 from proj.commands.queues.command import queues as queues_command
+from proj.dashboard.web.event_receiver import EventReceiver
 from proj.delivery.topology.app_topology import topology
 from proj.delivery.topology.entities import definitions
 from proj.delivery.topology.roles import permissions, roles, user_name
@@ -140,7 +142,7 @@ def test_broker_has_what_the_file_says_and_the_check_says_what_it_lacks(platform
 def test_task_is_run_or_kept_and_nothing_is_declared(
     platform: Platform, user: str, guard: Guard, tmp_path: Path
 ) -> None:
-    """At once and after a delay. A worker whose user may make no queue at all says what goes without."""
+    """At once and after a delay; an operator halts the worker. One whose user may make no queue at all says so."""
     notes = tmp_path / "notes"
     notes.touch()
     before = platform.request("GET", f"exchanges/{platform.vhost}?columns=name")
@@ -151,7 +153,12 @@ def test_task_is_run_or_kept_and_nothing_is_declared(
         publisher.send_task("undeclared.mail", queue="mails")
         wait_until(lambda: notes.read_text().split() == ["1", "2"], what="both tasks", timeout_s=TIMEOUT_S)
         wait_until(lambda: platform.ready("dead_letters") == letters + 1, what="the dead letter", timeout_s=TIMEOUT_S)
-        worker.terminate()
+        if user == BARE:
+            # It is not heard by a command.
+            worker.terminate()
+        else:
+            api = ("--broker-api", platform.api("operator"))
+            assert platform.command("halt", "--worker", f"{user}@host", *api)[0] == 0
         wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=TIMEOUT_S)
         log = worker.log_text()
     publisher.close()
@@ -215,13 +222,31 @@ def test_operator_reads_and_requeues_letters_pauses_a_queue_and_makes_policies(p
     platform.request("DELETE", f"queues/{platform.vhost}/mails/contents")
 
 
-def test_monitor_records_events_and_may_take_no_task(platform: Platform, tmp_path: Path) -> None:
-    """It goes on although it may not tell workers to send their events."""
-    sender = platform.app("worker")
-    with Recorder(platform.app("monitor"), tmp_path / "run.sqlite", broker_api=platform.api("monitor")) as recorder:
+@pytest.mark.parametrize("declares", [False, True])
+def test_monitor_records_events_and_may_take_no_task(platform: Platform, tmp_path: Path, *, declares: bool) -> None:
+    """It goes on although it may not tell workers to send their events, and may not declare their exchange."""
+    sender, app = platform.app("worker"), platform.app("monitor")
+    app.conf.proj_declare = declares
+    with Recorder(app, tmp_path / "run.sqlite", broker_api=platform.api("monitor")) as recorder:
         with sender.events.default_dispatcher(hostname="w@host") as dispatcher:
             dispatcher.send("worker-online")
         wait_until(lambda: recorder.written > 0, what="an event", timeout_s=TIMEOUT_S)
     sender.close()
     with connected(platform.app("monitor").connection()) as connection, pytest.raises(AccessRefused):
         default_channel(connection).basic_get("orders")
+
+
+def test_page_of_a_monitor_hears_events_of_an_app_that_declares(platform: Platform) -> None:
+    """Its user may neither declare the exchange of events nor ask workers for a heartbeat."""
+    sender, app = platform.app("worker"), platform.app("monitor")
+    app.conf.proj_declare = True
+    heard: list[object] = []
+    with app.connection_for_read() as connection, sender.events.default_dispatcher(hostname="w@host") as dispatcher:
+        receiver = EventReceiver(connection, app=app, handlers={"*": heard.append})
+        thread = threading.Thread(target=receiver.capture, kwargs={"limit": 1, "timeout": TIMEOUT_S, "wakeup": True})
+        thread.start()
+        wait_until(lambda: dispatcher.send("worker-online") or heard, what="an event", timeout_s=TIMEOUT_S)
+        thread.join(TIMEOUT_S)
+    sender.close()
+
+    assert not thread.is_alive()

@@ -11,6 +11,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from amqp.exceptions import AccessRefused
 from tornado.ioloop import PeriodicCallback
 from tornado.web import OutputTransform, RequestHandler
 
@@ -127,6 +128,8 @@ class Dashboard(Flower):
         self._batches: EventBatches[dict[str, Any] | set[str]] = EventBatches(self.io_loop, self._take)
         # Behind the events that were accepted before, which would bring forgotten senders back.
         self._filter = EventFilter(senders=options.max_workers, forget=self._batches.put)
+        self.events.timer = PeriodicCallback(self._enable_events, self.events.events_enable_interval)
+        self._tells_workers = True
         # Flower's threads look both methods up on the instances.
         self.events.on_event = self._hear
         self._keep_reply = self.inspector._on_update  # noqa: SLF001 every reply goes through it, and nothing public does
@@ -195,6 +198,20 @@ class Dashboard(Flower):
 
     def _readings(self) -> Readings:
         return self.monitor.readings()
+
+    async def _enable_events(self) -> None:
+        """Tell workers to send events, as Flower does, until the broker refuses that to the user."""
+        if not self._tells_workers:
+            return
+        try:
+            await self.events.on_enable_events()
+        except AccessRefused as error:
+            self._tells_workers = False
+            logger.warning(
+                "Workers are not told to send events (%s). Start them with -E, or set worker_send_task_events = True.",
+                error.reply_text,
+                extra={"action": "events_not_enabled"},
+            )
 
     def _hear(self, event: object) -> None:
         """Filter an event, in the thread that receives it, and give it on."""

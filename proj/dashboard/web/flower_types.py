@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
     from celery.events.state import Task
-    from tornado.ioloop import IOLoop
+    from tornado.ioloop import IOLoop, PeriodicCallback
     from tornado.options import OptionParser
     from tornado.routing import URLSpec
     from tornado.web import Application
@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 
         state: EventsState
         on_event: Callable[[object], None]
+        timer: PeriodicCallback
+        events_enable_interval: float
+
+        async def on_enable_events(self) -> None:
+            """Tell workers to send events."""
 
     class Inspector(Protocol):
         """Asks workers, and keeps their answers."""

@@ -6,18 +6,21 @@ import hashlib
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from amqp.exceptions import NotFound
 from celery.events.event import get_exchange
 from kombu import Queue
 
 from proj.broker.connection import count_queue, open_channel
+from proj.broker.declaration import may_declare
 from proj.errors import InvalidSetting
-from proj.queues import JOURNAL_ARGUMENT, MADE_ARGUMENT
+from proj.queues import CLASSIC, JOURNAL_ARGUMENT, MADE_ARGUMENT, QUORUM
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import amqp
     from celery import Celery
     from kombu import Connection
 
@@ -50,25 +53,33 @@ class EventQueue:
         """Take the name, and the path of its journal; nothing is declared yet."""
         self._app = app
         self._path = path
+        self._type = CLASSIC
+        #: Whether the user may declare the exchange; if not, somebody else must have made it.
+        self._declares_exchange = True
         self.name = name
 
     def declare(self, connection: Connection) -> QueueState:
         """Declare the queue, so that no further event is missed; return its state before.
 
+        On a cluster it is a quorum queue, so that it outlives a node; one that exists keeps its type.
+
         Raises:
             InvalidSetting: there is a queue of that name with other arguments.
+            NotFound: it is on a node that is down.
         """
         before = self._state(connection)
-        with connection.channel() as channel:
-            try:
-                self.bound(connection)(channel).declare()
-            except connection.channel_errors as error:
-                raise InvalidSetting(
-                    "The event queue",
-                    self.name,
-                    "a name that is free or the event queue of a journal; choose another one with --queue "
-                    f"(RabbitMQ says: {error})",
-                ) from error
+        self._type = QUORUM if connection.alt else CLASSIC
+        refusal = self._refusal(connection)
+        if refusal is not None and before.existed:
+            self._type = CLASSIC if connection.alt else QUORUM
+            refusal = self._refusal(connection)
+        if refusal is not None:
+            raise InvalidSetting(
+                "The event queue",
+                self.name,
+                "a name that is free or the event queue of a journal; choose another one with --queue "
+                f"(RabbitMQ says: {refusal})",
+            ) from refusal
         return before
 
     def delete(self, connection: Connection) -> QueueState:
@@ -79,13 +90,12 @@ class EventQueue:
         return before
 
     def bound(self, connection: Connection) -> Queue:
-        """The declaration of the queue and its binding.
-
-        It is a classic queue, because events are transient messages, and classic queues are durable on every RabbitMQ.
-        """
+        """The declaration of the queue and its binding, of the type with which it was declared."""
+        exchange = get_exchange(connection, name=self._app.conf.event_exchange)
+        exchange.no_declare = not self._declares_exchange
         return Queue(
             self.name,
-            exchange=get_exchange(connection, name=self._app.conf.event_exchange),
+            exchange=exchange,
             routing_key="#",
             durable=True,
             auto_delete=False,
@@ -95,13 +105,26 @@ class EventQueue:
             max_length=MOST_MESSAGES,
             max_length_bytes=MOST_BYTES,
             queue_arguments={
-                "x-queue-type": "classic",
+                "x-queue-type": self._type,
                 "x-overflow": "drop-head",
                 # Not compared with those of a queue that exists, which so keeps the time at which it was made.
                 JOURNAL_ARGUMENT: str(self._path.absolute()),
                 MADE_ARGUMENT: int(time.time()),
             },
         )
+
+    def _refusal(self, connection: Connection) -> BaseException | None:
+        """What the broker answers to the declaration; None when it has the queue."""
+        with connection.channel() as channel:
+            exchange = get_exchange(connection, name=self._app.conf.event_exchange)
+            self._declares_exchange = may_declare(cast("amqp.Connection", connection.connection), exchange)
+            try:
+                self.bound(connection)(channel).declare()
+            except NotFound:
+                raise
+            except connection.channel_errors as error:
+                return error
+        return None
 
     def _state(self, connection: Connection) -> QueueState:
         # A channel of its own: the broker closes it if the queue does not exist.

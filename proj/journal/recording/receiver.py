@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from amqp.exceptions import AccessRefused
 from celery.events.receiver import EventReceiver
 from kombu.clocks import LamportClock
 
+from proj.broker.declaration import may_declare, own_channel
 from proj.journal.event import LARGEST
 from proj.printable import shown
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from celery import Celery
-    from kombu import Connection, Message
+    from kombu import Connection, Message, Queue
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,26 @@ class Receiver(EventReceiver):
             if self._on_ready is not None:
                 self._on_ready()
             yield
+
+    def get_consumers(self, consumer: type, channel: Any) -> Any:  # noqa: ANN401 kombu's signature
+        """As Celery's; a user who may not declare the exchange of events receives from that which others have made."""
+        # celery-types does not list it.
+        queue: Queue = vars(self)["queue"]
+        is_amqp = channel.connection.client.transport.driver_type == "amqp"
+        if is_amqp and not may_declare(channel.connection, queue.exchange):
+            queue.exchange.no_declare = True
+        return super().get_consumers(consumer, channel)
+
+    def wakeup_workers(self, channel: object = None) -> None:  # noqa: ARG002 Celery's signature
+        """Ask workers for a heartbeat now, as Celery's; where the user may not, they are heard at their next one."""
+        # celery-types does not list all of it.
+        app, connection = cast("Celery", self.app), cast("Any", self.connection)
+        # On a channel of its own: the broker closes the one on which it refuses something.
+        with own_channel(connection.connection) as own:
+            try:
+                app.control.broadcast("heartbeat", connection=connection, channel=own)
+            except AccessRefused as error:
+                logger.debug("Workers are not asked for a heartbeat: %s", error.reply_text)
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Give the handler None; there is nothing to acknowledge."""

@@ -176,6 +176,7 @@ def test_application_takes_its_options_and_app_by_name() -> None:
         (flower.views.BaseHandler, "write_error"),  # draws Flower's error pages
         (flower.inspector.Inspector, "_on_update"),  # gets every reply of a worker
         (flower.events.Events, "on_event"),  # gets every event
+        (flower.events.Events, "on_enable_events"),  # tells workers to send events, by the timer
         (flower.events.PrometheusMetrics, "remove_workers"),  # removes the series of a worker
     ],
 )
@@ -191,6 +192,7 @@ def test_application_has_the_attributes_that_ours_uses(application: flower.app.F
         (application, ("io_loop", "events", "inspector", "options", "capp")),
         (state, ("workers", "counter", "tasks_by_worker", "metrics")),
         (application.inspector, ("workers", "_on_update")),
+        (application.events, ("timer", "events_enable_interval")),
     ):
         assert [name for name in names if not hasattr(holder, name)] == []
 
