@@ -104,6 +104,7 @@ def send_many(
             with declared_once_a_second(app.backend):
                 _send(signatures, pool=pool, producer=producer, messages=messages, limit=in_flight, report=report)
         finally:
+            producer.close()
             messages.close()
             report.confirmed()
     if messages.refused:

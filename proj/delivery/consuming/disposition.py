@@ -20,6 +20,8 @@ from proj.delivery.consuming import message_copy
 from proj.delivery.consuming.redeliveries import Decision, lost_workers_of_copy
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.recovery.monitoring_events import count_letter
+from proj.delivery.results.attempt import Attempt, set_current_attempt
+from proj.delivery.results.backend import ResultBackend
 from proj.delivery.validation.message import Contents, Kind, Refusal
 from proj.printable import shown
 from proj.queues import quarantine_queue
@@ -248,4 +250,14 @@ class Disposition:
         where = {name: properties.get(name) for name in ("reply_to", "correlation_id")}
         embed = dict(contents.embed) if isinstance(contents.embed, dict) else {}
         request = Context({**contents.headers, **embed, "args": contents.args, "kwargs": contents.kwargs, **where})
-        self._consumer.app.backend.mark_as_failure(contents.headers["id"], failure, request=request)
+        backend, task_id = self._consumer.app.backend, contents.headers["id"]
+        # Over AMQP the sender of results publishes it: where the caller's queue is on a node that is down, this would
+        # wait ten seconds, and the next copies with it.
+        attempt = Attempt(task_id, hands_over=isinstance(backend, ResultBackend))
+        set_current_attempt(attempt)
+        try:
+            backend.mark_as_failure(task_id, failure, request=request)
+        finally:
+            set_current_attempt(None)
+        if attempt.results:
+            self._consumer.call_soon(self.send, attempt.results)

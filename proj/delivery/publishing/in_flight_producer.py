@@ -61,6 +61,7 @@ class InFlightProducer(ConfirmingProducer):
         super().__init__(pooled.connection, serializer=pooled.serializer, auto_declare=False)
         self.unconfirmed_exchanges = pooled.unconfirmed_exchanges
         self.timeout_s = in_flight.timeout_s
+        self._pooled = pooled
         self._in_flight = in_flight
         self._declaring: DeclaringChannel | None = None
         self._event_exchange = event_exchange
@@ -149,14 +150,21 @@ class InFlightProducer(ConfirmingProducer):
         self._in_flight.add(outgoing)
 
     def declare_before_next(self, queue: Queue, when_lost: Callable[[], None] | None = None) -> None:
-        """Declare the queue now: it is asked for once a second only. `when_lost` is not called.
+        """Declare the queue now: it is asked for once a second only. `when_lost` is called when the connection is lost.
 
         The first time this waits for the answer, which may be a refusal. Later the queue exists as it is declared, or
         has been deleted, and the answer would come behind those to all messages in flight.
         """
-        del when_lost
-        if queue.name in self._declared_before and self._declare_unanswered(queue):
-            return
+        # The messages in flight connect again with it.
+        self._pooled.on_lost = when_lost
+        if queue.name in self._declared_before:
+            if self._declare_unanswered(queue):
+                return
+            if when_lost is not None and self.connection.alt:
+                # It is most likely on the node to which the connection was lost, and RabbitMQ 4 takes a minute or more
+                # to say so. The next task has another one.
+                when_lost()
+                return
         self._declare((queue,), current_operation() or self._operation(None, {}))
         self._declared_before.add(queue.name)
 
@@ -195,6 +203,10 @@ class InFlightProducer(ConfirmingProducer):
 
     def __exit__(self, *_: object) -> None:
         """Do nothing: kombu closes the connection after an error, but an error of one message must not end others."""
+
+    def close(self) -> None:
+        """Leave the pooled producer as it was."""
+        self._pooled.on_lost = None
 
     def send_events(self) -> None:
         """Send the events that were kept back; they are dropped when that fails."""

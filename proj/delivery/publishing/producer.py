@@ -56,6 +56,8 @@ class ConfirmingProducer(kombu.Producer):
     #: The queue that is declared with the next message.
     _declare_first: Queue | None = None
     _when_lost: Callable[[], None] | None = None
+    #: Called when the connection was lost, where there are several addresses.
+    on_lost: Callable[[], None] | None = None
     _channel: Connection | StdChannel | Callable[[], StdChannel] | None
     #: Replaced by the pool that lends the producer.
     release: Callable[[], None]
@@ -186,6 +188,8 @@ class ConfirmingProducer(kombu.Producer):
         """Close the connection, so that its next use connects, to the next of several addresses."""
         disconnect(connection)
         self._revive(connection)
+        if self.on_lost is not None and connection.alt:
+            self.on_lost()
 
     def _revive(self, connection: Connection) -> None:
         # kombu's stub says that it takes a channel only.

@@ -12,6 +12,7 @@ from celery.backends.rpc import RPCBackend
 from celery.utils import uuid
 
 from proj.delivery.publishing.producer import ConfirmingProducer
+from proj.delivery.publishing.reply_consumer import ReplyConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ DECLARED_FOR_S = 1.0
 
 class ReplyingBackend(RPCBackend):
     """Celery's `rpc://` backend, which lets a confirming producer declare the reply queue with the task."""
+
+    ResultConsumer = ReplyConsumer  # type: ignore[assignment] # its base is Celery's, which celery-types leaves out
 
     def on_task_call(self, producer: kombu.Producer, task_id: str) -> None:
         """Declare the reply queue, before a task is sent or together with it."""
