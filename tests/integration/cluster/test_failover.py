@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import secrets
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +13,10 @@ from celery import Celery
 
 from proj.broker.app_management import AppManagement
 from proj.broker.control_bus import ControlBus
+from proj.commands.health import health
+from proj.commands.queues.command import queues
+from proj.delivery.send_many import send_many
+from proj.journal.recording.recorder import Recorder
 from proj.lab.cluster import Cluster
 from proj.lab.drills.drill import Drill
 from proj.lab.drills.faults.catalogue import BY_NAME
@@ -17,13 +24,23 @@ from proj.lab.drills.system.system_under_test import Needs, SystemUnderTest
 from proj.lab.drills.verdict import verdict
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.waiting import wait_until
+from proj.messaging import MessageQueue
+from tests.integration.cluster.clients import QUEUE, Clients, consuming
+from tests.processes.worker import wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 #: Seconds that anything may take here, on a busy machine.
 TIMEOUT_S = 90.0
 VHOST = "failover"
+#: Tasks that are published while a node dies.
+TASKS = 2000
+#: A message that is leased before RabbitMQ 4.3, and whose task ends while the test looks.
+LONG = "long" + 200 * "."
+#: Seconds in which a command must end without a majority.
+COMMAND_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +132,94 @@ def test_workers_and_publishers_go_on_when_a_node_is_killed(cluster: Cluster, sy
     wait_until(lambda: not system.publisher.running, what="the end of the publisher", timeout_s=TIMEOUT_S)
     wait_until(lambda: not lost(system), what="the rest of the tasks", timeout_s=TIMEOUT_S)
     assert sorted(members) == [node.name for node in cluster.nodes]
+
+
+@pytest.fixture
+def clients(cluster: Cluster, guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    """Of a whole cluster; all begin with its first node."""
+    cluster.start()
+    if (vhost := "clients") not in {each["name"] for each in cluster.management.request("GET", "vhosts?columns=name")}:
+        cluster.add_vhost(vhost)
+    monkeypatch.setattr(random, "shuffle", lambda _: None)
+    return Clients(cluster, vhost, guard, tmp_path)
+
+
+@pytest.mark.timeout(400)
+def test_clients_go_on_when_the_node_that_they_are_connected_to_is_killed(
+    cluster: Cluster, clients: Clients, tmp_path: Path
+) -> None:
+    """What is published is confirmed and there; results, texts, events, counts, letters, a lease, commands go on."""
+    app, worker, page = clients.app, clients.worker(), clients.dashboard()
+    task, confirmed = app.signature("clients.task", queue=QUEUE), set()
+
+    def confirm(task_id: str) -> None:
+        confirmed.add(task_id)
+        if len(confirmed) == TASKS // 4:
+            cluster.nodes[0].kill()
+
+    def is_worked_on() -> bool:
+        return app.send_task("proj.tasks.work", ("short",), queue="task_queue").get(timeout=TIMEOUT_S) is not None
+
+    with (
+        worker,
+        page.process,
+        MessageQueue("texts", clients.url) as publisher,
+        consuming(MessageQueue("texts", clients.url)) as texts,
+        Recorder(app, tmp_path / "run.sqlite", broker_api=clients.api) as recorder,
+    ):
+        wait_until_ready(worker)
+        app.send_task("proj.tasks.work", (LONG,), queue="task_queue", ignore_result=True)
+        app.send_task("nobody.knows", queue="task_queue", ignore_result=True)
+        wait_until(lambda: clients.letters() == 1, what="the first dead letter", timeout_s=TIMEOUT_S)
+        wait_until(lambda: page.heard() > 0, what="the page", timeout_s=TIMEOUT_S)
+        if not cluster.version.lets_consumers_set_timeout:
+            wait_until(lambda: "is leased" in worker.log_text(), what="the lease", timeout_s=TIMEOUT_S)
+        assert is_worked_on()
+        assert texts_go_on(publisher, texts)
+
+        progress = send_many((task.clone((number,)) for number in range(TASKS)), app=app, on_confirmed=confirm)
+        later = {task.delay(number).id for number in range(5)}
+        heard, recorded = page.heard(), recorder.written
+        app.send_task("nobody.knows", queue="task_queue", ignore_result=True)
+
+        assert is_worked_on()
+        assert texts_go_on(publisher, texts)
+        wait_until(lambda: clients.letters() == 2, what="the second dead letter", timeout_s=TIMEOUT_S)
+        wait_until(lambda: recorder.written > recorded, what="an event in the journal", timeout_s=TIMEOUT_S)
+        wait_until(lambda: page.heard() > heard, what="an event on the page", timeout_s=TIMEOUT_S)
+        wait_until(lambda: page.ready(QUEUE) >= TASKS, what="the counts on the page", timeout_s=TIMEOUT_S)
+        wait_until(lambda: clients.command(health)[0] == 0, what="the worker to be healthy", timeout_s=TIMEOUT_S)
+        for words in ((), ("pause", "task_queue"), ("resume", "task_queue"), ("dead", "--requeue", "--all")):
+            assert clients.command(queues, *words)[0] == 0
+        assert clients.command(queues, "halt", "--worker", "clients@host")[0] == 0
+
+    assert (progress.confirmed, len(confirmed)) == (TASKS, TASKS)
+    assert confirmed | later <= clients.ids()
+    assert worker.log_text().count(f"[x] Received '{LONG}'") == 1
+
+
+@pytest.mark.timeout(300)
+def test_command_without_a_majority_ends_with_a_sentence_that_says_so(cluster: Cluster, clients: Clients) -> None:
+    """One of three nodes is left: what it can tell is told, and no command waits for the others."""
+    for node in cluster.nodes[:2]:
+        node.kill()
+    for command in (queues, health):
+        began = time.monotonic()
+        code, printed = clients.command(command)
+        took_s = time.monotonic() - began
+
+        assert took_s < COMMAND_S
+        if code == 0:
+            assert "no majority: lab3@localhost answers, lab1@localhost, lab2@localhost do not" in printed
+        else:
+            # Before 4.3 a node without a majority refuses connections.
+            assert (code, "answer" in printed) == (3, True)
+
+
+def texts_go_on(publisher: MessageQueue, texts: list[str]) -> bool:
+    """Publish a text, and return when the consumer has it."""
+    publisher.publish(text := secrets.token_hex(4))
+    return wait_until(lambda: text in texts, what="the text", timeout_s=TIMEOUT_S)
 
 
 def lost(system: SystemUnderTest) -> tuple[str, ...]:
