@@ -68,26 +68,23 @@ class UndeclaringChannel(pyamqp.Channel):
             return declared
         return queue_declare_ok_t(queue, 0, 0)
 
-    def exchange_declare(self, exchange: str, *arguments: object, **options: Any) -> Any:  # noqa: ANN401 as py-amqp's
+    def exchange_declare(self, exchange: str, *arguments: object, **options: object) -> None:
         """Declare the exchange, ask for it, or do nothing, as this module says."""
         if options.get("passive") or self._declares:
-            declare: Callable[..., Any] = super().exchange_declare
-            return declare(exchange, *arguments, **options)
-        return None
+            declare: Callable[..., object] = super().exchange_declare
+            declare(exchange, *arguments, **options)
 
-    def queue_bind(self, queue: str, *arguments: object, **options: Any) -> Any:  # noqa: ANN401 as py-amqp's
+    def queue_bind(self, queue: str, *arguments: object, **options: object) -> None:
         """Bind the queue, or do nothing, as this module says."""
         if self._declares or queue in self._own():
-            bind: Callable[..., Any] = super().queue_bind
-            return bind(queue, *arguments, **options)
-        return None
+            bind: Callable[..., object] = super().queue_bind
+            bind(queue, *arguments, **options)
 
-    def exchange_bind(self, destination: str, *arguments: object, **options: Any) -> Any:  # noqa: ANN401 as py-amqp's
+    def exchange_bind(self, destination: str, *arguments: object, **options: object) -> None:
         """Bind the exchange, or do nothing."""
         if self._declares:
-            bind: Callable[..., Any] = super().exchange_bind
-            return bind(destination, *arguments, **options)
-        return None
+            bind: Callable[..., object] = super().exchange_bind
+            bind(destination, *arguments, **options)
 
     @property
     def _declares(self) -> bool:

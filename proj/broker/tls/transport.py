@@ -17,7 +17,7 @@ from proj.broker.tls.mistakes import TlsMistake, mistake, only_tls, speaks_tls
 from proj.broker.tls.options import unusable_file, with_host_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import amqp
 
@@ -67,14 +67,14 @@ class TlsSocket(_SSLTransport):
 class AmqpConnection(pyamqp.Connection):
     """py-amqp's connection, as kombu uses it."""
 
-    def connect(self, callback: Any = None) -> Any:  # noqa: ANN401 as py-amqp's
+    def connect(self, callback: Callable[[], object] | None = None) -> None:
         """As py-amqp's.
 
         Raises:
             TlsMistake: TLS is used where it is not spoken, or not where it is; or one of the two trusts not the other.
         """
         try:
-            return super().connect(callback)
+            super().connect(callback)
         except OSError as error:
             said = self._mistake(error)
             if said is None:
