@@ -41,7 +41,8 @@ def launch(context: click.Context, arguments: Sequence[str]) -> None:
     check_environment(os.environ, defined_options())
     arguments = checked_arguments(arguments, defined_options(), _celerys(context))
     _check_configuration_file(arguments)
-    if install_or_warn():
+    is_installed = install_or_warn()
+    if is_installed:
         name_the_page()
         command.apply_options = _in_one_sentence(command.apply_options)
     for name, value in SAFE.items():
@@ -49,7 +50,9 @@ def launch(context: click.Context, arguments: Sequence[str]) -> None:
     # Flower itself ends with 0 only where its loop runs already: not right after it has printed its address.
     with suppress(KeyboardInterrupt):
         command.flower.callback(tornado_argv=arguments)
-    end_without_threads()
+    # Stock Flower saves what it knows only when Python ends.
+    if is_installed:
+        end_without_threads()
 
 
 def _in_one_sentence(read: Callable[P, None]) -> Callable[P, None]:

@@ -172,7 +172,11 @@ class Dashboard(Flower):
         self._collector.register()
         if self._webhook is not None:
             self._webhook.start()
-        super().start()
+        try:
+            super().start()
+        finally:
+            # Flower's command does it when Python ends, and the process may end before that (`dashboard/ending.py`).
+            self.stop()
 
     def stop(self) -> None:
         """End; safe to call twice."""
