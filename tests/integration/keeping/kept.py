@@ -16,6 +16,7 @@ from kombu import Consumer, Queue
 
 from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
+from proj.delivery.worker_steps import watch_worker
 from proj.lab.processes.waiting import wait_until
 
 #: Seconds that a task may wait for its test.
@@ -41,6 +42,8 @@ app = Celery(
 if os.environ.get("KEPT_CONFIRM"):
     confirm_publishing(app)
 keep_messages(app)
+if os.environ.get("KEPT_WATCH"):
+    watch_worker(app)
 LATE = os.environ.get("KEPT_LATE", "1") == "1"
 QUEUE_TYPE = os.environ.get("KEPT_QUEUE_TYPE", "quorum")
 app.conf.update(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery import Celery
 
 from tests.integration.keeping.conftest import QUEUE
 
@@ -27,14 +28,25 @@ def status(folder: Path, task_id: str) -> str | None:
         return None
 
 
+def lost_by_heartbeat(url: str) -> object:
+    """How many results could not be stored, as the next heartbeat tells."""
+    heard: list[dict[str, Any]] = []
+    with Celery("heard", set_as_current=False, broker=url) as app, app.connection_for_write() as connection:
+        receiver = app.events.Receiver(connection, handlers={"worker-heartbeat": heard.append})
+        with receiver.consumer_context() as (own, _, _):
+            while not heard:
+                own.drain_events(timeout=30)
+    return heard[0].get("results_lost")
+
+
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_backend_that_is_away_makes_no_task_fail(
     system: SystemUnderTest, broker: Broker, tmp_path: Path, pool: str
 ) -> None:
-    """What has not run is given back until the backend is there; what ran has ended, once its result was tried."""
+    """What has not run is given back until the backend is there; what ran has ended, and its lost result is counted."""
     away = tmp_path / "away"
     settings = {"KEPT_BACKEND": "away:Backend", "KEPT_RESULTS": str(tmp_path), "KEPT_RESULT_TIMEOUT": str(TRIED_S)}
-    worker = system.worker("--pool", pool, **settings)
+    worker = system.worker("--pool", pool, KEPT_WATCH="1", **settings)
 
     lost = system.send("kept.loses_backend")
     system.await_(away.exists, "the first task")
@@ -42,6 +54,7 @@ def test_backend_that_is_away_makes_no_task_fail(
     system.await_(lambda: "and its result is lost" in worker.log_text(), "the end of what ran")
     system.await_(lambda: worker.log_text().count("was not run and goes back") >= len(later), "the others given back")
     assert system.begun() == {lost}
+    assert lost_by_heartbeat(system.url) == 1
 
     away.unlink()
     system.await_(lambda: system.ended() == {lost, *later}, "all tasks")
