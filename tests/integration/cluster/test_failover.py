@@ -6,10 +6,12 @@ import random
 import secrets
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from celery import Celery
+from kombu import Connection
 
 from proj.broker.app_management import AppManagement
 from proj.broker.control_bus import ControlBus
@@ -25,6 +27,7 @@ from proj.lab.drills.verdict import verdict
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.waiting import wait_until
 from proj.messaging import MessageQueue
+from proj.queues import WORK_QUEUE, work_queue
 from tests.integration.cluster.clients import QUEUE, Clients, consuming
 from tests.processes.worker import wait_until_ready
 
@@ -45,7 +48,7 @@ COMMAND_S = 30.0
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Three nodes; a test that kills one leaves it so."""
+    """Three nodes; a test that kills one leaves it so, and one that needs all of them starts it."""
     with Guard() as guard, Cluster(guard) as cluster:
         yield cluster
 
@@ -53,6 +56,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def system(cluster: Cluster) -> Iterator[SystemUnderTest]:
     """Two workers and a publisher that know all nodes."""
+    cluster.start()
     with Guard() as guard:
         made = SystemUnderTest(
             VHOST,
@@ -87,6 +91,7 @@ def test_nodes_of_a_cluster_with_tls_have_one_ca() -> None:
 @pytest.mark.timeout(400)
 def test_drill_in_which_the_leader_is_killed_goes_as_promised(cluster: Cluster) -> None:
     """Nothing is lost, and what was published before is done; a node's loss costs no more than what was in flight."""
+    cluster.start()
     with Guard() as guard:
         result = Drill(
             BY_NAME["leader-killed"],
@@ -99,6 +104,30 @@ def test_drill_in_which_the_leader_is_killed_goes_as_promised(cluster: Cluster) 
 
     assert result.complaints == ()
     assert result.rest_s is not None
+
+
+@pytest.mark.timeout(400)
+def test_message_that_a_client_of_a_killed_node_held_comes_back_soon(cluster: Cluster) -> None:
+    """RabbitMQ 4.3 keeps it for a minute without our policy."""
+    cluster.start()
+    cluster.add_vhost("held")
+    other, victim = cluster.nodes[0], cluster.nodes[-1]
+    with Connection(other.url("held")) as there, Connection(victim.url("held")) as holder:
+        work_queue("quorum")(there.default_channel).declare()
+        there.Producer().publish(b"", routing_key=WORK_QUEUE)
+        wait_until(
+            lambda: holder.default_channel.basic_get(WORK_QUEUE), what="the message to be held", timeout_s=TIMEOUT_S
+        )
+        again: list[object] = []
+        there.default_channel.basic_consume(WORK_QUEUE, callback=again.append)
+        victim.kill()
+
+        def has_come() -> bool:
+            with suppress(TimeoutError):
+                there.drain_events(timeout=1)
+            return bool(again)
+
+        wait_until(has_come, what="the message again", timeout_s=30)
 
 
 @pytest.mark.timeout(400)
