@@ -43,4 +43,4 @@ def rest_done_after(records: Iterable[Record], moment: float) -> float | None:
         if record.kind == FINISHED:
             first_ends.setdefault(record.task_id, record.time)
     before = (record.task_id for record in records if record.kind == CONFIRMED and record.time < moment)
-    return max((first_ends[task_id] - moment for task_id in before), default=0.0)
+    return max([0.0, *(first_ends[task_id] - moment for task_id in before)])
