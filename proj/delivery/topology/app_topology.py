@@ -57,7 +57,7 @@ def topology(app: Celery, additional: Iterable[str] = ()) -> list[Part]:
     work = Recorder()
     for queue in queues:
         queue.bind(cast("Any", work)).declare()
-    if _LISTENS in app.steps["consumer"]:
+    if listens(app):
         _listen(app, work)
     parts = [work.part(TASKS, without="no task is taken", required=True)]
 
@@ -104,6 +104,11 @@ def app_queues(app: Celery, additional: Iterable[str] = ()) -> list[kombu.Queue]
         for name in queue_types(app, additional)
         if name != dead_letter_queue(app)
     ]
+
+
+def listens(app: Celery) -> bool:
+    """Whether each worker of the app makes a queue of its own for broadcasts."""
+    return _LISTENS in app.steps["consumer"]
 
 
 def _listen(app: Celery, work: Recorder) -> None:

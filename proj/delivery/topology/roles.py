@@ -13,8 +13,8 @@ from proj.broker.pauses import PAUSES
 from proj.delivery.dead_letters.app_queues import dead_letter_queue
 from proj.delivery.dead_letters.requeue import NOTES_SUFFIX
 from proj.delivery.shutdown.halt_reply import LEAVING
-from proj.delivery.topology.app_topology import app_queues
-from proj.queues import QUARANTINE_SUFFIX
+from proj.delivery.topology.app_topology import app_queues, listens
+from proj.queues import BROADCAST, DUE, EXCHANGES, QUARANTINE_SUFFIX, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +76,14 @@ def roles(app: Celery, additional: Iterable[str] = ()) -> list[Role]:
     # A worker's control queue has its name, and whoever asks workers has a queue for the replies.
     own = {rf".+@.+\.{control}", own_replies, listening}
     leases = {rf"{name}\.lease\.{_UUID}" for name in names}
+    if listens(app):
+        # A worker makes the queue in which it gets broadcasts, and binds it.
+        broadcasts = rf"{re.escape(BROADCAST.name)}\..+@.+"
+        own.add(broadcasts)
+        bound_to = {re.escape(exchange.name) for exchange in (BROADCAST, DUE, TASKS)}
+        tasks |= {re.escape(name) for name in EXCHANGES}
+    else:
+        bound_to = set()
     leaving = rf"{re.escape(LEAVING)}.*"
     default = re.escape(DEFAULT_EXCHANGE)
     paused = rf"{re.escape(PAUSES)}(\..*)?"
@@ -96,7 +104,7 @@ def roles(app: Celery, additional: Iterable[str] = ()) -> list[Role]:
             write=_sorted({*own, *tasks, default, events, control, replies}),
             read=_sorted(
                 {*own, *leases, *names, *(f"{name}{re.escape(QUARANTINE_SUFFIX)}" for name in names)}
-                | {events, control, replies, paused}
+                | {events, control, replies, paused, *bound_to}
             ),
         ),
         Role(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from proj.delivery.consuming.bindings import subscribe
 from proj.delivery.install import install
 from proj.delivery.topology.roles import Role, orders, permissions, roles
 
@@ -48,6 +49,21 @@ def test_page_has_the_permissions_of_every_role() -> None:
             shown = [line.split()[-1] for line in lines[start : start + len(patterns)]]
             assert shown == list(patterns), (role.name, right)
             assert lines[start + len(patterns)].strip().split()[0] in {"configure", "write", "read", "tags"}
+
+
+def test_worker_that_listens_to_broadcasts_may_make_its_queue_for_them() -> None:
+    """Each worker has one, which the broker deletes; one that does not listen has none."""
+    listening = app()
+    subscribe(listening)
+    for made, is_listening in ((listening, True), (app(), False)):
+        worker, publisher = by_name(made)["worker"], by_name(made)["publisher"]
+
+        assert [may(worker, right, "broadcast.w1@host") for right in ("configure", "write", "read")] == [
+            is_listening
+        ] * 3
+        assert may(worker, "read", "broadcast") is is_listening
+        assert may(publisher, "write", "broadcast") is is_listening
+        assert not may(publisher, "write", "broadcast.w1@host")
 
 
 def test_publisher_may_write_to_the_exchange_of_its_tasks_and_nothing_else() -> None:
