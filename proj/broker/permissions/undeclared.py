@@ -63,7 +63,7 @@ class UndeclaringChannel(pyamqp.Channel):
         if options.get("passive") or of_one_process or self._declares:
             declare: Callable[..., Any] = super().queue_declare
             declared = declare(queue, *arguments, **options)
-            if of_one_process and not self._declares:
+            if of_one_process and not self._declares and not options.get("passive"):
                 self._own().add(queue or declared.queue)
             return declared
         return queue_declare_ok_t(queue, 0, 0)

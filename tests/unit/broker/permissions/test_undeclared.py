@@ -41,6 +41,8 @@ def test_nothing_that_lasts_is_declared(monkeypatch: pytest.MonkeyPatch) -> None
 
     made.queue_declare("q", passive=True)
     made.exchange_declare("e", "topic", passive=True)
+    # It is still a queue of others.
+    made.queue_bind("q", "e", "k")
     assert sent == ["queue_declare", "exchange_declare"]
 
 
