@@ -38,9 +38,13 @@ def selector(labels: Mapping[str, str]) -> str:
 
 
 def values(samples: Sequence[tuple[float, str]], began: float, steps: int) -> str:
-    """The samples in promtool's notation: of a row of the same value its first and how often it comes again."""
+    """The samples in promtool's notation: of a row of the same value its first and how often it comes again.
+
+    A series that was missing at a scrape ends there for Prometheus, and a missing sample alone does not say so.
+    """
     known = {round((float(at) - began) / STEP_S): f"{float(text):.6g}" for at, text in samples}
-    runs = [(text, len(list(same))) for text, same in groupby(known.get(step, "_") for step in range(steps + 1))]
+    texts = [known.get(step, "stale" if step - 1 in known else "_") for step in range(steps + 1)]
+    runs = [(text, len(list(same))) for text, same in groupby(texts)]
     return " ".join(
         f"_x{count}" if text == "_" else text if count == 1 else f"{text}x{count - 1}" for text, count in runs
     )
