@@ -61,8 +61,11 @@ class AppManagement(Management):
             name = super().request("GET", "cluster-name")["name"]
             with connected(self._app.connection_for_read()) as connection:
                 expected = default_channel(connection).connection.server_properties.get("cluster_name", name)
-                # RabbitMQ names a cluster after its host, so several brokers of a host often have the same name.
-                if expected != name or self._lacks_queue_of(connection):
+                # RabbitMQ names a cluster after its host, so several brokers of a host often have the same name. The
+                # nodes of one cluster may each say another name, as those of 3.10 do until somebody sets one.
+                knows = self._knows_queue_of(connection)
+                is_unlike = expected != name and not connection.alt
+                if knows is False or (knows is None and is_unlike):
                     raise OtherBroker(self.page, name, connection.as_uri(), expected)
             self._is_checked = True
 
@@ -75,8 +78,8 @@ class AppManagement(Management):
         with suppress(NoManagement, NoBroker):
             self.check()
 
-    def _lacks_queue_of(self, connection: Connection) -> bool:
-        """Whether a new queue of the connection is unknown to the API; False when that cannot be told.
+    def _knows_queue_of(self, connection: Connection) -> bool | None:
+        """Whether a new queue of the connection is known to the API; None when that cannot be told.
 
         It cannot when one of the two users has too few rights.
         """
@@ -88,28 +91,28 @@ class AppManagement(Management):
             # Exclusive, so that the broker deletes it with the connection, whatever happens here.
             channel.queue_declare(queue, exclusive=True)
         except connection.channel_errors:
-            return False
+            return None
         except TimeoutError:
             # A cluster without a majority of its nodes makes no queue. Nor would it answer that this is closed.
             connection.collect()
-            return False
+            return None
         try:
-            return self._lacks(queue, there)
+            return self._knows(queue, there)
         finally:
             # Before the next request lists queues: RabbitMQ 4.3 deletes it a moment after the connection has ended.
             channel.queue_delete(queue)
 
-    def _lacks(self, queue: str, there: str) -> bool:
+    def _knows(self, queue: str, there: str) -> bool | None:
         deadline = time.monotonic() + _KNOWN_S
         while not self._has(f"queues/{there}/{queue}?columns=name"):
             # A virtual host that only the other broker has is not found either. RabbitMQ 4.3 answers so also to a user
             # who may not see the virtual host; an administrator sees all. Each has this exchange.
             if not (self._has(f"exchanges/{there}/amq.direct?columns=name") or self._is_administrator()):
-                return False
+                return None
             if time.monotonic() >= deadline:
-                return True
+                return False
             time.sleep(_POLL_S)
-        return False
+        return True
 
     def _is_administrator(self) -> bool:
         return "administrator" in super().request("GET", "whoami")["tags"]
