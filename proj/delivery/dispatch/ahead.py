@@ -24,13 +24,16 @@ class Ahead:
     """Grows while slots wait for the broker, and starts again at none after a message had to be given back.
 
     This is the slow start of TCP: a slot that waited for a message says that the round trip is not hidden yet, and a
-    message given back says that too many were held. Source: RFC 5681, section 3.1.
+    message given back says that too many were held. Half of them was not too many, if no task was long, so it grows to
+    that at once (TCP's `ssthresh`). Source: RFC 5681, section 3.1.
     """
 
     def __init__(self, budget_s: float) -> None:
         """Hold messages for `budget_s` seconds at most."""
         self._budget_s = budget_s
         self._grown = 0
+        #: What it grows to at once.
+        self._safe = 0
         #: What the last waits of a slot say of the round trip, in seconds. The least is taken, because a slot may also
         #: have waited for a message that nobody had published yet.
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
@@ -58,10 +61,11 @@ class Ahead:
         """A slot was free for so long, and then came the next message, within the budget: it was on its way."""
         # It was asked for when the messages that the worker had in advance were not run yet.
         self._round_trips.append(seconds + self._covered_s)
-        self._grown = min(MOST, max(1, 2 * self._grown))
+        self._grown = min(MOST, max(1, self._safe, 2 * self._grown))
 
-    def gave_back(self) -> None:
-        """Held messages had to be given back."""
+    def gave_back(self, *, behind_long: bool) -> None:
+        """Held messages had to be given back; `behind_long` when a task had its slot for longer than the budget."""
+        self._safe = 0 if behind_long else max(self._grown, self._safe) // 2
         self._grown = 0
 
     def count(self, slots: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
@@ -247,13 +248,13 @@ class Dispatcher:
         """The messages that the worker asks for at a time, besides those that wait for their ETA."""
         if self._most_scheduled and len(SCHEDULED) >= self._most_scheduled:
             return 0
+        return self._slots + self._ahead.count(max(0, self._slots - self._long_tasks))
+
+    @property
+    def _long_tasks(self) -> int:
+        """How many tasks have had their slot for longer than the budget."""
         begun_before = self._clock() - self.budget_s
-        long = 0
-        for since in self.running.values():
-            if since > begun_before:
-                break
-            long += 1
-        return self._slots + self._ahead.count(max(0, self._slots - long))
+        return sum(1 for _ in takewhile(begun_before.__ge__, self.running.values()))
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
@@ -364,7 +365,7 @@ class Dispatcher:
         given = [*self.in_pipes.take_back(queue), *self.held.take_all(queue)]
         if not given:
             return 0
-        self._ahead.gave_back()
+        self._ahead.gave_back(behind_long=self._long_tasks > 0)
         # Nothing new comes first, or the broker would send them here again.
         self._sources.close_all()
         self.given_back += len(given)

@@ -44,6 +44,21 @@ def test_nothing_comes_in_advance_while_every_slot_has_a_long_task() -> None:
 def test_count_starts_again_at_none_after_messages_were_given_back() -> None:
     """They were too many."""
     made = ahead(mean_s=0.001, waits=20)
-    made.gave_back()
+    made.gave_back(behind_long=False)
 
     assert made.count(1) == 0
+
+
+@pytest.mark.parametrize(("behind_long", "counts"), [(True, [1, 2, 4]), (False, [32, 64, 128])])
+def test_count_grows_to_half_at_once_after_a_return_of_short_tasks_alone(
+    *, behind_long: bool, counts: list[int]
+) -> None:
+    """The worker had no time for a moment. Behind a long task each message would be held too long again."""
+    made = ahead(mean_s=0.0001, waits=7)
+    made.gave_back(behind_long=behind_long)
+
+    grown = []
+    for _ in counts:
+        made.waited(0.0)
+        grown.append(made.count(1))
+    assert grown == counts
