@@ -95,6 +95,7 @@ class Depths(QueueDepths):
 
     def __init__(self) -> None:
         self.doubt = foreign("doubt")
+        self.without_majority = foreign("majority")
 
     def read(self, also: Any = ()) -> list[Depth]:
         del also
