@@ -229,6 +229,7 @@ def test_clients_go_on_when_the_node_that_they_are_connected_to_is_killed(
     assert worker.log_text().count(f"[x] Received '{LONG}'") == 1
 
 
+@pytest.mark.one_version
 @pytest.mark.timeout(300)
 def test_command_without_a_majority_ends_with_a_sentence_that_says_so(cluster: Cluster, clients: Clients) -> None:
     """One of three nodes is left: what it can tell is told, and no command waits for the others."""
