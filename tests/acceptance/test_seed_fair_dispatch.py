@@ -83,6 +83,7 @@ def test_worker_gets_no_second_message_before_it_has_acknowledged_the_first(
     producer.publish(*ODD_HEAVY, queue=QUEUE)
 
     for done in range(len(ODD_HEAVY)):
+        worker.wait_for(done + 1)
         assert worker.look(QUEUE) == ODD_HEAVY[: done + 1]
         worker.acknowledge(worker.received[-1])
     assert worker.look(QUEUE) == ODD_HEAVY

@@ -227,7 +227,9 @@ def test_clients_go_on_when_the_node_that_they_are_connected_to_is_killed(
 
     assert (progress.confirmed, len(confirmed)) == (TASKS, TASKS)
     assert confirmed | later <= clients.ids()
-    assert worker.log_text().count(f"[x] Received '{LONG}'") == 1
+    # Without a lease a task is delivered again when the worker's node dies.
+    times = worker.log_text().count(f"[x] Received '{LONG}'")
+    assert 1 <= times <= (2 if cluster.version.lets_consumers_set_timeout else 1)
 
 
 @pytest.mark.one_version
