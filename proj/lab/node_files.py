@@ -114,6 +114,8 @@ def node_environment(folder: Path, member: Member | None) -> dict[str, str]:
         "RABBITMQ_ERLANG_COOKIE": member.cookie if member is not None else secrets.token_hex(16),
         "RABBITMQ_NODENAME": member.name if member is not None else ALONE,
         "RABBITMQ_DIST_PORT": str(free_port()),
+        # Neither the node nor `rabbitmqctl` starts an epmd when ours has ended. It would outlive them. Source: erl(1)
+        "ERL_AFLAGS": "-start_epmd false",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "RABBITMQ_CONF_ENV_FILE": os.devnull,
         "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),

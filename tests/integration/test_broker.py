@@ -21,7 +21,7 @@ import vine
 
 import proj
 from proj.broker.version import BrokerVersion
-from proj.errors import MissingProgram
+from proj.errors import MissingProgram, ProcessEnded
 from proj.lab import rabbitmq
 from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
@@ -179,6 +179,25 @@ def test_broker_hides_messages_in_a_kept_folder_from_other_users(own_guard: Guar
 
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in (made, earlier, shared)] == [0o700, 0o700, 0o755]
     assert [stat.S_IMODE((shared / name).stat().st_mode) for name in ("data", "rabbitmq.log")] == [0o700, 0o600]
+
+
+def test_command_to_a_broker_that_does_not_run_leaves_no_process(own_guard: Guard) -> None:
+    """`rabbitmqctl` would start an epmd that outlives it, on the port of the broker's own."""
+    broker = Broker(own_guard)
+
+    with pytest.raises(ProcessEnded):
+        broker.order("list_vhosts")
+
+    home = str(broker.folder / "home")
+    assert [process.cmdline() for process in psutil.process_iter() if environment(process).get("HOME") == home] == []
+
+
+def environment(process: psutil.Process) -> dict[str, str]:
+    """Its environment; empty when it has ended, or is another user's."""
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
 
 
 def test_broker_leaves_nothing_when_its_parent_is_killed() -> None:
