@@ -10,7 +10,10 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from proj.delivery.install import install
+from proj.lab.processes.waiting import wait_until
 
+#: Seconds that a task may wait for its test.
+LONGEST_S = 120.0
 #: Broker and result backend come from the environment; no results.
 app = Celery("pausing_app", set_as_current=False)
 app.conf.update(
@@ -31,18 +34,16 @@ install(app, dispatch="adaptive" if os.environ.get("PAUSING_APP_ADAPTIVE") else 
 
 
 @app.task
-def step(number: int, path: str, seconds: float = 0.03) -> None:
-    """Write down its number and the time, and take so long."""
+def step(number: int, path: str) -> None:
+    """Write down its number and the time."""
     _note(path, number)
-    time.sleep(seconds)  # the work itself, of a known length
 
 
 @app.task
 def wait(number: int, path: str, end: str) -> None:
     """Write down its number and the time, and take until there is a file at `end`."""
     _note(path, number)
-    while not Path(end).exists():
-        time.sleep(0.02)
+    wait_until(Path(end).exists, what=f"the file {end}", timeout_s=LONGEST_S)
 
 
 @app.task(rate_limit="1/h")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +132,9 @@ def hears(self: Any, text: Any) -> str:
 @app.task
 def kills_worker() -> None:
     note("begin kills_worker")
-    os.kill(os.getppid(), signal.SIGKILL)
-    time.sleep(60)  # it must not return before its parent is dead
+    parent = os.getppid()
+    os.kill(parent, signal.SIGKILL)
+    wait_until(lambda: os.getppid() != parent, what="the end of the worker", timeout_s=LONGEST_S)
 
 
 @app.task
@@ -194,4 +194,4 @@ def returns_what_cannot_be_encoded() -> object:
 @app.task(time_limit=1)
 def never_ends() -> None:
     note("begin never_ends")
-    time.sleep(60)  # longer than its limit
+    wait_until(lambda: False, what="its time limit", timeout_s=LONGEST_S)
