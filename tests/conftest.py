@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from proj.broker.version import BrokerVersion
 from proj.lab.broker import Broker
 from proj.lab.processes.guard import Guard
+from proj.lab.processes.process import Process
 from proj.lab.rabbitmq import VARIABLE
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: What a broker writes into its log when something is wrong with it.
-_BAD_LINE = re.compile(r"\[(error|warning|critical)\]|alarm|crash", re.IGNORECASE)
+_BAD_LINE = re.compile(r"\[(error|warning|critical)\](?!.*(closing AMQP|closed TCP))|alarm|crash", re.IGNORECASE)
+#: Processes that the running test has started, and how many of them are shown when it fails, with so many lines.
+_STARTED: list[Process] = []
+MOST_SHOWN = 8
+LINES_SHOWN = 6
 
 # --- Hypothesis on a busy machine -------------------------------------------------------------------
 
@@ -39,9 +44,16 @@ settings.load_profile("proj")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let every broker of the run, also those of its processes, be the RabbitMQ that was asked for."""
+    """Let every broker of the run be the RabbitMQ that was asked for, and note each process that a test starts."""
     if version := config.getoption("rabbitmq"):
         os.environ[VARIABLE] = version
+    start = Process.start
+
+    def noted(process: Process) -> None:
+        _STARTED.append(process)
+        start(process)
+
+    pytest.MonkeyPatch().setattr(Process, "start", noted)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -74,6 +86,7 @@ def _without_traces_of_workers() -> None:
     if ours := sys.modules.get("proj.celery"):
         for cached in ("queues", "router", "send_task_message"):
             vars(ours.app.amqp).pop(cached, None)
+    _STARTED.clear()
     _set_task_join_will_block(False)  # noqa: FBT003 Celery's signature
 
 
@@ -99,8 +112,14 @@ def broker(guard: Guard) -> Iterator[Broker]:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show with a failed test what its broker said of errors and alarms, and how full the disk is."""
+    """Show with a failed test how busy the machine is, and what its processes and its broker said last."""
     report = yield
+    if report.failed:
+        said = [f"Load: {os.getloadavg()}"]
+        for process in _STARTED[-MOST_SHOWN:]:
+            lines = process.log_text().splitlines()[-LINES_SHOWN:]
+            said += [f"{process.name} (exit status {process.returncode}):", *(f"    {line[:200]}" for line in lines)]
+        report.sections.append(("the processes", "\n".join(said)))
     broker = getattr(item, "funcargs", {}).get("broker")
     if report.failed and isinstance(broker, Broker):
         bad = [line for line in broker.log_text().splitlines() if _BAD_LINE.search(line)]
