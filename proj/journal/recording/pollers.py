@@ -28,8 +28,11 @@ SAMPLE_S = 1.0
 UNCHANGED_S = 60.0
 #: Seconds between two rounds of asking workers, as in Flower.
 ROUND_S = 5.0
-#: How often a worker is asked that does not answer completely.
-TIMES = 5
+#: How often a worker is asked that does not answer completely, and how often of these with the usual time limit.
+TIMES = 15
+QUICK_TIMES = 5
+#: Seconds that a worker may take to reply after that: one on a busy machine, or in the middle of a task in a solo pool.
+PATIENT_S = 5.0
 #: Seconds to wait for the end of a thread. A thread that still waits for an answer then ends by itself.
 END_S = 0.5
 
@@ -148,16 +151,24 @@ class WorkerPoller(Poller):
         """Enable events, and put the answers of the workers that are to be asked into `workers`."""
         if self._enable:
             worker_info.enable_events(self._app)
-        with self._lock:
-            names = set(self._remaining) if self._asked_all else None
-        if names is not None and not names:
+        if not self._asked_all:
+            self._ask(None, worker_info.TIMEOUT_S)
+            self._asked_all = True
             return
+        with self._lock:
+            quick = {name for name, times in self._remaining.items() if times > TIMES - QUICK_TIMES}
+            slow = self._remaining.keys() - quick
+        # Those that have not answered for long come last: each question to them takes its whole time limit.
+        for names, timeout_s in ((quick, worker_info.TIMEOUT_S), (slow, PATIENT_S)):
+            if names:
+                self._ask(names, timeout_s)
+
+    def _ask(self, names: set[str] | None, timeout_s: float) -> None:
         # A worker counts since its own start, and the recorder from heartbeats since it listens.
         answered = [
             replace(worker, processed=None, window=None, held=None, given_back=None)
-            for worker in worker_info.ask_workers(self._app, names)
+            for worker in worker_info.ask_workers(self._app, names, timeout_s=timeout_s)
         ]
-        self._asked_all = True
         with self._lock:
             # A worker that is just starting may answer one question and not the next.
             complete = {worker.name for worker in answered if worker.slots and worker.queues and worker.dispatch}
