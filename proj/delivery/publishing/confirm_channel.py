@@ -73,6 +73,8 @@ class ConfirmChannel(UndeclaringChannel):
         self._nacked_since: float | None = None
         #: Called with each message that the broker has answered.
         self.on_settled: Callable[[OutgoingMessage], None] | None = None
+        #: Whether messages that are not confirmed go over a connection to another node of the cluster, once each.
+        self.leaves = False
         #: If set, `basic_publish` calls this with the message instead of sending it.
         self.capture: Callable[[OutgoingMessage], None] | None = None
         #: Whether the broker does not read from publishers, because it is short of memory or disk.
@@ -303,8 +305,25 @@ class ConfirmChannel(UndeclaringChannel):
                 self.connection.collect()
             raise ConnectionResetError(f"RabbitMQ did not answer for {SILENCE_S:g} s.") from error
 
+    def check_progress(self, since: float) -> None:
+        """Return, unless what is in flight has to go over another node: no confirm came `since` that monotonic time.
+
+        When the leader of a quorum queue dies with its node, RabbitMQ 3.10 may confirm nothing more to a client of
+        another node, although the queue has a new leader and the connection lives.
+
+        Raises:
+            ConnectionResetError: the oldest message was never written over another connection.
+        """
+        oldest = next(iter(self.in_flight.values()), None)
+        if not self.leaves or self.blocked or oldest is None or oldest.lost:
+            return
+        if time.monotonic() - since > SILENCE_S:
+            raise ConnectionResetError(f"RabbitMQ confirmed nothing for {SILENCE_S:g} s.")
+
     def _wait_for(self, outgoing: OutgoingMessage, end: float | None) -> None:
+        begun = time.monotonic()
         while not outgoing.settled:
+            self.check_progress(begun)
             left_s = SILENCE_S if end is None else end - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError("written, but not confirmed" + (", publishers are blocked" * self.blocked))

@@ -146,6 +146,11 @@ class PublishOperation:
         time.sleep(pause_s if full_left_s is None else min(pause_s, full_left_s))
 
     @property
+    def may_change_nodes(self) -> bool:
+        """Whether an attempt that is not confirmed for long may end, so that the next one goes to another node."""
+        return self.retry and self.policy is None and not self.doubtful
+
+    @property
     def _may_retry(self) -> bool:
         return self.retry and (self.policy is None or self.policy.allows(self.failures))
 

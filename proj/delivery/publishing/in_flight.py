@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from amqp.exceptions import ChannelError, MessageNacked
 
 from proj.broker.connection import failures
 from proj.delivery.broker_errors import CRASH_PAUSE_S, MOST_CRASHES, crashing, final_error, is_crash
-from proj.delivery.publishing.confirm_channel import (
-    LATE_BINDING_PAUSE_S,
-    LATE_BINDING_S,
-    SILENCE_S,
-    ConfirmChannel,
-)
+from proj.delivery.publishing.confirm_channel import LATE_BINDING_PAUSE_S, LATE_BINDING_S, SILENCE_S, ConfirmChannel
 from proj.delivery.publishing.deadline import Deadline, error_text
 from proj.delivery.publishing.outgoing_message import nack_from
 from proj.delivery.publishing.unconfirmed import rejected, subject_of, unconfirmed
@@ -70,6 +66,8 @@ class InFlight:
         self._settled: list[OutgoingMessage] = []
         #: How often a message was written again because the connection was lost before its confirm.
         self.republished = 0
+        #: Monotonic time of the last confirm.
+        self._progress_at = time.monotonic()
         #: How often the broker sent a nack.
         self.nacked = 0
         #: Monotonic time since which the broker has sent nothing but nacks; None when it has sent none.
@@ -118,7 +116,7 @@ class InFlight:
         if self._channel is None or not self._channel.alive or self._channel.is_refused:
             self._take_back()
             self._channel = ConfirmChannel.for_connection(self._connection)
-            self._channel.on_settled = self._settle
+            self._channel.on_settled, self._channel.leaves = self._settle, bool(self._connection.alt)
             self._heard_at = time.monotonic()
         return self._channel
 
@@ -150,7 +148,7 @@ class InFlight:
             Unconfirmed: the deadline has passed.
         """
         if not len(self):
-            self._deadline.restart()
+            self._note_progress()
         self._waiting.extend(outgoing)
         self._added_since_read += len(outgoing)
         try:
@@ -185,6 +183,7 @@ class InFlight:
                 self.flush()
                 self.channel.check_connection()
                 self._heard_at = time.monotonic()
+            self.channel.check_progress(self._progress_at)
         except self._errors as error:
             self._recover(error)
         if self._deadline.has_passed and len(self):
@@ -207,10 +206,7 @@ class InFlight:
             return
         if self.collects:
             channel.cork(on=True)
-        if len(self._waiting) > 1:
-            with channel.together():
-                self._write_each(channel)
-        else:
+        with channel.together() if len(self._waiting) > 1 else nullcontext():
             self._write_each(channel)
 
     def _write_each(self, channel: ConfirmChannel) -> None:
@@ -345,7 +341,7 @@ class InFlight:
 
     def _note_progress(self) -> None:
         self._deadline.restart()
-        self._nacked_since = None
+        self._nacked_since, self._progress_at = None, time.monotonic()
 
     def _write_later(self, outgoing: OutgoingMessage) -> None:
         """Write a message again after a pause, because the broker sent a nack."""

@@ -210,6 +210,7 @@ class ConfirmingProducer(kombu.Producer):
         channel = ConfirmChannel.for_connection(self.connection)
         usual, self._channel = self._channel, channel
         written = channel.written
+        channel.leaves = bool(self.connection.alt) and operation.may_change_nodes
         try:
             if first is not None:
                 # The stub lacks `nowait`, and calling an entity binds it to the channel.

@@ -13,10 +13,10 @@ from proj.errors import Unconfirmed
 from proj.lab.broker import Broker
 from proj.lab.processes.waiting import wait_until
 
-from .conftest import arrived, close, make_app
+from .conftest import QUEUE, arrived, close, make_app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from celery import Celery
     from celery.canvas import Signature
@@ -127,3 +127,54 @@ def test_publish_waits_without_a_copy_while_publishers_are_blocked(
     assert not thread.is_alive()
     assert written == ["once"]
     assert arrived(mortal.url()) == {"blocked": 1}
+
+
+def frozen(doing: str) -> str:
+    """Erlang that suspends or resumes the process of the quorum queue, which then confirms nothing."""
+    find = f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{QUEUE}">>)), '
+    return f"{find}sys:{doing}(amqqueue:get_pid(Q))."
+
+
+@pytest.mark.parametrize(
+    "publish",
+    [
+        lambda app: app.send_task("note", task_id="stuck"),
+        lambda app: send_many([app.tasks["note"].s().set(task_id="stuck")], app=app),
+    ],
+    ids=["delay", "send_many"],
+)
+def test_message_that_is_not_confirmed_goes_over_another_node_once(
+    mortal: Broker, monkeypatch: pytest.MonkeyPatch, publish: Callable[[Celery], object]
+) -> None:
+    """The connection lives, but the queue confirms nothing: where there are several nodes, another one is tried."""
+    written: list[int] = []
+    write = ConfirmChannel.write
+
+    def spy(channel: ConfirmChannel, outgoing: object) -> int:
+        written.append(id(channel))
+        return write(channel, outgoing)  # type: ignore[arg-type] # as it came
+
+    app = make_app(f"{mortal.url()};{mortal.url()}", queue_type="quorum")
+    app.send_task("note", task_id="first")
+    arrived(mortal.url())
+    monkeypatch.setattr("proj.delivery.publishing.confirm_channel.SILENCE_S", 0.5)
+    # A busy machine may answer later than that, which is another reason to change the connection.
+    monkeypatch.setattr(ConfirmChannel, "check_connection", lambda _channel: None)
+    monkeypatch.setattr(ConfirmChannel, "write", spy)
+    mortal.order("eval", frozen("suspend"))
+    try:
+        thread = threading.Thread(target=publish, args=(app,), daemon=True)
+        thread.start()
+        wait_until(lambda: len(written) == 2, what="a second attempt", timeout_s=60)
+        # As long as the first attempt took, and longer.
+        thread.join(timeout=2)
+        was_waiting = thread.is_alive()
+    finally:
+        mortal.order("eval", frozen("resume"))
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    close(app)
+
+    assert was_waiting
+    assert len(set(written)) == len(written) == 2
+    assert arrived(mortal.url()).keys() == {"stuck"}
