@@ -14,7 +14,7 @@ from proj.commands.terminal.options import Seconds, broker_api_option
 @click.option(
     "--timeout",
     type=Seconds(min=0.1, max=60),
-    default=1.0,
+    default=5.0,
     show_default=True,
     help="Seconds that a worker may take to answer.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proj.broker.cluster import majority
 from proj.broker.queue_depths import depths_by_declare
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from proj.broker.control_bus import ControlBus
     from proj.broker.management_api import Management
+
+
+#: Seconds in which workers usually answer. Only those that the broker knows and that have not are waited for longer.
+USUAL_S = 1.0
 
 
 class HealthCheck:
@@ -69,7 +73,7 @@ class HealthCheck:
         # A worker that is named is asked alone, which ends as soon as it replies. Without the broker's list all are
         # asked: then the number of consumers tells something only beside all workers that say they consume.
         alone = worker is not None and self._listed is not None
-        everyone = self._read([worker] if worker is not None and alone else None)
+        everyone = self._read(self._answered([worker] if worker is not None and alone else None))
         nodes = [worker] if worker is not None else self._nodes(everyone)
         first = {node: everyone[node] for node in nodes if node in everyone}
         backlog, consumers = self._count(everyone)
@@ -77,7 +81,7 @@ class HealthCheck:
         second = first
         if not all(_is_idle(each, backlog) for each in first.values()):
             time.sleep(interval_s)
-            second = self._read(first)
+            second = self._read(self._ask("stats", first))
         now = time.time()
         return [
             Health(
@@ -100,12 +104,24 @@ class HealthCheck:
         silent = (node for node in self._listed or () if node not in answered)
         return sorted({*answered, *(node for node in silent if self._bus.is_listening(node))})
 
-    def _read(self, nodes: Collection[str] | None) -> dict[str, Reading]:
-        """One reading of the nodes, or of all; a silent one costs one timeout, and is not asked again."""
-        stats = self._bus.ask("stats", nodes=nodes, timeout_s=self._timeout_s)
+    def _answered(self, nodes: Collection[str] | None) -> dict[str, Any]:
+        """The statistics of the nodes, or of all workers; one that is known to be there has the whole time limit."""
+        if nodes is not None:
+            return self._ask("stats", [node for node in nodes if self._bus.is_listening(node)])
+        if self._listed is None:
+            return self._ask("stats", None)
+        answered = self._bus.ask("stats", timeout_s=min(USUAL_S, self._timeout_s))
+        silent = [node for node in self._nodes(answered) if node not in answered]
+        return answered | self._ask("stats", silent)
+
+    def _ask(self, command: str, nodes: Collection[str] | None) -> dict[str, Any]:
+        return self._bus.ask(command, nodes=nodes, timeout_s=self._timeout_s)
+
+    def _read(self, stats: dict[str, Any]) -> dict[str, Reading]:
+        """One reading of the workers whose statistics these are; a silent one costs one timeout."""
         active = self._bus.ask("active", nodes=stats, timeout_s=self._timeout_s, safe=True)
-        reserved = self._bus.ask("reserved", nodes=stats, timeout_s=self._timeout_s)
-        queues = self._bus.ask("active_queues", nodes=stats, timeout_s=self._timeout_s)
+        reserved = self._ask("reserved", stats)
+        queues = self._ask("active_queues", stats)
         return {
             node: read_worker(stats[node], active.get(node), reserved.get(node), queues.get(node)) for node in stats
         }
