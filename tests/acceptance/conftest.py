@@ -149,7 +149,7 @@ class Theirs:
         wait_until(
             lambda: names <= {node for node, queues in queues_by_worker(self.app, management, vhost).items() if queues},
             what="the broker's list of consumers",
-            timeout_s=20,
+            timeout_s=60,
         )
 
     def wait_until_begun(self, count: int) -> None:
@@ -157,7 +157,7 @@ class Theirs:
         wait_until(
             lambda: sum(worker.log_text().count("Task nap[") for worker in self.workers) >= count,
             what=f"{count} naps",
-            timeout_s=20,
+            timeout_s=60,
         )
 
 

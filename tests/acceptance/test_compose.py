@@ -76,7 +76,7 @@ def test_worker_of_compose_does_the_work_of_its_queue(
         (depth,) = [depth for depth in shown(celery, variables) if depth["name"] == queue]
         celery("-A", "proj", "send", "--queue", queue, *["one."] * scale, **variables)
         for worker in workers:
-            worker.wait_until_ready(lambda worker=worker: "[x] Done" in worker.log_text(), timeout_s=20)
+            worker.wait_until_ready(lambda worker=worker: "[x] Done" in worker.log_text(), timeout_s=60)
     finally:
         for worker in workers:
             worker.kill()

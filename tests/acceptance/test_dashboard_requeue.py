@@ -73,12 +73,12 @@ def test_requeue_of_the_page_that_is_killed_and_done_again_loses_none_and_names_
             return int(channel.queue_declare(queue, passive=True).message_count)
 
         put(channel)
-        wait_until(lambda: depth("dead_letters") == COUNT, what="the letters", timeout_s=30)
+        wait_until(lambda: depth("dead_letters") == COUNT, what="the letters", timeout_s=60)
         with dashboard:
             dashboard.requeue_all()
             wait_until(lambda: dashboard.job()["done"] > COUNT / 5, what="some letters", timeout_s=60)
             dashboard.kill()
-        wait_until(lambda: depth("dead_letters") + depth("work") >= COUNT, what="the letters to return", timeout_s=30)
+        wait_until(lambda: depth("dead_letters") + depth("work") >= COUNT, what="the letters to return", timeout_s=60)
         with dashboard:
             dashboard.requeue_all()
             wait_until(lambda: dashboard.job()["state"] != "running", what="the rest", timeout_s=60)

@@ -112,7 +112,7 @@ def test_demo_leaves_nothing_behind_whenever_it_is_ended(demo: Demo, moment: str
     status = demo.end(number)
 
     assert status == (-signal.SIGKILL if number == signal.SIGKILL else 130)
-    wait_until(lambda: not demo.remaining(), what=f"the end of {demo.remaining()}", timeout_s=15)
+    wait_until(lambda: not demo.remaining(), what=f"the end of {demo.remaining()}", timeout_s=60)
 
 
 def test_demo_starts_what_it_promises(demo: Demo) -> None:
@@ -187,9 +187,9 @@ def test_demo_opens_its_page_in_the_browser_and_serves_it_until_ctrl_c(
         assert opened.read_text() == page
         with urllib.request.urlopen(page, timeout=10) as answer:
             assert "Dispatch" in answer.read().decode()
-        wait_until(lambda: shown(page) == COMPLETE, what=f"a complete run on the page, not {shown(page)}", timeout_s=15)
+        wait_until(lambda: shown(page) == COMPLETE, what=f"a complete run on the page, not {shown(page)}", timeout_s=60)
         assert demo.end(signal.SIGINT) == 0
-        wait_until(lambda: not demo.remaining(), what=f"the end of {demo.remaining()}", timeout_s=15)
+        wait_until(lambda: not demo.remaining(), what=f"the end of {demo.remaining()}", timeout_s=60)
 
 
 @pytest.mark.parametrize("option", [("--messages", "0"), ("--workers", "many"), ("--dot-seconds", "-1")])

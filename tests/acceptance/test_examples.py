@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 NOWHERE = "amqp://guest:guest@127.0.0.1:1//"
 #: Seconds of a dot: short, but long compared with the time that a message takes.
 DOT_S = 0.1

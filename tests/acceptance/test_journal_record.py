@@ -78,7 +78,7 @@ def record(process: Callable[..., Process], path: Path) -> Callable[[str], Proce
 
     def start(name: str) -> Process:
         recorder = process(name, "-A", "theirs", "journal", "record", "-o", str(path), "--run", "r")
-        recorder.wait_until_ready(lambda: "Recording into" in recorder.log_text(), timeout_s=30)
+        recorder.wait_until_ready(lambda: "Recording into" in recorder.log_text(), timeout_s=60)
         return recorder
 
     return start
@@ -116,17 +116,17 @@ def test_other_app_is_recorded_audited_and_reported_although_the_recorder_is_kil
             return [worker.slots for worker in journal.workers()] == [2]
 
     recorder = record("first")
-    wait_until(known_slots, what="the worker's answer", timeout_s=30)
+    wait_until(known_slots, what="the worker's answer", timeout_s=60)
     call(1)
-    wait_until(lambda: succeeded(1), what="the first task", timeout_s=30)
+    wait_until(lambda: succeeded(1), what="the first task", timeout_s=60)
     recorder.kill()
     call(1)
     recorder = record("second")
     call(1)
-    wait_until(lambda: succeeded(3), what="all three tasks", timeout_s=30)
+    wait_until(lambda: succeeded(3), what="all three tasks", timeout_s=60)
     worker.stop()
     recorder.terminate()
-    wait_until(lambda: not recorder.running, what="the recorder's end", timeout_s=30)
+    wait_until(lambda: not recorder.running, what="the recorder's end", timeout_s=60)
 
     assert recorder.returncode == 0, recorder.log_text()
     with open_journal(path) as journal:
@@ -155,7 +155,7 @@ def test_record_ends_cleanly_at_ctrl_c(record: Callable[[str], Process], path: P
     recorder = record("recorder")
 
     os.kill(recorder.pid, signal.SIGINT)
-    wait_until(lambda: not recorder.running, what="the recorder's end", timeout_s=30)
+    wait_until(lambda: not recorder.running, what="the recorder's end", timeout_s=60)
 
     assert recorder.returncode == 0, recorder.log_text()
     assert f"written to {path}" in recorder.log_text()

@@ -101,7 +101,7 @@ def test_pod_runs_tasks_passes_its_probe_and_its_unacknowledged_messages_are_cou
         celery("-A", "proj", "send", *["long" + 60 * "."] * slots, "waits.", **user_of("publisher"))
         there = {"messages": slots + 1, "messages_ready": 1, "messages_unacknowledged": slots}
         queue = TRIGGER["metadata"]["queueName"]
-        wait_until(lambda: counted(api, vhost, queue) == there, what="all to be counted", timeout_s=20)
+        wait_until(lambda: counted(api, vhost, queue) == there, what="all to be counted", timeout_s=60)
 
         probe = subprocess.run(
             found["livenessProbe"]["exec"]["command"],

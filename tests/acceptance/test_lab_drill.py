@@ -100,7 +100,7 @@ def test_drill_that_is_interrupted_leaves_nothing(drills: Drills) -> None:
     status = drills.popen.wait(30)
 
     assert status == 130, drills.talk_file.read_text()
-    wait_until(lambda: not drills.remaining(), what=f"the end of {drills.remaining()}", timeout_s=15)
+    wait_until(lambda: not drills.remaining(), what=f"the end of {drills.remaining()}", timeout_s=60)
 
 
 def test_drill_refuses_an_unknown_fault_before_it_starts_anything(celery: Celery) -> None:

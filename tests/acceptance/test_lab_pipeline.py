@@ -106,7 +106,7 @@ def test_pipeline_that_is_interrupted_leaves_nothing(lab_pipeline: LabPipeline) 
     status = lab_pipeline.popen.wait(30)
 
     assert status == 130, lab_pipeline.talk_file.read_text()
-    wait_until(lambda: not lab_pipeline.remaining(), what=f"the end of {lab_pipeline.remaining()}", timeout_s=15)
+    wait_until(lambda: not lab_pipeline.remaining(), what=f"the end of {lab_pipeline.remaining()}", timeout_s=60)
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_run_that_is_interrupted_leaves_a_readable_journal_and_no_process(lab_ru
     status = lab_run.popen.wait(30)
 
     assert status == 130
-    wait_until(lambda: not lab_run.remaining(), what=f"the end of {lab_run.remaining()}", timeout_s=15)
+    wait_until(lambda: not lab_run.remaining(), what=f"the end of {lab_run.remaining()}", timeout_s=60)
     with open_journal(lab_run.journal_file) as journal:
         (run,) = journal.runs()
         assert run.ended is None

@@ -84,7 +84,7 @@ def test_queues_watch_looks_repeatedly_until_ctrl_c(variables: dict[str, str], t
             env=child_environment(PYTHONUNBUFFERED="1", **variables),
             stdout=looks,
         )
-    wait_until(lambda: output.read_text().count("\n") >= 3, what="three looks", timeout_s=20)
+    wait_until(lambda: output.read_text().count("\n") >= 3, what="three looks", timeout_s=60)
 
     watch.send_signal(signal.SIGINT)
 
@@ -160,13 +160,13 @@ def test_queues_watch_says_once_in_a_row_that_there_are_no_queues(variables: dic
             stdout=looks,
         )
     try:
-        wait_until(lambda: "no queues" in output.read_text(), what="the sentence", timeout_s=20)
+        wait_until(lambda: "no queues" in output.read_text(), what="the sentence", timeout_s=60)
         with Connection(variables["CELERY_BROKER_URL"]) as connection:
             channel = connection.default_channel
             channel.queue_declare("mine", durable=True, auto_delete=False)
-            wait_until(lambda: output.read_text().count("mine") >= 3, what="three tables", timeout_s=20)
+            wait_until(lambda: output.read_text().count("mine") >= 3, what="three tables", timeout_s=60)
             channel.queue_delete("mine")
-        wait_until(lambda: output.read_text().count("no queues") == 2, what="the sentence again", timeout_s=20)
+        wait_until(lambda: output.read_text().count("no queues") == 2, what="the sentence again", timeout_s=60)
     finally:
         watch.send_signal(signal.SIGINT)
         watch.wait(20)
@@ -185,5 +185,5 @@ def test_queues_open_opens_the_address_in_the_browser(
 
     page = variables["FLOWER_BROKER_API"].rpartition("@")[2].removesuffix("api/")
     assert (opened.returncode, opened.stdout) == (0, f"http://{page}\n"), opened.stderr
-    wait_until((tmp_path / "opened").exists, what="the browser", timeout_s=10)
+    wait_until((tmp_path / "opened").exists, what="the browser", timeout_s=60)
     assert (tmp_path / "opened").read_text() == f"http://{page}\n"

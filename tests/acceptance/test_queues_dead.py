@@ -75,7 +75,7 @@ def test_dead_lists_letters_for_people_and_for_programs(celery: Celery, variable
     assert [json.loads(line)["id"] for line in lines.stdout.splitlines()] == ["letter-1", "letter-2"]
     assert json.loads(lines.stdout.splitlines()[0])["time"] == 1795251491.5
     # RabbitMQ 4.3 may count the letters that were looked at a moment later.
-    wait_until(lambda: depth(variables, "dead_letters") == 3, what="all letters to be back", timeout_s=30)
+    wait_until(lambda: depth(variables, "dead_letters") == 3, what="all letters to be back", timeout_s=60)
 
 
 @pytest.mark.usefixtures("_three_letters")
@@ -248,7 +248,7 @@ def test_requeue_of_many_that_is_killed_and_done_again_loses_none_and_names_doub
             channel.basic_publish(
                 Message(b"[[], {}, {}]", application_headers=headers, delivery_mode=2), routing_key="dead_letters"
             )
-        wait_until(lambda: depth(variables, "dead_letters") == count, what="the letters", timeout_s=30)
+        wait_until(lambda: depth(variables, "dead_letters") == count, what="the letters", timeout_s=60)
         first = Process(
             "requeue",
             [sys.executable, "-u", "-m", "celery", *DEAD, "--requeue", "--all"],

@@ -72,7 +72,7 @@ def test_halt_says_which_worker_did_not_answer(celery: Celery, variables: dict[s
     assert halted.returncode == 1, halted.stderr
     assert ["frozen@x", "none", "?", "?", "still", "there"] in map(str.split, halted.stdout.splitlines())
     os.kill(frozen.pid, signal.SIGCONT)
-    wait_until(lambda: frozen.returncode == 0, what="the frozen worker's end", timeout_s=20)
+    wait_until(lambda: frozen.returncode == 0, what="the frozen worker's end", timeout_s=60)
 
 
 def test_halt_drain_waits_until_the_queue_is_empty(
@@ -168,7 +168,7 @@ def test_halt_leaves_the_workers_of_another_app_alone(
     assert {row["worker"]: row["stopped"] for row in json.loads(halted.stdout)} == {"frozen@x": False, "one@x": True}
     assert "not workers of this app: other@x." in halted.stderr
     assert not one.running
-    wait_until(lambda: frozen.returncode == 0, what="the frozen worker's end", timeout_s=20)
+    wait_until(lambda: frozen.returncode == 0, what="the frozen worker's end", timeout_s=60)
     assert stranger.running
     answer = celery("-A", "others", "inspect", "ping", "-d", "other@x", **variables)
     assert answer.returncode == 0, answer.stderr
@@ -281,7 +281,7 @@ def test_halt_drain_ends_a_pipeline_stage_after_stage(celery: Celery, variables:
         rows = json.loads(halted.stdout)
         assert [row["worker"] for row in rows] == [worker.node for worker in workers]
         assert [row["stopped"] for row in rows] == [True] * 3
-        wait_until(lambda: not any(worker.running for worker in workers), what="the workers' end", timeout_s=15)
+        wait_until(lambda: not any(worker.running for worker in workers), what="the workers' end", timeout_s=60)
     printed = sorted(
         word for worker in workers[1:] for word in re.findall(r"P\d: (WORD \d)$", worker.log_text(), re.MULTILINE)
     )

@@ -58,7 +58,7 @@ def running(work: Callable[[Any, threading.Event], None], url: str) -> Iterator[
         yield
     finally:
         ending.set()
-        thread.join(timeout=20)
+        thread.join(timeout=60)
 
 
 def publish(connection: Any, ending: threading.Event) -> None:

@@ -65,7 +65,7 @@ def done_by(broker: Broker, guard: Guard) -> Iterator[dict[str, list[str]]]:
         wait_until(
             lambda message=message, receivers=receivers: set(receivers) <= set(doers()[message]),
             what=f"{message!r} at {receivers}",
-            timeout_s=20,
+            timeout_s=60,
         )
     yield doers()
     for worker in workers:

@@ -46,7 +46,7 @@ def run_to_the_end(printers: list[Printer]) -> None:
             printer.run()
         return all(printer.halted for printer in printers)
 
-    wait_until(all_halted, what="all printers to halt", timeout_s=10)
+    wait_until(all_halted, what="all printers to halt", timeout_s=60)
 
 
 @pytest.fixture

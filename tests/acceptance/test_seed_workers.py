@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
 
 VHOST = "seed-workers"
-TIMEOUT_S = 40
+TIMEOUT_S = 60
 
 
 def received(worker: Worker) -> list[str]:

@@ -42,7 +42,7 @@ def test_worker_prints_received_and_done_as_the_tutorials_do(
 ) -> None:
     """Beside Celery's own lines."""
     celery("-A", "proj", "send", "First message.", **variables)
-    worker.wait_until_ready(lambda: "succeeded in" in worker.log_text(), timeout_s=20)
+    worker.wait_until_ready(lambda: "succeeded in" in worker.log_text(), timeout_s=60)
 
     log = worker.log_text()
     assert re.search(r": {2}\[x\] Received 'First message\.'$", log, flags=re.MULTILINE)
@@ -87,7 +87,7 @@ def test_second_worker_of_a_host_works_beside_the_first(
         celery("-A", "proj", "send", *["message.........."] * 4, **variables)
 
         for each in (worker, second):
-            each.wait_until_ready(lambda each=each: "[x] Done" in each.log_text(), timeout_s=20)
+            each.wait_until_ready(lambda each=each: "[x] Done" in each.log_text(), timeout_s=60)
         answers = celery("-A", "proj", "status", **variables)
         assert "2 nodes online" in answers.stdout
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pika.adapters.blocking_connection import BlockingChannel
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class Delivery(NamedTuple):

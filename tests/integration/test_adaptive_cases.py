@@ -45,7 +45,7 @@ def test_task_of_every_kind_is_run_once(
                 send("limited", number)
                 send("retried", number)
         wait_until(lambda: len(ran(worker)) >= len(texts), what="all tasks", timeout_s=TIMEOUT_S)
-        wait_until(lambda: client.ready() == 0, what="an empty queue", timeout_s=10)
+        wait_until(lambda: client.ready() == 0, what="an empty queue", timeout_s=60)
 
         assert client.consumers("first") <= 16
         assert ran(worker) == Counter(texts)

@@ -39,7 +39,7 @@ def test_worker_has_as_many_tasks_as_its_pool_has_slots_when_it_is_grown_and_shr
 
         client.app.control.pool_grow(2)
         wait_until(lambda: sum(began(worker).values()) == 3, what="three tasks", timeout_s=TIMEOUT_S)
-        wait_until(lambda: client.ready() == 6, what="three messages in hand", timeout_s=10)
+        wait_until(lambda: client.ready() == 6, what="three messages in hand", timeout_s=60)
 
         grown.touch()
         wait_until(lambda: sum(ran(worker).values()) == 9, what="all tasks", timeout_s=TIMEOUT_S)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.one_version
 
 PAGE = Path(__file__).parents[2] / "docs" / "tls.md"
 NAME = "monitor.example"
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 
 
 class Proxy:

@@ -213,7 +213,7 @@ def test_broker_leaves_nothing_when_its_parent_is_killed() -> None:
 
     assert "beam.smp" in commands
     assert "epmd" in commands
-    wait_until(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids), what="the end of all", timeout_s=10)
+    wait_until(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids), what="the end of all", timeout_s=60)
     assert is_free(int(port))
     assert not Path(folder).exists()
 

@@ -98,4 +98,4 @@ def test_worker_consumes_again_from_a_queue_that_was_deleted(guard: Guard, broke
 
         wait_until(lambda: is_consumed(connection), what="the worker to consume again", timeout_s=60)
         work.apply_async(("after.",), queue=work_queue("quorum"), connection=connection, ignore_result=True)
-        wait_until(lambda: "[x] Received 'after.'" in worker.log_text(), what="its task", timeout_s=30)
+        wait_until(lambda: "[x] Received 'after.'" in worker.log_text(), what="its task", timeout_s=60)

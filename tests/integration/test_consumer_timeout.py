@@ -177,14 +177,14 @@ def test_task_that_outlasts_what_the_worker_asked_for_is_leased(
 ) -> None:
     """A message may bring a time limit of its own, longer than those of the worker."""
     with running(guard, impatient, there, tmp_path, "--time-limit", "1", queues="quorum") as worker:
-        assert wait_until(lambda: arguments(impatient, there), what="the consumer", timeout_s=30) == {
+        assert wait_until(lambda: arguments(impatient, there), what="the consumer", timeout_s=60) == {
             "quorum": {"x-consumer-timeout": TIMEOUT_S * 1000}
         }
 
         worker.send("long", LONG_S, "quorum", time_limit=60)
         worker.wait_for("the message is leased")
         worker.wait_for("ended long")
-        wait_until(lambda: not leases(impatient, there), what="the lease to end", timeout_s=30)
+        wait_until(lambda: not leases(impatient, there), what="the lease to end", timeout_s=60)
 
         assert worker.count("started long") == 1
 

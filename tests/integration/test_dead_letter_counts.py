@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 EARLIER = "earlier"
 LATER = "later"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
 
 TUTORIAL = ["First message.", "Second message..", "Third message...", "Fourth message....", "Fifth message....."]
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 
 
 @pytest.fixture

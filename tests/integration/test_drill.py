@@ -88,17 +88,17 @@ def test_supervisor_starts_a_process_again_after_every_end(guard: Guard) -> None
     )
     with Supervisor(process) as supervisor:
         first = supervisor.pid
-        wait_until(supervisor.children, what="a child", timeout_s=10)
+        wait_until(supervisor.children, what="a child", timeout_s=60)
         (child,) = supervisor.children()
 
         os.kill(first, signal.SIGKILL)
 
-        end = supervisor.wait_for_end(first, timeout_s=10)
-        wait_until(lambda: process.running, what="another life", timeout_s=10)
+        end = supervisor.wait_for_end(first, timeout_s=60)
+        wait_until(lambda: process.running, what="another life", timeout_s=60)
         second = supervisor.pid
         assert (end.pid, end.returncode) == (first, -signal.SIGKILL)
         assert second != first
-        wait_until(lambda: not is_alive(child), what="the end of the child", timeout_s=10)
+        wait_until(lambda: not is_alive(child), what="the end of the child", timeout_s=60)
     assert not is_alive(second)
     assert not process.running
 

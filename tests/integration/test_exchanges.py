@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from proj.lab.processes.process import Process
 
 VHOST = "exchanges"
-TIMEOUT_S = 40
+TIMEOUT_S = 60
 #: Workers by name, with their PROJ_BIND; two share the work of one pattern.
 BINDINGS = {
     "plain": "",

@@ -66,7 +66,7 @@ def talk(url: str, moment: int | None = None) -> int:
     app = Celery(set_as_current=False)
     app.conf.broker_transport_options = {"read_timeout": 1, "write_timeout": 1}
     with signal_at(moment) as moments, connected(app.connection_for_read(url)) as connection:
-        wait_until(lambda: depths_by_declare(connection, ["dead_letters"]), what="the queue's depth", timeout_s=10)
+        wait_until(lambda: depths_by_declare(connection, ["dead_letters"]), what="the queue's depth", timeout_s=60)
     return moments.count
 
 

@@ -76,7 +76,7 @@ def test_leased_message_is_not_dropped_when_its_work_queue_is_full(guard: Guard,
         connected(app.connection_for_write(broker.url(vhost))) as connection,
     ):
         work.apply_async((LONG,), queue=work_queue("classic"), connection=connection, ignore_result=True)
-        (name,) = wait_until(lambda: leases(broker, vhost), what="the lease", timeout_s=20)
+        (name,) = wait_until(lambda: leases(broker, vhost), what="the lease", timeout_s=60)
         arguments = broker.management.request("GET", f"queues/{vhost}/{name}")["arguments"]
         worker.kill()
 
@@ -93,8 +93,8 @@ def test_long_task_keeps_its_message_and_runs_once(guard: Guard, broker: Broker,
     ):
         for message in (LONG, "next."):
             work.apply_async((message,), queue=work_queue(queue_type), connection=connection, ignore_result=True)
-        wait_until(lambda: leases(broker, vhost), what="the lease", timeout_s=20)
-        wait_until(lambda: "the message is leased" in worker.log_text(), what="the acknowledgement", timeout_s=10)
+        wait_until(lambda: leases(broker, vhost), what="the lease", timeout_s=60)
+        wait_until(lambda: "the message is leased" in worker.log_text(), what="the acknowledgement", timeout_s=60)
 
         # The next message waits in the queue for a free worker, and not in the busy one.
         wait_until(
@@ -104,8 +104,8 @@ def test_long_task_keeps_its_message_and_runs_once(guard: Guard, broker: Broker,
         )
         assert worker.log_text().count(" received") == 1
 
-        wait_until(lambda: worker.log_text().count(" [x] Done") == 2, what="both tasks", timeout_s=30)
-        wait_until(lambda: not leases(broker, vhost), what="the lease to end", timeout_s=20)
+        wait_until(lambda: worker.log_text().count(" [x] Done") == 2, what="both tasks", timeout_s=60)
+        wait_until(lambda: not leases(broker, vhost), what="the lease to end", timeout_s=60)
         assert worker.log_text().count(f"[x] Received '{LONG}'") == 1
         assert [depth.ready for depth in depths_by_declare(connection, [WORK_QUEUE])] == [0]
 
@@ -117,7 +117,7 @@ def test_leased_message_of_a_dead_worker_returns_to_its_queue(guard: Guard, brok
         connected(app.connection_for_write(broker.url(vhost))) as connection,
     ):
         work.apply_async((LONG,), connection=connection, ignore_result=True)
-        wait_until(lambda: "the message is leased" in worker.log_text(), what="the lease", timeout_s=20)
+        wait_until(lambda: "the message is leased" in worker.log_text(), what="the lease", timeout_s=60)
         worker.kill()
 
         wait_until(

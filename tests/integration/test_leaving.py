@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
     from proj.lab.processes.process import Process
 
-TIMEOUT_S = 40
+TIMEOUT_S = 60
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from proj.broker.version import BrokerVersion
     from proj.lab.broker import Broker
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 QUEUE = "given-back"
 
 

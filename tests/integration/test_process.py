@@ -49,7 +49,7 @@ def gone(pid: int) -> bool:
 def test_process_is_ready_when_the_condition_is_true(own_guard: Guard) -> None:
     """Not before."""
     with python("print('serving'); import signal; signal.pause()", own_guard) as process:
-        process.wait_until_ready(lambda: "serving" in process.log_text(), timeout_s=20)
+        process.wait_until_ready(lambda: "serving" in process.log_text(), timeout_s=60)
 
         assert process.running
 
@@ -60,7 +60,7 @@ def test_process_that_ends_before_it_is_ready_is_reported_with_its_log(own_guard
         python("raise SystemExit('no such port')", own_guard, "server") as process,
         pytest.raises(ProcessEnded, match="server ended with status 1 before it was ready:\nno such port"),
     ):
-        process.wait_until_ready(lambda: False, timeout_s=20)
+        process.wait_until_ready(lambda: False, timeout_s=60)
 
 
 def test_process_that_is_never_ready_is_reported_after_the_deadline(own_guard: Guard) -> None:
@@ -88,7 +88,7 @@ def test_process_that_ignores_sigterm_is_killed(own_guard: Guard) -> None:
     program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); signal.pause()"
     process = python(program, own_guard)
     process.start()
-    process.wait_until_ready(lambda: "deaf" in process.log_text(), timeout_s=20)
+    process.wait_until_ready(lambda: "deaf" in process.log_text(), timeout_s=60)
 
     process.stop(timeout_s=0.2)
 
@@ -100,12 +100,12 @@ def test_killed_process_takes_its_group_with_it(own_guard: Guard) -> None:
     program = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid); import signal; signal.pause()"
     process = python(program, own_guard)
     process.start()
-    process.wait_until_ready(lambda: process.log_text().endswith("\n"), timeout_s=20)
+    process.wait_until_ready(lambda: process.log_text().endswith("\n"), timeout_s=60)
     child = int(process.log_text())
 
     process.kill()
 
-    wait_until(lambda: gone(child), what="the end of the child", timeout_s=10)
+    wait_until(lambda: gone(child), what="the end of the child", timeout_s=60)
 
 
 def test_process_that_is_started_again_adds_to_its_log(own_guard: Guard) -> None:
@@ -113,7 +113,7 @@ def test_process_that_is_started_again_adds_to_its_log(own_guard: Guard) -> None
     process = python("print('a life')", own_guard)
     for _ in range(2):
         process.start()
-        wait_until(lambda: not process.running, what="its end", timeout_s=20)
+        wait_until(lambda: not process.running, what="its end", timeout_s=60)
 
     assert process.log_text() == "a life\na life\n"
 
@@ -125,7 +125,7 @@ def test_process_does_not_run_in_the_users_folder(
     monkeypatch.chdir(tmp_path)
     process = python("import os; print(os.getcwd())", own_guard)
     process.start()
-    wait_until(lambda: not process.running, what="its end", timeout_s=20)
+    wait_until(lambda: not process.running, what="its end", timeout_s=60)
 
     assert Path(process.log_text().strip()) == own_guard.folder.resolve()
 
@@ -136,8 +136,8 @@ def test_guard_kills_also_processes_that_left_their_group_and_removes_its_folder
         program = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
         process = python(program, guard)
         process.start()
-        process.wait_until_ready(lambda: True, timeout_s=20)
-        wait_until(lambda: not process.running, what="the parent's end", timeout_s=20)
+        process.wait_until_ready(lambda: True, timeout_s=60)
+        wait_until(lambda: not process.running, what="the parent's end", timeout_s=60)
         daemon = int(process.log_text())
         assert not gone(daemon)
 
@@ -156,7 +156,7 @@ def test_killed_process_leaves_no_temporary_folder() -> None:
         )
         process = python(program, guard)
         process.start()
-        wait_until(lambda: not process.running, what="the end of the process", timeout_s=20)
+        wait_until(lambda: not process.running, what="the end of the process", timeout_s=60)
         folder = Path(process.log_text().strip())
         assert folder.is_dir()
 
@@ -183,8 +183,8 @@ def test_guard_kills_everything_when_its_parent_is_killed() -> None:
     parent.kill()
     parent.wait()
 
-    wait_until(lambda: gone(int(pid)), what="the end of the child", timeout_s=10)
-    wait_until(lambda: not Path(folder).exists(), what="the end of the folder", timeout_s=10)
+    wait_until(lambda: gone(int(pid)), what="the end of the child", timeout_s=60)
+    wait_until(lambda: not Path(folder).exists(), what="the end of the folder", timeout_s=60)
 
 
 def test_process_that_a_killed_lab_had_only_forked_is_ended_too(tmp_path: Path) -> None:
@@ -200,11 +200,11 @@ def test_process_that_a_killed_lab_had_only_forked_is_ended_too(tmp_path: Path) 
         try:
             assert guard.stdin is not None
             guard.stdin.close()
-            wait_until(lambda: not folder.exists(), what="the guard's first look", timeout_s=20)
-            forked.communicate(b"go on\n", timeout=20)
+            wait_until(lambda: not folder.exists(), what="the guard's first look", timeout_s=60)
+            forked.communicate(b"go on\n", timeout=60)
 
             assert forked.returncode == -signal.SIGKILL
-            assert guard.wait(timeout=20) == 0
+            assert guard.wait(timeout=60) == 0
         finally:
             forked.kill()
             guard.kill()

@@ -80,7 +80,7 @@ def test_task_queue_is_under_the_policy_with_dead_letters(broker: Broker, vhost:
     policy = wait_until(
         lambda: broker.management.request("GET", f"queues/{vhost}/task_queue").get("effective_policy_definition"),
         what="the statistics of the queue",
-        timeout_s=20,
+        timeout_s=60,
     )
 
     assert policy == {
@@ -106,6 +106,6 @@ def test_queues_of_the_pipeline_are_under_policies_with_dead_letters_too(broker:
         known = {name: queue.get("effective_policy_definition") for name, queue in there.items()}
         return known if all(known.values()) else {}
 
-    for name, policy in wait_until(policies, what="the statistics of the queues", timeout_s=20).items():
+    for name, policy in wait_until(policies, what="the statistics of the queues", timeout_s=60).items():
         assert (policy["dead-letter-exchange"], policy["overflow"]) == ("dead_letters", "reject-publish")
         assert ("delivery-limit" in policy) == (types[name] == "quorum")

@@ -109,7 +109,7 @@ def test_listener_keeps_attempts_between_malformed_messages(app: Celery, broker:
     with Listener(app, app.connection_for_read()) as listener:
         publish_malformed(broker.url(vhost))
         publish(broker.url(vhost), event("t", timestamp=1000.0, utcoffset=5), serializer="json")
-        wait_until(lambda: bool(list(listener.attempts)), what="the attempt", timeout_s=20)
+        wait_until(lambda: bool(list(listener.attempts)), what="the attempt", timeout_s=60)
 
         (attempt,) = listener.attempts
 

@@ -95,7 +95,7 @@ def test_recorder_survives_malformed_events(app: Celery, broker: Broker, vhost: 
         for body in (7, None, [[], "x", {"type": "task-sent"}], {"type": {}}, [event("forged\ud800", args="\ud800")]):
             publish(url, body, serializer="json")
         publish(url, event("last"), serializer="json")
-        wait_until(lambda: path.exists() and "last" in task_ids(path), what="the good event", timeout_s=15)
+        wait_until(lambda: path.exists() and "last" in task_ids(path), what="the good event", timeout_s=60)
 
 
 def test_recorder_does_not_shift_timestamps(app: Celery, broker: Broker, vhost: str, path: Path) -> None:
@@ -188,12 +188,12 @@ def test_recorder_continues_after_a_restart_of_the_broker(guard: Guard, path: Pa
         app = Celery("theirs", broker=broker.url(), set_as_current=False)
         with Recorder(app, path, broker_api=broker.management_url):
             publish(broker.url(), event("before"), serializer="json")
-            wait_until(lambda: "before" in task_ids(path), what="the first event", timeout_s=15)
+            wait_until(lambda: "before" in task_ids(path), what="the first event", timeout_s=60)
             broker.kill()
             broker.start()
-            wait_until(lambda: _gaps(path), what="the gap", timeout_s=30)
+            wait_until(lambda: _gaps(path), what="the gap", timeout_s=60)
             publish(broker.url(), event("after"), serializer="json")
-            wait_until(lambda: "after" in task_ids(path), what="the event after the restart", timeout_s=30)
+            wait_until(lambda: "after" in task_ids(path), what="the event after the restart", timeout_s=60)
 
     assert ["The broker was away" in reason for reason in _gaps(path)] == [True]
 

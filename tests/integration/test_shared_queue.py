@@ -85,7 +85,7 @@ def test_tutorials_worker_and_celerys_share_a_queue_and_neither_waits_for_the_ot
         channel.connection.process_data_events(0.05)
         return len(worked_on(worker)) == len(TEXTS) - 1
 
-    wait_until(others_are_done, what="the worker to do what the busy client has not", timeout_s=20)
+    wait_until(others_are_done, what="the worker to do what the busy client has not", timeout_s=60)
     ((tag, mine),) = taken
     channel.basic_ack(tag)
 

@@ -71,7 +71,7 @@ def test_warm_shutdown_runs_the_task_that_the_pool_was_given_once_and_then_ends_
         wait_until_written(worker, connection)
 
         worker.terminate()
-        wait_until(lambda: "Warm shutdown waits" in worker.log_text(), what="the warm shutdown", timeout_s=30)
+        wait_until(lambda: "Warm shutdown waits" in worker.log_text(), what="the warm shutdown", timeout_s=60)
         os.kill(process.pid, signal.SIGCONT)
         begun = time.monotonic()
         wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=60)
@@ -92,7 +92,7 @@ def test_cold_shutdown_gives_back_the_task_that_is_half_written_to_its_process_a
         wait_until_written(worker, connection)
 
         os.kill(worker.pid, signal.SIGQUIT)
-        wait_until(lambda: "will terminate all running tasks" in worker.log_text(), what="the shutdown", timeout_s=30)
+        wait_until(lambda: "will terminate all running tasks" in worker.log_text(), what="the shutdown", timeout_s=60)
         os.kill(process.pid, signal.SIGCONT)
         wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=60)
 
@@ -118,11 +118,11 @@ def test_cold_shutdown_waits_for_a_task_beside_one_that_is_half_written_to_its_p
     with connected(app.connection_for_write(broker.url(vhost))) as connection:
         for text in ("beside..........", "half" + "x" * 200_000):
             work.apply_async((text,), connection=connection, ignore_result=True)
-        wait_until(lambda: worker.log_text().count("] received") == 2, what="the tasks", timeout_s=30)
+        wait_until(lambda: worker.log_text().count("] received") == 2, what="the tasks", timeout_s=60)
         wait_until_written(worker, connection)
 
         os.kill(worker.pid, signal.SIGQUIT)
-        wait_until(lambda: "will terminate all running tasks" in worker.log_text(), what="the shutdown", timeout_s=30)
+        wait_until(lambda: "will terminate all running tasks" in worker.log_text(), what="the shutdown", timeout_s=60)
         for process in processes:
             os.kill(process.pid, signal.SIGCONT)
         wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=60)
@@ -134,7 +134,7 @@ def test_cold_shutdown_waits_for_a_task_beside_one_that_is_half_written_to_its_p
 
 def wait_until_written(worker: Worker, connection: Connection) -> None:
     """Wait until the worker has received a task and its loop has written to the process, as much as fits."""
-    wait_until(lambda: "] received" in worker.log_text(), what="the task", timeout_s=30)
+    wait_until(lambda: "] received" in worker.log_text(), what="the task", timeout_s=60)
     # The loop has gone round when the worker answers.
     asker = Celery("asker", broker=connection.as_uri(include_password=True), set_as_current=False)
     assert asker.control.ping(destination=[worker.node], timeout=10, limit=1, connection=connection)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
 
 VHOST = "stage"
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 #: How often a publish of the stage below raises QueueFull; and the ids of its runs.
 FULL_TIMES = 2

@@ -59,7 +59,7 @@ def test_watchdog_ends_a_handshake_that_the_server_does_not_answer(silent_server
     thread = Watched(connection.connect)
 
     thread.start()
-    thread.join(timeout=20)
+    thread.join(timeout=60)
 
     assert not thread.is_alive()
     assert isinstance(thread.error, connection.recoverable_connection_errors)
@@ -75,7 +75,7 @@ def test_watchdog_ends_a_wait_of_the_connection_that_a_worker_consumes_from(sile
     thread = Watched(FrameReader(connection, hub=None).read_frame)
 
     thread.start()
-    thread.join(timeout=20)
+    thread.join(timeout=60)
     transport.close()
 
     assert not thread.is_alive()
@@ -104,9 +104,9 @@ def test_watchdog_ends_the_process_when_closing_the_connection_does_not_help(sil
     thread = Watched(transport.read_frame)
 
     thread.start()
-    wait_until(lambda: thread.exits, what="the end", timeout_s=10)
+    wait_until(lambda: thread.exits, what="the end", timeout_s=60)
     released.set()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     transport.close()
 
     assert thread.exits == [EXIT_STUCK]
@@ -127,7 +127,7 @@ def test_watchdog_does_not_touch_a_thread_that_waits_in_new_calls(silent_server:
 
     thread = Watched(wait)
     thread.start()
-    thread.join(timeout=20)
+    thread.join(timeout=60)
     transport.close()
 
     assert thread.error is None
@@ -143,10 +143,10 @@ def test_watchdog_does_not_end_a_process_that_is_not_its_own(
     thread = Watched(transport.read_frame, is_own=False)
 
     thread.start()
-    wait_until(lambda: left(caplog), what="the report", timeout_s=10)
+    wait_until(lambda: left(caplog), what="the report", timeout_s=60)
     released.wait(2 * LIMIT_S)
     released.set()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     transport.close()
 
     assert left(caplog) == 1
@@ -163,9 +163,9 @@ def test_watchdog_ends_with_the_thread_that_it_watches() -> None:
     thread = threading.Thread(target=Watchdog(LIMIT_S, ended=threading.Event()).start)
 
     thread.start()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
 
-    wait_until(lambda: watchdogs() <= before, what="the end of the watchdog", timeout_s=10)
+    wait_until(lambda: watchdogs() <= before, what="the end of the watchdog", timeout_s=60)
 
 
 def test_watchdog_of_a_worker_in_a_thread_ends_with_it(broker: Broker, vhost: str) -> None:
@@ -177,7 +177,7 @@ def test_watchdog_of_a_worker_in_a_thread_ends_with_it(broker: Broker, vhost: st
     with start_worker(app, perform_ping_check=False):
         (watchdog,) = watchdogs() - before
 
-    watchdog.join(timeout=10)
+    watchdog.join(timeout=60)
     assert not watchdog.is_alive()
 
 

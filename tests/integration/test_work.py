@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.one_version
 
 VHOST = "work"
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 def tick(consumer: Any, **_: object) -> None:

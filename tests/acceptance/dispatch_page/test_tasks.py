@@ -51,7 +51,7 @@ def remembered(monitor: Told) -> Told:
 
 def shown(tab: Tab, words: str) -> str:
     """What the dialog says, when these words are in it."""
-    wait_until(lambda: words in text(tab, "#dispatch-task[open]"), what=f"{words} in the dialog", timeout_s=30)
+    wait_until(lambda: words in text(tab, "#dispatch-task[open]"), what=f"{words} in the dialog", timeout_s=60)
     return text(tab, "#dispatch-task")
 
 
@@ -69,7 +69,7 @@ def test_bar_leads_to_the_attempts_of_its_task_by_keyboard(page: Tab, remembered
     assert "finished" in said
     assert "task=round-robin-0" in page.value("location.search")
     page.press("Escape")
-    wait_until(lambda: not page.value("document.querySelector('#dispatch-task').open"), what="its end", timeout_s=30)
+    wait_until(lambda: not page.value("document.querySelector('#dispatch-task').open"), what="its end", timeout_s=60)
     assert page.value(f"document.activeElement === {CANVAS}")
     assert "task=" not in page.value("location.search")
     assert page.complaints == []
@@ -89,7 +89,7 @@ def test_search_finds_attempts_and_leads_to_their_tasks(tab: Tab, shared_server:
     """In both views; the address keeps the words, names are shown as text, and errors as a sentence."""
     remembered.now_said = json.loads(now_scenes.document(now_scenes.fine()))
     visit(tab, f"{shared_server.url}?words=state%3Alost")
-    wait_until(lambda: "1 attempt in" in text(tab, "#dispatch-search-said"), what="the search", timeout_s=30)
+    wait_until(lambda: "1 attempt in" in text(tab, "#dispatch-search-said"), what="the search", timeout_s=60)
     assert "round-robin-1@host" in text(tab, "#dispatch-tasks")
 
     def search(words: str) -> str:
@@ -97,7 +97,7 @@ def test_search_finds_attempts_and_leads_to_their_tasks(tab: Tab, shared_server:
         tab.value(f"void (document.querySelector('#dispatch-search-words').value = {words!r})")
         tab.press("Enter")
         done = "!['', 'Searching …'].includes(document.querySelector('#dispatch-search-said').textContent)"
-        wait_until(lambda: tab.value(done), what="the search", timeout_s=30)
+        wait_until(lambda: tab.value(done), what="the search", timeout_s=60)
         return text(tab, "#dispatch-search-said")
 
     assert search("nowhere") == "No attempt in the dashboard's memory matches."

@@ -130,7 +130,7 @@ def test_message_that_a_client_of_a_killed_node_held_comes_back_soon(cluster: Cl
                 there.drain_events(timeout=1)
             return bool(again)
 
-        wait_until(has_come, what="the message again", timeout_s=30)
+        wait_until(has_come, what="the message again", timeout_s=60)
 
 
 @pytest.mark.timeout(400)

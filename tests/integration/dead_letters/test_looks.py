@@ -81,9 +81,9 @@ def test_letter_that_was_delivered_too_often_survives_every_look(
     channel.basic_publish_confirm(message, exchange="", routing_key="task_queue")
     # The queue's policy lets it return 20 times.
     for _ in range(21):
-        delivered = wait_until(lambda: channel.basic_get("task_queue"), what="the message", timeout_s=10)
+        delivered = wait_until(lambda: channel.basic_get("task_queue"), what="the message", timeout_s=60)
         channel.basic_reject(delivered.delivery_tag, requeue=True)
-    wait_until(lambda: waiting(channel) == 1, what="the letter", timeout_s=10)
+    wait_until(lambda: waiting(channel) == 1, what="the letter", timeout_s=60)
 
     limit_deliveries(broker, vhost, 20)
     with pytest.raises(DeadLettersNotRead), read():
@@ -146,5 +146,5 @@ def test_held_tasks_count_dead_letters_that_another_reader_keeps(
     with read() as letters:
         assert len(list(letters)) == 1
         # The management API tells of a quorum queue's unacknowledged messages seconds late.
-        wait_until(lambda: look()[0] == 1, what="the count of the unacknowledged letter", timeout_s=30)
+        wait_until(lambda: look()[0] == 1, what="the count of the unacknowledged letter", timeout_s=60)
         assert "Another reader has had dead_letters" in look()[1]

@@ -56,7 +56,7 @@ def test_two_readers_at_the_same_time_both_read_every_letter(read: Read, channel
         other.start()
         other.join(timeout=0.5)
         assert other.is_alive()
-    other.join(timeout=10)
+    other.join(timeout=60)
 
     assert seen == [mine]
     assert len(mine) == 5
@@ -69,7 +69,7 @@ def test_thousands_are_read_one_at_a_time(read: Read, channel: Any) -> None:
         channel.basic_publish(message, exchange="", routing_key="dead_letters")
     channel.basic_publish_confirm(message, exchange="", routing_key="dead_letters")
 
-    wait_until(lambda: waiting(channel) == 2_001, what="the letters", timeout_s=10)
+    wait_until(lambda: waiting(channel) == 2_001, what="the letters", timeout_s=60)
 
     with read() as letters:
         assert sum(len(each.body) for each in letters) == 2_001 * 10_000
@@ -111,9 +111,9 @@ def test_letter_that_the_broker_made_says_why_and_can_be_requeued(read: Read, ch
     channel.queue_declare("task_queue", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
     headers = {"id": "rejected", "task": "t.t"}
     channel.basic_publish_confirm(Message(b"[]", application_headers=headers), exchange="", routing_key="task_queue")
-    message = wait_until(lambda: channel.basic_get("task_queue"), what="the message", timeout_s=10)
+    message = wait_until(lambda: channel.basic_get("task_queue"), what="the message", timeout_s=60)
     channel.basic_reject(message.delivery_tag, requeue=False)
-    wait_until(lambda: waiting(channel) == 1, what="the letter", timeout_s=10)
+    wait_until(lambda: waiting(channel) == 1, what="the letter", timeout_s=60)
 
     with read() as letters:
         (unacked,) = letters
@@ -121,7 +121,7 @@ def test_letter_that_the_broker_made_says_why_and_can_be_requeued(read: Read, ch
 
     assert unacked.letter.reason == "A worker rejected it and left no reason."
     assert (unacked.letter.queue, unacked.letter.time is not None) == ("task_queue", True)
-    message = wait_until(lambda: channel.basic_get("task_queue", no_ack=True), what="the message", timeout_s=10)
+    message = wait_until(lambda: channel.basic_get("task_queue", no_ack=True), what="the message", timeout_s=60)
     left = uncounted(message.properties)["application_headers"]
     assert left == {**headers, EXCHANGE: "", ROUTING_KEY: "task_queue"}
 
@@ -187,7 +187,7 @@ def test_requeue_loses_nothing_when_it_is_killed(
     )
 
     assert killed.returncode == -9
-    wait_until(lambda: len(_counted(channel)) == 2 and sum(_counted(channel)) >= 5, what="the return", timeout_s=10)
+    wait_until(lambda: len(_counted(channel)) == 2 and sum(_counted(channel)) >= 5, what="the return", timeout_s=60)
     left = ids(read)
     moved = [message.properties["application_headers"]["id"] for message in take_all(channel, WORK)]
     assert {*left, *moved} == expected

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
 #: Seconds for a confirm.
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

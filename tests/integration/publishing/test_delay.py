@@ -162,7 +162,7 @@ def test_task_for_a_full_queue_waits_for_room(app: Celery, arrivals: Arrivals, p
     waiting.join(timeout=0.5)
     was_waiting = waiting.is_alive()
     found = arrivals()
-    waiting.join(timeout=10)
+    waiting.join(timeout=60)
 
     assert was_waiting
     assert set(found) == {first.id}
@@ -249,7 +249,7 @@ def test_every_delay_returns_when_connections_are_lost(
 
     def strike() -> None:
         for size in faults:
-            wait_until(lambda size=size: len(sent) >= size, what=f"{size} tasks to be sent", timeout_s=30)  # type: ignore[misc] # a default for the loop's value
+            wait_until(lambda size=size: len(sent) >= size, what=f"{size} tasks to be sent", timeout_s=60)  # type: ignore[misc] # a default for the loop's value
             getattr(proxy, fault)()
 
     striker = threading.Thread(target=strike, daemon=True)
@@ -363,5 +363,5 @@ def test_delayed_task_reaches_a_quorum_queue_that_no_worker_has_prepared(
     sent = app.send_task("note", **options)
 
     begun = time.monotonic()
-    assert wait_until(arrivals, what="the task", timeout_s=10) == {sent.id: 1}
+    assert wait_until(arrivals, what="the task", timeout_s=60) == {sent.id: 1}
     assert time.monotonic() - begun >= 0.5

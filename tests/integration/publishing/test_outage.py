@@ -83,11 +83,11 @@ def test_every_publish_returns_or_raises_while_the_broker_is_away(mortal: Broker
     the queue was declared.
     """
     publishers = Publishers(app)
-    wait_until(lambda: publishers.delayed >= 20, what="the first tasks", timeout_s=20)
+    wait_until(lambda: publishers.delayed >= 20, what="the first tasks", timeout_s=60)
     for strike in (mortal.restart, lambda: (mortal.kill(), mortal.start())):
         strike()
         before = publishers.delayed
-        wait_until(lambda before=before: publishers.delayed >= before + 20, what="further tasks", timeout_s=30)  # type: ignore[misc] # a default for the loop's value
+        wait_until(lambda before=before: publishers.delayed >= before + 20, what="further tasks", timeout_s=60)  # type: ignore[misc] # a default for the loop's value
     publishers.stop()
 
     found = arrived(mortal.url())
@@ -121,7 +121,7 @@ def test_publish_waits_without_a_copy_while_publishers_are_blocked(
         was_waiting = thread.is_alive()
     finally:
         mortal.order("set_vm_memory_high_watermark", "0.4")
-    thread.join(timeout=20)
+    thread.join(timeout=60)
 
     assert was_waiting
     assert not thread.is_alive()

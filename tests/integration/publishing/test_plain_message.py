@@ -51,7 +51,7 @@ def test_plain_messages_arrive_although_the_broker_is_away(
 
     def come_back() -> None:
         try:
-            wait_until(lambda: proxy.refused >= 3, what="attempts that fail", timeout_s=20)
+            wait_until(lambda: proxy.refused >= 3, what="attempts that fail", timeout_s=60)
         finally:
             proxy.admit()
 
@@ -66,7 +66,7 @@ def test_plain_messages_arrive_although_the_broker_is_away(
 
     summary = send_many(breaking(), app=app, in_flight=20)
 
-    waiters[0].join(timeout=20)
+    waiters[0].join(timeout=60)
     found = texts(broker.url(vhost))
     assert summary.confirmed == 200
     assert set(found) == {f"{number}." for number in range(200)}

@@ -148,7 +148,7 @@ def test_send_many_waits_for_a_full_queue(app: Celery, arrivals: Arrivals, polic
     drainer.start()
     summary = send_many(signatures(app, 200), app=app, in_flight=50)
     done.set()
-    drainer.join(timeout=20)
+    drainer.join(timeout=60)
     found.update(arrivals())
 
     assert ids(200) <= set(found)

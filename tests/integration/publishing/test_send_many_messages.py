@@ -66,7 +66,7 @@ def test_send_many_builds_messages_as_celery_does(new_app: Callable[..., Celery]
     assert seen == {"before": 4, "after": 4}
     with Connection(url) as connection, connection.channel() as channel:
         first = channel.basic_get(QUEUE, no_ack=True)
-        events = wait_until(lambda: channel.basic_get("events", no_ack=True), what="the events", timeout_s=5)
+        events = wait_until(lambda: channel.basic_get("events", no_ack=True), what="the events", timeout_s=60)
         assert channel.queue_declare(app.thread_oid, passive=True).queue
     assert first.properties["priority"] == 3
     assert first.properties["expiration"] == "60000"
@@ -101,9 +101,11 @@ def test_send_many_and_delay_send_the_same_messages(
 
     assert made == [f"same-{n}" for n in range(1, 6)]
     with Connection(broker.url(vhost)) as connection, connection.channel() as channel:
-        got = [wait_until(lambda: channel.basic_get(QUEUE, no_ack=True), what="a task", timeout_s=9) for _ in range(12)]
+        got = [
+            wait_until(lambda: channel.basic_get(QUEUE, no_ack=True), what="a task", timeout_s=60) for _ in range(12)
+        ]
         many, *alone = [
-            wait_until(lambda: channel.basic_get("events", no_ack=True), what="events", timeout_s=9) for _ in range(7)
+            wait_until(lambda: channel.basic_get("events", no_ack=True), what="events", timeout_s=60) for _ in range(7)
         ]
     messages = [(message.properties, bytes(message.body.encode())) for message in got]
     assert messages[:6] == messages[6:]
