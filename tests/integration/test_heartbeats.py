@@ -35,9 +35,12 @@ def test_broker_closes_the_connections_of_a_host_that_is_gone_and_keeps_those_th
         app.conf.broker_url = broker.url(vhost).replace(f":{broker.port}/", f":{proxy.port}/")
         app.conf.broker_heartbeat = HEARTBEAT_S
         install(app)
-        with Forwarder(partial(own_connection, app), lambda _copy: None) as forwarder, Sender(app) as sender:
+        with (
+            Forwarder(partial(own_connection, app), lambda _copy: None) as forwarder,
+            Sender(app, lambda: None) as sender,
+        ):
             forwarder.ask(partial(declare, queue_name="asked"))
-            sender.add([Result("nobody", b"", "text/plain", "utf-8", "id", 1)], lambda _error: None)
+            sender.add([Result("nobody", b"", "text/plain", "utf-8", "id", 1)], lambda: None)
             sender.wake()
             wait_until(lambda: proxy.open == connections() == 2, what="both connections", timeout_s=TIMEOUT_S)
 

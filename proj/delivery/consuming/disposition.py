@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from proj.delivery.consuming.message_copy import MessageCopy
     from proj.delivery.consuming.receiving import KeptMessage
     from proj.delivery.results.attempt import Result
-    from proj.errors import ProjError
 
 #: Bytes of a task's id in a result and in an event: it travels as an AMQP short string.
 _LONGEST_ID = 255
@@ -203,34 +202,23 @@ class Disposition:
         self._consumer.acknowledgements.add(message)
 
     def after_results(self, message: KeptMessage, results: Sequence[Result], settle: Callable[[], None]) -> None:
-        """Publish the results of the message's task, and call `settle` when they are confirmed.
+        """Publish the results of the message's task, and call `settle` when it need not wait for them any more.
 
-        When the broker will not have them, the message is dead-lettered. When the connection is lost before, the broker
-        delivers the message again.
+        That is when they are confirmed, or lost, or their reply queue did not take them for a while. When the
+        connection is lost before, the broker delivers the message again.
         """
 
-        def settled(error: ProjError | None) -> None:
+        def settled() -> None:
             message.is_moving = False
-            if not message.can_be_settled:
-                return
-            if error is None:
+            if message.can_be_settled:
                 settle()
-            else:
-                logger.error(
-                    "The result of the task %s could not be sent: %s",
-                    message.label,
-                    error.message,
-                    extra={"action": "result_not_sent"},
-                )
-                reason = f"Its task has ended, and its result could not be sent: {error.message}"
-                self.dead_letter(message, reason, ran=True)
 
         message.is_moving = True
         self._consumer.results.send(results, settled)
 
     def send(self, results: Sequence[Result]) -> None:
         """Publish results of a message that does not wait for them."""
-        self._consumer.results.send(results, lambda _error: None)
+        self._consumer.results.send(results, lambda: None)
 
     def on_confirmed(self, moved: MessageCopy) -> None:
         """Let the original of a confirmed copy be acknowledged on the loop; called on the forwarder's thread."""

@@ -18,7 +18,7 @@ class Content(Protocol):
     properties: dict[str, Any]
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class OutgoingMessage:
     """One message that is published with confirms."""
 

@@ -1,7 +1,10 @@
-"""The sender of a worker: a thread that publishes handed-over results, many at a time, each until it is confirmed.
+"""The sender of a worker: a thread that publishes handed-over results, many at a time, until each is confirmed or lost.
 
-It has a connection of its own, as the forwarder of messages has: a broker that is short of memory stops reading from a
-connection that publishes.
+A task's message waits for the confirm of its result. When the reply queue does not take the result, the message waits
+for `KEPT_S` seconds only, and the result is tried further without it.
+
+The sender has a connection of its own, as the forwarder of messages has: a broker that is short of memory stops reading
+from a connection that publishes.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ import select
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from amqp.basic_message import Message
@@ -19,11 +21,11 @@ from celery.utils.log import get_logger
 
 from proj.broker.connection import TRANSPORT_OPTIONS
 from proj.broker.heartbeats import has_beaten, interval_s
-from proj.delivery.broker_errors import queue_full
-from proj.delivery.publishing.in_flight import InFlight
-from proj.delivery.publishing.outgoing_message import OutgoingMessage, nack_from
+from proj.delivery.results.outgoing_result import OutgoingResult
+from proj.delivery.results.results_in_flight import ResultsInFlight
 from proj.delivery.settings import setting
 from proj.errors import ProjError
+from proj.printable import printable
 from proj.service import Service
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from kombu import Connection
 
     from proj.delivery.publishing.amqp import ConfirmingAMQP
-    from proj.delivery.publishing.producer import ConfirmingProducer
     from proj.delivery.results.attempt import Result
 
 #: Seconds that the end of a worker waits for the last confirms.
@@ -44,31 +45,23 @@ PAUSE_S = 1.0
 logger = get_logger(__name__)
 
 
-@dataclass(eq=False, slots=True, kw_only=True)
-class _Outgoing(OutgoingMessage):
-    """A result on its way."""
-
-    #: Called when the broker has the last result of its task, or with the error when it will not have it.
-    settled_by: Callable[[ProjError | None], None]
-    #: Monotonic time since which it is to be published.
-    since: float = field(default_factory=time.monotonic)
-
-
 class Sender(Service):
     """Publishes results, and calls back in the worker's loop when they are confirmed."""
 
-    def __init__(self, app: Celery) -> None:
-        """Connect when there is something to publish."""
+    def __init__(self, app: Celery, on_lost: Callable[[], object]) -> None:
+        """Connect when there is something to publish; `on_lost` is called for each lost result, on the thread."""
         self._app = app
-        self._inbox: deque[_Outgoing] = deque()
+        self._on_lost = on_lost
+        self._inbox: deque[OutgoingResult] = deque()
         #: What `settle` has to call.
-        self._settled: deque[tuple[Callable[[ProjError | None], None], ProjError | None]] = deque()
+        self._settled: deque[Callable[[], None]] = deque()
         #: A pipe that wakes this thread, and one that wakes the worker's loop.
         self._wake = _Bell()
         self._done = _Bell()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._pending = 0
+        #: Results that are neither confirmed nor lost, and those of them whose tasks' messages do not wait.
+        self._pending = self._without_message = 0
 
     def start(self) -> None:
         """Start the thread, unless it runs."""
@@ -87,10 +80,11 @@ class Sender(Service):
         thread.join(timeout_s)
         if thread.is_alive():
             logger.warning(
-                "%d results were not confirmed within %g s. The tasks that they belong to are done again.",
+                "%d results were not confirmed within %g s. %d are lost. The tasks of the others are done again.",
                 self._pending,
                 timeout_s,
-                extra={"action": "results_abandoned", "results": self._pending},
+                self._without_message,
+                extra={"action": "results_abandoned", "results": self._pending, "lost": self._without_message},
             )
 
     def fileno(self) -> int:
@@ -102,16 +96,16 @@ class Sender(Service):
         """How many results wait for `wake`."""
         return len(self._inbox)
 
-    def add(self, results: Iterable[Result], settled: Callable[[ProjError | None], None]) -> None:
+    def add(self, results: Iterable[Result], settled: Callable[[], None]) -> None:
         """Publish the results of one task, in this order, after the next `wake`.
 
         Args:
             results: one or more.
-            settled: called by `settle` when the broker has all of them, or with the error of the first that it will not
-                have.
+            settled: called by `settle` when the message of the task need not wait for any of them: the broker has it,
+                it is lost, or its reply queue did not take it for `KEPT_S` seconds.
         """
         waiting = list(results)
-        settle_once = _Countdown(len(waiting), lambda error: self._settled.append((settled, error)))
+        settle_once = _Countdown(len(waiting), lambda: self._settled.append(settled))
         for result in waiting:
             message = Message(
                 result.body,
@@ -123,8 +117,8 @@ class Sender(Service):
                 priority=0,
             )
             # Not mandatory: when the caller is gone, so is its queue.
-            outgoing = _Outgoing(
-                message=message, exchange="", routing_key=result.queue, mandatory=False, settled_by=settle_once
+            outgoing = OutgoingResult(
+                message=message, exchange="", routing_key=result.queue, mandatory=False, let_go=settle_once
             )
             self._inbox.append(outgoing)
 
@@ -133,11 +127,10 @@ class Sender(Service):
         self._wake.ring()
 
     def settle(self) -> None:
-        """Call back for all results that are confirmed or given up; in the worker's loop."""
+        """Call back for all tasks that need not wait for their results any more; in the worker's loop."""
         self._done.clear()
         while self._settled:
-            settled, error = self._settled.popleft()
-            settled(error)
+            self._settled.popleft()()
 
     def _run(self) -> None:
         connection = self._app.connection_for_write(
@@ -150,8 +143,7 @@ class Sender(Service):
             try:
                 if added := [self._inbox.popleft() for _ in range(len(self._inbox))]:
                     messages.add(*added)
-                self._pending = len(messages)
-                if self._pending:
+                if messages.count:
                     messages.wait(or_readable=self._wake.fileno())
                 elif self._stopping:
                     break
@@ -160,8 +152,8 @@ class Sender(Service):
             except ProjError as error:
                 # The deadline has passed, or the broker refuses the login.
                 self._report(messages)
-                for outgoing in self._end(messages):
-                    outgoing.settled_by(error)
+                for result in self._end(messages):
+                    self._lose(result, error.message)
                 self._done.ring()
                 messages = self._begin(connection)
             except Exception:  # whatever it was: without this thread no result would be sent any more
@@ -176,55 +168,60 @@ class Sender(Service):
             self._report(messages)
         connection.collect(socket_timeout=1.0)
 
-    def _begin(self, connection: Connection) -> _Results:
+    def _begin(self, connection: Connection) -> ResultsInFlight:
         amqp = cast("ConfirmingAMQP", self._app.amqp)
         producer = amqp.Producer(connection, auto_declare=False)
-        timeout_s = setting(self._app, "proj_publish_timeout_s")
-        # A reply queue is on one node. While that is away, RabbitMQ 4.3 rejects its messages, as a full queue does.
-        full_timeout_s = timeout_s if connection.alt else setting(self._app, "proj_queue_full_timeout_s")
-        return _Results(producer, timeout_s=timeout_s, full_timeout_s=full_timeout_s)
+        return ResultsInFlight(producer, timeout_s=setting(self._app, "proj_publish_timeout_s"))
 
-    def _end(self, messages: _Results) -> list[_Outgoing]:
-        left = [cast("_Outgoing", outgoing) for outgoing in messages.unsettled()]
+    def _end(self, messages: ResultsInFlight) -> list[OutgoingResult]:
+        left = messages.all_left()
         messages.close()
         for outgoing in left:
             outgoing.settled, outgoing.returned = False, None
         return left
 
-    def _report(self, messages: _Results) -> None:
-        settled = messages.take_settled()
-        for outgoing in settled:
-            cast("_Outgoing", outgoing).settled_by(outgoing.refusal)
+    def _report(self, messages: ResultsInFlight) -> None:
+        settled = cast("list[OutgoingResult]", messages.take_settled())
+        to_let_go, lost = messages.look()
+        for result in settled:
+            if result.refusal is None:
+                self._settle(result)
+            else:
+                self._lose(result, result.refusal.message)
         messages.refused.clear()
-        if settled:
+        for result in to_let_go:
+            self._let_go(result)
+            self._without_message += 1
+        for result, reason in lost:
+            self._lose(result, reason)
+        self._pending = messages.count
+        if settled or to_let_go or lost:
             self._done.ring()
+
+    def _settle(self, result: OutgoingResult) -> None:
+        self._without_message -= result.is_let_go
+        self._let_go(result)
+
+    def _let_go(self, result: OutgoingResult) -> None:
+        if not result.is_let_go:
+            result.is_let_go = True
+            result.let_go()
+
+    def _lose(self, result: OutgoingResult, reason: str) -> None:
+        logger.error(
+            "The task %s ran, and its result is lost: %s. Its message is settled as if it had been sent.",
+            printable(result.task_id),
+            reason.rstrip("."),
+            extra={"action": "result_not_stored"},
+        )
+        self._on_lost()
+        self._settle(result)
 
 
 def _beat(connection: Connection) -> None:
     if not has_beaten(connection):
         # The next result connects again.
         connection.collect(socket_timeout=1.0)
-
-
-class _Results(InFlight):
-    """Results in flight, of which one whose reply queue is full does not keep the others for long."""
-
-    #: Most results come alone, and none may wait for the next.
-    collects = False
-
-    def __init__(self, producer: ConfirmingProducer, *, timeout_s: float | None, full_timeout_s: float | None) -> None:
-        super().__init__(producer, timeout_s=timeout_s)
-        self._full_timeout_s = full_timeout_s
-
-    def _write_later(self, outgoing: OutgoingMessage) -> None:
-        result = cast("_Outgoing", outgoing)
-        tried_s = time.monotonic() - result.since
-        if self._full_timeout_s is not None and tried_s >= self._full_timeout_s:
-            subject = f"the result of task {outgoing.task_id}"
-            error = queue_full(subject, nack_from(outgoing), tried_s=tried_s, task_ids=(outgoing.task_id,))
-            self._refuse(outgoing, error)
-        else:
-            super()._write_later(outgoing)
 
 
 class _Bell:
@@ -260,15 +257,13 @@ class _Bell:
 
 
 class _Countdown:
-    """Calls `done` when it was called `count` times, with the first error."""
+    """Calls `done` when it was called `count` times."""
 
-    def __init__(self, count: int, done: Callable[[ProjError | None], object]) -> None:
+    def __init__(self, count: int, done: Callable[[], object]) -> None:
         self._left = count
         self._done = done
-        self._error: ProjError | None = None
 
-    def __call__(self, error: ProjError | None) -> None:
+    def __call__(self) -> None:
         self._left -= 1
-        self._error = self._error or error
         if not self._left:
-            self._done(self._error)
+            self._done()

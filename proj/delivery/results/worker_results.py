@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from kombu.asynchronous import Hub
 
     from proj.delivery.results.attempt import Result
-    from proj.errors import ProjError
 
 
 #: Results that are published together, and seconds that one may wait for others while the worker has more to do.
@@ -55,10 +54,11 @@ class WorkerResults(Service):
         self._requests = requests
         self._sender: Sender | None = None
         self._together: Together | None = None
-        #: The results that could not be stored; None where they go over the broker, or nowhere.
+        #: The results that could not be sent or stored; None where there are none, or each process sends its own.
         self.lost: LostResults | None = None
         if hub is not None and can_hand_over(app, connection, app.connection_for_write()):
-            self._sender = Sender(app)
+            self.lost = LostResults()
+            self._sender = Sender(app, self.lost.add)
             self._together = Together(hub, self._wake, longest_s=LONGEST_S, is_enough=self._are_enough)
             hand_over(app, requests)
         elif may_be_away(app):
@@ -73,7 +73,7 @@ class WorkerResults(Service):
             storing.trace_tasks(self._app, self._requests, self.lost.add)
 
     def register(self, hub: Hub) -> None:
-        """Let the loop call back for confirmed results."""
+        """Let the loop call back for tasks whose messages need not wait for their results any more."""
         if self._sender is not None:
             hub.add_reader(self._sender.fileno(), self._sender.settle)
 
@@ -90,16 +90,17 @@ class WorkerResults(Service):
             self._sender.stop()
             self._sender.settle()
 
-    def send(self, results: Sequence[Result], settled: Callable[[ProjError | None], None]) -> None:
+    def send(self, results: Sequence[Result], settled: Callable[[], None]) -> None:
         """Publish the results of a task.
 
         Args:
             results: one or more.
-            settled: called in the loop when the broker has them, or with the error of one that it will not have.
+            settled: called in the loop when the message of the task need not wait for them any more: they are
+                confirmed, lost, or their reply queue does not take them.
         """
         if self._sender is None or self._together is None:
             publish(self._app, results)
-            settled(None)
+            settled()
         else:
             self._sender.add(results, settled)
             self._together.plan()

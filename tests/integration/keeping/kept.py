@@ -15,6 +15,7 @@ from kombu import Consumer, Queue
 
 from proj.delivery.consuming.keep_messages import keep_messages
 from proj.delivery.publishing.confirm_publishing import confirm_publishing
+from proj.delivery.results import waiting_results
 from proj.delivery.worker_steps import watch_worker
 from proj.lab.processes.waiting import wait_until
 
@@ -43,6 +44,7 @@ if os.environ.get("KEPT_CONFIRM"):
 keep_messages(app)
 if os.environ.get("KEPT_WATCH"):
     watch_worker(app)
+waiting_results.KEPT_S = float(os.environ.get("KEPT_S", waiting_results.KEPT_S))
 LATE = os.environ.get("KEPT_LATE", "1") == "1"
 QUEUE_TYPE = os.environ.get("KEPT_QUEUE_TYPE", "quorum")
 app.conf.update(
@@ -51,7 +53,7 @@ app.conf.update(
     worker_prefetch_multiplier=int(os.environ.get("KEPT_MULTIPLIER", "1")),
     result_persistent=True,
     proj_result_timeout_s=float(os.environ.get("KEPT_RESULT_TIMEOUT", "60")),
-    proj_queue_full_timeout_s=float(os.environ.get("KEPT_QUEUE_FULL_TIMEOUT", "10")),
+    proj_publish_timeout_s=float(os.environ.get("KEPT_PUBLISH_TIMEOUT", "90")),
     task_default_queue="kept",
     task_queues=[Queue("kept", routing_key="kept", queue_arguments={"x-queue-type": QUEUE_TYPE})],
     broker_connection_retry_on_startup=True,

@@ -148,7 +148,7 @@ def test_result_for_a_caller_that_has_left_keeps_nobody(shared: SystemUnderTest)
 def test_slot_is_free_before_the_result_is_confirmed(system: SystemUnderTest, pool: str) -> None:
     """Stock Celery with confirms would wait for the broker in the process that runs the tasks."""
     stuck, caller = full_queue(system), Caller(system)
-    system.worker("--pool", pool, slots=1, KEPT_CONFIRM="1", KEPT_MULTIPLIER="9", KEPT_QUEUE_FULL_TIMEOUT="600")
+    system.worker("--pool", pool, slots=1, KEPT_CONFIRM="1", KEPT_MULTIPLIER="9", KEPT_S="600")
     first = stuck.call()
     system.await_(lambda: first in system.ended(), "the first task to end")
 
@@ -160,7 +160,7 @@ def test_slot_is_free_before_the_result_is_confirmed(system: SystemUnderTest, po
 def test_message_is_not_acknowledged_before_its_result_is_confirmed(system: SystemUnderTest, pool: str) -> None:
     """So that a result which is lost with its worker is made again."""
     stuck = full_queue(system)
-    worker = system.worker("--pool", pool, slots=1, KEPT_CONFIRM="1", KEPT_QUEUE_FULL_TIMEOUT="600")
+    worker = system.worker("--pool", pool, slots=1, KEPT_CONFIRM="1", KEPT_S="600")
     task_id = stuck.call()
     system.await_(lambda: task_id in system.ended(), "the task to end")
 
@@ -177,7 +177,7 @@ def test_message_is_not_acknowledged_before_its_result_is_confirmed(system: Syst
 def test_result_is_published_again_until_the_reply_queue_takes_it(system: SystemUnderTest, pool: str) -> None:
     """The task is done once."""
     stuck = full_queue(system)
-    system.worker("--pool", pool, slots=1, KEPT_CONFIRM="1", KEPT_QUEUE_FULL_TIMEOUT="600")
+    system.worker("--pool", pool, slots=1, KEPT_CONFIRM="1")
     task_id = stuck.call()
     system.await_(lambda: task_id in system.ended(), "the task to end")
 
@@ -187,19 +187,21 @@ def test_result_is_published_again_until_the_reply_queue_takes_it(system: System
     assert system.ends() == [task_id]
 
 
-def test_message_whose_result_cannot_be_sent_becomes_a_dead_letter_that_says_so(
-    system: SystemUnderTest, pool: str
-) -> None:
-    """Otherwise it would take a place of the worker for ever, or be gone with its result."""
-    stuck = full_queue(system)
-    system.worker("--pool", pool, slots=1, KEPT_CONFIRM="1", KEPT_QUEUE_FULL_TIMEOUT="0.2")
-    task_id = stuck.call()
+def test_task_whose_result_its_reply_queue_does_not_take_holds_up_nobody(system: SystemUnderTest, pool: str) -> None:
+    """It is done. Its result is given up later, and the log says so."""
+    stuck, caller = full_queue(system), Caller(system)
+    settings = {"KEPT_CONFIRM": "1", "KEPT_S": "0.2", "KEPT_PUBLISH_TIMEOUT": "2"}
+    worker = system.worker("--pool", pool, slots=1, **settings)
+    lost = [stuck.call() for _ in range(20)]
 
-    system.await_(lambda: len(system.dead()) == 1, "the dead letter")
+    caller.await_states(caller.call(), "SUCCESS")
 
-    assert system.letters[0]["id"] == task_id
-    assert system.reasons()[0].startswith("Its task has ended, and its result could not be sent: ")
-    assert stuck.queue in system.reasons()[0]
+    system.await_(lambda: worker.log_text().count("and its result is lost: ") == len(lost), "the results to be lost")
+    assert all(
+        f"The task {one} ran, and its result is lost: RabbitMQ rejected what" in worker.log_text() for one in lost
+    )
+    assert sorted(system.ends()) == sorted(set(system.ends()))
+    assert (system.depth(), system.dead()) == (0, [])
 
 
 def test_warm_shutdown_waits_for_the_last_results(system: SystemUnderTest, pool: str) -> None:

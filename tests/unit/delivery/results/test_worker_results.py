@@ -36,7 +36,7 @@ class Loop:
 class Sender:
     """A sender that only notes how many results it publishes together."""
 
-    def __init__(self, _app: object) -> None:
+    def __init__(self, _app: object, _on_lost: object) -> None:
         self.waiting = 0
         self.published: list[int] = []
 
@@ -60,7 +60,7 @@ class Worker(SimpleNamespace):
 
     def end_task(self) -> None:
         result: Any = object()
-        self.results.send([result], lambda _error: None)
+        self.results.send([result], lambda: None)
 
 
 @pytest.fixture
