@@ -103,8 +103,16 @@ def demo(terminal_environment: dict[str, str], tmp_path: Path) -> Iterator[Demo]
         yield demo
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("moment", ["Starting a private RabbitMQ", "Starting Flower", "messages sent in each mode"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("Starting a private RabbitMQ", signal.SIGKILL),
+        ("Starting Flower", signal.SIGTERM),
+        ("messages sent in each mode", signal.SIGINT),
+        ("messages sent in each mode", signal.SIGTERM),
+        ("messages sent in each mode", signal.SIGKILL),
+    ],
+)
 def test_demo_leaves_nothing_behind_whenever_it_is_ended(demo: Demo, moment: str, number: signal.Signals) -> None:
     """No node, epmd, worker or Flower is left, whatever it did and whichever signal ended it."""
     demo.wait_until_it_says(moment)
