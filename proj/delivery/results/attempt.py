@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a task has run before its caller is told that it has started.
 STARTED_AFTER_S = 0.05
+#: Seconds for which that is tried. A result that could overtake it waits as long, and its task does not.
+STARTED_WITHIN_S = 1.0
 
 logger = get_logger(__name__)
 
@@ -28,22 +30,26 @@ class Result(NamedTuple):
     content_encoding: str
     correlation_id: str
     delivery_mode: int
+    #: Whether STARTED may still be on its way, over another connection.
+    after_started: bool = False
 
 
 class Attempt:
     """One run of one task: its result is kept until the run ends, and its STARTED until it has run for a moment."""
 
-    def __init__(self, task_id: str, *, hands_over: bool) -> None:
-        """Begin; when `hands_over` is False, results are published at once."""
+    def __init__(self, task_id: str, *, hands_over: bool, on_lost: Callable[[], object] = lambda: None) -> None:
+        """Begin; when `hands_over` is False, results are published at once. `on_lost` is called when one is lost."""
         self.task_id = task_id
         self.hands_over = hands_over
+        self.on_lost = on_lost
         #: Whether the state that is stored now is how the run ends.
         self.is_ending = False
         self.results: list[Result] = []
         #: When to publish STARTED, by the monotonic clock.
         self.due = time.monotonic() + STARTED_AFTER_S
         self._publish_started: Callable[[], object] | None = None
-        self._lock = threading.Lock()
+        #: Held while STARTED is published.
+        self._publishing = threading.Lock()
 
     def start_with(self, publish: Callable[[], object]) -> None:
         """Let `publish` tell the caller that the task has started, unless it ends before."""
@@ -52,7 +58,7 @@ class Attempt:
 
     def publish_started(self) -> None:
         """Publish STARTED now, unless another state was published before."""
-        with self._lock:
+        with self._publishing:
             publish, self._publish_started = self._publish_started, None
             if publish is not None:
                 try:
@@ -66,11 +72,19 @@ class Attempt:
                     )
 
     def forget_started(self) -> None:
-        """Never publish STARTED after this; when that has begun, wait until it has ended."""
-        if self._publish_started is not None or self._lock.locked():
-            with self._lock:
-                self._publish_started = None
+        """Never begin to publish STARTED after this."""
+        self._publish_started = None
         _starting.discard(self)
+
+    @property
+    def is_started_on_its_way(self) -> bool:
+        """Whether STARTED is being published, so that another state may overtake it."""
+        return self._publishing.locked()
+
+    def await_started(self) -> None:
+        """Wait until STARTED is no more on its way, for as long as it is tried at most."""
+        if self._publishing.acquire(timeout=STARTED_WITHIN_S):
+            self._publishing.release()
 
 
 class _Starting:

@@ -6,18 +6,25 @@ STARTED, once for the result.
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from celery import states
+from celery.utils.log import get_logger
 from kombu.serialization import dumps
 
+from proj.delivery.publishing.deadline import Deadline, PublishOperation, publishing
 from proj.delivery.publishing.reply_queue import ReplyingBackend
-from proj.delivery.results.attempt import Result, current_attempt
+from proj.delivery.results.attempt import STARTED_WITHIN_S, Result, current_attempt
+from proj.delivery.results.waiting_results import KEPT_S
+from proj.delivery.settings import setting
+from proj.errors import QueueFull, Unconfirmed
+from proj.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from celery import Celery
     from celery.app.task import Context
 
 P = ParamSpec("P")
@@ -26,6 +33,8 @@ R = TypeVar("R")
 #: Bytes of a result that is handed over. The main process of the worker holds it until it is confirmed, so a larger one
 #: is published by the pool's process.
 LARGEST_HANDED_OVER = 64 * 1024
+
+logger = get_logger(__name__)
 
 
 def _ending(method: Callable[P, R]) -> Callable[P, R]:
@@ -49,6 +58,7 @@ class ResultBackend(ReplyingBackend):
     """Celery's, for the tasks of a worker whose tracers are those of `proj.delivery.results.hand_over`."""
 
     # What celery-types leaves out.
+    app: Celery
     serializer: str
     delivery_mode: int
     _to_result: Callable[..., dict[str, Any]]
@@ -66,9 +76,9 @@ class ResultBackend(ReplyingBackend):
         attempt = current_attempt()
         if attempt is None or attempt.task_id != task_id:
             return super().store_result(task_id, result, state, traceback=traceback, request=request, **options)
+        publish = partial(super().store_result, task_id, result, state, traceback, request, **options)
         if state == states.STARTED:
-            publish = super().store_result
-            attempt.start_with(lambda: publish(task_id, result, state, traceback=traceback, request=request, **options))
+            attempt.start_with(lambda: self._tried(publish, task_id, STARTED_WITHIN_S))
             return result
         # From here on STARTED would come too late.
         attempt.forget_started()
@@ -79,11 +89,41 @@ class ResultBackend(ReplyingBackend):
             meta = self._to_result(task_id, state, result, traceback, request)
             content_type, content_encoding, body = dumps(meta, self.serializer)
             if len(body) <= LARGEST_HANDED_OVER:
+                late = attempt.is_started_on_its_way
                 attempt.results.append(
-                    Result(queue, body, content_type, content_encoding, correlation_id, self.delivery_mode)
+                    Result(queue, body, content_type, content_encoding, correlation_id, self.delivery_mode, late)
                 )
                 return result
-        return super().store_result(task_id, result, state, traceback=traceback, request=request, **options)
+        attempt.await_started()
+        try:
+            return self._tried(publish, task_id, setting(self.app, "proj_publish_timeout_s"))
+        except (QueueFull, Unconfirmed) as error:
+            # No task fails because its caller does not take its states.
+            logger.error(  # noqa: TRY400 a trace would show how it was published
+                "The state %s of the task %s is lost: %s",
+                state,
+                printable(task_id),
+                error.message,
+                extra={"action": "result_not_stored"},
+            )
+            attempt.on_lost()
+            return result
+
+    def _tried(self, publish: Callable[[], object], task_id: str, timeout_s: float | None) -> object:
+        """Publish in this process, for so long at most, and for `KEPT_S` when the reply queue rejects it.
+
+        Raises:
+            PublishRefused, Unconfirmed: the broker did not take it.
+        """
+        operation = PublishOperation(
+            subject=f"a state of task {task_id}",
+            task_id=task_id,
+            deadline=Deadline(timeout_s),
+            mandatory=False,
+            full_timeout_s=KEPT_S,
+        )
+        with publishing(operation):
+            return publish()
 
     # As Celery's: the attempt ends with this state.
     mark_as_done = _ending(ReplyingBackend.mark_as_done)

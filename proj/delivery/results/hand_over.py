@@ -47,26 +47,27 @@ def can_hand_over(app: Celery, *connections: kombu.Connection) -> bool:
     )
 
 
-def hand_over(app: Celery, requests: Collection[object]) -> None:
+def hand_over(app: Celery, requests: Collection[object], on_lost: Callable[[], object]) -> None:
     """Let pool processes that start from now on, and this process, hand results over.
 
     Args:
         app: whose tasks.
         requests: the request classes that publish what is handed over; tasks with another one do it themselves.
+        on_lost: called, in the process that ran the task, for each state that it could not publish itself.
     """
 
     def in_new_process(**_: object) -> None:
         begin_afresh()
-        trace_tasks(app, requests)
+        trace_tasks(app, requests, on_lost)
 
     connect(app, signals.worker_process_init, in_new_process, uid="hand_over")
 
 
-def trace_tasks(app: Celery, requests: Collection[object]) -> None:
+def trace_tasks(app: Celery, requests: Collection[object], on_lost: Callable[[], object]) -> None:
     """Let the tracers of all tasks, which Celery has just built, return results with their outcomes."""
     for task in app.tasks.values():
         hands_over = bool(task.acks_late) and task.Request in requests
-        task.__trace__ = _returning_results(app, task.__trace__, hands_over=hands_over)
+        task.__trace__ = _returning_results(app, task.__trace__, hands_over=hands_over, on_lost=on_lost)
 
 
 def take_results(outcome: object) -> list[Result]:
@@ -95,10 +96,10 @@ def publish(app: Celery, results: Iterable[Result]) -> None:
             )
 
 
-def _returning_results(app: Celery, trace: Tracer, *, hands_over: bool) -> Tracer:
+def _returning_results(app: Celery, trace: Tracer, *, hands_over: bool, on_lost: Callable[[], object]) -> Tracer:
     @wraps(trace)
     def trace_task(uuid: str, args: object, kwargs: object, request: object = None) -> trace_ok_t:
-        attempt = Attempt(uuid, hands_over=hands_over)
+        attempt = Attempt(uuid, hands_over=hands_over, on_lost=on_lost)
         set_current_attempt(attempt)
         try:
             ended = trace(uuid, args, kwargs, request)

@@ -23,3 +23,5 @@ class OutgoingResult(OutgoingMessage):
     #: Monotonic time since which it is to be published, and at which it was written last.
     since: float = field(default_factory=time.monotonic)
     written_at: float = 0.0
+    #: Monotonic time before which it is not written, because it could overtake STARTED.
+    not_before: float = 0.0

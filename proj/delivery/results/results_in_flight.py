@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, cast
 
@@ -36,17 +37,19 @@ class ResultsInFlight(InFlight):
         """Publish over the producer's connection; give up a result after `timeout_s` seconds, None for never."""
         super().__init__(producer, timeout_s=timeout_s)
         self.waiting = WaitingResults(timeout_s)
+        #: Those that could overtake STARTED, the oldest first.
+        self._early: deque[OutgoingResult] = deque()
         #: Monotonic time of the last look at which the broker could not read what was written.
         self._deaf_at = 0.0
 
     @property
     def count(self) -> int:
         """How many results are neither confirmed nor lost."""
-        return len(self) + len(self.waiting) - self.waiting.tried
+        return len(self) + len(self._early) + len(self.waiting) - self.waiting.tried
 
     def all_left(self) -> list[OutgoingResult]:
         """Those."""
-        return [*(cast("OutgoingResult", outgoing) for outgoing in self.unsettled()), *self.waiting]
+        return [*(cast("OutgoingResult", outgoing) for outgoing in self.unsettled()), *self._early, *self.waiting]
 
     def add(self, *outgoing: OutgoingMessage) -> None:
         """Publish one more result, or several; one of a reply queue that takes none waits for that.
@@ -59,14 +62,22 @@ class ResultsInFlight(InFlight):
         for result in cast("tuple[OutgoingResult, ...]", outgoing):
             if self.waiting.has(result.routing_key):
                 self.waiting.add(result, now)
+            elif now < result.not_before:
+                self._early.append(result)
             else:
                 may_arrive.append(result)
         if may_arrive:
             super().add(*may_arrive)
 
     def look(self) -> tuple[list[OutgoingResult], list[Lost]]:
-        """Try reply queues again that are due; the results that are to be let go, and those that are lost."""
+        """Publish again what is due; the results that are to be let go, and those that are lost.
+
+        Raises:
+            Unconfirmed: the deadline has passed.
+        """
         now, channel = time.monotonic(), self._channel
+        while self._early and now >= self._early[0].not_before:
+            self.add(self._early.popleft())
         if channel is None or not channel.alive or channel.blocked:
             self._deaf_at = now
         else:
@@ -87,12 +98,7 @@ class ResultsInFlight(InFlight):
     def _take_unanswered(self, channel: ConfirmChannel, now: float) -> None:
         """Let those wait that were written long ago, to a broker that could read them."""
         written = cast("dict[int, OutgoingResult]", channel.in_flight)
-        overdue = list(
-            takewhile(
-                lambda item: now - max(item[1].written_at, self._deaf_at) >= waiting_results.KEPT_S,
-                tuple(written.items()),
-            )
-        )
+        overdue = list(takewhile(lambda item: now >= self._answer_due(item[1]), tuple(written.items())))
         for tag, result in overdue:
             # An answer that comes later is of no interest: its reply queue is tried again before.
             del written[tag]
@@ -148,4 +154,14 @@ class ResultsInFlight(InFlight):
             self._deadline = usual
 
     def _read_unless(self, other: int, timeout_s: float) -> None:
-        super()._read_unless(other, min(timeout_s, self.waiting.look_within_s(time.monotonic())))
+        now = time.monotonic()
+        moments = [now + self.waiting.look_within_s(now)]
+        if self._early:
+            moments.append(self._early[0].not_before)
+        if (oldest := next(iter(self.channel.in_flight.values()), None)) is not None:
+            moments.append(self._answer_due(oldest))
+        super()._read_unless(other, min(timeout_s, max(0.0, min(moments) - now)))
+
+    def _answer_due(self, outgoing: OutgoingMessage) -> float:
+        """The monotonic time from which on it waits."""
+        return max(cast("OutgoingResult", outgoing).written_at, self._deaf_at) + waiting_results.KEPT_S

@@ -21,6 +21,7 @@ from celery.utils.log import get_logger
 
 from proj.broker.connection import TRANSPORT_OPTIONS
 from proj.broker.heartbeats import has_beaten, interval_s
+from proj.delivery.results.attempt import STARTED_WITHIN_S
 from proj.delivery.results.outgoing_result import OutgoingResult
 from proj.delivery.results.results_in_flight import ResultsInFlight
 from proj.delivery.settings import setting
@@ -120,6 +121,8 @@ class Sender(Service):
             outgoing = OutgoingResult(
                 message=message, exchange="", routing_key=result.queue, mandatory=False, let_go=settle_once
             )
+            if result.after_started:
+                outgoing.not_before = outgoing.since + STARTED_WITHIN_S
             self._inbox.append(outgoing)
 
     def wake(self) -> None:
@@ -149,9 +152,10 @@ class Sender(Service):
                     break
                 elif not self._wake.wait(interval_s(connection)):
                     _beat(connection)
+                self._report(messages)
             except ProjError as error:
                 # The deadline has passed, or the broker refuses the login.
-                self._report(messages)
+                self._take_settled(messages)
                 for result in self._end(messages):
                     self._lose(result, error.message)
                 self._done.ring()
@@ -160,12 +164,11 @@ class Sender(Service):
                 logger.exception(
                     "Results could not be published. They are tried again.", extra={"action": "sender_failed"}
                 )
-                self._report(messages)
+                self._take_settled(messages)
                 self._inbox.extendleft(reversed(self._end(messages)))
                 connection.collect(socket_timeout=1.0)
                 time.sleep(PAUSE_S)
                 messages = self._begin(connection)
-            self._report(messages)
         connection.collect(socket_timeout=1.0)
 
     def _begin(self, connection: Connection) -> ResultsInFlight:
@@ -181,21 +184,26 @@ class Sender(Service):
         return left
 
     def _report(self, messages: ResultsInFlight) -> None:
-        settled = cast("list[OutgoingResult]", messages.take_settled())
+        self._take_settled(messages)
         to_let_go, lost = messages.look()
-        for result in settled:
-            if result.refusal is None:
-                self._settle(result)
-            else:
-                self._lose(result, result.refusal.message)
-        messages.refused.clear()
         for result in to_let_go:
             self._let_go(result)
             self._without_message += 1
         for result, reason in lost:
             self._lose(result, reason)
         self._pending = messages.count
-        if settled or to_let_go or lost:
+        if to_let_go or lost:
+            self._done.ring()
+
+    def _take_settled(self, messages: ResultsInFlight) -> None:
+        settled = cast("list[OutgoingResult]", messages.take_settled())
+        for result in settled:
+            if result.refusal is None:
+                self._settle(result)
+            else:
+                self._lose(result, result.refusal.message)
+        messages.refused.clear()
+        if settled:
             self._done.ring()
 
     def _settle(self, result: OutgoingResult) -> None:

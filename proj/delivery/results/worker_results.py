@@ -60,16 +60,18 @@ class WorkerResults(Service):
             self.lost = LostResults()
             self._sender = Sender(app, self.lost.add)
             self._together = Together(hub, self._wake, longest_s=LONGEST_S, is_enough=self._are_enough)
-            hand_over(app, requests)
+            hand_over(app, requests, self.lost.add)
         elif may_be_away(app):
             self.lost = LostResults()
             store_surely(app, requests, self.lost.add)
 
     def trace(self) -> None:
         """Let this process hand over or try again, when it runs tasks itself; Celery has just built their tracers."""
+        if self.lost is None:
+            return
         if self._sender is not None:
-            trace_tasks(self._app, self._requests)
-        elif self.lost is not None:
+            trace_tasks(self._app, self._requests, self.lost.add)
+        else:
             storing.trace_tasks(self._app, self._requests, self.lost.add)
 
     def register(self, hub: Hub) -> None:

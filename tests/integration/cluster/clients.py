@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from proj.queues import DEAD_LETTERS
 from tests.processes.worker import worker_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import click
 
@@ -56,11 +56,12 @@ class Clients:
             "PROJ_DISPATCH": "fair",
         }
 
-    def worker(self) -> Process:
-        """A worker of our app with two slots."""
+    def worker(self, *settings: str) -> Process:
+        """A worker of our app with two slots; `settings` are Celery's, as `name=value`."""
         return worker_process(
             "clients@host",
-            *("--concurrency", "2"),
+            *("--concurrency", "2", "--heartbeat-interval", "1"),
+            *(("--", *settings) if settings else ()),
             guard=self._guard,
             broker_url=self.url,
             app=APP,
@@ -88,6 +89,25 @@ class Clients:
 
         ran = CliRunner().invoke(command, [*words, "--broker-api", self.api], obj=Context(), catch_exceptions=False)
         return ran.exit_code, ran.output
+
+    @contextmanager
+    def lost_results(self) -> Iterator[Callable[[], int]]:
+        """What tells how many results were lost, as the latest heartbeat of a worker says."""
+        counts = [-1]
+        with self.app.connection_for_read() as connection:
+            receiver = self.app.events.Receiver(
+                connection, handlers={"worker-heartbeat": lambda event: counts.append(event["results_lost"])}
+            )
+
+            with receiver.consumer_context() as (own, _, _):
+
+                def latest() -> int:
+                    with suppress(TimeoutError):
+                        while True:
+                            own.drain_events(timeout=0.1)
+                    return counts[-1]
+
+                yield latest
 
     def letters(self) -> int:
         """How many dead letters wait."""

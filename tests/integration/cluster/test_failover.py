@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +17,7 @@ from kombu import Connection
 
 from proj.broker.app_management import AppManagement
 from proj.broker.control_bus import ControlBus
+from proj.broker.version import BrokerVersion
 from proj.commands.health import health
 from proj.commands.queues.command import queues
 from proj.delivery.send_many import send_many
@@ -46,6 +49,10 @@ TASKS = 2000
 LONG = "long" + 200 * "."
 #: Seconds in which a command must end without a majority.
 COMMAND_S = 30.0
+#: Seconds for which a result is tried, and seconds in which a task is done while those of another caller wait.
+TRIED_S, GO_ON_S = 8, 30.0
+#: A reply queue on the last node.
+AWAY = "away"
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +237,43 @@ def test_clients_go_on_when_the_node_that_they_are_connected_to_is_killed(
     # Without a lease a task is delivered again when the worker's node dies.
     times = worker.log_text().count(f"[x] Received '{LONG}'")
     assert 1 <= times <= (2 if cluster.version.lets_consumers_set_timeout else 1)
+
+
+@pytest.mark.timeout(400)
+def test_caller_whose_node_hangs_or_is_down_holds_up_no_other(cluster: Cluster, clients: Clients) -> None:
+    """Its reply queue is on that node. Its tasks are done once, none is a dead letter, lost results are counted."""
+    app, victim = clients.app, cluster.nodes[-1]
+    worker = clients.worker(f"proj_publish_timeout_s=(float){TRIED_S}")
+    ours, theirs = [f"ours {number}.." for number in range(6)], [f"theirs {number}.." for number in range(20)]
+
+    def goes_on(ours: list[str], theirs: list[str]) -> bool:
+        for text in theirs:
+            app.send_task("proj.tasks.work", (text,), queue="task_queue", reply_to=AWAY)
+        results = [app.send_task("proj.tasks.work", (text,), queue="task_queue") for text in ours]
+        return [result.get(timeout=GO_ON_S)["message"] for result in results] == ours
+
+    with worker, Connection(victim.url("clients")) as caller, clients.lost_results() as lost:
+        wait_until_ready(worker)
+        letters = clients.letters()
+        caller.default_channel.queue_declare(AWAY, durable=True, auto_delete=False)
+        assert goes_on(ours[:2], theirs[:2])
+        caller.collect()
+        try:
+            os.killpg(victim.pid, signal.SIGSTOP)
+            assert goes_on(ours[2:4], theirs[2:15])
+            # RabbitMQ 3.10 confirms what is for a queue that is down, once it knows.
+            is_told = cluster.version >= BrokerVersion(4, 0)
+            wait_until(lambda: lost() >= (13 if is_told else 1), what="the lost results", timeout_s=TIMEOUT_S)
+        finally:
+            victim.kill()
+        assert goes_on(ours[4:], theirs[15:])
+        if is_told:
+            wait_until(lambda: lost() == 18, what="the others that are lost", timeout_s=TIMEOUT_S)
+
+        assert {text: worker.log_text().count(f"[x] Received {text!r}") for text in ours + theirs} == dict.fromkeys(
+            ours + theirs, 1
+        )
+        assert clients.letters() == letters
 
 
 @pytest.mark.one_version
