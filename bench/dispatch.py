@@ -44,6 +44,7 @@ Columns:
     pool µs     processor time of its pool processes, a task
     broker µs   processor time of RabbitMQ, a task
     events      task events a task that a monitor has received
+    given back  messages that workers in adaptive dispatch have given back, the warm-up included
     left        messages that were still there after the worker had ended; anything but nothing is a defect
 
 \b
@@ -57,6 +58,7 @@ Caveats:
   - In rows with results, the results stay in their reply queue; no client reads them.
   - Every Celery worker in the environment loads the commands that proj and Flower add to `celery`, plain ones too.
   - Messages are small and the queue is never empty: what is measured is the cost of a task, not of its wait.
+  - --returns: the workers log each task (INFO), as most do, and get eight times the tasks of other figures.
   - --round-trips: the proxy is one more process. The rows "direct" and "0ms" show what it costs by itself; on stderr is
     what a request through it took.
   - --loads: "to ideal" compares with the least makespan of a dispatcher that knows when tasks come. Delays are whole

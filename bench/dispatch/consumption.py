@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celery import Celery
 from kombu import Connection
 
 from dispatch.event_counter import EventCounter
@@ -26,6 +27,7 @@ from proj.errors import DeadlinePassed, ProcessEnded
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
+from proj.queues import WORK_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +41,8 @@ PLACE = str(Path(__file__).parent.parent)
 START_TIMEOUT_S = 60.0
 #: Seconds that a worker may take to end in order on a busy machine; killed, it would leave its last message.
 STOP_TIMEOUT_S = 60.0
+#: Seconds until the workers must have told how many messages they have given back.
+REPLY_TIMEOUT_S = 10.0
 #: Tasks a second, below which a measurement is given up.
 LEAST_RATE = 5.0
 #: Looks at the queue after the last mark: seconds between two, how many in a row must find it empty, and the most.
@@ -58,6 +62,8 @@ class Consumption:
     broker_us: float
     #: Task events a task; None where nobody sends or consumes them.
     events: float | None
+    #: Messages that the workers have given back to their queue since their start; None without adaptive dispatch.
+    given_back: int | None
     #: Messages that were still in the queue after the worker had ended in order; anything but 0 is a defect.
     left: int
 
@@ -106,6 +112,7 @@ def consume(row: Row, tasks: int, *, guard: Guard, broker: Broker, through_port:
             error.add_note("\n".join(worker.log_tail() for worker in workers))
             raise
         _await_rest(url, row.queue)
+        given_back = _given_back(url, row)
         for worker in workers:
             worker.terminate()
         for worker in workers:
@@ -120,6 +127,7 @@ def consume(row: Row, tasks: int, *, guard: Guard, broker: Broker, through_port:
             pool_us=None if alone else used["pool"],
             broker_us=used["broker"],
             events=counter.tasks / (count + warm_up + 2) if counter else None,
+            given_back=given_back,
             left=left,
         )
 
@@ -200,6 +208,16 @@ def _await_rest(url: str, queue: str) -> None:
             ready = sum(depth.ready for depth in depths_by_declare(connection, [queue]))
             empty = 0 if ready else empty + 1
             time.sleep(LOOK_S)
+
+
+def _given_back(url: str, row: Row) -> int | None:
+    """How many messages the workers have given back; None when they do not tell, as plain Celery."""
+    if row.queue != WORK_QUEUE:
+        return None
+    with Celery(broker=url, set_as_current=False) as app:
+        replies = app.control.broadcast("stats", reply=True, limit=row.workers, timeout=REPLY_TIMEOUT_S) or []
+    told = [stats["dispatch"]["given_back"] for reply in replies for stats in reply.values() if "dispatch" in stats]
+    return sum(told) if len(told) == row.workers else None
 
 
 def _ready(url: str, queue: str) -> int:

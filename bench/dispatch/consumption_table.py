@@ -34,7 +34,7 @@ def summary(rows: Sequence[Row], found: Found) -> list[dict[str, Any]]:
                 "row": name,
                 **{
                     what: median(_column(rounds, what))
-                    for what in ("rate", "main_us", "pool_us", "broker_us", "events")
+                    for what in ("rate", "main_us", "pool_us", "broker_us", "events", "given_back")
                 },
                 "lowest": min((figures.rate for figures in measured), default=None),
                 "highest": max((figures.rate for figures in measured), default=None),
@@ -70,6 +70,7 @@ def table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:
         "pool µs",
         "broker µs",
         "events",
+        "given back",
         "left",
     )
     for column in columns:
@@ -83,6 +84,7 @@ def table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:
             number(line["ratio_beside"], 2),
             *(number(line[what]) for what in ("main_us", "pool_us", "broker_us")),
             number(line["events"], 1),
+            number(line["given_back"]),
             str(line["left"] or ""),
         )
     return drawn

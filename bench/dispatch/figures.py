@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dispatch import idle, loads, publishing, round_trips, zero_dots
+from dispatch import idle, loads, publishing, returns, round_trips, zero_dots
 from dispatch.row import Shape
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ FIGURES = {
     "threads": zero_dot_figure("one worker with one slot, threads pool", Shape(pool="threads")),
     "two_workers": zero_dot_figure("two workers with one prefork slot each", Shape(workers=2)),
     "two_slots": zero_dot_figure("one worker with two prefork slots", Shape(slots=2)),
+    "returns": Figure(
+        what="Messages given back of zero-dot tasks, with one and two workers of two prefork slots.",
+        measure=returns.measure,
+        names=returns.names,
+    ),
     "round_trips": Figure(
         what="Zero-dot tasks with 1, 5 and 20 ms between worker and broker.",
         measure=round_trips.measure,
