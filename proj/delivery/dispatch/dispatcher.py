@@ -12,12 +12,12 @@ from celery.utils.log import get_logger
 from celery.worker import state
 
 from proj.delivery.dispatch import acknowledgements
-from proj.delivery.dispatch.ahead import Ahead
+from proj.delivery.dispatch.ahead import LATE_SHARE, Ahead
 from proj.delivery.dispatch.ended import EndedTasks, is_gone
 from proj.delivery.dispatch.in_pipes import InPipes
 from proj.delivery.dispatch.next_look import NextLook
 from proj.delivery.dispatch.runs_at_once import may_begin_in_thread, runs_at_once
-from proj.delivery.dispatch.sources import Sources
+from proj.delivery.dispatch.sources import Sources, drop_stock_count
 from proj.delivery.dispatch.waiting import Waiting
 from proj.delivery.pool import thread
 from proj.delivery.recovery.closed_channel import reconnect_if_closed
@@ -85,12 +85,7 @@ class Dispatcher:
         if (task_consumer := consumer.task_consumer) is None:
             return
         self._loop_thread = threading.get_ident()
-        if consumer.qos_global:
-            # Celery has set a count of the whole channel.
-            consumer.channel.basic_qos(prefetch_size=0, prefetch_count=0, a_global=True)
-            consumer.qos_global = False
-        # Celery's loop tells the broker a count at its start, and for each task with an ETA.
-        consumer.qos.callback = _ignore_count
+        drop_stock_count(consumer)
         self._next_look.begin()
         self._ended.begin()
         self._sources.prepare(task_consumer, consumer.queue_names, self._slots)
@@ -157,7 +152,9 @@ class Dispatcher:
         now = self._came_at = self._clock()
         source = message.source = self._sources.source_of(message.delivery.queue)
         if source is not None:
-            source.received(message.delivery_info["consumer_tag"])
+            asked_at = source.received(message.delivery_info["consumer_tag"])
+            if asked_at is not None:
+                self._ahead.answered(now - asked_at)
         message.dispatcher = self
         message.is_load = True
         self._load += 1
@@ -166,12 +163,12 @@ class Dispatcher:
                 self.held.add_own(message)
             else:
                 self.held.add(message, now)
-                self._next_look.within(self.budget_s)
+                self._next_look.within(LATE_SHARE * self.budget_s)
                 self._give_in_advance()
         else:
             since, self._waiting_since = self._waiting_since, None
             if since is not None and now - since < self.budget_s:
-                self._ahead.waited(now - since)
+                self._ahead.waited()
             self._give(message, now)
         if len(self._sources) > 1:
             self.plan()
@@ -185,7 +182,7 @@ class Dispatcher:
         """The same for one of several messages, after which `plan` is to be called."""
         source = message.source
         if source is not None:
-            source.settled(message.delivery_info["consumer_tag"])
+            source.settled(message.delivery_info["consumer_tag"], self._clock())
         if message not in self.running:
             self._unload(message)
 
@@ -349,10 +346,14 @@ class Dispatcher:
             with reconnect_if_closed(consumer.channel_errors):
                 if self.may_hold_s <= 0:
                     self.give_back()
+                elif self.may_hold_s <= (1 - LATE_SHARE) * self.budget_s:
+                    self._ahead.held_long(self._clock())
                 self.plan(now_is_time=True)
         finally:
             if self.waiting_since is not None:
-                self._next_look.within(max(_SHORTEST_S, self.may_hold_s))
+                left_s = self.may_hold_s
+                late_in_s = left_s - (1 - LATE_SHARE) * self.budget_s
+                self._next_look.within(max(_SHORTEST_S, late_in_s if late_in_s > 0 else left_s))
 
     @property
     def may_hold_s(self) -> float:
@@ -387,14 +388,10 @@ class Dispatcher:
         window = self._asked = self.window
         room = window - self._load
         if window > self._slots:
-            self._sources.stream(window, room)
+            self._sources.stream(window, room, is_full=2 * self.waiting > window - self._slots)
         elif len(self._sources) > 1:
             wait_s = self._sources.take_turns(room, budget_s=self.budget_s, now_is_time=now_is_time)
             if wait_s is not None:
                 self._next_look.within(wait_s)
         else:
             self._sources.top_up(room)
-
-
-def _ignore_count(prefetch_count: int) -> None:
-    """Stands in for Celery's own prefetch count, which would hold for the whole channel."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import kombu
     from kombu import Queue
 
+    from proj.delivery.consuming.consumer import Consumer
+
 #: Consumers of one queue, after which they are replaced by one.
 MOST_CONSUMERS = 8
 #: Seconds until the next of several queues is consumed from, when the one before had no message. Long tasks come from
@@ -42,20 +44,31 @@ class Source:
     prefetch: int = 0
     #: Messages that came over these consumers and are not settled.
     unsettled: int = 0
+    #: When the broker was told that it may send more, having sent all; None when a message has come since.
+    asked_at: float | None = None
 
     @property
     def credit(self) -> int:
         """How many messages the broker may still send."""
         return self.prefetch - self.unsettled
 
-    def received(self, tag: str) -> None:
-        """A message came over the consumer with this tag; one that was cancelled meanwhile does not count."""
-        if tag in self.consumers:
-            self.unsettled += 1
+    def received(self, tag: str) -> float | None:
+        """A message came over the consumer with this tag; one that was cancelled meanwhile does not count.
 
-    def settled(self, tag: str) -> None:
+        Returns:
+            When the broker was asked for it, if it is the first one since it had sent all; otherwise None.
+        """
+        if tag not in self.consumers:
+            return None
+        self.unsettled += 1
+        asked_at, self.asked_at = self.asked_at, None
+        return asked_at
+
+    def settled(self, tag: str, now: float) -> None:
         """A message that came over that consumer is settled."""
         if tag in self.consumers:
+            if self.credit == 0:
+                self.asked_at = now
             self.unsettled -= 1
 
 
@@ -128,10 +141,21 @@ class Sources:
         self._names[tag] = source.queue.name
         consume(task_consumer, source.queue, tag)
 
-    def stream(self, window: int, room: int) -> None:
-        """Let short tasks come from every queue, each with the whole window; `room` is what is left of it."""
+    def stream(self, window: int, room: int, *, is_full: bool) -> None:
+        """Let short tasks come from every queue, each with the whole window.
+
+        Args:
+            window: the messages that the worker asks for at a time.
+            room: what is left of it.
+            is_full: whether so many messages wait that a queue without a consumer can wait too.
+        """
         for source in self:
-            if source.prefetch < window:
+            if source.prefetch > window and source.credit <= 0:
+                # Nothing is on its way to them.
+                self.close(source)
+            elif not source.consumers and is_full:
+                continue
+            elif source.prefetch < window:
                 self.open(source, window - source.prefetch)
             elif source.credit <= 0 < room:
                 # What waits for its ETA has used up the consumers' counts.
@@ -182,6 +206,7 @@ class Sources:
             self._names.pop(self._cancelled.popleft(), None)
         source.consumers.clear()
         source.prefetch = source.unsettled = 0
+        source.asked_at = None
 
     def was_cancelled(self, tag: str) -> None:
         """The broker has cancelled this consumer."""
@@ -234,6 +259,20 @@ class Sources:
             if tag is not None and tag not in source.consumers:
                 source.consumers[tag] = self._prefetch
                 source.prefetch += self._prefetch
+
+
+def drop_stock_count(consumer: Consumer) -> None:
+    """Let no prefetch count hold for the whole channel."""
+    if consumer.qos_global:
+        # Celery has set one.
+        consumer.channel.basic_qos(prefetch_size=0, prefetch_count=0, a_global=True)
+        consumer.qos_global = False
+    # Celery's loop tells the broker a count at its start, and for each task with an ETA.
+    consumer.qos.callback = _ignore_count
+
+
+def _ignore_count(prefetch_count: int) -> None:
+    """Stands in for Celery's own prefetch count, which would hold for the whole channel."""
 
 
 def _may_return(queue: Queue) -> bool:

@@ -144,6 +144,18 @@ def test_short_tasks_come_in_advance(*, has_threads: bool) -> None:
     assert made.workers[0].dispatcher.given_back == 0
 
 
+@pytest.mark.parametrize("has_threads", [False, True])
+def test_worker_that_waited_for_work_often_asks_for_no_more_than_it_can_begin(*, has_threads: bool) -> None:
+    """Its slots waited for what nobody had published yet, which tells nothing of the way to the broker."""
+    groups = [Task(0.0004, arrives=0.02 * number) for number in range(20) for _ in range(40)]
+    many = [Task(0.0004, arrives=0.4) for _ in range(400)]
+    made = world([*groups, *many], workers=1, has_threads=has_threads)
+
+    made.run()
+
+    assert made.workers[0].dispatcher.given_back == 0
+
+
 @pytest.mark.parametrize(("waiting", "goes_on"), [(0, True), (MOST_ACKNOWLEDGEMENTS, False)])
 def test_thread_goes_on_by_itself_only_while_few_acknowledgements_wait(*, waiting: int, goes_on: bool) -> None:
     """The tasks of those that the loop has not written are run again when the worker is killed."""

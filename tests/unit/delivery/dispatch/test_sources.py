@@ -127,3 +127,32 @@ def test_queue_that_is_left_has_no_consumer_any_more() -> None:
 
     assert {tag for what, tag in consumer.channel.written if what == "cancel"} == {"kombu-q", "tag0"}
     assert [each.queue.name for each in sources] == ["other"]
+
+
+def test_smaller_window_takes_another_consumer_when_nothing_is_on_its_way() -> None:
+    """A quorum queue would take that back, and count it. The next one is opened when few messages wait."""
+    sources, consumer = prepared(Consumed("q"), prefetch=32)
+    (source,) = sources
+    sources.stream(16, 0, is_full=True)
+    assert not consumer.channel.written
+
+    source.unsettled = 32
+    sources.stream(16, 0, is_full=True)
+    assert consumer.channel.written == [("cancel", "kombu-q")]
+
+    sources.stream(16, 0, is_full=True)
+    assert not source.consumers
+
+    sources.stream(16, 10, is_full=False)
+    assert source.consumers == {"tag0": 16}
+
+
+def test_first_message_after_the_broker_was_asked_tells_the_round_trip() -> None:
+    """The others were on their way with it, or were asked for before it came."""
+    sources, _consumer = prepared(Consumed("q"), prefetch=2)
+    (source,) = sources
+
+    assert [source.received("kombu-q"), source.received("kombu-q")] == [None, None]
+    source.settled("kombu-q", 5.0)
+    source.settled("kombu-q", 6.0)
+    assert [source.received("kombu-q"), source.received("kombu-q")] == [5.0, None]
