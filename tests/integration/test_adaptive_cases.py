@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
 
 TIMEOUT_S = 90
-POOLS = ("prefork", "threads")
+POOLS = ("prefork", pytest.param("threads", marks=pytest.mark.one_version))
 
 
 @pytest.mark.timeout(240)

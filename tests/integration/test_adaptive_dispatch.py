@@ -99,7 +99,11 @@ def test_worker_of_short_tasks_asks_for_messages_in_advance(
 
 
 @pytest.mark.parametrize(
-    ("queue_type", "pool"), [*((queue_type, "prefork") for queue_type in QUEUE_TYPES), ("quorum", "threads")]
+    ("queue_type", "pool"),
+    [
+        *((queue_type, "prefork") for queue_type in QUEUE_TYPES),
+        pytest.param("quorum", "threads", marks=pytest.mark.one_version),
+    ],
 )
 def test_messages_behind_a_long_task_are_run_by_another_worker(
     guard: Guard, broker: Broker, vhost: str, queue_type: str, pool: str

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
+pytestmark = pytest.mark.one_version
+
 SHORT = [f"before {number}" for number in range(200)]
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
+pytestmark = pytest.mark.one_version
+
 #: The worker holds its messages for as long as the test needs.
 THEIRS = """
 import os, time

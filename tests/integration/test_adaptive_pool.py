@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
+pytestmark = pytest.mark.one_version
+
 TIMEOUT_S = 90
 
 

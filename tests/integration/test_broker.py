@@ -96,6 +96,7 @@ def lets_guest_in(broker: Broker) -> bool:
     return True
 
 
+@pytest.mark.one_version
 def test_broker_has_the_user_guest_only_when_asked_for(own_guard: Guard, tmp_path: Path) -> None:
     """Guest has all permissions; the next node in the same folder, started without it, has no guest."""
     with Broker(own_guard, folder=tmp_path / "kept", guest=True) as broker:
@@ -181,6 +182,7 @@ def test_broker_hides_messages_in_a_kept_folder_from_other_users(own_guard: Guar
     assert [stat.S_IMODE((shared / name).stat().st_mode) for name in ("data", "rabbitmq.log")] == [0o700, 0o600]
 
 
+@pytest.mark.one_version
 def test_command_to_a_broker_that_does_not_run_leaves_no_process(own_guard: Guard) -> None:
     """`rabbitmqctl` would start an epmd that outlives it, on the port of the broker's own."""
     broker = Broker(own_guard)
@@ -241,6 +243,7 @@ def runs_as_nobody(python: str) -> bool:
     return True
 
 
+@pytest.mark.one_version
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user; anyone else is an ordinary user")
 def test_broker_runs_as_an_ordinary_user(world_readable_python: tuple[str, dict[str, str]]) -> None:
     """It needs neither root nor the user `rabbitmq`."""

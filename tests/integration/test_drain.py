@@ -15,6 +15,8 @@ from proj.queues import UPPERCASE_QUEUE, work_queue
 if TYPE_CHECKING:
     from proj.lab.broker import Broker
 
+pytestmark = pytest.mark.one_version
+
 
 class Idle:
     """A control bus on which every worker replies that it has no task, as between two tasks."""

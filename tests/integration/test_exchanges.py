@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
     from proj.lab.processes.process import Process
 
+pytestmark = pytest.mark.one_version
+
 VHOST = "exchanges"
 TIMEOUT_S = 60
 #: Workers by name, with their PROJ_BIND; two share the work of one pattern.

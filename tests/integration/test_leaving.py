@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
     from proj.lab.processes.process import Process
 
+pytestmark = pytest.mark.one_version
+
 TIMEOUT_S = 60
 
 

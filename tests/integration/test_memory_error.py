@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
+pytestmark = pytest.mark.one_version
+
 TIMEOUT_S = 60
 #: Bytes of memory that a process may still get, and bytes that it asks for at a time.
 MORE, PIECE = 32 << 20, 1 << 20

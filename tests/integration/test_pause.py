@@ -146,7 +146,7 @@ def test_paused_queue_starts_nothing_until_it_is_resumed_and_then_all_once(
     assert sorted(number for number, _at in site.begun()) == list(range(TASKS))
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.one_version)])
 def test_paused_queue_gets_back_what_waits_for_slot_eta_or_rate_limit(
     broker: Broker, vhost: str, guard: Guard, tmp_path: Path, pool: str
 ) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
+pytestmark = pytest.mark.one_version
+
 #: JSON bodies that are not events.
 NO_EVENTS: tuple[Any, ...] = (
     *(5, "text", None, [], [[]], [None, 5], {}, {"type": None}, {"type": ["x"]}),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
+pytestmark = pytest.mark.one_version
+
 #: How the old tutorials declare the queue, and how today's do.
 DECLARATIONS = {"classic": None, "quorum": {"x-queue-type": "quorum"}}
 PERSISTENT = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)

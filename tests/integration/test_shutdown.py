@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
+pytestmark = pytest.mark.one_version
+
 #: Seconds that the end of a worker may take beyond its task on a busy machine: two are Celery's own, to end its pool.
 #: Stock Celery takes 31.
 SLACK_S = 20.0

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
+pytestmark = pytest.mark.one_version
+
 VHOST = "stage"
 TIMEOUT_S = 60
 

@@ -115,6 +115,7 @@ def worker(secured: Broker, guard: Guard, app: Celery, tmp_path_factory: pytest.
         yield made
 
 
+@pytest.mark.one_version
 def test_many_tasks_over_tls_are_all_run(app: Celery, worker: Process) -> None:
     """Their frames share records of TLS with each other and with answers; none is left in one."""
     same = app.tasks["same"]
@@ -126,6 +127,7 @@ def test_many_tasks_over_tls_are_all_run(app: Celery, worker: Process) -> None:
     wait_until(lambda: len(done()) == TASKS, what="the tasks", timeout_s=TIMEOUT_S)
 
 
+@pytest.mark.one_version
 def test_idle_worker_sends_heartbeats_and_goes_on(secured: Broker, app: Celery, worker: Process) -> None:
     """The broker gets bytes of each of its connections while nothing is done; then tasks and results go through."""
     del worker

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from proj.lab.broker import Broker
 
+pytestmark = pytest.mark.one_version
+
 LIMIT_S = 0.6
 
 

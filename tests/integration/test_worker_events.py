@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from proj.lab.processes.guard import Guard
     from proj.lab.processes.process import Process
 
+pytestmark = pytest.mark.one_version
+
 THEIRS = """
 import os, time
 from celery import Celery

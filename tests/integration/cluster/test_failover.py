@@ -98,6 +98,7 @@ def test_nodes_of_a_cluster_with_tls_have_one_ca() -> None:
         assert [url.partition(":")[0] for url in cluster.url().split(";")] == ["amqps"] * 3
 
 
+@pytest.mark.one_version
 @pytest.mark.timeout(400)
 def test_drill_in_which_the_leader_is_killed_goes_as_promised(cluster: Cluster) -> None:
     """Nothing is lost, and what was published before is done; a node's loss costs no more than what was in flight."""

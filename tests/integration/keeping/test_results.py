@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
+pytestmark = pytest.mark.one_version
+
 TASK = "kept.answers"
 POOLS = ["prefork", "threads", "solo"]
 

@@ -7,6 +7,8 @@ import time
 import pytest
 from pytest_docker_tools.exceptions import ContainerFailed
 
+pytestmark = pytest.mark.one_version
+
 #: Seconds until the failure must be known, also on a busy machine; pytest-celery by itself takes 120.
 FAST_S = 60.0
 

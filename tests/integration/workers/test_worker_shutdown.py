@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from celery.result import ResultSet
 
 if TYPE_CHECKING:
     from celery import Task
     from pytest_celery import CeleryTestSetup
+
+pytestmark = pytest.mark.one_version
 
 #: Seconds until results must be there.
 RESULT_TIMEOUT_S = 45
