@@ -44,6 +44,8 @@ class Platform(NamedTuple):
 
     broker: Broker
     vhost: str
+    #: The apps of the running test.
+    made: list[Celery]
 
     def url(self, user: str) -> str:
         return f"amqp://{self.vhost}-{user}:{PASSWORD}@127.0.0.1:{self.broker.port}/{self.vhost}"
@@ -57,6 +59,7 @@ class Platform(NamedTuple):
         made.conf.update({name: undeclared_app.app.conf[name] for name in undeclared_app.app.conf.changes})
         made.conf.broker_url = self.url(user)
         undeclared_app.install(made)
+        self.made.append(made)
         return made
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
@@ -93,10 +96,18 @@ def platform(broker: Broker) -> Iterator[Platform]:
         request("PUT", f"users/{each['user']}", {"password": PASSWORD, "tags": tags.get(each["user"], "")})
     request("POST", "definitions", {"permissions": made})
     request("PUT", f"permissions/{vhost}/proj", {"configure": ".*", "write": ".*", "read": ".*"})
-    yield Platform(broker, vhost)
+    yield Platform(broker, vhost, [])
     for each in made:
         request("DELETE", f"users/{each['user']}")
     broker.remove_vhost(vhost)
+
+
+@pytest.fixture(autouse=True)
+def _without_connections(platform: Platform) -> Iterator[None]:
+    """Close what the apps of a test have left open, such as the pool from which `app.control` publishes."""
+    yield
+    while platform.made:
+        platform.made.pop().close()
 
 
 @contextmanager
