@@ -69,8 +69,7 @@ def system(cluster: Cluster) -> Iterator[SystemUnderTest]:
     with Guard() as guard:
         made = SystemUnderTest(
             VHOST,
-            # A worker tries for 90 s to send a result to a reply queue whose node is away.
-            Needs(worker_settings={"result_backend": "disabled://"}),
+            Needs(),
             broker=cluster,
             guard=guard,
             queue_type="quorum",

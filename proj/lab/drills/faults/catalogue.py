@@ -119,18 +119,15 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
 )
-#: A reply queue is on one node. While that is away, the results of tasks that were sent before are tried for 90 s, and
-#: their workers wait: these drills are about the tasks.
-_NO_RESULTS = Needs(worker_settings={"result_backend": "disabled://"})
 #: Those of a cluster, in the order in which they are tried.
 CLUSTER_FAULTS: tuple[Fault, ...] = (
-    Fault(name="leader-killed", strike=cluster.kill_leader, short_on="quorum", needs=_NO_RESULTS, on_cluster=True),
-    Fault(name="follower-killed", strike=cluster.kill_follower, needs=_NO_RESULTS, on_cluster=True),
-    Fault(name="leader-moved", strike=cluster.move_leader, needs=_NO_RESULTS, on_cluster=True),
-    Fault(name="disk-alarm", strike=cluster.alarm_one_disk, needs=_NO_RESULTS, on_cluster=True),
-    Fault(name="node-cut-off", strike=cluster.cut_off, needs=_NO_RESULTS, on_cluster=True),
-    Fault(name="majority-killed", strike=cluster.kill_majority, needs=_NO_RESULTS, on_cluster=True),
-    Fault(name="rolling-restart", strike=cluster.restart_in_turn, needs=_NO_RESULTS, on_cluster=True),
-    Fault(name="cluster-killed", strike=cluster.kill_all, needs=_NO_RESULTS, on_cluster=True),
+    Fault(name="leader-killed", strike=cluster.kill_leader, short_on="quorum", on_cluster=True),
+    Fault(name="follower-killed", strike=cluster.kill_follower, on_cluster=True),
+    Fault(name="leader-moved", strike=cluster.move_leader, on_cluster=True),
+    Fault(name="disk-alarm", strike=cluster.alarm_one_disk, on_cluster=True),
+    Fault(name="node-cut-off", strike=cluster.cut_off, on_cluster=True),
+    Fault(name="majority-killed", strike=cluster.kill_majority, on_cluster=True),
+    Fault(name="rolling-restart", strike=cluster.restart_in_turn, on_cluster=True),
+    Fault(name="cluster-killed", strike=cluster.kill_all, on_cluster=True),
 )
 BY_NAME = {fault.name: fault for fault in (*FAULTS, *CLUSTER_FAULTS)}
