@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 #: Nodes of the cluster: the fewest of which one may fail.
 NODES = 3
-#: Seconds until work must go on, on a busy machine. A worker tries for 90 to send a result to a node that is away, and
-#: RabbitMQ 4.3 may keep what a lost node's consumers hold for 60.
+#: Seconds until work must go on, on a busy machine. RabbitMQ 4.3 may keep what a lost node's consumers hold for 60.
 GO_ON_TIMEOUT_S = 150.0
 #: Seconds until the broker must show the effect of a command.
 NOTICE_TIMEOUT_S = 30.0
