@@ -216,6 +216,11 @@ class Disposition:
         message.is_moving = True
         self._consumer.results.send(results, settled)
 
+    @property
+    def sends_results(self) -> bool:
+        """Whether results are published without anybody waiting for them."""
+        return self._consumer.results.are_sent
+
     def send(self, results: Sequence[Result]) -> None:
         """Publish results of a message that does not wait for them."""
         self._consumer.results.send(results, lambda: None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -18,13 +18,14 @@ from proj.delivery import stock
 from proj.delivery.consuming.redeliveries import FIRST
 from proj.delivery.pool.stock import unwrapped
 from proj.delivery.results.hand_over import take_results
+from proj.delivery.results.stored_here import handed_over
 from proj.delivery.results.storing import NotRun
 from proj.delivery.validation.header_rules import RULES
 from proj.printable import printable, shown
 from proj.queues import DUE, EXCHANGES, exchange_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from celery.concurrency.base import BasePool
@@ -60,12 +61,13 @@ class Request(stock.Request):
     _stored = False
     #: The task in a pool of threads, which can be cancelled while no thread has begun it.
     future: Future[object] | None = None
-    #: The results that the pool's process has handed over, until they are sent.
-    _results: Sequence[Result] = ()
+    #: The results that the pool's process has handed over, or Celery has stored here, until they are sent.
+    _results: list[Result]
 
     def __init__(self, message: KeptMessage, *args: object, **kwargs: object) -> None:
         """Read the message as the stock one does, without our headers: a retry starts with no history."""
         super().__init__(message, *args, **kwargs)
+        self._results = []
         message.request = self
         history = message.delivery.history
         if history is not FIRST and history.before_this_copy:
@@ -102,7 +104,8 @@ class Request(stock.Request):
             self._give_back(error)
             return
         try:
-            self._fail(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+            with self._sender_publishes():
+                self._fail(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         except Exception as failure:
             # A pool process had it; what it did with it, nobody can say.
             began = "began to run, and " if self.time_start is not None else "did not run: it "
@@ -136,16 +139,19 @@ class Request(stock.Request):
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 Celery's signature
         """Warn of a soft time limit, or fail the task at its hard one, which frees its slot."""
-        super().on_timeout(soft, timeout)
+        with self._sender_publishes():
+            super().on_timeout(soft, timeout)
         if not soft:
             self.end()
 
     def _announce_revoked(self, *args: object) -> None:
-        super()._announce_revoked(*args)
+        with self._sender_publishes():
+            super()._announce_revoked(*args)
         self.end()
 
     def _announce_cancelled(self, *args: object, **kwargs: object) -> None:
-        super()._announce_cancelled(*args, **kwargs)
+        with self._sender_publishes():
+            super()._announce_cancelled(*args, **kwargs)
         self.end()
 
     def acknowledge(self) -> None:
@@ -177,14 +183,28 @@ class Request(stock.Request):
 
     def send_results(self) -> None:
         """Publish the results of a task whose message was settled before, or is kept."""
-        if self._results:
-            results, self._results = self._results, ()
+        if results := self._take_results():
             self.kept_message.disposition.send(results)
+
+    def _take_results(self) -> list[Result]:
+        results = self._results[:]
+        # The same list, to which more may be added.
+        self._results.clear()
+        return results
+
+    @contextmanager
+    def _sender_publishes(self) -> Iterator[None]:
+        """In the block, let the sender publish what Celery stores of the task; this loop does not wait for that."""
+        if not self.kept_message.disposition.sends_results:
+            yield
+            return
+        with handed_over(self.id, self.task.backend, self._results):
+            yield
+        self.send_results()
 
     def _after_results(self, settle: Callable[[], None]) -> None:
         """Call `settle` when the results that the pool's process has handed over are confirmed."""
-        results, self._results = self._results, ()
-        if results:
+        if results := self._take_results():
             self.kept_message.disposition.after_results(self.kept_message, results, settle)
         else:
             settle()
@@ -249,7 +269,8 @@ class Request(stock.Request):
     def _store(self, error: Exception) -> None:
         """Tell the callers that the task is not tried again, as Celery does for a failure of the pool."""
         if not self._stored:
-            self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
+            with self._sender_publishes():
+                self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
             signals.task_failure.send(
                 sender=self.task,
                 task_id=self.id,

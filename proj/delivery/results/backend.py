@@ -129,3 +129,4 @@ class ResultBackend(ReplyingBackend):
     mark_as_done = _ending(ReplyingBackend.mark_as_done)
     mark_as_failure = _ending(ReplyingBackend.mark_as_failure)
     mark_as_retry = _ending(ReplyingBackend.mark_as_retry)
+    mark_as_revoked = _ending(ReplyingBackend.mark_as_revoked)

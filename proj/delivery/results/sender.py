@@ -88,6 +88,11 @@ class Sender(Service):
                 extra={"action": "results_abandoned", "results": self._pending, "lost": self._without_message},
             )
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it publishes what is added."""
+        return self._thread is not None
+
     def fileno(self) -> int:
         """A file descriptor that is readable when `settle` has something to do."""
         return self._done.fileno()

@@ -92,6 +92,11 @@ class WorkerResults(Service):
             self._sender.stop()
             self._sender.settle()
 
+    @property
+    def are_sent(self) -> bool:
+        """Whether the sender publishes results, so that nobody else waits for them."""
+        return self._sender is not None and self._sender.is_running
+
     def send(self, results: Sequence[Result], settled: Callable[[], None]) -> None:
         """Publish the results of a task.
 

@@ -53,6 +53,7 @@ app.conf.update(
     worker_prefetch_multiplier=int(os.environ.get("KEPT_MULTIPLIER", "1")),
     result_persistent=True,
     proj_result_timeout_s=float(os.environ.get("KEPT_RESULT_TIMEOUT", "60")),
+    proj_queue_full_timeout_s=float(os.environ.get("KEPT_QUEUE_FULL_TIMEOUT", "10")),
     proj_publish_timeout_s=float(os.environ.get("KEPT_PUBLISH_TIMEOUT", "90")),
     task_default_queue="kept",
     task_queues=[Queue("kept", routing_key="kept", queue_arguments={"x-queue-type": QUEUE_TYPE})],

@@ -206,6 +206,21 @@ def test_task_whose_result_its_reply_queue_does_not_take_holds_up_nobody(system:
     assert (system.depth(), system.dead()) == (0, [])
 
 
+def test_failure_that_the_main_process_tells_holds_up_nobody(system: SystemUnderTest) -> None:
+    """That of a task at its time limit, whose reply queue takes nothing; it would have kept the worker's loop."""
+    stuck, caller = full_queue(system), Caller(system)
+    long = {"KEPT_QUEUE_FULL_TIMEOUT": "600", "KEPT_PUBLISH_TIMEOUT": "600"}
+    system.worker(slots=1, KEPT_CONFIRM="1", **long)
+    task_id = stuck.call(task="kept.never_ends")
+
+    caller.await_states(caller.call(), "SUCCESS")
+
+    assert (system.depth(), system.dead()) == (0, [])
+    system.channel.queue_purge(stuck.queue)
+    # Celery tells it at the time limit, and again when the process has ended.
+    system.await_(lambda: "FAILURE" in stuck.states(task_id), "the failure")
+
+
 def test_warm_shutdown_waits_for_the_last_results(system: SystemUnderTest, pool: str) -> None:
     """A task is either done with a result, or still in its queue."""
     caller = Caller(system)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from celery import Celery, states
+from celery.app.task import Context
 from celery.backends.rpc import RPCBackend
 
 from proj.delivery.install import install
 from proj.delivery.publishing.deadline import current_operation
-from proj.delivery.results.attempt import STARTED_WITHIN_S, Attempt, set_current_attempt
+from proj.delivery.results.attempt import STARTED_WITHIN_S, Attempt, current_attempt, set_current_attempt
+from proj.delivery.results.stored_here import handed_over
 from proj.delivery.results.waiting_results import KEPT_S
 from proj.errors import QueueFull, Unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from proj.delivery.results.attempt import Result
     from proj.delivery.results.backend import ResultBackend
 
 #: Seconds that anything may take on a busy machine.
 TIMEOUT_S = 30
-REQUEST: Any = SimpleNamespace(reply_to="theirs", correlation_id="1")
+REQUEST = Context(reply_to="theirs", correlation_id="1", id="1")
 
 
 @pytest.fixture
@@ -88,3 +91,15 @@ def test_result_says_whether_it_could_overtake_started(
 
     assert [result.after_started for result in attempt.results] == [True, False]
     assert tried == [STARTED_WITHIN_S]
+
+
+def test_failure_that_is_stored_here_is_kept_for_the_sender(backend: ResultBackend) -> None:
+    """The worker's loop does not wait for the broker."""
+    results: list[Result] = []
+
+    with handed_over("1", backend, results):
+        backend.mark_as_failure("1", ValueError(), request=REQUEST)
+        backend.mark_as_revoked("1", "revoked", request=REQUEST)
+
+    assert [json.loads(result.body)["status"] for result in results] == ["FAILURE", "REVOKED"]
+    assert current_attempt() is None
