@@ -170,7 +170,8 @@ class DispatchCollector(Collector):
         for name, depth in watched_queues(readings).items():
             if name not in known:
                 ready[self._queue(name),] += depth.ready
-                unacknowledged[self._queue(name),] += depth.unacknowledged or 0
+                if depth.unacknowledged is not None:
+                    unacknowledged[self._queue(name),] += depth.unacknowledged
         for queue in readings.queues:
             if queue.broker is None:
                 continue

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 SHORTEST_S = 0.001
 STEP = 1.1
 _LOG = log(STEP)
+#: Queues of one tally. Anyone who can publish could name any number of them.
+MOST_QUEUES = 1000
 
 
 class QueueKey(NamedTuple):
@@ -21,6 +23,10 @@ class QueueKey(NamedTuple):
 
     queue: str | None
     worker: str | None = None
+
+
+#: The key of tasks whose queue and worker are not known.
+NO_QUEUE = QueueKey(None)
 
 
 @dataclass(slots=True)
@@ -69,6 +75,17 @@ class QueueTally:
         return sum(self.held_by.values())
 
 
+class QueueTallies(dict[QueueKey, QueueTally]):
+    """A tally for each queue, made when it is asked for; those beyond `MOST_QUEUES` share that of no known queue."""
+
+    def __missing__(self, key: QueueKey) -> QueueTally:
+        """A new tally, or the shared one."""
+        if len(self) >= MOST_QUEUES and key != NO_QUEUE:
+            return self[NO_QUEUE]
+        made = self[key] = QueueTally()
+        return made
+
+
 @dataclass(slots=True)
 class WorkerTally:
     """What one worker did."""
@@ -100,7 +117,7 @@ class Tally:
 
     began: float
     ended: float
-    queues: defaultdict[QueueKey, QueueTally] = field(default_factory=lambda: defaultdict(QueueTally))
+    queues: QueueTallies = field(default_factory=QueueTallies)
     workers: defaultdict[str, WorkerTally] = field(default_factory=lambda: defaultdict(WorkerTally))
 
     def add(self, other: Tally) -> None:

@@ -241,15 +241,19 @@ def test_every_metric_follows_the_naming_rules_of_prometheus(scraped: Scraped) -
             assert family.name.endswith("_seconds")
 
 
-def depth(name: str, *, ready: int = 0, consumers: int = 0, paused: bool = False) -> Depth:
-    return Depth(name=name, type="quorum", ready=ready, unacknowledged=0, consumers=consumers, paused=paused)
+def depth(
+    name: str, *, ready: int = 0, unacknowledged: int | None = 0, consumers: int = 0, paused: bool = False
+) -> Depth:
+    return Depth(
+        name=name, type="quorum", ready=ready, unacknowledged=unacknowledged, consumers=consumers, paused=paused
+    )
 
 
 def test_queues_of_the_broker_are_exported_also_before_their_first_task(scraped: Scraped) -> None:
     """Who consumes them, and what is wrong with them; none of Celery's own, and dead letters apart."""
     depths = [
         depth("mail", ready=4, consumers=1),
-        depth("media", ready=2, paused=True),
+        depth("media", ready=2, unacknowledged=None, paused=True),
         depth("mail.suspects", ready=3),
         depth("celery_delayed_3", ready=9),
         depth("dead_letters", ready=7),
@@ -281,6 +285,9 @@ def test_queues_of_the_broker_are_exported_also_before_their_first_task(scraped:
         ("queue_oldest_seconds", "mail"): 12.5,
         ("dead_letters", "dead_letters"): 7,
     }
+    assert samples["proj_queue_messages_unacknowledged", ("mail",)] == 0
+    # Unknown is not none.
+    assert ("proj_queue_messages_unacknowledged", ("media",)) not in samples
     assert samples["proj_queue_consumers", ("media",)] == 0
     assert (samples["proj_broker_up", ()], samples["proj_broker_alarm", ()]) == (1, 1)
     # Without the queue there are no dead letters, and the first one is an increase.

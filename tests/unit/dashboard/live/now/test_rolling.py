@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proj.dashboard.live.now.rolling import Rolling
-from proj.dashboard.live.now.tally import QueueKey, Tally, percentiles, step_of
+from proj.dashboard.live.now.tally import MOST_QUEUES, NO_QUEUE, QueueKey, Tally, percentiles, step_of
 
 KEY = QueueKey("mail")
 
@@ -32,6 +32,17 @@ def test_window_has_what_happened_in_it_and_memory_stays_flat() -> None:
         assert window.workers["w1"].busy_s == pytest.approx(window.queues[KEY].arrivals / 2)
     assert rolling.window(None, 86_400.0).queues[KEY].arrivals == 86_400
     assert len(list(rolling)) < 250
+
+
+def test_queues_beyond_the_most_share_one_tally() -> None:
+    """Anyone who can publish could name any number of queues; nothing of them is lost from the sum."""
+    tally = Tally(0.0, 1.0)
+    for number in range(MOST_QUEUES + 50):
+        tally.queues[QueueKey(f"queue {number}")].arrivals += 1
+
+    assert len(tally.queues) == MOST_QUEUES + 1
+    assert tally.queues[NO_QUEUE].arrivals == 50
+    assert sum(queue.arrivals for queue in tally.queues.values()) == MOST_QUEUES + 50
 
 
 def test_window_without_anything_is_empty() -> None:
