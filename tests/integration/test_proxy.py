@@ -117,7 +117,8 @@ def test_connection_that_a_client_has_reset_leaves_no_open_socket(proxy: Proxy) 
     """It cannot be shut down any more, only closed."""
     with connect(proxy) as connection:
         assert echo(connection, b"hello") == b"hello"
-        (link,) = proxy._links  # noqa: SLF001 nothing else knows the sockets
+        # The first bytes may pass before the proxy has noted the link.
+        (link,) = wait_until(lambda: list(proxy._links), what="the link", timeout_s=60)  # noqa: SLF001 nothing else knows the sockets
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     wait_until(lambda: all(end.fileno() < 0 for end in link.sockets), what="both to be closed", timeout_s=60)
