@@ -114,6 +114,15 @@ class Clients:
         with connected(Celery(broker=self.url, set_as_current=False).connection_for_read()) as connection:
             return int(count_queue(default_channel(connection), DEAD_LETTERS).message_count)
 
+    def bodies_of_letters(self) -> str:
+        """The bodies of all dead letters that wait, of any test; they stay."""
+        found = []
+        with connected(Celery(broker=self.url, set_as_current=False).connection_for_read()) as connection:
+            channel = default_channel(connection)
+            while (message := channel.basic_get(DEAD_LETTERS)) is not None:
+                found.append(str(message.body))
+        return "\n".join(found)
+
     def ids(self) -> set[str]:
         """The ids of all tasks that wait in the queue of `app`, which are taken out of it."""
         found = set()
