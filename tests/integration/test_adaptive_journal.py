@@ -26,9 +26,11 @@ pytestmark = pytest.mark.one_version
 
 #: The worker holds its messages for as long as the test needs.
 THEIRS = """
-import os, time
+from pathlib import Path
+
 from celery import Celery
 from proj.delivery.install import install
+from proj.lab.processes.waiting import wait_until
 
 app = Celery("theirs")
 app.conf.update(
@@ -44,8 +46,7 @@ def nothing():
 
 @app.task
 def until(path):
-    while not os.path.exists(path):
-        time.sleep(0.02)
+    wait_until(Path(path).exists, what=path, timeout_s=240)
 """
 SHORT = 200
 #: Fewer than a worker asks for in advance after so many short ones.

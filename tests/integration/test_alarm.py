@@ -36,6 +36,8 @@ ANSWER_TIMEOUT_S = 0.5
 TIMEOUT_S = 60
 #: Many large events fill the buffers of a connection soon.
 TASKS, TEXT = 1200, 1000 * "x"
+#: The first task that waits for the alarm, and the first that waits until the tasks before it were counted.
+IN_ALARM, COUNTED = 100, 400
 
 
 @contextmanager
@@ -64,13 +66,14 @@ def test_worker_with_events_goes_on_during_an_alarm(
     # Celery sets the level of the root logger.
     caplog.set_level("INFO", logger="proj")
     runs: Counter[int] = Counter()
-    is_alarm = threading.Event()
+    is_alarm, is_counted = threading.Event(), threading.Event()
     rejected: list[int] = []
 
     @app.task
     def short(number: int, _text: str) -> None:
+        assert number < IN_ALARM or is_alarm.wait(TIMEOUT_S)
+        assert number < COUNTED or is_counted.wait(TIMEOUT_S)
         runs[number] += 1
-        time.sleep(0.005)
         if is_alarm.is_set() and not rejected:
             rejected.append(number)
             raise Reject(requeue=False)
@@ -89,6 +92,7 @@ def test_worker_with_events_goes_on_during_an_alarm(
             # rabbitmqctl returns before the alarm is known to every connection.
             wait_until(lambda: "events_blocked" in actions(), what="the alarm to be known", timeout_s=TIMEOUT_S)
             end, before = time.monotonic() + ALARM_S, runs.total()
+            is_counted.set()
             with pytest.raises(PublishersBlocked), unblocked_publisher(own_connection(app)):
                 pass
             wait_until(lambda: time.monotonic() > end, what="the alarm", timeout_s=TIMEOUT_S)
