@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kombu import Connection
+from kombu.exceptions import OperationalError
 
 from proj.broker.management_api import Management
 from proj.broker.version import BrokerVersion
@@ -16,6 +17,7 @@ from proj.lab.certificates import certificates_in
 from proj.lab.definitions import GUEST, USER, vhost_definitions
 from proj.lab.epmd import Epmd
 from proj.lab.node_files import kept_password, listeners, make_private, node_environment, write_node_files
+from proj.lab.plugin_folder import make_plugin_folder
 from proj.lab.processes.ports import LOOPBACK, free_port
 from proj.lab.processes.process import Process
 from proj.lab.rabbitmq import installation
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from proj.lab.node_files import Member
     from proj.lab.processes.guard import Guard
 
-#: Seconds until a node must answer; 4 s to 8 s were measured on two cores, and more than 90 s with a load of 58.
+#: Seconds until a node must answer; 3 s to 7 s were measured on two cores.
 START_TIMEOUT_S = 180.0
 #: Seconds until a node must have stopped; 1 s to 6 s were measured.
 STOP_TIMEOUT_S = 30.0
@@ -101,6 +103,8 @@ class Broker(Service):
         self._epmd = Epmd(self._installation, self.folder, guard=guard) if member is None else None
         finding = self._epmd.environment if self._epmd is not None else {}
         self._environment = {**node_environment(self.folder, member), **finding}
+        if scripts := make_plugin_folder(self._installation.home, self.folder / "installation"):
+            self._environment["RABBITMQ_SCRIPTS_DIR"] = str(scripts)
         self.name = self._environment["RABBITMQ_NODENAME"]
         self._server = Process(
             "rabbitmq-server",
@@ -242,11 +246,11 @@ class Broker(Service):
 
     def _answers(self) -> bool:
         connection = Connection(self.url(), connect_timeout=2, ssl=self.use_ssl or False)
-        errors: tuple[type[BaseException], ...] = (NoManagement, *connection.connection_errors)
         try:
-            connection.connect()
+            # Its `connect` sleeps for 2 s after a try that failed.
+            connection.ensure_connection(max_retries=1, interval_start=0)
             self.management.request("GET", "overview")
-        except errors:
+        except (NoManagement, OperationalError):
             return False
         finally:
             connection.release()

@@ -39,6 +39,8 @@ class Installation:
     ctl: str
     epmd: str
     version: BrokerVersion
+    #: The folder with its scripts and plug-ins.
+    home: Path
 
 
 def installation(version: str | None = None) -> Installation:
@@ -55,6 +57,7 @@ def installation(version: str | None = None) -> Installation:
             ctl=_installed("rabbitmqctl", FOLDERS),
             epmd=_installed("epmd"),
             version=_version_in(server),
+            home=Path(server).resolve().parents[1],
         )
     folder = Path(chosen) if os.sep in chosen else _cache() / chosen
     programs = {name: folder / "bin" / name for name in ("rabbitmq-server", "rabbitmqctl", "epmd")}
@@ -73,6 +76,7 @@ def installation(version: str | None = None) -> Installation:
         ctl=str(programs["rabbitmqctl"]),
         epmd=str(programs["epmd"]),
         version=BrokerVersion.read(complete.read_text()),
+        home=next(folder.glob("tree/usr/lib/rabbitmq/lib/rabbitmq_server-*"), folder),
     )
 
 

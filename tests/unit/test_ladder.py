@@ -43,7 +43,7 @@ LADDERS = {
     ),
     "lab": (
         {"processes", "rabbitmq", "definitions", "certificates"},
-        {"epmd", "node_files"},
+        {"epmd", "node_files", "plugin_folder"},
         {"broker"},
         {"cluster"},
         {"runs"},
