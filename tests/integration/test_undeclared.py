@@ -218,9 +218,11 @@ def test_publisher_may_do_nothing_else_and_is_told_which_right_it_lacks(platform
 
 def test_operator_reads_and_requeues_letters_pauses_a_queue_and_makes_policies(platform: Platform) -> None:
     """With the rights of its role, by the commands of any app. It may not take a task."""
+    letters, api = platform.ready("dead_letters") + 1, ("--broker-api", platform.api("operator"))
     with connected(Celery(broker=platform.broker.url(platform.vhost), set_as_current=False).connection()) as ours:
         default_channel(ours).basic_publish(amqp.Message(b"no task"), exchange="", routing_key="dead_letters")
-    letters, api = platform.ready("dead_letters"), ("--broker-api", platform.api("operator"))
+    # Nothing has confirmed it.
+    wait_until(lambda: platform.ready("dead_letters") == letters, what="the dead letter", timeout_s=TIMEOUT_S)
 
     assert platform.command("dead", "--json", *api)[0] == 0
     assert "Requeued" in platform.command("dead", "--requeue", "--all", "--to", "mails", *api)[1]
