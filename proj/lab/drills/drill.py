@@ -11,7 +11,7 @@ from proj.errors import DeadlinePassed, ProjError
 from proj.lab.drills.system.evidence import RAISED, peak
 from proj.lab.drills.system.pauses import longest_pause, rest_done_after
 from proj.lab.drills.system.strike import Cancelled, NotStruck
-from proj.lab.drills.system.system_under_test import SLOTS, SystemUnderTest
+from proj.lab.drills.system.system_under_test import SystemUnderTest
 from proj.lab.drills.verdict import Verdict, missing, verdict
 
 if TYPE_CHECKING:
@@ -150,7 +150,12 @@ class Drill:
             struck=struck,
             late=late,
             verdict=verdict(
-                records, dead=reasons, guilty=system.guilty, hits=system.hits, slots=SLOTS, ignore=system.probes
+                records,
+                dead=reasons,
+                guilty=system.guilty,
+                hits=system.hits,
+                window=system.window,
+                ignore=system.probes,
             ),
             slots=slots,
             all_slots=system.all_slots,

@@ -62,7 +62,7 @@ def verdict(
     dead: Collection[str],
     guilty: Collection[str],
     hits: Iterable[Hit],
-    slots: int,
+    window: int,
     ignore: Collection[str] = (),
 ) -> Verdict:
     """The verdict from the evidence.
@@ -72,7 +72,7 @@ def verdict(
         dead: ids of the tasks that were dead-lettered.
         guilty: ids of the tasks that are the fault; each of their starts is a hit too.
         hits: when the fault struck.
-        slots: slots of one worker, the most tasks that a guilty one can hit.
+        window: messages that one worker holds at most, and so the most tasks that a guilty one can hit.
         ignore: ids of tasks that are not part of the drill.
     """
     ids: dict[str, set[str]] = {kind: set() for kind in (SENDING, CONFIRMED, RAISED, STARTED, FINISHED)}
@@ -82,7 +82,7 @@ def verdict(
     innocent = [record for record in records if record.task_id not in guilty and record.task_id not in ignore]
     starts = Counter(record.task_id for record in innocent if record.kind == STARTED)
     guilty_starts = [record.time for record in records if record.kind == STARTED and record.task_id in guilty]
-    blows = [*hits, *(Hit(began=time, ended=time + ACKNOWLEDGED_S, window=slots) for time in guilty_starts)]
+    blows = [*hits, *(Hit(began=time, ended=time + ACKNOWLEDGED_S, window=window) for time in guilty_starts)]
     dead_lettered = set(dead)
     return Verdict(
         confirmed=len(ids[CONFIRMED]),

@@ -110,9 +110,9 @@ class SoakedSystem(SystemUnderTest):
         }
 
     @contextmanager
-    def hitting(self, window: int | None = SLOTS) -> Iterator[None]:
+    def hitting(self, window: int | None) -> Iterator[None]:
         """Record the block as one hit; short tasks are many, so a hit reaches more of them than in a drill."""
         if window is not None:
-            window = AGAIN_OF_WORKER if window <= SLOTS else len(self.workers) * AGAIN_OF_CONNECTION
+            window = AGAIN_OF_WORKER if window <= self.window else len(self.workers) * AGAIN_OF_CONNECTION
         with super().hitting(window):
             yield

@@ -87,7 +87,7 @@ def close_connections(system: SystemUnderTest) -> str:
             lambda: _several(_connections(system)), what="the connections to be listed", timeout_s=NOTICE_TIMEOUT_S
         )
         system.wait_for_work()
-        with system.hitting(system.all_slots):
+        with system.hitting(system.all_windows):
             system.wait(
                 partial(_all_closed, system, names), what="the connections to be gone", timeout_s=NOTICE_TIMEOUT_S
             )
@@ -98,7 +98,7 @@ def close_connections(system: SystemUnderTest) -> str:
 
 def block_publishers(system: SystemUnderTest) -> str:
     """Raise the memory alarm: RabbitMQ reads nothing from a connection that publishes."""
-    with system.hitting(system.all_slots), _alarmed(system):
+    with system.hitting(system.all_windows), _alarmed(system):
         confirmed = system.count(CONFIRMED)
         system.pause(BLOCKED_S)
         through = system.count(CONFIRMED) - confirmed
@@ -151,7 +151,7 @@ def fill_queue(system: SystemUnderTest) -> str:
         "overflow": "reject-publish",
     }
     narrow = {**usual, "priority": max(policy["priority"] for policy in policies) + 1, "definition": definition}
-    with system.hitting(system.all_slots), _stopped(system):
+    with system.hitting(system.all_windows), _stopped(system):
         system.broker.management.request("PUT", f"policies/{there}/full", narrow)
         refused = system.wait(
             lambda: _refused(system), what="the broker to reject a message", timeout_s=NOTICE_TIMEOUT_S
@@ -192,7 +192,7 @@ def expire_delivery(system: SystemUnderTest) -> str:
     """
     is_alone = system.broker.version.cancels_at_timeout
     task = system.client.send("linger", LONG_S, TASK_S)
-    with system.hitting(1 if is_alone else system.all_slots):
+    with system.hitting(1 if is_alone else system.all_windows):
         system.wait(
             lambda: "timed out" in system.broker.log_text() or len(system.starts(task)) > 1,
             what="the broker's consumer timeout",

@@ -88,7 +88,7 @@ def restart_in_turn(system: SystemUnderTest) -> str:
         for node in _cluster(system).nodes:
             # What its clients were doing when it stopped, and what they held.
             system.hits.append(Hit(began=time.time(), ended=time.time()))
-            with system.hitting(system.all_slots):
+            with system.hitting(system.all_windows):
                 node.end()
                 _cluster(system).start()
                 system.wait_for_new_work(GO_ON_TIMEOUT_S)
@@ -114,7 +114,7 @@ def cut_off(system: SystemUnderTest) -> str:
     began = int(told) / 1000
     system.hits.append(Hit(began=began, ended=time.time()))
     with system.watching(began):
-        with system.hitting(system.all_slots):
+        with system.hitting(system.all_windows):
             # A client of this node may have to wait.
             with contextlib.suppress(DeadlinePassed):
                 system.wait_for_new_work(CUT_OFF_S)
@@ -193,7 +193,7 @@ def _lose(system: SystemUnderTest, victim: Broker, role: str) -> str:
 def _go_on(system: SystemUnderTest) -> None:
     """Wait until new tasks are done, and all that were published before; until then workers may hold what is gone."""
     with system.watching() as began:
-        with system.hitting(system.all_slots):
+        with system.hitting(system.all_windows):
             system.wait_for_new_work(GO_ON_TIMEOUT_S)
         system.wait_for_old_work(began, GO_ON_TIMEOUT_S)
 

@@ -38,7 +38,7 @@ def _exhaust(system: SystemUnderTest, worker: Supervisor) -> bool:
     system.wait(lambda: len(worker.children()) >= SLOTS, what=f"the pool of {worker.process.name}", timeout_s=TIMEOUT_S)
     pid, ended, told = worker.pid, len(worker.ends), worker.process.log_text().count(ERROR)
     usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    with system.hitting(system.all_slots):
+    with system.hitting(system.all_windows):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (FEW, usual[1]))
         system.proxy.cut()
         system.wait(

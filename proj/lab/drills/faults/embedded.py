@@ -33,7 +33,7 @@ def end_workers(system: SystemUnderTest) -> str:
     pids = [worker.pid for worker in system.workers]
     for worker in system.workers * ENDS:
         begun = _begun(worker)
-        with system.hitting():
+        with system.hitting(system.window):
             system.wait_for_task_on(worker)
             os.kill(worker.pid, NEXT)
             system.wait(

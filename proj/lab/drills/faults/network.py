@@ -24,7 +24,7 @@ AGAIN_TIMEOUT_S = 30.0
 def cut(system: SystemUnderTest) -> str:
     """Reset every connection, and refuse new ones for `CUT_S` seconds."""
     proxy = _proxy(system)
-    with system.hitting(system.all_slots):
+    with system.hitting(system.all_windows):
         proxy.refuse()
         closed = proxy.cut()
         system.pause(CUT_S)
@@ -37,7 +37,7 @@ def cut(system: SystemUnderTest) -> str:
 def freeze(system: SystemUnderTest) -> str:
     """Freeze every connection, as a NAT table that forgets them does; new connections pass."""
     proxy = _proxy(system)
-    with system.hitting(system.all_slots):
+    with system.hitting(system.all_windows):
         frozen = proxy.freeze()
         _refuse_few(frozen)
         _again(system, proxy.accepted)
@@ -48,7 +48,7 @@ def freeze(system: SystemUnderTest) -> str:
 def freeze_handshakes(system: SystemUnderTest) -> str:
     """Reset every connection, and freeze the new ones in the middle of their handshake."""
     proxy = _proxy(system)
-    with system.hitting(system.all_slots):
+    with system.hitting(system.all_windows):
         proxy.freeze_handshakes(HANDSHAKES_BYTES)
         _refuse_few(proxy.cut())
         system.wait(lambda: proxy.frozen_handshakes >= WORKERS, what="frozen handshakes", timeout_s=AGAIN_TIMEOUT_S)

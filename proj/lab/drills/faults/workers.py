@@ -38,7 +38,7 @@ def kill_children(system: SystemUnderTest) -> str:
     """SIGKILL a pool process of each worker in turn, in the middle of its task."""
     for number in range(KILLS):
         worker = system.workers[number % WORKERS]
-        with system.hitting():
+        with system.hitting(system.window):
             pid = system.wait_for_task_on(worker).pid
             os.kill(pid, signal.SIGKILL)
             _wait_until_gone(system, pid)
@@ -73,7 +73,7 @@ def suspend_worker(system: SystemUnderTest) -> str:
     worker = system.workers[0]
     system.wait_for_task_on(worker)
     began = system.consumers()
-    with system.hitting():
+    with system.hitting(system.window):
         os.killpg(worker.pid, signal.SIGSTOP)
         try:
             system.wait(
@@ -98,7 +98,7 @@ def _end(system: SystemUnderTest, number: int, how: signal.Signals, *, timeout_s
     worker = system.workers[number % WORKERS]
     # With all of its slots, so that it has messages to lose.
     _wait_for_pool(system, worker)
-    with system.hitting():
+    with system.hitting(system.window):
         running = system.wait_for_task_on(worker)
         pid = worker.pid
         os.kill(pid, how)

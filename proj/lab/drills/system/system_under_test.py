@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from proj.broker.queue_depths import depths_by_management
+from proj.delivery.dispatch.mode import ADAPTIVE
 from proj.errors import NoManagement
 from proj.lab.drills.system.client import DrillClient
 from proj.lab.drills.system.evidence import FINISHED, STARTED, Evidence, Record, running
@@ -82,6 +83,9 @@ class SystemUnderTest(Service):
     ) -> None:
         """Prepare everything; nothing is started before `start`. Setting `cancel` ends every wait."""
         self.name = name
+        #: The messages that one worker holds at most. In adaptive dispatch it may ask for one more a slot: as many as
+        #: it can begin in a round trip and half the budget, which are none or one with tasks of `TASK_S`.
+        self.window = SLOTS * (2 if dispatch == ADAPTIVE else 1)
         self.broker = broker
         self.queue_type = queue_type
         self.evidence = Evidence(guard.folder / f"{name}.evidence")
@@ -165,8 +169,13 @@ class SystemUnderTest(Service):
 
     @property
     def all_slots(self) -> int:
-        """Slots of all workers: as many messages may be unacknowledged, each slot's window being one."""
+        """Slots of all workers."""
         return WORKERS * SLOTS
+
+    @property
+    def all_windows(self) -> int:
+        """The messages that all workers hold at most."""
+        return WORKERS * self.window
 
     def stop(self) -> None:
         """End everything; safe to call twice and before `start`."""
@@ -282,8 +291,8 @@ class SystemUnderTest(Service):
     # --- What is done ---------------------------------------------------------------------------
 
     @contextmanager
-    def hitting(self, window: int | None = SLOTS) -> Iterator[None]:
-        """Record the block as one hit on workers with this prefetch window; None for a hit on the broker."""
+    def hitting(self, window: int | None) -> Iterator[None]:
+        """Record the block as one hit on workers that hold so many messages at most; None for a hit on the broker."""
         began = time.time()
         try:
             yield

@@ -32,7 +32,7 @@ def done(task_id: str, time: float, pid: int = 1) -> list[Record]:
 def judged(
     records: list[Record], *, dead: Collection[str] = (), guilty: Collection[str] = (), hits: Collection[Hit] = ()
 ) -> Verdict:
-    return verdict(records, dead=dead, guilty=guilty, hits=hits, slots=2)
+    return verdict(records, dead=dead, guilty=guilty, hits=hits, window=2)
 
 
 def test_task_is_lost_when_it_was_confirmed_and_neither_finished_nor_dead_lettered() -> None:
@@ -106,7 +106,7 @@ def test_ignored_task_counts_nowhere() -> None:
     """A task that probes the slots is not part of the verdict."""
     records = [*published("probe"), *done("probe", 1.0), *done("probe", 2.0)]
 
-    found = verdict(records, dead=(), guilty=(), hits=(), slots=2, ignore={"probe"})
+    found = verdict(records, dead=(), guilty=(), hits=(), window=2, ignore={"probe"})
 
     assert (found.confirmed, found.finished, found.executed_twice) == (0, 0, 0)
 
