@@ -54,7 +54,7 @@ def test_drill_in_which_a_deadline_passed_is_not_a_success() -> None:
 
 def test_drill_after_which_a_slot_does_not_work_is_not_a_success() -> None:
     """The other slots may have done all the work."""
-    assert dataclasses.replace(GOOD, window=3).complaints == ("Only 3 of 4 slots work after the fault.",)
+    assert dataclasses.replace(GOOD, slots=3).complaints == ("Only 3 of 4 slots work after the fault.",)
 
 
 def test_all_faults_are_chosen_unless_some_are_named() -> None:
