@@ -163,7 +163,12 @@ def _browser(folder: Path, temporary: str) -> Iterator[Tab]:
         found = re.search(r"listening on ws://(\S+?)/", log.read_text())
         assert found is not None
         with closing(asyncio.new_event_loop()) as loop, closing(Tab(loop, _first_tab(found[1]))) as tab:
-            yield tab
+            try:
+                yield tab
+            except Exception:
+                # A failed test shows what was on the page.
+                print(tab.value("document.body.innerText"))
+                raise
     finally:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait(TIMEOUT_S)
