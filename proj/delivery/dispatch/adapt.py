@@ -36,10 +36,7 @@ class AdaptDispatch(bootsteps.StartStopStep):
 
     def start(self, consumer: Consumer) -> None:
         """Make the dispatcher once; the consumer lets it begin anew with each connection."""
-        # An app may have a consumer of its own.
-        if consumer.app.conf.proj_dispatch != ADAPTIVE or not hasattr(consumer, "dispatcher"):
-            return
-        if consumer.dispatcher is not None:
+        if not _is_wanted(consumer) or consumer.dispatcher is not None:
             return
         reason = _obstacle(consumer)
         if reason is not None:
@@ -59,9 +56,13 @@ class AdaptDispatch(bootsteps.StartStopStep):
 
     def info(self, consumer: Consumer) -> dict[str, Any]:  # type: ignore[override] # the stub says None
         """What `inspect stats` shows."""
-        dispatcher = getattr(consumer, "dispatcher", None)
-        if dispatcher is None:
+        if not _is_wanted(consumer):
             return {}
+        dispatcher = consumer.dispatcher
+        if dispatcher is None:
+            # Commands are answered from the step `Control` on, which comes before this one. Who asks then must not hear
+            # of another mode than the worker will have.
+            return {} if _obstacle(consumer) else {"dispatch": {"mode": ADAPTIVE}}
         return {"dispatch": {"mode": ADAPTIVE, **_counts(dispatcher), "budget_s": dispatcher.budget_s}}
 
 
@@ -88,6 +89,11 @@ def _and_drop(command: Callable[Concatenate[ControlState, P], R]) -> Callable[Co
 def _counts(dispatcher: Dispatcher) -> dict[str, int]:
     """What heartbeats and `inspect stats` tell of the dispatcher; Celery tells of what is in the pool."""
     return {"window": dispatcher.window, "held": len(dispatcher.held), "given_back": dispatcher.given_back}
+
+
+def _is_wanted(consumer: Consumer) -> bool:
+    # An app may have a consumer of its own.
+    return consumer.app.conf.proj_dispatch == ADAPTIVE and hasattr(consumer, "dispatcher")
 
 
 def _obstacle(consumer: Consumer) -> str | None:
