@@ -43,10 +43,10 @@ TASKS = 1_000_000
 WORKERS = (1, 2, 4)
 #: Shares of all tasks that wait when the workers are measured, and how many tasks one measurement runs.
 BACKLOGS, MEASURED = (1.0, 0.13, 0.06), 0.02
-#: Tasks before a measurement begins: workers start, and windows grow.
-WARM_UP = 2_000
-#: Seconds that a start, or the next tenth of the tasks, may take.
-TIMEOUT_S = 900.0
+#: The share of all tasks that runs before a measurement begins: workers start, and windows grow.
+WARM_UP = 0.002
+#: Seconds that one step may take; the longest is the run from the first backlog to the second.
+TIMEOUT_S = 3600.0
 
 
 class Spent:
@@ -149,13 +149,17 @@ class Bench:
             log=self._guard.folder / f"{node}.log",
         )
 
+    def await_depth(self, depth: int) -> None:
+        """Wait until no more than so many are left."""
+        wait_until(lambda: self.depth() <= depth, what=f"{depth} left", timeout_s=TIMEOUT_S)
+
     def run_down_to(self, depth: int, workers: list[Process]) -> tuple[float, float, float]:
         """Wait until so many are left; seconds, and processor seconds of workers and of nodes, all a task, in µs."""
         begin = self.depth()
         mains = [psutil.Process(worker.pid) for worker in workers]
         own = Spent([*mains, *(child for main in mains for child in main.children(recursive=True))])
         nodes = Spent(self.nodes)
-        wait_until(lambda: self.depth() <= depth, what=f"{depth} left", timeout_s=TIMEOUT_S)
+        self.await_depth(depth)
         count = begin - self.depth()
         seconds, cpu_s = own.since()
         return count / seconds, cpu_s / count * 1e6, nodes.since()[1] / count * 1e6
@@ -176,13 +180,13 @@ class Bench:
             for count in WORKERS:
                 with self.workers(count) as workers:
                     there = self.depth()
-                    wait_until(lambda: self.depth() <= there - WARM_UP, what="the first tasks", timeout_s=TIMEOUT_S)  # noqa: B023 called at once
+                    self.await_depth(there - int(tasks * WARM_UP))
                     rate, own, nodes = self.run_down_to(max(0, self.depth() - int(tasks * MEASURED)), workers)
                 print(
                     f"| {there:,} | {count} | {rate:,.0f} | {own:,.0f} | {nodes:,.0f} | {self.memory()} |", flush=True
                 )
         with self.workers(max(WORKERS)):
-            wait_until(lambda: self.depth() == 0, what="an empty queue", timeout_s=TIMEOUT_S)
+            self.await_depth(0)
 
 
 def main() -> None:
