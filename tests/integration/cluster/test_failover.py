@@ -308,4 +308,4 @@ def texts_go_on(publisher: MessageQueue, texts: list[str]) -> bool:
 
 def lost(system: SystemUnderTest) -> tuple[str, ...]:
     records = system.evidence.read()
-    return verdict(records, dead=system.client.dead(), guilty=(), hits=system.hits, slots=2).lost
+    return verdict(records, dead=system.client.dead(), guilty=(), hits=system.hits, window=system.window).lost
