@@ -11,6 +11,7 @@ from kombu.utils.uuid import uuid
 from proj.delivery.publishing.amqp import ConfirmingAMQP, task_operation
 from proj.delivery.publishing.backend_choice import REPLYING_BACKEND, use_backend
 from proj.delivery.publishing.deadline import publishing
+from proj.delivery.publishing.reply_queue import ReplyingBackend
 from proj.delivery.publishing.routes.delayed_delivery import whole_seconds
 from proj.delivery.publishing.routes.routing import routing_options
 from proj.delivery.settings import provide_defaults
@@ -71,8 +72,11 @@ def _close_with(app: Celery) -> None:
     stock = _method(app, "close")
 
     def close() -> None:
-        """As Celery's, and close the connections over which the app publishes."""
+        """As Celery's, and close the connections over which the app publishes, and this thread's for results."""
         close_publishing(app)
+        backend = app._backend  # type: ignore[attr-defined] # noqa: SLF001 `app.backend` would make one
+        if isinstance(backend, ReplyingBackend):
+            backend.result_consumer.close()
         stock()
 
     app.close = close  # type: ignore[method-assign] # Celery calls it by this attribute of the app

@@ -80,6 +80,16 @@ class ReplyConsumer(_ResultConsumer):
             self._lose(error)
             self._connect_again()
 
+    def close(self) -> None:
+        """Close the connection; the next result is awaited over another.
+
+        The broker is not told, because a node that hangs would not answer.
+        """
+        connection, self._connection, self._consumer = self._connection, None, None
+        self._lost, self._others = None, ()
+        if connection is not None:
+            connection.collect()
+
     def on_after_fork(self) -> None:
         """Forget the connection of the parent process."""
         self._lost, self._others = None, ()

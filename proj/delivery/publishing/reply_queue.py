@@ -29,6 +29,8 @@ class ReplyingBackend(RPCBackend):
     """Celery's `rpc://` backend, which lets a confirming producer declare the reply queue with the task."""
 
     ResultConsumer = ReplyConsumer  # type: ignore[assignment] # its base is Celery's, which celery-types leaves out
+    #: Set by Celery.
+    result_consumer: ReplyConsumer
 
     def on_task_call(self, producer: kombu.Producer, task_id: str) -> None:
         """Declare the reply queue, before a task is sent or together with it."""

@@ -88,6 +88,8 @@ class Clients:
             app = self.app
 
         ran = CliRunner().invoke(command, [*words, "--broker-api", self.api], obj=Context(), catch_exceptions=False)
+        # A failed test shows it.
+        print(ran.output)
         return ran.exit_code, ran.output
 
     @contextmanager

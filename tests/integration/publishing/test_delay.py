@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery, chain, group
+from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.signals import before_task_publish
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import EncodeError, OperationalError
@@ -65,15 +66,21 @@ def test_delay_opens_another_connection_after_the_publishing_was_closed(app: Cel
 
 
 def test_app_that_was_closed_has_no_connection(app: Celery) -> None:
-    """`close_publishing` is not needed; Celery's own `close` does it."""
-    app.tasks["note"].delay()
+    """`close_publishing` is not needed; Celery's own `close` does it, and closes that for results too."""
+    app.conf.result_backend = "rpc://"
+    sent = app.tasks["note"].delay()
     with app.producer_pool.acquire(block=True) as producer:
         connection = producer.connection
+    with pytest.raises(CeleryTimeoutError):
+        sent.get(timeout=0.1)
+    for_results = app.backend.result_consumer._connection  # noqa: SLF001 Celery has no public name for it
     assert connection.connected
+    assert for_results.connected
 
     app.close()
 
     assert not connection.connected
+    assert not for_results.connected
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,17 @@ def test_app_that_has_published_is_told_of_a_fork_by_its_pool(monkeypatch: pytes
     assert registered == [with_pool, without_pool]
 
 
+def test_app_has_its_result_backend_in_a_field_that_is_none_before_it_is_needed() -> None:
+    """`proj.delivery.publishing.confirm_publishing` closes its connection, and must not make one for that."""
+    app = Celery(broker="memory://", backend="rpc://", set_as_current=False)
+    before = app._backend  # noqa: SLF001 this is the name
+    made = app.backend
+
+    assert before is None
+    assert app._backend is made  # noqa: SLF001 this is the name
+    assert isinstance(made.result_consumer, made.ResultConsumer)
+
+
 def test_channel_that_the_broker_closed_is_opened_again_by_a_method_of_its_own() -> None:
     """`proj.delivery.publishing.confirm_channel` replaces it, because delivery tags would start again."""
     calls: list[str] = []
