@@ -15,6 +15,7 @@ from tests.integration.adaptive import BEHIND, Client, began, holding, ran, work
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from proj.broker.version import BrokerVersion
     from proj.lab.broker import Broker
     from proj.lab.processes.guard import Guard
 
@@ -41,7 +42,7 @@ def test_task_that_is_revoked_while_its_message_is_held_is_not_run(
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
 def test_halted_worker_counts_the_messages_that_it_holds_and_gives_them_back(
-    guard: Guard, broker: Broker, vhost: str, client: Client, queue_type: str, tmp_path: Path
+    guard: Guard, broker: Broker, vhost: str, version: BrokerVersion, client: Client, queue_type: str, tmp_path: Path
 ) -> None:
     """Before its last task has ended; and they are no suspects for the next worker."""
     end = tmp_path / "end"
@@ -56,7 +57,9 @@ def test_halted_worker_counts_the_messages_that_it_holds_and_gives_them_back(
         assert "long" not in ran(worker)
         with worker_of(guard, url, queue_type, "next", "--concurrency", "1") as after:
             wait_until(lambda: len(ran(after)) == len(BEHIND), what="the tasks", timeout_s=TIMEOUT_S)
-            assert "redelivered after its worker died" not in after.log_text()
+            # Before 4.3 a quorum queue counts what was on its way to a cancelled consumer (docs/delivery.md, Limits).
+            if queue_type == "classic" or not version.counts_nacks:
+                assert "redelivered after its worker died" not in after.log_text()
         end.touch()
         wait_until(lambda: not worker.running, what="the end of the worker", timeout_s=TIMEOUT_S)
         assert set(ran(worker, after).values()) == {1}
