@@ -165,8 +165,7 @@ def _browser(folder: Path, temporary: str) -> Iterator[Tab]:
         with closing(asyncio.new_event_loop()) as loop, closing(Tab(loop, _first_tab(found[1]))) as tab:
             try:
                 yield tab
-            except Exception:
-                # A failed test shows what was on the page.
+            except Exception:  # whatever failed the test, it shows what was on the page
                 print(tab.value("document.body.innerText"))
                 raise
     finally:

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.one_version
 
 THEIRS = """
-import os, time
+import os
 from celery import Celery
 from proj.delivery.install import install
+from proj.lab.processes.waiting import wait_until
 
 app = Celery("theirs")
 app.conf.update(task_ignore_result=True)
@@ -45,8 +46,7 @@ def nothing():
 
 @app.task
 def until(path):
-    while not os.path.exists(path):
-        time.sleep(0.02)
+    wait_until(lambda: os.path.exists(path), what="the end of the task", timeout_s=120)
 """
 TASKS = 200
 TIMEOUT_S = 120
