@@ -13,7 +13,9 @@ from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from celery.exceptions import Reject
 
+from proj.broker.management_api import Management
 from proj.broker.queue_depths import depths_by_declare
+from proj.dashboard.live.broker_poll import has_alarm
 from proj.delivery.consuming import forwarder
 from proj.delivery.consuming.forwarder import own_connection
 from proj.delivery.install import install
@@ -42,12 +44,15 @@ IN_ALARM, COUNTED = 100, 400
 
 @contextmanager
 def alarm(broker: Broker) -> Iterator[None]:
-    """The alarm for the time of the block."""
+    """The alarm for the time of the block; afterwards the management API tells of none, to the next test either."""
     broker.order("set_vm_memory_high_watermark", "0.000001")
     try:
         yield
     finally:
         broker.order("set_vm_memory_high_watermark", USUAL_WATERMARK)
+        management = Management(broker.management_url)
+        # Its statistics of nodes are some seconds old.
+        wait_until(lambda: has_alarm(management.request("GET", "nodes")) is False, what="no alarm", timeout_s=TIMEOUT_S)
 
 
 def letters(connection: Connection) -> int:
