@@ -80,8 +80,9 @@ class Ahead:
         self._grown = min(MOST, max(1, self._safe, 2 * self._asked))
 
     def held_long(self, now: float) -> None:
-        """A message is held for longer than `LATE_SHARE` of the budget; it is halved once a budget at most."""
-        if now >= self._halved_at + self._budget_s:
+        """A message is held for longer than `LATE_SHARE` of the budget; the window is halved, at most once a budget."""
+        # At none it stays: free slots alone are asked for until one has waited.
+        if self._grown and now >= self._halved_at + self._budget_s:
             self._halved_at = now
             self._grown = max(1, min(self._grown, self._asked) // 2)
 

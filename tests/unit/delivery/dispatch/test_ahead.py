@@ -107,6 +107,15 @@ def test_count_grows_again_when_a_slot_waits_after_it_was_halved() -> None:
     assert made.count(1) == 2 * before
 
 
+def test_window_of_none_stays_when_a_message_that_was_on_its_way_is_held_for_long() -> None:
+    """After a return the worker asks for free slots alone, until one has waited."""
+    made = ahead(mean_s=0.0001, waits=8)
+    made.gave_back(behind_long=True)
+    made.held_long(0.0)
+
+    assert made.count(1) == 0
+
+
 def test_count_does_not_change_with_every_task_that_is_a_little_longer() -> None:
     """Each change costs the broker a new consumer."""
     made = ahead(mean_s=0.0015, waits=20)
