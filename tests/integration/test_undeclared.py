@@ -20,7 +20,7 @@ from proj.dashboard.web.event_receiver import EventReceiver
 from proj.delivery.topology.app_topology import topology
 from proj.delivery.topology.entities import definitions
 from proj.delivery.topology.roles import permissions, roles, user_name
-from proj.errors import ProcessEnded, PublishRefused, Unroutable
+from proj.errors import InvalidSetting, ProcessEnded, PublishRefused, Unroutable
 from proj.journal.recording.recorder import Recorder
 from proj.lab.processes.environment import child_environment
 from proj.lab.processes.process import Process
@@ -247,6 +247,23 @@ def test_monitor_records_events_and_may_take_no_task(platform: Platform, tmp_pat
     sender.close()
     with connected(platform.app("monitor").connection()) as connection, pytest.raises(AccessRefused):
         default_channel(connection).basic_get("orders")
+
+
+def test_monitor_is_told_when_there_is_no_exchange_of_events(platform: Platform, tmp_path: Path) -> None:
+    """It may not declare the exchange, so that it would wait for ever."""
+    app = platform.app("monitor")
+    app.conf.proj_declare = True
+    exchange = f"exchanges/{platform.vhost}/{app.conf.event_exchange}"
+    found = platform.request("GET", exchange)
+    platform.request("DELETE", exchange)
+    try:
+        with (
+            pytest.raises(InvalidSetting, match="celeryev', but must be one that exists"),
+            Recorder(app, tmp_path / "run.sqlite", broker_api=platform.api("monitor")),
+        ):
+            pass
+    finally:
+        platform.request("PUT", exchange, {"type": found["type"], "durable": found["durable"]})
 
 
 def test_page_of_a_monitor_hears_events_of_an_app_that_declares(platform: Platform) -> None:

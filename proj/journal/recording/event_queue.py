@@ -64,7 +64,8 @@ class EventQueue:
         On a cluster it is a quorum queue, so that it outlives a node; one that exists keeps its type.
 
         Raises:
-            InvalidSetting: there is a queue of that name with other arguments.
+            InvalidSetting: there is a queue of that name with other arguments, or no exchange of the events, which this
+                user may not declare.
             NotFound: it is on a node that is down.
         """
         before = self._state(connection)
@@ -120,7 +121,14 @@ class EventQueue:
             self._declares_exchange = may_declare(cast("amqp.Connection", connection.connection), exchange)
             try:
                 self.bound(connection)(channel).declare()
-            except NotFound:
+            except NotFound as error:
+                if not self._declares_exchange and "no exchange" in str(error):
+                    raise InvalidSetting(
+                        "The exchange of the events (event_exchange)",
+                        exchange.name,
+                        "one that exists, because this user may not declare it; start a worker with --task-events "
+                        "once, or let an administrator import what `queues topology` prints",
+                    ) from error
                 raise
             except connection.channel_errors as error:
                 return error
