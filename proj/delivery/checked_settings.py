@@ -26,6 +26,9 @@ RANGES: dict[str, tuple[int, int]] = {
     "proj_consumer_timeout_s": (0, LONGEST_S),
     "proj_strikes": (1, 1_000_000),
     "proj_requeues": (0, 1_000_000),
+    "proj_deepest": (1, 1_000_000),
+    "proj_largest_bytes": (1, 1 << 40),
+    "proj_latest_eta_s": (0, 100 * 366 * 24 * 3600),
 }
 #: Those that are True or False.
 SWITCHES = ("proj_declare",)
@@ -41,10 +44,15 @@ def check_settings(app: Celery) -> None:
         InvalidSetting: a number is too small or too large, or is none.
     """
     known = [name.removeprefix(PREFIX) for name in (*DEFAULTS, *OTHERS)]
-    for name in sorted(name.removeprefix(PREFIX) for name in app.conf if name.startswith(PREFIX)):
-        near = [] if name in known else get_close_matches(name, known, n=1, cutoff=ALIKE)
-        if near:
-            raise UnknownSetting(f"{PREFIX}{name}", f"{PREFIX}{near[0]}", "a setting of proj")
+    # The prefix of a namespace, such as "CELERY_": the settings that the app gives itself begin with it, in capitals.
+    namespace: str = getattr(app.conf, "prefix", "")
+    for key in sorted(app.conf):
+        written = key if key.startswith(PREFIX) else key.removeprefix(namespace).lower() if namespace else ""
+        if not written.startswith(PREFIX) or (name := written.removeprefix(PREFIX)) in known:
+            continue
+        if near := get_close_matches(name, known, n=1, cutoff=ALIKE):
+            meant = f"{PREFIX}{near[0]}"
+            raise UnknownSetting(key, meant if key == written else f"{namespace}{meant.upper()}", "a setting of proj")
     for name in SWITCHES:
         if not isinstance(app.conf[name], bool):
             raise InvalidSetting(name, app.conf[name], "True or False")

@@ -47,6 +47,21 @@ def test_misspelt_setting_is_refused_with_the_one_that_was_meant(misspelt: str, 
     assert caught.value.exit_code == EXIT_USAGE
 
 
+@pytest.mark.parametrize("name", ["CELERY_PROJ_STRIKE", "proj_strike"])
+def test_misspelt_setting_of_an_app_with_a_namespace_is_refused(name: str) -> None:
+    """As in Django's settings."""
+    app = Celery(set_as_current=False)
+    app.config_from_object(SimpleNamespace(CELERY_PROJ_REQUEUES=3), namespace="CELERY")
+    provide_defaults(app)
+    check_settings(app)
+    assert app.conf.proj_requeues == 3
+
+    app.conf.update({name: 5})
+    meant = "CELERY_PROJ_STRIKES" if name.isupper() else "proj_strikes"
+    with pytest.raises(UnknownSetting, match=f"^{name} is not a setting of proj; did you mean {meant}\\?$"):
+        check_settings(app)
+
+
 def test_settings_of_the_app_itself_are_left_alone() -> None:
     """Another project may use the prefix too."""
     check_settings(app_with(proj_name="shop", proj_queue="orders", proj_color="red"))
