@@ -71,6 +71,8 @@ class ConfirmChannel(UndeclaringChannel):
         self.in_flight: dict[int, OutgoingMessage] = {}
         #: Monotonic time since which the broker has sent nothing but nacks; None when it has sent none.
         self._nacked_since: float | None = None
+        #: Monotonic time of the last ack or nack, of the end of an alarm, or of a write while nothing was in flight.
+        self._answered_at = time.monotonic()
         #: Called with each message that the broker has answered.
         self.on_settled: Callable[[OutgoingMessage], None] | None = None
         #: Whether messages that are not confirmed go over a connection to another node of the cluster, once each.
@@ -181,6 +183,8 @@ class ConfirmChannel(UndeclaringChannel):
             raise ConnectionResetError("The connection is lost.")
         message = encode(outgoing, self.connection.frame_max)
         arguments = self._arguments(outgoing)
+        if not self.in_flight:
+            self._answered_at = time.monotonic()
         self.written += 1
         tag = self.written
         self.in_flight[tag] = outgoing
@@ -305,25 +309,24 @@ class ConfirmChannel(UndeclaringChannel):
                 self.connection.collect()
             raise ConnectionResetError(f"RabbitMQ did not answer for {SILENCE_S:g} s.") from error
 
-    def check_progress(self, since: float) -> None:
-        """Return, unless what is in flight has to go over another node: no confirm came `since` that monotonic time.
+    def check_progress(self) -> None:
+        """Raise when nothing was answered for a while, so that what is in flight is written again over another node.
 
         When the leader of a quorum queue dies with its node, RabbitMQ 3.10 may confirm nothing more to a client of
         another node, although the queue has a new leader and the connection lives.
 
         Raises:
-            ConnectionResetError: the oldest message was never written over another connection.
+            ConnectionResetError: nothing was answered for 8 s, and the oldest message has not changed nodes yet.
         """
         oldest = next(iter(self.in_flight.values()), None)
         if not self.leaves or self.blocked or oldest is None or oldest.lost:
             return
-        if time.monotonic() - since > SILENCE_S:
-            raise ConnectionResetError(f"RabbitMQ confirmed nothing for {SILENCE_S:g} s.")
+        if time.monotonic() - self._answered_at > SILENCE_S:
+            raise ConnectionResetError(f"RabbitMQ confirmed and rejected nothing for {SILENCE_S:g} s.")
 
     def _wait_for(self, outgoing: OutgoingMessage, end: float | None) -> None:
-        begun = time.monotonic()
         while not outgoing.settled:
-            self.check_progress(begun)
+            self.check_progress()
             left_s = SILENCE_S if end is None else end - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError("written, but not confirmed" + (", publishers are blocked" * self.blocked))
@@ -336,7 +339,9 @@ class ConfirmChannel(UndeclaringChannel):
         self.collect()
 
     def _settle(self, tag: int, *, multiple: bool, acked: bool) -> None:
-        self._nacked_since = None if acked else self._nacked_since or time.monotonic()
+        # A nack is an answer too: the queue has a leader.
+        self._answered_at = time.monotonic()
+        self._nacked_since = None if acked else self._nacked_since or self._answered_at
         # They are in flight in the order of their tags.
         tags = list(takewhile(lambda one: one <= tag, self.in_flight)) if multiple else [tag]
         for one in tags:
@@ -369,7 +374,8 @@ class ConfirmChannel(UndeclaringChannel):
         self.blocked = True
 
     def _on_unblocked(self) -> None:
-        self.blocked = False
+        # Before that it read nothing, so it had nothing to answer.
+        self.blocked, self._answered_at = False, time.monotonic()
 
 
 def _readable(files: list[int], timeout_s: float) -> list[int]:

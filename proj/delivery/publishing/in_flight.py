@@ -66,8 +66,6 @@ class InFlight:
         self._settled: list[OutgoingMessage] = []
         #: How often a message was written again because the connection was lost before its confirm.
         self.republished = 0
-        #: Monotonic time of the last confirm.
-        self._progress_at = time.monotonic()
         #: How often the broker sent a nack.
         self.nacked = 0
         #: Monotonic time since which the broker has sent nothing but nacks; None when it has sent none.
@@ -183,7 +181,7 @@ class InFlight:
                 self.flush()
                 self.channel.check_connection()
                 self._heard_at = time.monotonic()
-            self.channel.check_progress(self._progress_at)
+            self.channel.check_progress()
         except self._errors as error:
             self._recover(error)
         if self._deadline.has_passed and len(self):
@@ -341,7 +339,7 @@ class InFlight:
 
     def _note_progress(self) -> None:
         self._deadline.restart()
-        self._nacked_since, self._progress_at = None, time.monotonic()
+        self._nacked_since = None
 
     def _write_later(self, outgoing: OutgoingMessage) -> None:
         """Write a message again after a pause, because the broker sent a nack."""

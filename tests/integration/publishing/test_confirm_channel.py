@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from amqp.basic_message import Message
 
-from proj.delivery.publishing.confirm_channel import ConfirmChannel
+from proj.delivery.publishing import confirm_channel
+from proj.delivery.publishing.confirm_channel import SILENCE_S, ConfirmChannel
 from proj.delivery.publishing.outgoing_message import OutgoingMessage
 from proj.errors import PublishRefused
 
@@ -28,8 +31,16 @@ def channel(app: Celery) -> Iterator[Any]:
         yield channel
 
 
-def outgoing(body: str, **headers: object) -> OutgoingMessage:
-    return OutgoingMessage(Message(body, application_headers=headers), "", "together", mandatory=False)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time by which the channel goes; a test sets it forward."""
+    clock = SimpleNamespace(now=time.monotonic())
+    monkeypatch.setattr(confirm_channel, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def outgoing(body: str, queue: str = "together", **headers: object) -> OutgoingMessage:
+    return OutgoingMessage(Message(body, application_headers=headers), "", queue, mandatory=False)
 
 
 def await_confirms(channel: Any) -> None:
@@ -90,3 +101,39 @@ def test_heartbeat_of_the_broker_lets_nothing_wait_for_the_next_frame(app: Celer
 
         assert channel.drain(DEADLINE_S)
         assert not channel.in_flight
+
+
+def test_message_changes_nodes_when_its_answer_is_long_due(channel: Any, clock: SimpleNamespace) -> None:
+    """A pause before it was written does not count, and neither does an alarm."""
+    channel.leaves = True
+    clock.now += 2 * SILENCE_S
+    channel.write(outgoing("after a pause"))
+    channel.check_progress()
+
+    channel.connection.on_blocked("an alarm")
+    clock.now += 2 * SILENCE_S
+    channel.check_progress()
+    channel.connection.on_unblocked()
+    channel.check_progress()
+
+    clock.now += 2 * SILENCE_S
+    with pytest.raises(ConnectionResetError, match=f"nothing for {SILENCE_S:g} s"):
+        channel.check_progress()
+
+
+def test_rejected_message_lets_no_other_change_nodes(channel: Any, clock: SimpleNamespace) -> None:
+    """A nack is an answer of a broker that lives, also where it confirms nothing."""
+    channel.queue_declare(
+        "full", durable=True, auto_delete=False, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
+    )
+    channel.leaves = True
+    rejected = outgoing("rejected", "full")
+    channel.write(rejected)
+    clock.now += 2 * SILENCE_S
+    while not rejected.settled:
+        assert channel.drain(DEADLINE_S), "no nack came"
+
+    # As one that was written with it, and is not answered yet.
+    channel.in_flight[2] = outgoing("slow")
+    channel.check_progress()
+    assert not rejected.acked

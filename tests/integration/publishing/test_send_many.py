@@ -194,6 +194,23 @@ def test_send_many_names_the_tasks_that_a_full_queue_rejected(
     assert set(arrivals()) == {"later"}
 
 
+def test_full_queue_lets_no_task_change_nodes(
+    broker: Broker,
+    vhost: str,
+    new_app: Callable[..., Celery],
+    policy: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A broker that rejects everything answers, so the error says that the queue is full, also with several URLs."""
+    monkeypatch.setattr("proj.delivery.publishing.confirm_channel.SILENCE_S", 2.0)
+    app = new_app(broker_url=";".join([broker.url(vhost)] * 2))
+    app.send_task("note", task_id="first")
+    policy(**{"max-length": 5, "overflow": "reject-publish"})
+
+    with pytest.raises(QueueFull):
+        send_many(signatures(app, 3000), app=app, timeout_s=4)
+
+
 def test_send_many_names_the_unconfirmed_tasks_after_the_deadline(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks that were written and got no answer may have arrived."""
     app.send_task("note")

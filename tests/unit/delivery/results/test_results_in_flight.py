@@ -44,8 +44,8 @@ class Channel:
     def cork(self, *, on: bool) -> None:
         """Send what is collected."""
 
-    def check_progress(self, since: float) -> None:
-        """It has confirmed something lately."""
+    def check_progress(self) -> None:
+        """It has answered something lately."""
 
     def check_connection(self) -> None:
         """The broker answers."""
