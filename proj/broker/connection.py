@@ -80,7 +80,8 @@ def unanswered(connection: Connection) -> NoBroker:
     """The error for a broker that lets us in and does not answer; each address is tried for it."""
     return NoBroker(
         f"The broker at {addresses(connection)} has let us in, and did not answer within {_TIMEOUT_S} s. "
-        f"{answering(connection)} A cluster without a majority of its nodes does not answer: start another of them."
+        f"{answering(connection)} A cluster does not answer while half or more of its nodes are down: start more of "
+        "them."
     )
 
 

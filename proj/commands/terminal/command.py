@@ -74,8 +74,8 @@ def _of_a_lost_connection(error: Exception) -> str | None:
     if not is_lost:
         return None
     return (
-        f"The connection to the broker was lost ({error}). What is said to be done is done; give the command again for "
-        "the rest."
+        f"The connection to the broker was lost ({error}). Everything reported above was done. "
+        "Run the command again for the rest."
     )
 
 
