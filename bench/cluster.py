@@ -4,16 +4,18 @@
 
 It publishes a million tasks without dots with `send_many`, and prints what each tenth of them cost. Then workers of two
 slots run all of them, in adaptive dispatch, with task events, without results. With the whole backlog, with a tenth of
-it and with the last of it, one, two and four workers are measured in turn; in between, four of them work it off. At the
-end it counts what was run, what is left, and the dead letters.
+it and with the last of it, one, two and four workers are measured in turn; in between, four of them work it off. When
+no worker holds a message any more, it counts what was run, what is left, and the dead letters.
 
 Caveats: nodes, workers, publisher and this program share the machine; what the nodes need, the workers do not get. The
 queue's leader is on one node, as any queue's. The rate is read from the queue's depth, in which what a worker has in
-hand does not count; that is fewer than 300 messages a worker. What is on the nodes' disks is not counted.
+hand does not count; that is fewer than 300 messages a worker. With few tasks the workers may have all in hand before a
+measurement begins, and the row has no figures ("-"). What is on the nodes' disks is not counted.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
     from celery.canvas import Signature
 
 VHOST = "bench"
-TASKS = 1_000_000
+#: Tasks unless told otherwise, and the fewest of which every measurement runs a hundred.
+TASKS, LEAST = 1_000_000, 5_000
 WORKERS = (1, 2, 4)
 #: Shares of all tasks that wait when the workers are measured, and how many tasks one measurement runs.
 BACKLOGS, MEASURED = (1.0, 0.13, 0.06), 0.02
@@ -108,11 +111,11 @@ class Bench:
         print("| --- | --- | --- | --- | --- |")
         for part in range(1, 11):
             publisher, nodes = Spent([own]), Spent(self.nodes)
-            send_many(signatures(tasks // 10), app=self.app)
+            count = tasks * part // 10 - tasks * (part - 1) // 10
+            send_many(signatures(count), app=self.app)
             seconds, cpu_s = publisher.since()
-            count = tasks // 10
             print(
-                f"| {count * part:,} | {count / seconds:,.0f} | {cpu_s / count * 1e6:,.0f} "
+                f"| {tasks * part // 10:,} | {count / seconds:,.0f} | {cpu_s / count * 1e6:,.0f} "
                 f"| {nodes.since()[1] / count * 1e6:,.0f} | {self.memory()} |",
                 flush=True,
             )
@@ -153,8 +156,18 @@ class Bench:
         """Wait until no more than so many are left."""
         wait_until(lambda: self.depth() <= depth, what=f"{depth} left", timeout_s=TIMEOUT_S)
 
-    def run_down_to(self, depth: int, workers: list[Process]) -> tuple[float, float, float]:
-        """Wait until so many are left; seconds, and processor seconds of workers and of nodes, all a task, in µs."""
+    def await_end(self) -> None:
+        """Wait until no message is left, also none that a worker holds."""
+        self.await_depth(0)
+        # A quorum queue counts every 5 s what is unacknowledged. Nothing is published, so the sum only falls.
+        wait_until(lambda: self._with_unacknowledged() == 0, what="the last tasks", timeout_s=TIMEOUT_S)
+
+    def _with_unacknowledged(self) -> int:
+        listed = self._cluster.nodes[0].order("-p", VHOST, "list_queues", "name", "messages")
+        return next(int(count) for name, count in map(str.split, listed.splitlines()) if name == WORK_QUEUE)
+
+    def cost_down_to(self, depth: int, workers: list[Process]) -> str:
+        """Wait until so many are left; cells of a table: tasks/s, and processor time of workers and of nodes a task."""
         begin = self.depth()
         mains = [psutil.Process(worker.pid) for worker in workers]
         own = Spent([*mains, *(child for main in mains for child in main.children(recursive=True))])
@@ -162,7 +175,9 @@ class Bench:
         self.await_depth(depth)
         count = begin - self.depth()
         seconds, cpu_s = own.since()
-        return count / seconds, cpu_s / count * 1e6, nodes.since()[1] / count * 1e6
+        if count < 1:
+            return "- | - | -"
+        return f"{count / seconds:,.0f} | {cpu_s / count * 1e6:,.0f} | {nodes.since()[1] / count * 1e6:,.0f}"
 
     def measure(self, tasks: int) -> None:
         """Run all tasks, and print a line for each backlog and number of workers."""
@@ -171,27 +186,32 @@ class Bench:
         for backlog in BACKLOGS:
             if self.depth() > tasks * backlog:
                 with self.workers(max(WORKERS)) as workers:
-                    rate, own, nodes = self.run_down_to(int(tasks * backlog), workers)
-                print(
-                    f"| down to {self.depth():,} | {max(WORKERS)} | {rate:,.0f} | {own:,.0f} | {nodes:,.0f} "
-                    f"| {self.memory()} |",
-                    flush=True,
-                )
+                    cost = self.cost_down_to(int(tasks * backlog), workers)
+                print(f"| down to {self.depth():,} | {max(WORKERS)} | {cost} | {self.memory()} |", flush=True)
             for count in WORKERS:
                 with self.workers(count) as workers:
                     there = self.depth()
-                    self.await_depth(there - int(tasks * WARM_UP))
-                    rate, own, nodes = self.run_down_to(max(0, self.depth() - int(tasks * MEASURED)), workers)
-                print(
-                    f"| {there:,} | {count} | {rate:,.0f} | {own:,.0f} | {nodes:,.0f} | {self.memory()} |", flush=True
-                )
+                    self.await_depth(max(0, there - int(tasks * WARM_UP)))
+                    cost = self.cost_down_to(max(0, self.depth() - int(tasks * MEASURED)), workers)
+                print(f"| {there:,} | {count} | {cost} | {self.memory()} |", flush=True)
         with self.workers(max(WORKERS)):
-            self.await_depth(0)
+            self.await_end()
+
+
+def number_of(text: str) -> int:
+    """A number of tasks, for argparse."""
+    if not text.isdecimal() or int(text) < LEAST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of tasks; give a whole number from {LEAST} on")
+    return int(text)
 
 
 def main() -> None:
     """Publish, run, and count."""
-    tasks = int(sys.argv[1]) if len(sys.argv) > 1 else TASKS
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "tasks", type=number_of, nargs="?", default=TASKS, metavar="TASKS", help="how many (default: %(default)s)"
+    )
+    tasks = parser.parse_args().tasks
     with Guard() as guard, Cluster(guard) as cluster:
         bench = Bench(cluster, guard)
         print(f"RabbitMQ {cluster.version}, three nodes, {psutil.cpu_count()} processors, {tasks:,} tasks", flush=True)

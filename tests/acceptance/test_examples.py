@@ -246,10 +246,12 @@ def test_program_that_fails_shows_one_short_traceback_and_one_sentence(
         ("messaging.py", ("--runs", "many"), 2),
         ("dispatch.py", ("--help",), 0),
         ("dispatch.py", ("--rounds", "many"), 2),
+        ("cluster.py", ("--help",), 0),
+        ("cluster.py", ("4999",), 2),
     ],
 )
 def test_measurement_says_how_it_is_used(programs: Programs, program: str, words: tuple[str, ...], code: int) -> None:
-    """bench/messaging.py and bench/dispatch.py: a reader of the figures can find out how to repeat them."""
+    """bench/messaging.py, dispatch.py and cluster.py: a reader of the figures can find out how to repeat them."""
     done = programs.end(program, *words, folder="bench")
 
     assert done.returncode == code
