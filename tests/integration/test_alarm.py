@@ -44,15 +44,22 @@ IN_ALARM, COUNTED = 100, 400
 
 @contextmanager
 def alarm(broker: Broker) -> Iterator[None]:
-    """The alarm for the time of the block; afterwards the management API tells of none, to the next test either."""
+    """The alarm for the time of the block, and until the management API has told of it and of its end.
+
+    That tells what was so some seconds ago, also to the next test.
+    """
+    management = Management(broker.management_url)
+
+    def told() -> bool | None:
+        return has_alarm(management.request("GET", "nodes"))
+
     broker.order("set_vm_memory_high_watermark", "0.000001")
     try:
         yield
+        wait_until(told, what="the alarm to be told", timeout_s=TIMEOUT_S)
     finally:
         broker.order("set_vm_memory_high_watermark", USUAL_WATERMARK)
-        management = Management(broker.management_url)
-        # Its statistics of nodes are some seconds old.
-        wait_until(lambda: has_alarm(management.request("GET", "nodes")) is False, what="no alarm", timeout_s=TIMEOUT_S)
+    wait_until(lambda: told() is False, what="the end of the alarm to be told", timeout_s=TIMEOUT_S)
 
 
 def letters(connection: Connection) -> int:
