@@ -33,7 +33,7 @@ from proj.lab.processes.environment import child_environment
 from proj.lab.processes.guard import Guard
 from proj.lab.processes.process import Process
 from proj.lab.processes.waiting import wait_until
-from proj.queues import DEAD_LETTERS, WORK_QUEUE
+from proj.queues import DEAD_LETTERS, WORK_QUEUE, quarantine_queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,14 +157,15 @@ class Bench:
         wait_until(lambda: self.depth() <= depth, what=f"{depth} left", timeout_s=TIMEOUT_S)
 
     def await_end(self) -> None:
-        """Wait until no message is left, also none that a worker holds."""
+        """Wait until no message is left, also none that a worker holds, or that waits to be run alone."""
         self.await_depth(0)
-        # A quorum queue counts every 5 s what is unacknowledged. Nothing is published, so the sum only falls.
-        wait_until(lambda: self._with_unacknowledged() == 0, what="the last tasks", timeout_s=TIMEOUT_S)
+        wait_until(lambda: self.left() == 0, what="the last tasks", timeout_s=TIMEOUT_S)
 
-    def _with_unacknowledged(self) -> int:
+    def left(self) -> int:
+        """The messages of the work queue and of its quarantine, ready or held by workers, as counted every 5 s."""
         listed = self._cluster.nodes[0].order("-p", VHOST, "list_queues", "name", "messages")
-        return next(int(count) for name, count in map(str.split, listed.splitlines()) if name == WORK_QUEUE)
+        counts = dict(line.split() for line in listed.splitlines())
+        return sum(int(counts.get(queue, 0)) for queue in (WORK_QUEUE, quarantine_queue(WORK_QUEUE)))
 
     def cost_down_to(self, depth: int, workers: list[Process]) -> str:
         """Wait until so many are left; cells of a table: tasks/s, and processor time of workers and of nodes a task."""
@@ -218,7 +219,7 @@ def main() -> None:
         bench.publish(tasks)
         bench.measure(tasks)
         print(
-            f"\nrun {bench.done:,} times, left {bench.depth():,}, dead letters {bench.depth(DEAD_LETTERS):,}; "
+            f"\nrun {bench.done:,} times, left {bench.left():,}, dead letters {bench.depth(DEAD_LETTERS):,}; "
             f"a worker's main process had at most {bench.worker_bytes / 2**20:,.0f} MiB"
         )
 
