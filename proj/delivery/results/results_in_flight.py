@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from proj.delivery.results.waiting_results import Lost
     from proj.errors import PublishRefused
 
+#: Results that were not confirmed in time and are remembered for a late confirm, at most.
+MOST_LATE = 1000
+
 logger = get_logger(__name__)
 
 
@@ -41,6 +44,9 @@ class ResultsInFlight(InFlight):
         self._early: deque[OutgoingResult] = deque()
         #: Monotonic time of the last look at which the broker could not read what was written.
         self._deaf_at = 0.0
+        #: Of one channel those that were not confirmed in time, by delivery tag; a confirm may still come.
+        self._late_channel: ConfirmChannel | None = None
+        self._late: dict[int, OutgoingResult] = {}
 
     @property
     def count(self) -> int:
@@ -99,18 +105,35 @@ class ResultsInFlight(InFlight):
         """Let those wait that were written long ago, to a broker that could read them."""
         written = cast("dict[int, OutgoingResult]", channel.in_flight)
         overdue = list(takewhile(lambda item: now >= self._answer_due(item[1]), tuple(written.items())))
+        if overdue and channel is not self._late_channel:
+            self._late_channel = channel
+            self._late.clear()
+            channel.events["basic_ack"].add(self._confirm_late)
         for tag, result in overdue:
-            # An answer that comes later is of no interest: its reply queue is tried again before.
             del written[tag]
+            while len(self._late) >= MOST_LATE:
+                del self._late[next(iter(self._late))]
+            self._late[tag] = result
             result.nack = ""
             self._let_wait(result)
+            # From here on its own time holds.
+            self._deadline.restart()
+
+    def _confirm_late(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 py-amqp's own signature
+        """Take the confirm of a result that waits: a broker that is slow has it, and its reply queue takes results."""
+        if self._channel is not self._late_channel:
+            return
+        for one in [one for one in self._late if one == tag or (multiple and one < tag)]:
+            result = self._late.pop(one)
+            if self.waiting.take_late(result):
+                self._confirm(result)
 
     def _let_wait(self, result: OutgoingResult) -> None:
         result.settled, result.returned = False, None
         if self.waiting.add(result, time.monotonic()):
             logger.warning(
-                "RabbitMQ %s the result of the task %s for its reply queue %s. After %g s no task waits for that queue "
-                "any more: its message is acknowledged, and its result is tried for %s.",
+                "RabbitMQ %s the result of the task %s for its reply queue %s. After %g s the messages of such tasks "
+                "are acknowledged without waiting for that queue. Sending their results is tried for %s.",
                 answer_to(result),
                 printable(result.task_id),
                 printable(result.routing_key),
@@ -155,7 +178,7 @@ class ResultsInFlight(InFlight):
 
     def _read_unless(self, other: int, timeout_s: float) -> None:
         now = time.monotonic()
-        moments = [now + self.waiting.look_within_s(now)]
+        moments = [now + self.waiting.look_within_s(now, tries=not self.blocked)]
         if self._early:
             moments.append(self._early[0].not_before)
         if (oldest := next(iter(self.channel.in_flight.values()), None)) is not None:

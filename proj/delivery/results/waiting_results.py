@@ -139,11 +139,26 @@ class WaitingResults:
         queue = self._results.pop(result, None)
         if queue is not None:
             queue.trying = None
+            if not queue.results:
+                del self._queues[result.routing_key]
 
-    def look_within_s(self, now: float) -> float:
-        """Seconds after which another method may have something to tell, `KEPT_S` at most."""
-        moments = [queue.try_at for queue in self._queues.values() if queue.trying is None]
-        moments += [queue.since + KEPT_S for queue in self._queues.values() if queue.kept]
+    def take_late(self, result: OutgoingResult) -> bool:
+        """Take a result that the broker has confirmed late; False when it is tried again now, or does not wait."""
+        queue = self._results.get(result)
+        if queue is None or queue.trying is result:
+            return False
+        del self._results[result]
+        queue.results.remove(result)
+        return True
+
+    def look_within_s(self, now: float, *, tries: bool = True) -> float:
+        """Seconds after which another method may have something to tell, `KEPT_S` at most.
+
+        `tries` is whether reply queues are tried at all.
+        """
+        queues = self._queues.values()
+        moments = [queue.try_at for queue in queues if tries and queue.trying is None and queue.results]
+        moments += [queue.since + KEPT_S for queue in queues if queue.kept]
         return min(KEPT_S, max(0.0, min(moments, default=now + KEPT_S) - now))
 
     def _drop(self, result: OutgoingResult) -> None:

@@ -16,6 +16,8 @@ from proj.delivery.results.results_in_flight import ResultsInFlight
 from proj.delivery.results.waiting_results import KEPT_S, TRY_EVERY_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proj.delivery.publishing.outgoing_message import OutgoingMessage
 
 
@@ -27,6 +29,7 @@ class Channel:
         self.alive, self.blocked, self.is_refused = True, False, False
         self.on_settled: Any = None
         self.written: list[str] = []
+        self.events: dict[str, set[Callable[[int, bool], None]]] = {"basic_ack": set()}
 
     def write(self, outgoing: OutgoingMessage) -> None:
         self.written.append(outgoing.task_id)
@@ -34,7 +37,11 @@ class Channel:
 
     def answer(self, tag: int, *, acked: bool) -> None:
         """Confirm or reject what was written as the `tag`-th message."""
-        outgoing = self.in_flight.pop(tag)
+        for heard in self.events["basic_ack"] if acked else ():
+            heard(tag, False)  # noqa: FBT003 py-amqp's own signature
+        outgoing = self.in_flight.pop(tag, None)
+        if outgoing is None:
+            return
         outgoing.settled, outgoing.acked = True, acked
         self.on_settled(outgoing)
 
@@ -121,6 +128,34 @@ def test_result_without_an_answer_is_let_go(sender: Sender) -> None:
     second = sender.add("second")
     assert sender.look(0.1) == [second]
     assert sender.messages.count == 2
+
+
+def test_result_that_is_confirmed_late_is_not_sent_again(sender: Sender) -> None:
+    """A slow broker has it, and its reply queue gets the others at once."""
+    first = sender.add("first")
+    sender.look(KEPT_S)
+    second = sender.add("second")
+    assert sender.channel.written == ["first"]
+
+    sender.channel.answer(1, acked=True)
+    sender.look(TRY_EVERY_S)
+
+    assert sender.channel.written == ["first", "second"]
+    assert sender.messages.take_settled() == [first]
+    assert sender.messages.unsettled() == (second,)
+
+
+def test_reply_queues_that_do_not_answer_lose_no_newer_result(sender: Sender) -> None:
+    """Each result has its own time, also when some try is always on its way."""
+    sender.add("first", "silent")
+    sender.look(KEPT_S / 2)
+    sender.add("second", "silent too")
+    for _ in range(200):
+        sender.look(KEPT_S / 6)
+    newer = sender.add("newer", "silent")
+    sender.look(KEPT_S / 6)
+
+    assert newer in sender.messages.all_left()
 
 
 def test_no_result_is_let_go_while_the_broker_reads_nothing(sender: Sender) -> None:

@@ -137,6 +137,41 @@ def test_result_that_the_broker_refuses_is_forgotten() -> None:
     assert waiting.take_due(TRY_EVERY_S) == [second]
 
 
+def test_reply_queue_without_results_is_forgotten() -> None:
+    """Its next try would always be due."""
+    waiting = WaitingResults(TIMEOUT_S)
+    first = result()
+    waiting.add(first, 0.0)
+    waiting.take_due(TRY_EVERY_S)
+
+    waiting.forget(first)
+
+    assert not waiting.has("away")
+    assert waiting.look_within_s(9.0) == KEPT_S
+
+
+def test_nothing_is_due_while_no_reply_queue_is_tried() -> None:
+    """The broker blocks publishers, and the sender's thread would look again and again."""
+    waiting = WaitingResults(TIMEOUT_S)
+    waiting.add(result(since=7.0), 7.0)
+    let_go(waiting, 7.0 + KEPT_S)
+
+    assert waiting.look_within_s(20.0) == 0
+    assert waiting.look_within_s(20.0, tries=False) == KEPT_S
+
+
+def test_result_that_is_confirmed_late_waits_no_more() -> None:
+    """Unless it is tried again now: then its second confirm counts."""
+    waiting = WaitingResults(TIMEOUT_S)
+    first, second = result(), result()
+    waiting.add(first, 0.0)
+    waiting.add(second, 0.0)
+    waiting.take_due(TRY_EVERY_S)
+
+    assert [waiting.take_late(one) for one in (first, second, second)] == [False, True, False]
+    assert (list(waiting), len(waiting)) == ([], 1)
+
+
 def test_sender_looks_again_when_something_is_due() -> None:
     """And at least every few seconds, because a result may be left without an answer."""
     waiting = WaitingResults(TIMEOUT_S)
