@@ -80,6 +80,7 @@ class ResultBackend(ReplyingBackend):
         if state == states.STARTED:
             attempt.start_with(lambda: self._tried(publish, task_id, STARTED_WITHIN_S))
             return result
+        is_last = attempt.is_ending
         # From here on STARTED would come too late.
         attempt.forget_started()
         if attempt.is_ending and attempt.hands_over:
@@ -95,8 +96,12 @@ class ResultBackend(ReplyingBackend):
                 )
                 return result
         attempt.await_started()
+        timeout_s: float | None = setting(self.app, "proj_publish_timeout_s")
+        if not is_last:
+            # The next state replaces it, and no slot waits long for it.
+            timeout_s = KEPT_S if timeout_s is None else min(KEPT_S, timeout_s)
         try:
-            return self._tried(publish, task_id, setting(self.app, "proj_publish_timeout_s"))
+            return self._tried(publish, task_id, timeout_s)
         except (QueueFull, Unconfirmed) as error:
             # No task fails because its caller does not take its states.
             logger.error(  # noqa: TRY400 a trace would show how it was published
@@ -106,7 +111,8 @@ class ResultBackend(ReplyingBackend):
                 error.message,
                 extra={"action": "result_not_stored"},
             )
-            attempt.on_lost()
+            if is_last:
+                attempt.on_lost()
             return result
 
     def _tried(self, publish: Callable[[], object], task_id: str, timeout_s: float | None) -> object:

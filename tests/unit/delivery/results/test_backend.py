@@ -46,11 +46,12 @@ def attempt() -> Iterator[Attempt]:
     set_current_attempt(None)
 
 
+@pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("error", [QueueFull("The queue is full."), Unconfirmed("No confirm came.")])
-def test_task_goes_on_when_its_own_state_is_not_taken(
-    backend: ResultBackend, attempt: Attempt, error: Exception, monkeypatch: pytest.MonkeyPatch
+def test_task_goes_on_when_a_state_that_its_process_sends_is_not_taken(
+    backend: ResultBackend, attempt: Attempt, error: Exception, monkeypatch: pytest.MonkeyPatch, *, is_last: bool
 ) -> None:
-    """Its caller may be gone. What it does not hear is counted."""
+    """Its caller may be gone. Its slot waits long for the last state alone, which is counted when it is lost."""
     tried: list[tuple[float | None, float | None]] = []
 
     def store_result(*_: object, **__: object) -> None:
@@ -60,10 +61,14 @@ def test_task_goes_on_when_its_own_state_is_not_taken(
         raise error
 
     monkeypatch.setattr(RPCBackend, "store_result", store_result)
+    attempt.hands_over = False
 
-    assert backend.store_result("1", 7, "PROGRESS", request=REQUEST) == 7
-    assert tried == [(90.0, KEPT_S)]
-    assert len(vars(attempt)["lost"]) == 1
+    if is_last:
+        backend.mark_as_failure("1", ValueError(), request=REQUEST)
+    else:
+        assert backend.store_result("1", 7, "PROGRESS", request=REQUEST) == 7
+    assert tried == [(90.0 if is_last else KEPT_S, KEPT_S)]
+    assert len(vars(attempt)["lost"]) == is_last
 
 
 def test_result_says_whether_it_could_overtake_started(
