@@ -81,14 +81,12 @@ class ReplyConsumer(_ResultConsumer):
             self._connect_again()
 
     def close(self) -> None:
-        """Close the connection; the next result is awaited over another.
+        """Close the connection; the next result, also one that was awaited before, is awaited over another.
 
         The broker is not told, because a node that hangs would not answer.
         """
-        connection, self._connection, self._consumer = self._connection, None, None
-        self._lost, self._others = None, ()
-        if connection is not None:
-            connection.collect()
+        if self._connection is not None:
+            self._drop()
 
     def on_after_fork(self) -> None:
         """Forget the connection of the parent process."""
@@ -101,6 +99,10 @@ class ReplyConsumer(_ResultConsumer):
             error,
             extra={"action": "result_connection_lost"},
         )
+        self._drop()
+
+    def _drop(self) -> None:
+        """Close the connection, and remember its queues for the next one."""
         consumers = (*self._others, *(() if self._consumer is None else (self._consumer,)))
         self._lost = [queue for consumer in consumers for queue in consumer.queues]
         if self._connection is not None:
@@ -130,7 +132,7 @@ class ReplyConsumer(_ResultConsumer):
             self._others += (self._consuming(connection, queue),)
         except self._connection_errors as error:
             logger.warning(
-                "The results in the queue %s do not come (%s). It is probably on a node that is down.",
+                "Results in the reply queue %s cannot be received now (%s). Its node is probably down.",
                 queue.name,
                 error,
                 extra={"action": "reply_queue_away"},

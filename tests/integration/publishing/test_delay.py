@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery, chain, group
+from celery.app.task import Context
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.signals import before_task_publish
 from kombu import Connection, Exchange, Queue
@@ -81,6 +82,23 @@ def test_app_that_was_closed_has_no_connection(app: Celery) -> None:
 
     assert not connection.connected
     assert not for_results.connected
+
+
+def test_result_that_was_awaited_before_the_app_was_closed_comes_afterwards(app: Celery) -> None:
+    """Over another connection."""
+    app.conf.result_backend = "rpc://"
+    sent = app.tasks["note"].delay()
+    with pytest.raises(CeleryTimeoutError):
+        sent.get(timeout=0.1)
+    app.close()
+    # It declares its queue again, which the broker deleted with the connection.
+    with pytest.raises(CeleryTimeoutError):
+        sent.get(timeout=0.1)
+
+    caller = Context(reply_to=app.thread_oid, correlation_id=sent.id)
+    app.backend.store_result(sent.id, 3, "SUCCESS", request=caller)
+
+    assert sent.get(timeout=AT_ONCE_S) == 3
 
 
 @pytest.mark.parametrize(
