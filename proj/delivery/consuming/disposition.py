@@ -246,7 +246,8 @@ class Disposition:
         backend, task_id = self._consumer.app.backend, contents.headers["id"]
         # Over AMQP the sender of results publishes it: where the caller's queue is on a node that is down, this would
         # wait ten seconds, and the next copies with it.
-        attempt = Attempt(task_id, hands_over=isinstance(backend, ResultBackend))
+        # At the end of a worker the sender has stopped before the forwarder.
+        attempt = Attempt(task_id, hands_over=isinstance(backend, ResultBackend) and self.sends_results)
         set_current_attempt(attempt)
         try:
             backend.mark_as_failure(task_id, failure, request=request)
