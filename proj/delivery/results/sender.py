@@ -81,7 +81,8 @@ class Sender(Service):
         thread.join(timeout_s)
         if thread.is_alive():
             logger.warning(
-                "%d results were not confirmed within %g s. %d are lost. The tasks of the others are done again.",
+                "%d results were not confirmed within %g s. The messages of %d of them were acknowledged before, so "
+                "these are lost; the other tasks run again.",
                 self._pending,
                 timeout_s,
                 self._without_message,
@@ -222,7 +223,7 @@ class Sender(Service):
 
     def _lose(self, result: OutgoingResult, reason: str) -> None:
         logger.error(
-            "The task %s ran, and its result is lost: %s. Its message is settled as if it had been sent.",
+            "The task %s ran, and its result is lost: %s. Its message is settled as if the result had been sent.",
             printable(result.task_id),
             reason.rstrip("."),
             extra={"action": "result_not_stored"},

@@ -201,7 +201,7 @@ def _storing_surely(
             return trace(uuid, args, kwargs, request)
         except ResultNotStored as error:
             logger.error(  # noqa: TRY400 a trace would show Celery's code alone
-                "The task %s ran, and its result is lost: %s Its message is settled as if it had been stored.",
+                "The task %s ran, and its result is lost: %s Its message is settled as if the result had been stored.",
                 printable(uuid),
                 error,
                 extra={"action": "result_not_stored"},
