@@ -79,6 +79,17 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     assert {name for name in named if not (ROOT / name.rstrip("/")).exists()} == set()
 
 
+def test_log_records_that_the_page_of_operations_names_are_written() -> None:
+    """Each under its name, and at its level."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    code = "\n".join(file.read_text() for file in (ROOT / "proj").rglob("*.py"))
+
+    assert len(rows) == 10
+    for action, level in rows:
+        written = re.findall(r'logger\.(\w+)\((?:(?!logger\.)[\s\S])*?"action": "' + action + '"', code)
+        assert set(written) == {level}, action
+
+
 def test_nothing_advises_to_install_the_strangers_package_that_is_named_as_ours_is_imported() -> None:
     """`proj` on PyPI is another project: its extras are not ours, and its code would run."""
     named = [path for pattern in ADVISING for path in ROOT.glob(pattern)]
