@@ -206,7 +206,6 @@ def test_full_queue_lets_no_task_change_nodes(
     app = new_app(broker_url=";".join([broker.url(vhost)] * 2))
     app.send_task("note", task_id="first")
     policy(**{"max-length": 5, "overflow": "reject-publish"})
-
     with pytest.raises(QueueFull):
         send_many(signatures(app, 3000), app=app, timeout_s=4)
 
