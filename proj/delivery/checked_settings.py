@@ -47,12 +47,13 @@ def check_settings(app: Celery) -> None:
     # The prefix of a namespace, such as "CELERY_": the settings that the app gives itself begin with it, in capitals.
     namespace: str = getattr(app.conf, "prefix", "")
     for key in sorted(app.conf):
-        written = key if key.startswith(PREFIX) else key.removeprefix(namespace).lower() if namespace else ""
+        is_in_namespace = namespace and key.startswith(namespace)
+        written = key.removeprefix(namespace).lower() if is_in_namespace else key
         if not written.startswith(PREFIX) or (name := written.removeprefix(PREFIX)) in known:
             continue
         if near := get_close_matches(name, known, n=1, cutoff=ALIKE):
             meant = f"{PREFIX}{near[0]}"
-            raise UnknownSetting(key, meant if key == written else f"{namespace}{meant.upper()}", "a setting of proj")
+            raise UnknownSetting(key, f"{namespace}{meant.upper()}" if is_in_namespace else meant, "a setting of proj")
     for name in SWITCHES:
         if not isinstance(app.conf[name], bool):
             raise InvalidSetting(name, app.conf[name], "True or False")

@@ -80,7 +80,6 @@ class ResultBackend(ReplyingBackend):
         if state == states.STARTED:
             attempt.start_with(lambda: self._tried(publish, task_id, STARTED_WITHIN_S))
             return result
-        is_last = attempt.is_ending
         # From here on STARTED would come too late.
         attempt.forget_started()
         if attempt.is_ending and attempt.hands_over:
@@ -97,7 +96,7 @@ class ResultBackend(ReplyingBackend):
                 return result
         attempt.await_started()
         timeout_s: float | None = setting(self.app, "proj_publish_timeout_s")
-        if not is_last:
+        if not attempt.is_ending:
             # The next state replaces it, and no slot waits long for it.
             timeout_s = KEPT_S if timeout_s is None else min(KEPT_S, timeout_s)
         try:
@@ -111,7 +110,7 @@ class ResultBackend(ReplyingBackend):
                 error.message,
                 extra={"action": "result_not_stored"},
             )
-            if is_last:
+            if attempt.is_ending:
                 attempt.on_lost()
             return result
 

@@ -116,11 +116,12 @@ class ResultsInFlight(InFlight):
             self._late[tag] = result
             result.nack = ""
             self._let_wait(result)
-            # From here on its own time holds.
+        if overdue:
+            # For each of them the time since it was published counts from here on.
             self._deadline.restart()
 
     def _confirm_late(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 py-amqp's own signature
-        """Take the confirm of a result that waits: a broker that is slow has it, and its reply queue takes results."""
+        """Confirm a result that waits: the broker was slow. Its reply queue takes results, so the others follow."""
         if self._channel is not self._late_channel:
             return
         for one in [one for one in self._late if one == tag or (multiple and one < tag)]:

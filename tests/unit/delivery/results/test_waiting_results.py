@@ -16,6 +16,15 @@ def result(queue: str = "away", *, since: float = 0.0) -> OutgoingResult:
     )
 
 
+def tried(first: OutgoingResult, *others: OutgoingResult) -> WaitingResults:
+    """Where these wait for their reply queue, which is tried with the first of them."""
+    waiting = WaitingResults(TIMEOUT_S)
+    for one in (first, *others):
+        waiting.add(one, 0.0)
+    assert waiting.take_due(TRY_EVERY_S) == [first]
+    return waiting
+
+
 def let_go(waiting: WaitingResults, now: float) -> list[OutgoingResult]:
     """As the sender does."""
     found = waiting.take_to_let_go(now)
@@ -42,11 +51,8 @@ def test_reply_queue_is_tried_now_and_then_with_its_oldest_result() -> None:
 
 def test_reply_queue_that_takes_a_result_again_gets_all_others() -> None:
     """In their order."""
-    waiting = WaitingResults(TIMEOUT_S)
     first, second, third = result(), result(), result()
-    for one in (first, second, third):
-        waiting.add(one, 0.0)
-    waiting.take_due(TRY_EVERY_S)
+    waiting = tried(first, second, third)
 
     assert waiting.take_confirmed("another") == []
     assert waiting.take_confirmed("away") == [second, third]
@@ -71,10 +77,8 @@ def test_message_of_a_task_waits_for_its_result_for_seconds() -> None:
 
 def test_message_is_let_go_while_its_result_is_tried() -> None:
     """A try may last as long as all others together."""
-    waiting = WaitingResults(TIMEOUT_S)
     first = result()
-    waiting.add(first, 0.0)
-    assert waiting.take_due(TRY_EVERY_S) == [first]
+    waiting = tried(first)
 
     assert let_go(waiting, KEPT_S) == [first]
 
@@ -99,11 +103,8 @@ def test_result_is_lost_after_its_time() -> None:
 
 def test_result_that_is_tried_is_not_lost_meanwhile() -> None:
     """It may be confirmed. What came after it is lost all the same when its time is over."""
-    waiting = WaitingResults(TIMEOUT_S)
     first, second = result(), result()
-    waiting.add(first, 0.0)
-    waiting.add(second, 0.0)
-    waiting.take_due(TRY_EVERY_S)
+    waiting = tried(first, second)
 
     assert [lost.result for lost in waiting.take_lost(TIMEOUT_S)] == [second]
     waiting.add(first, TIMEOUT_S)
@@ -126,11 +127,8 @@ def test_oldest_results_are_lost_when_more_wait_than_may() -> None:
 
 def test_result_that_the_broker_refuses_is_forgotten() -> None:
     """The others of its reply queue are tried."""
-    waiting = WaitingResults(TIMEOUT_S)
     first, second = result(), result()
-    waiting.add(first, 0.0)
-    waiting.add(second, 0.0)
-    waiting.take_due(TRY_EVERY_S)
+    waiting = tried(first, second)
 
     waiting.forget(first)
 
@@ -139,10 +137,8 @@ def test_result_that_the_broker_refuses_is_forgotten() -> None:
 
 def test_reply_queue_without_results_is_forgotten() -> None:
     """Its next try would always be due."""
-    waiting = WaitingResults(TIMEOUT_S)
     first = result()
-    waiting.add(first, 0.0)
-    waiting.take_due(TRY_EVERY_S)
+    waiting = tried(first)
 
     waiting.forget(first)
 
@@ -162,11 +158,8 @@ def test_nothing_is_due_while_no_reply_queue_is_tried() -> None:
 
 def test_result_that_is_confirmed_late_waits_no_more() -> None:
     """Unless it is tried again now: then its second confirm counts."""
-    waiting = WaitingResults(TIMEOUT_S)
     first, second = result(), result()
-    waiting.add(first, 0.0)
-    waiting.add(second, 0.0)
-    waiting.take_due(TRY_EVERY_S)
+    waiting = tried(first, second)
 
     assert [waiting.take_late(one) for one in (first, second, second)] == [False, True, False]
     assert (list(waiting), len(waiting)) == ([], 1)
